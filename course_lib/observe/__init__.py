@@ -1,0 +1,10 @@
+"""What the kernel says of this process: its descriptors, and what its threads are doing.
+
+Everything is read from outside the thing observed: from `/proc`, with `poll(0)` and with socket options.
+An ordinary user may read all of it about a process of their own.
+"""
+
+from .descriptors import Descriptor, Watcher, descriptors, open_numbers
+from .threads import Doing, ThreadView, asleep_on, doing, wait_until
+
+__all__ = ["Descriptor", "Doing", "ThreadView", "Watcher", "asleep_on", "descriptors", "doing", "open_numbers", "wait_until"]

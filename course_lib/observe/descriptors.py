@@ -1,0 +1,244 @@
+"""The table of descriptors: what each number is, and what the kernel says of it now."""
+
+import fcntl
+import os
+import select
+import socket
+import stat
+import struct
+import termios
+from collections.abc import Iterable
+from dataclasses import dataclass
+from functools import lru_cache
+
+from . import sockopt
+from .sockopt import Address
+
+TCP_STATES = (
+    None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
+    "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+)  # include/net/tcp_states.h
+_TCP_INFO_SIZE = 32  # as far as tcpi_sacked (linux/tcp.h)
+_TCP_INFO_UNACKED = 24
+_SIOCOUTQ = 0x5411
+_ASKED = select.POLLIN | select.POLLOUT | select.POLLRDHUP
+_GONE = select.POLLHUP | select.POLLRDHUP | select.POLLERR
+
+EPOLL_BITS = {
+    select.EPOLLIN: "EPOLLIN", select.EPOLLPRI: "EPOLLPRI", select.EPOLLOUT: "EPOLLOUT",
+    select.EPOLLERR: "EPOLLERR", select.EPOLLHUP: "EPOLLHUP", select.EPOLLRDHUP: "EPOLLRDHUP",
+    select.EPOLLEXCLUSIVE: "EPOLLEXCLUSIVE", select.EPOLLONESHOT: "EPOLLONESHOT", select.EPOLLET: "EPOLLET",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Watcher:
+    """One entry of an epoll's interest list: which epoll, and for which events (epoll_ctl(2))."""
+
+    epoll: int
+    events: int
+
+    def __str__(self) -> str:
+        # The kernel adds ERR and HUP to every interest; what remains is what the program asked for.
+        asked = [name for bit, name in EPOLL_BITS.items()
+                 if self.events & bit and bit not in (select.EPOLLERR, select.EPOLLHUP)]
+        return f"epoll {self.epoll}: {' | '.join(asked) or 'nothing now'}"
+
+
+@dataclass(frozen=True, slots=True)
+class Descriptor:
+    """One open descriptor as the kernel sees it at one moment.
+
+    number          the descriptor, a non-negative integer
+    kind            "listener", "connection", "socket" (TCP, neither yet), "datagram", "unix listener", "unix socket",
+                    "pipe", "epoll", "eventfd", "file", "directory", "terminal", "device", …
+    local, peer     (address, port); a path for what has a name in the file system; None where there is none
+    blocking        False when O_NONBLOCK is set on its open file description (open(2))
+    readable        a read, recv or accept would not sleep now (poll(2): POLLIN)
+    writable        a write or send would not sleep now (POLLOUT)
+    hangup          the peer has finished sending, or the connection is over (POLLRDHUP, POLLHUP, POLLERR)
+    receive_queue   bytes that arrived and nobody has read (ioctl FIONREAD), or None
+    send_queue      bytes sent that the peer's kernel has not acknowledged (ioctl SIOCOUTQ), or None
+    accept_queue    of a listener: finished connections that nobody has accepted (tcp(7): TCP_INFO), else None
+    state           TCP state ("LISTEN", "ESTABLISHED", "CLOSE_WAIT", …), or None
+    watched_by      the epolls of this process that have it in their interest list (proc(5): fdinfo)
+    """
+
+    number: int
+    kind: str
+    local: Address | None
+    peer: Address | None
+    blocking: bool
+    readable: bool
+    writable: bool
+    hangup: bool
+    receive_queue: int | None
+    send_queue: int | None
+    accept_queue: int | None
+    state: str | None
+    watched_by: tuple[Watcher, ...]
+
+
+def descriptors(of=None) -> list[Descriptor]:
+    """What the kernel says now of a socket (or anything with `fileno()`, or a number), of several, or of the whole process.
+
+    of      None: every open descriptor of this process. One thing, or an iterable of things.
+    Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
+    Raises TypeError for what has no descriptor.
+    """
+    numbers = open_numbers() if of is None else sorted({n for n in map(_number, _several(of)) if n >= 0})
+    poll = select.poll()
+    for number in numbers:
+        poll.register(number, _ASKED)
+    bits = dict(poll.poll(0))
+    watchers = _watchers()
+    found = (_describe(n, bits.get(n, 0), watchers) for n in numbers if not bits.get(n, 0) & select.POLLNVAL)
+    return [d for d in found if d is not None]
+
+
+def open_numbers() -> list[int]:
+    """The numbers of this process's open descriptors, lowest first."""
+    numbers = []
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            os.fstat(int(name))  # the handle that listed the folder is closed again by now
+        except OSError:
+            continue
+        numbers.append(int(name))
+    return sorted(numbers)
+
+
+def _several(of) -> Iterable:
+    if isinstance(of, int) or hasattr(of, "fileno"):
+        return [of]
+    try:
+        return list(of)
+    except TypeError:
+        raise TypeError(f"observe a socket, a list of sockets or a descriptor number, not {type(of).__name__}") from None
+
+
+def _number(thing) -> int:
+    if isinstance(thing, int):
+        return thing
+    try:
+        return thing.fileno()
+    except AttributeError:
+        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
+    except ValueError:  # a closed file object
+        return -1
+
+
+def _describe(number: int, bits: int, watchers: dict[tuple[int, int], list[Watcher]]) -> Descriptor | None:
+    """None when the descriptor was closed while we looked."""
+    try:
+        status = os.fstat(number)
+        blocking = os.get_blocking(number)
+        named = _socket(number, status.st_ino, bits) if stat.S_ISSOCK(status.st_mode) else _other(number, status.st_mode)
+    except OSError:
+        return None
+    return Descriptor(
+        number=number, blocking=blocking,
+        readable=bool(bits & select.POLLIN), writable=bool(bits & select.POLLOUT), hangup=bool(bits & _GONE),
+        watched_by=tuple(watchers.get((number, status.st_ino), ())), **named,
+    )
+
+
+def _socket(number: int, inode: int, bits: int) -> dict:
+    family, stream = _nature(inode, number)
+    internet, state, accept_queue = family in (socket.AF_INET, socket.AF_INET6), None, None
+    if internet and stream:
+        info = sockopt.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        state = TCP_STATES[info[0]] if info[0] < len(TCP_STATES) else str(info[0])
+        if state == "LISTEN":
+            kind, accept_queue = "listener", struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]
+        else:
+            # A connection that was reset is in state CLOSE like a new socket, but it has hung up.
+            kind = "socket" if state == "CLOSE" and not bits & select.POLLRDHUP else "connection"
+    elif internet:
+        kind = "datagram"
+    elif family == socket.AF_UNIX:
+        listening = sockopt.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        kind = "unix listener" if listening else "unix socket"
+    else:
+        kind = "other socket"
+    local, peer = _addresses(inode, number)
+    listening = kind.endswith("listener")
+    return dict(
+        kind=kind, local=local, peer=peer, state=state, accept_queue=accept_queue,
+        receive_queue=None if listening else _ioctl(number, termios.FIONREAD),
+        send_queue=None if listening else _ioctl(number, _SIOCOUTQ),
+    )
+
+
+@lru_cache(maxsize=1 << 16)
+def _nature(inode: int, number: int) -> tuple[int, bool]:
+    """(family, is it a stream?): fixed for the life of a socket, which its inode names."""
+    return (sockopt.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
+            sockopt.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM)
+
+
+_connected: dict[int, tuple[Address | None, Address]] = {}  # inode -> (local, peer)
+
+
+def _addresses(inode: int, number: int) -> tuple[Address | None, Address | None]:
+    """Its addresses. Those of a connection never change, and are remembered: a reset one has forgotten its peer."""
+    if inode in _connected:
+        return _connected[inode]
+    local, peer = sockopt.local_address(number), sockopt.peer_address(number)
+    if peer is not None:
+        if len(_connected) >= 1 << 16:
+            _connected.clear()
+        _connected[inode] = local, peer
+    return local, peer
+
+
+def _other(number: int, mode: int) -> dict:
+    target = os.readlink(f"/proc/self/fd/{number}")
+    if target.startswith("anon_inode:"):
+        kind = {"[eventpoll]": "epoll"}.get(target[11:], target[11:].strip("[]"))
+    elif stat.S_ISFIFO(mode):
+        kind = "pipe"
+    elif stat.S_ISREG(mode):
+        kind = "file"
+    elif stat.S_ISDIR(mode):
+        kind = "directory"
+    else:
+        kind = "terminal" if os.isatty(number) else "device"
+    return dict(
+        kind=kind, local=target if target.startswith("/") else None, peer=None, state=None, accept_queue=None,
+        receive_queue=_ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None, send_queue=None,
+    )
+
+
+def _ioctl(number: int, request: int) -> int | None:
+    try:
+        return struct.unpack("i", fcntl.ioctl(number, request, b"\0\0\0\0"))[0]
+    except OSError:
+        return None
+
+
+def _watchers() -> dict[tuple[int, int], list[Watcher]]:
+    """Every interest of every epoll of this process, by (descriptor, inode).
+
+    The inode tells a socket from an older one that had the same number and lives on in a duplicate.
+    """
+    found: dict[tuple[int, int], list[Watcher]] = {}
+    for name in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:[eventpoll]":
+                continue
+            with open(f"/proc/self/fdinfo/{name}") as lines:
+                for line in lines:
+                    if line.startswith("tfd:"):
+                        entry = _interest(line)
+                        found.setdefault((int(entry["tfd"]), int(entry["ino"], 16)), []).append(
+                            Watcher(int(name), int(entry["events"], 16)))
+        except (OSError, KeyError):
+            continue
+    return found
+
+
+def _interest(line: str) -> dict[str, str]:
+    """A line of fdinfo, `tfd:  8 events:  19 data:  8  pos:0 ino:2c4b sdev:8`, as a dict."""
+    words = line.replace(":", ": ").split()
+    return {name.rstrip(":"): value for name, value in zip(words[::2], words[1::2])}

@@ -1,0 +1,203 @@
+"""What a thread is doing: running, or asleep in which system call, on which descriptor, since when."""
+
+import os
+import platform
+import sys
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+_X86_64 = {
+    0: "read", 1: "write", 7: "poll", 19: "readv", 20: "writev", 23: "select", 35: "sleep", 42: "connect",
+    43: "accept", 44: "send", 45: "recv", 46: "sendmsg", 47: "recvmsg", 61: "wait", 73: "flock", 202: "futex",
+    230: "sleep", 232: "epoll_wait", 247: "wait", 270: "select", 271: "poll", 281: "epoll_wait", 288: "accept",
+    441: "epoll_wait",
+}  # arch/x86/entry/syscalls/syscall_64.tbl
+_GENERIC = {
+    22: "epoll_wait", 32: "flock", 63: "read", 64: "write", 65: "readv", 66: "writev", 72: "select", 73: "poll",
+    95: "wait", 98: "futex", 101: "sleep", 115: "sleep", 202: "accept", 203: "connect", 206: "send", 207: "recv",
+    211: "sendmsg", 212: "recvmsg", 242: "accept", 260: "wait", 441: "epoll_wait",
+}  # include/uapi/asm-generic/unistd.h: aarch64, riscv64
+CALLS = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC}.get(platform.machine(), {})
+
+_ON_A_DESCRIPTOR = {"read", "write", "readv", "writev", "connect", "accept", "send", "recv", "sendmsg", "recvmsg",
+                    "flock", "epoll_wait"}
+_WAIT_CHANNELS = {
+    "inet_csk_accept": "accept", "wait_woken": "recv", "sk_stream_wait_memory": "send", "sock_alloc_send_pskb": "send",
+    "poll_schedule_timeout": "poll", "do_epoll_wait": "epoll_wait", "ep_poll": "epoll_wait", "hrtimer_nanosleep": "sleep",
+    "futex_do_wait": "futex", "futex_wait_queue": "futex", "futex_wait_queue_me": "futex", "pipe_read": "read",
+}
+_WINDOW = 1.0  # seconds over which the CPU share is taken
+_TICK = 1 / os.sysconf("SC_CLK_TCK")
+
+
+@dataclass(frozen=True, slots=True)
+class Doing:
+    """What a thread is doing at one moment.
+
+    asleep      True while the kernel has taken it off the processor inside a system call
+    call        the name of that call as Python knows it ("accept", "recv", "epoll_wait", "sleep", …); None when running
+    descriptor  the descriptor that call waits on; None when it waits on none, or on a list
+    seconds     how long it has slept; 0.0 when running
+    cpu         its share of one core, 0.0 to 1.0, over about the last second
+    ended       when the thread is over (or was never started): how, in a sentence; else None
+    """
+
+    asleep: bool
+    call: str | None = None
+    descriptor: int | None = None
+    seconds: float = 0.0
+    cpu: float = 0.0
+    ended: str | None = None
+
+    def __str__(self) -> str:
+        if self.ended:
+            return self.ended
+        if not self.asleep:
+            return f"running, CPU {self.cpu:.0%}"
+        where = f" on descriptor {self.descriptor}" if self.descriptor is not None else ""
+        return f"asleep in {self.call or 'the kernel'}{where} for {self.seconds:.1f} s, CPU {self.cpu:.0%}"
+
+
+class ThreadView:
+    """Looks at one thread of this process from outside; remembers a second of looks for its CPU share."""
+
+    def __init__(self, thread: threading.Thread) -> None:
+        self.thread = thread
+        self._looks: deque[tuple[float, float]] = deque()  # (seconds since boot, CPU seconds used)
+        self._lock = threading.Lock()
+
+    def doing(self) -> Doing:
+        """What the thread is doing now. Never waits longer than a few milliseconds."""
+        try:
+            with self._lock:
+                return self._look()
+        except (FileNotFoundError, ProcessLookupError):  # it ended while we looked
+            return Doing(asleep=False, ended="ended")
+
+    def _look(self) -> Doing:
+        call, descriptor = self._system_call()
+        if call == "futex" and self._got_on():
+            # It wanted Python's own lock (the GIL), which this look was holding: a busy thread, not a sleeper.
+            call, descriptor = None, None
+        if call is None:
+            return Doing(asleep=False, cpu=self._cpu_share())
+        return Doing(True, call or None, descriptor, self._asleep_for(), self._cpu_share())
+
+    def _system_call(self) -> tuple[str | None, int | None]:
+        """(call, descriptor); call is None when running, "" when it sleeps in a call we have no name for."""
+        try:
+            words = self._read("syscall").split()
+        except PermissionError:
+            words = []
+        if words and words[0] == "running":
+            return None, None
+        if words and int(words[0]) in CALLS:
+            call = CALLS[int(words[0])]
+            return call, int(words[1], 16) if call in _ON_A_DESCRIPTOR else None
+        if self._stat()[0] == "R":
+            return None, None
+        return _WAIT_CHANNELS.get(self._read("wchan"), ""), None
+
+    def _got_on(self) -> bool:
+        before = self._cpu_seconds()
+        time.sleep(2 * sys.getswitchinterval())
+        return self._cpu_seconds() > before
+
+    def _asleep_for(self) -> float:
+        """Seconds since the thread last had the processor; both moments are the scheduler's own."""
+        try:
+            mine, its = (_last_ran(f"/proc/{who}/sched") for who in ("thread-self", f"self/task/{self.thread.native_id}"))
+        except (OSError, ValueError):
+            return self._unchanged_for()
+        return max(0.0, mine - its)
+
+    def _unchanged_for(self) -> float:
+        """The same from our own looks, where the kernel does not show its scheduler's figures."""
+        used = self._cpu_seconds()
+        since = next((when for when, then in self._looks if then == used), None)
+        return 0.0 if since is None else _uptime() - since
+
+    def _cpu_share(self) -> float:
+        now, used = _uptime(), self._cpu_seconds()
+        if not self._looks:
+            self._looks.append((float(self._stat()[19]) * _TICK, 0.0))  # field 22: start time, in ticks since boot
+        while len(self._looks) > 1 and self._looks[1][0] < now - _WINDOW:
+            self._looks.popleft()
+        then, had = self._looks[0]
+        if now - self._looks[-1][0] > _WINDOW / 20:
+            self._looks.append((now, used))
+        return min(1.0, (used - had) / (now - then)) if now > then else 0.0
+
+    def _cpu_seconds(self) -> float:
+        try:
+            return int(self._read("schedstat").split()[0]) / 1e9
+        except (FileNotFoundError, IndexError):  # a kernel without scheduler statistics
+            fields = self._stat()
+            return (int(fields[11]) + int(fields[12])) * _TICK
+
+    def _stat(self) -> list[str]:
+        """The fields of stat from the third, the state, on; the second, the name, may contain spaces (proc(5))."""
+        return self._read("stat").rpartition(")")[2].split()
+
+    def _read(self, name: str) -> str:
+        with open(f"/proc/self/task/{self.thread.native_id}/{name}") as file:
+            return file.read()
+
+
+def _uptime() -> float:
+    return time.clock_gettime(time.CLOCK_BOOTTIME)
+
+
+def _last_ran(path: str) -> float:
+    with open(path) as lines:
+        for line in lines:
+            if line.startswith("se.exec_start"):
+                return float(line.rpartition(":")[2]) / 1000
+    raise ValueError(f"no se.exec_start in {path}")
+
+
+def asleep_on(numbers: set[int]) -> dict[int, list[tuple[str, str]]]:
+    """The threads of this process that sleep in a call on one of these descriptors: {number: [(thread, call)]}.
+
+    A thread that waits on a list of descriptors (select, poll) is not found: the kernel keeps that list to itself.
+    """
+    found: dict[int, list[tuple[str, str]]] = {}
+    for thread in threading.enumerate():
+        try:
+            call, number = _views.setdefault(thread, ThreadView(thread))._system_call()
+        except OSError:
+            continue
+        if call and number in numbers:
+            found.setdefault(number, []).append((thread.name, call))
+    return found
+
+
+_views: weakref.WeakKeyDictionary[threading.Thread, ThreadView] = weakref.WeakKeyDictionary()
+
+
+def doing(thread: threading.Thread) -> Doing:
+    """What a thread of this process is doing now: see Doing. Raises TypeError for anything else."""
+    if not isinstance(thread, threading.Thread):
+        raise TypeError(f"doing() looks at a threading.Thread, not {type(thread).__name__}")
+    if thread.native_id is None:
+        return Doing(asleep=False, ended="not started")
+    if not thread.is_alive():
+        return Doing(asleep=False, ended="ended")
+    return _views.setdefault(thread, ThreadView(thread)).doing()
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+    """Wait for something that the kernel does not announce, such as "that thread is asleep in accept".
+
+    Returns True as soon as `condition()` is true, False when it is not within `seconds`.
+    """
+    deadline = time.monotonic() + seconds
+    while not condition():
+        if time.monotonic() > deadline:
+            return False
+        time.sleep(0.001)
+    return True

@@ -1,0 +1,13 @@
+"""The servers of the course: one module a model, each on plain sockets, each run by the same base.
+
+    with BlockingServer() as server:        # a background thread on 127.0.0.1, a free port
+        server.address                      # ("127.0.0.1", 40213)
+"""
+
+from .base import PortInUse, Server, echo
+from .blocking_server import BlockingServer
+from .registry import live_servers, stop_all
+
+MODELS: dict[str, type[Server]] = {"blocking": BlockingServer}
+
+__all__ = ["MODELS", "BlockingServer", "PortInUse", "Server", "echo", "live_servers", "stop_all"]

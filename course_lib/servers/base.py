@@ -1,0 +1,246 @@
+"""What all servers of the course share: a background thread, an address, a way to stop, a way to be observed."""
+
+import ctypes
+import errno
+import socket
+import threading
+import traceback
+import warnings
+import weakref
+from collections.abc import Callable
+from types import TracebackType
+from typing import Literal, Self
+
+from course_lib.observe import Descriptor, Doing, ThreadView, descriptors
+
+from . import registry
+from .tracking import tracked_class
+
+HOST = "127.0.0.1"
+BACKLOG = 128
+
+Answer = Callable[[bytes], bytes]
+
+
+def echo(request: bytes) -> bytes:
+    """Answer with what was received."""
+    return request
+
+
+class PortInUse(OSError):
+    """The port that was asked for belongs to another listener."""
+
+
+class _Stop(BaseException):
+    """Ends a server thread that goes on running Python code although its sockets are shut down."""
+
+
+class Server:
+    """A TCP server on 127.0.0.1, run by one background thread. Subclasses write `serve`.
+
+    answer  called with the bytes that arrived, returns the bytes to send back
+    port    0 for a free one; a server that is started again takes its old port if it can
+
+        with BlockingServer() as server: ...            # or: server = BlockingServer().start()
+    """
+
+    def __init__(self, answer: Answer = echo, port: int = 0) -> None:
+        if not callable(answer):
+            raise TypeError(f"answer is a function from bytes to bytes, not {type(answer).__name__}")
+        if type(port) is not int or not 0 <= port <= 65535:
+            raise ValueError(f"a port is a number from 0 (any free one) to 65535, not {port!r}")
+        self.answer = answer
+        self.error: BaseException | None = None
+        self._port = port
+        self._address: tuple[str, int] | None = None
+        self._lock = threading.RLock()
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+        self._view: ThreadView | None = None
+        self._sockets: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
+        self._run = registry.current_run()
+
+    def serve(self, listener: socket.socket) -> None:
+        """Serve clients of a listening socket until the thread is stopped: what each model writes in its own way."""
+        raise NotImplementedError
+
+    # Life
+
+    def start(self) -> Self:
+        """Listen, and serve from a background thread. Does nothing when it runs already.
+
+        Raises PortInUse when the port that was asked for is taken.
+        """
+        with self._lock:
+            if self.running and not self._stopping:
+                return self
+            if self.running and not self._ends_within(1.0):
+                raise RuntimeError(f"{self!r} was stopped, but its thread is still busy: make a new server")
+            listener = self._listen()
+            self._address = listener.getsockname()
+            self._stopping, self.error = False, None
+            self._thread = threading.Thread(
+                target=self._serve, args=(listener,), name=f"{type(self).__name__}:{self._address[1]}", daemon=True)
+            self._view = ThreadView(self._thread)
+            registry.add(self, self._run)
+            self._thread.start()
+        return self
+
+    def stop(self) -> None:
+        """Stop serving: within a second, from any thread, any number of times; leaves no descriptor and no thread.
+
+        Warns (RuntimeWarning) when the thread cannot be stopped, because `answer` waits for something else.
+        """
+        with self._lock:
+            if not self.running:
+                return
+            self._stopping = True
+        for sock in self._open_sockets():
+            _shut_down(sock)
+        if self._thread is threading.current_thread() or self._ends_within(0.4):
+            return
+        for _ in range(5):
+            # Its sockets are shut down and yet it runs on: end it at its next line of Python.
+            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_Stop))
+            if self._ends_within(0.1):
+                break
+        for sock in self._open_sockets():
+            sock.close()
+        registry.remove(self)
+        if self.running:
+            warnings.warn(f"{self!r} does not stop: its thread is still {self.doing()}. Its sockets are closed; "
+                          "restart the kernel to be rid of the thread.", RuntimeWarning, stacklevel=2)
+
+    def wait(self) -> None:
+        """Wait until its thread has ended; returns at once when it does not run."""
+        if self._thread is not None:
+            self._thread.join()
+
+    @property
+    def running(self) -> bool:
+        """True while its thread serves."""
+        return self._thread is not None and self._thread.is_alive()
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """(host, port), also after it stopped. Raises RuntimeError before the first start."""
+        if self._address is None:
+            raise RuntimeError("this server has no address yet: call start(), or use it in a with statement")
+        return self._address
+
+    def __enter__(self) -> Self:
+        return self.start()
+
+    def __exit__(self, kind: type | None, error: BaseException | None, where: TracebackType | None) -> None:
+        self.stop()
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__}, {'running' if self.running else 'not running'}>"
+
+    # What can be seen and set from outside
+
+    def descriptors(self) -> list[Descriptor]:
+        """What the kernel says of its listener and connections, and of an epoll that watches them."""
+        mine = descriptors(self._open_sockets())
+        epolls = {watcher.epoll for descriptor in mine for watcher in descriptor.watched_by}
+        return sorted(mine + descriptors(epolls), key=lambda d: d.number)
+
+    def doing(self) -> Doing:
+        """What its thread is doing: running, or asleep in which system call, or how it ended."""
+        if self._view is None:
+            return Doing(asleep=False, ended="not started")
+        now = self._view.doing() if self.running else None
+        return now if now and not now.ended else Doing(asleep=False, ended=self.fate or "stopped")
+
+    @property
+    def fate(self) -> str | None:
+        """How its thread ended by itself, in a few words; None while it runs, and when it was stopped."""
+        if self._thread is None or self.running or self._stopping:
+            return None
+        if self.error is None:
+            return "ended because serve() returned"
+        kind, text = type(self.error).__name__, str(self.error)
+        line = self._line_that_raised()
+        return f"ended by {kind}: {text}" + (f", raised at: {line}" if line else "")
+
+    def set_blocking(self, blocking: bool, of: Literal["listener", "connections", "all"] = "all") -> None:
+        """Set or clear O_NONBLOCK on its live sockets (fcntl(2)). A call that sleeps already goes on sleeping.
+
+        Raises ValueError for another `of`.
+        """
+        if of not in ("listener", "connections", "all"):
+            raise ValueError(f'of is "listener", "connections" or "all", not {of!r}')
+        listening = {d.number: d.kind == "listener" for d in descriptors(self._open_sockets())}
+        for sock in self._open_sockets():
+            if of == "all" or listening.get(sock.fileno()) == (of == "listener"):
+                try:
+                    sock.setblocking(blocking)
+                except OSError as error:
+                    if error.errno != errno.EBADF:  # closed by its server meanwhile
+                        raise
+
+    # Inside
+
+    def _ends_within(self, seconds: float) -> bool:
+        self._thread.join(seconds)
+        return not self._thread.is_alive()
+
+    def _listen(self) -> socket.socket:
+        wanted = self._port or (self._address[1] if self._address else 0)
+        try:
+            return self._listen_on(wanted)
+        except OSError as error:
+            if error.errno == errno.EADDRINUSE and not self._port:
+                return self._listen_on(0)
+            if error.errno == errno.EADDRINUSE:
+                raise PortInUse(f"port {wanted} is in use: stop the program that listens there, "
+                                "or choose another port (0 means any free one)") from None
+            raise
+
+    def _listen_on(self, port: int) -> socket.socket:
+        listener = tracked_class(self._adopt)(socket.AF_INET, socket.SOCK_STREAM)
+        try:
+            # Before bind: it lets the port be taken again while old connections wait in TIME_WAIT (socket(7)).
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            listener.bind((HOST, port))
+            listener.listen(BACKLOG)
+        except OSError:
+            listener.close()
+            raise
+        self._sockets[listener.fileno()] = listener
+        return listener
+
+    def _adopt(self, connection: socket.socket) -> None:
+        self._sockets[connection.fileno()] = connection
+        if self._stopping:  # accepted just before the listener was shut down
+            _shut_down(connection)
+
+    def _open_sockets(self) -> list[socket.socket]:
+        """A copy made in one step: the server's thread adds to it meanwhile."""
+        found = (reference() for reference in self._sockets.valuerefs())
+        return [sock for sock in found if sock is not None and sock.fileno() >= 0]
+
+    def _serve(self, listener: socket.socket) -> None:
+        try:
+            self.serve(listener)
+        except BaseException as error:
+            if not self._stopping:
+                self.error = error
+        finally:
+            for sock in self._open_sockets():
+                sock.close()
+            registry.remove(self)
+
+    def _line_that_raised(self) -> str | None:
+        """The source line of `serve`, or of what it called in the same file, at which the error arose."""
+        file = type(self).serve.__code__.co_filename
+        lines = [frame.line for frame in traceback.extract_tb(self.error.__traceback__) if frame.filename == file]
+        return lines[-1] if lines else None
+
+
+def _shut_down(sock: socket.socket) -> None:
+    """End both directions: that wakes a thread asleep in accept, recv or send. close() alone wakes none (close(2))."""
+    try:
+        sock.shutdown(socket.SHUT_RDWR)
+    except OSError:
+        pass

@@ -1,0 +1,55 @@
+"""Every live server of this process, so that none is forgotten when a notebook cell is run again."""
+
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from .base import Server
+
+Run = tuple[str, int]  # a notebook cell, and which run of the kernel's counter
+
+_live: dict["Server", Run | None] = {}
+_lock = threading.Lock()
+
+
+def live_servers() -> list["Server"]:
+    """The servers that are running now, oldest first."""
+    with _lock:
+        return list(_live)
+
+
+def stop_all() -> None:
+    """Stop every live server of this process. The first cell of each notebook calls it."""
+    for server in live_servers():
+        server.stop()
+
+
+def add(server: "Server", run: Run | None) -> None:
+    """Enter a server that is about to run; stop those that an earlier run of the same cell left."""
+    with _lock:
+        left = [s for s, its in _live.items() if run and its and its[0] == run[0] and its[1] != run[1]]
+        _live[server] = run
+    for old in left:
+        if old is not server:
+            old.stop()
+
+
+def remove(server: "Server") -> None:
+    with _lock:
+        _live.pop(server, None)
+
+
+def current_run() -> Run | None:
+    """The notebook cell that is being run in this thread; None outside a notebook."""
+    ipython = sys.modules.get("IPython")
+    shell = ipython and ipython.get_ipython()
+    if not shell or threading.current_thread() is not threading.main_thread():
+        return None
+    # IPython gives a cell a file name made from its text, so the same cell has the same name when run again.
+    frame, cell = sys._getframe(), None
+    while frame:
+        if frame.f_globals is shell.user_ns:
+            cell = frame.f_code.co_filename
+        frame = frame.f_back
+    return (cell, shell.execution_count) if cell else None
