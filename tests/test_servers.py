@@ -1,0 +1,325 @@
+"""The servers: their life, their honesty towards clients, and that nothing of them is left."""
+
+import os
+import signal
+import socket
+import struct
+import subprocess
+import sys
+import threading
+
+import pytest
+
+from course_lib.observe import open_numbers, wait_until
+from course_lib.servers import MODELS, BlockingServer, PortInUse, Server, live_servers, stop_all
+
+RESET = struct.pack("ii", 1, 0)
+
+
+@pytest.fixture
+def nothing_is_left():
+    threads, numbers = threading.active_count(), open_numbers()
+    yield
+    stop_all()
+    assert wait_until(lambda: threading.active_count() == threads)
+    assert open_numbers() == numbers
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(server.address, timeout=5)
+
+
+def asks(server: Server, text: bytes) -> bytes:
+    with connect(server) as client:
+        client.sendall(text)
+        return client.recv(100)
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def model(request):
+    return request.param
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+class TestEveryModel:
+    def test_it_listens_on_loopback_only_at_a_free_port(self, model):
+        with model() as one, model() as two:
+            assert one.address[0] == two.address[0] == "127.0.0.1"
+            assert one.address[1] != two.address[1] != 0
+
+    def test_it_answers_every_piece_until_the_client_has_finished(self, model):
+        with model(answer=bytes.upper) as server, connect(server) as client:
+            for piece in (b"one", b"two"):
+                client.sendall(piece)
+                assert client.recv(100) == piece.upper()
+
+    def test_a_half_closed_client_gets_its_answer_and_then_the_end(self, model):
+        with model() as server, connect(server) as client:
+            client.sendall(b"last words")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == b"last words"
+            assert client.recv(100) == b""
+
+    def test_a_client_that_resets_does_no_harm_to_the_next(self, model):
+        with model() as server:
+            rude = connect(server)
+            rude.sendall(b"x")
+            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            rude.close()
+            assert asks(server, b"hello") == b"hello"
+
+    def test_a_client_that_came_and_went_before_accept_does_no_harm(self, model):
+        with model() as server:
+            for _ in range(20):
+                connect(server).close()
+            assert asks(server, b"hello") == b"hello"
+
+    def test_a_megabyte_comes_back_whole(self, model):
+        data = os.urandom(1_000_000)
+        with model() as server, connect(server) as client:
+            sender = threading.Thread(target=client.sendall, args=(data,))
+            sender.start()
+            received = bytearray()
+            while len(received) < len(data):
+                received += client.recv(65536)
+            sender.join()
+            assert received == data
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+class TestLife:
+    def test_two_hundred_starts_and_stops_with_clients_leave_nothing(self, model):
+        clients = []
+        for _ in range(200):
+            server = model().start()
+            silent, talking = connect(server), connect(server)
+            talking.sendall(b"hello")
+            server.stop()
+            with socket.create_server(server.address):  # its port is free again
+                pass
+            clients += [silent, talking]
+            assert not server.running and not server.descriptors()
+        for client in clients:
+            client.close()
+
+    def test_stopped_while_it_sleeps_in_accept_recv_or_send(self, model):
+        server = model().start()
+        assert wait_until(lambda: server.doing().asleep)
+        server.stop()
+        assert not server.running
+
+        server.start()
+        with connect(server):
+            assert wait_until(lambda: server.doing().call == "recv" or len(server.descriptors()) > 1)
+            server.stop()
+        assert not server.running
+
+        server.start()
+        with connect(server) as deaf:
+            deaf.settimeout(0.05)
+            with pytest.raises(TimeoutError):
+                while True:
+                    deaf.send(bytes(65536))
+            server.stop()
+        assert not server.running
+
+    def test_stop_from_many_threads_and_many_times(self, model):
+        with model() as server:
+            stoppers = [threading.Thread(target=server.stop) for _ in range(8)]
+            for stopper in stoppers:
+                stopper.start()
+            for stopper in stoppers:
+                stopper.join()
+            assert not server.running
+        server.stop()
+
+    def test_stop_from_its_own_thread(self, model):
+        server = model(answer=lambda request: server.stop() or request).start()
+        with connect(server) as client:
+            client.sendall(b"x")
+            server.wait()
+        assert server.doing().ended == "stopped"
+
+    def test_a_serve_that_swallows_every_error_is_stopped(self):
+        class Stubborn(Server):
+            def serve(self, listener):
+                while True:
+                    try:
+                        listener.accept()
+                    except OSError:
+                        continue
+
+        class Spinning(Server):
+            def serve(self, listener):
+                while True:
+                    pass
+
+        for stubborn in (Stubborn().start(), Spinning().start()):
+            stubborn.stop()
+            assert not stubborn.running
+
+    def test_a_thread_that_cannot_be_stopped_is_said_in_a_sentence_and_its_port_is_free(self):
+        release = threading.Event()
+        server = BlockingServer(answer=lambda request: release.wait() and request).start()
+        with connect(server) as client:
+            client.sendall(b"x")
+            assert wait_until(lambda: server.doing().call == "futex")
+            with pytest.warns(RuntimeWarning, match="does not stop: its thread is still asleep in futex"):
+                server.stop()
+            with socket.create_server(server.address):
+                pass
+            with pytest.raises(RuntimeError, match="make a new server"):
+                server.start()
+            release.set()
+
+    def test_started_again_it_takes_its_old_port(self, model):
+        server = model().start()
+        before = server.address
+        with connect(server):
+            server.stop()
+        assert server.start().address == before
+        server.stop()
+
+    def test_started_again_with_its_port_taken_it_finds_another(self, model):
+        server = model().start()
+        server.stop()
+        with socket.create_server(server.address):
+            assert server.start().address[1] != 0
+            assert asks(server, b"x") == b"x"
+            server.stop()
+
+    def test_start_twice_is_one_server(self, model):
+        with model() as server:
+            before = server.address
+            assert server.start().address == before and live_servers() == [server]
+
+    def test_stop_all_stops_all(self, model):
+        servers = [model().start() for _ in range(3)]
+        assert live_servers() == servers
+        stop_all()
+        assert not live_servers() and not any(server.running for server in servers)
+
+    def test_an_error_in_answer_ends_it_with_a_fate_and_closes_everything(self, model):
+        with model(answer=lambda request: "text") as server, connect(server) as client:
+            client.sendall(b"x")
+            server.wait()
+            assert client.recv(1) == b""
+            assert "TypeError" in server.fate and server.fate == server.doing().ended
+            assert not server.descriptors()
+        assert "TypeError" in server.fate  # still known after stop()
+
+    def test_serve_that_returns_is_said(self):
+        class Brief(Server):
+            def serve(self, listener):
+                pass
+
+        server = Brief().start()
+        server.wait()
+        assert server.doing().ended == "ended because serve() returned"
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+class TestBlocking:
+    def test_the_second_client_waits_while_the_first_is_silent(self):
+        with BlockingServer() as server, connect(server) as silent, connect(server) as second:
+            assert wait_until(lambda: server.doing().call == "recv")
+            second.sendall(b"hello")
+            listener, first = server.descriptors()
+            assert wait_until(lambda: server.descriptors()[0].accept_queue == 1)
+            assert first.peer == silent.getsockname() and server.doing().descriptor == first.number
+            silent.close()
+            assert second.recv(100) == b"hello"
+
+    def test_a_non_blocking_listener_is_its_end_and_start_its_return(self):
+        with BlockingServer() as server:
+            server.set_blocking(False, of="listener")
+            connect(server).close()
+            server.wait()
+            assert isinstance(server.error, BlockingIOError) and server.error.errno == 11
+            assert "listener.accept()" in server.fate
+            server.start()
+            assert server.fate is None and asks(server, b"back") == b"back"
+
+    def test_non_blocking_connections_leave_the_listener_alone(self):
+        with BlockingServer() as server, connect(server) as client:
+            assert wait_until(lambda: len(server.descriptors()) == 2)
+            server.set_blocking(False, of="connections")
+            assert [(d.kind, d.blocking) for d in server.descriptors()] == [("listener", True), ("connection", False)]
+            client.sendall(b"x")
+            server.wait()
+            assert isinstance(server.error, BlockingIOError)
+
+
+@pytest.mark.usefixtures("nothing_is_left")
+class TestMistakes:
+    def test_a_taken_port_is_one_sentence(self, model):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            port = taken.getsockname()[1]
+            with pytest.raises(PortInUse, match=f"port {port} is in use: .* choose another port"):
+                model(port=port).start()
+
+    @pytest.mark.parametrize("port", [-1, 65536, "80", 1.5, True])
+    def test_a_port_that_is_none(self, model, port):
+        with pytest.raises(ValueError, match="from 0 .* to 65535"):
+            model(port=port)
+
+    def test_an_answer_that_is_no_function(self, model):
+        with pytest.raises(TypeError, match="function from bytes to bytes"):
+            model(answer=b"hello")
+
+    def test_an_address_before_the_start(self, model):
+        with pytest.raises(RuntimeError, match="call start"):
+            model().address
+
+    def test_set_blocking_of_something_else(self, model):
+        with model() as server, pytest.raises(ValueError, match='"listener", "connections" or "all"'):
+            server.set_blocking(False, of="clients")
+
+
+def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_path):
+    import nbformat
+    from nbclient import NotebookClient
+
+    cells = ["from course_lib.servers import *", "s = BlockingServer().start()", "print(len(live_servers()))",
+             "s = BlockingServer().start()", "print(len(live_servers()), s.running)",
+             "many = [BlockingServer().start() for _ in range(3)]\nfor _ in range(2): BlockingServer().start()",
+             "print(len(live_servers()))"]
+    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
+    NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+    printed = [output["text"] for cell in notebook.cells for output in cell.get("outputs", [])]
+    assert printed == ["1\n", "1 True\n", "6\n"]
+
+
+class TestFromATerminal:
+    def run(self, *words: str, **more) -> subprocess.Popen:
+        return subprocess.Popen([sys.executable, "-m", "course_lib", *words], text=True,
+                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+
+    @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
+    def test_it_says_where_it_serves_and_ends_quietly(self, sign):
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            port = free.getsockname()[1]
+        with self.run("serve", "blocking", "--port", str(port)) as process:
+            assert process.stdout.readline() == f"serving blocking on 127.0.0.1:{port}\n"
+            with socket.create_connection(("127.0.0.1", port)) as client:
+                client.sendall(b"hello")
+                assert client.recv(100) == b"hello"
+                process.send_signal(sign)
+                out, err = process.communicate(timeout=10)
+        assert (process.returncode, out, err) == (0, "", "")
+
+    @pytest.mark.parametrize("words, sentence", [
+        (["serve", "nonesuch"], "there is no server 'nonesuch'; choose one of: blocking"),
+        (["serve", "blocking", "--port", "70000"], "a port is a number from 0"),
+        (["check", "99"], "there is no notebook '99'; choose one of: 00_start_here"),
+    ])
+    def test_a_mistake_is_one_sentence_and_status_2(self, words, sentence):
+        with self.run(*words) as process:
+            out, err = process.communicate(timeout=30)
+        assert process.returncode == 2 and out == "" and err.count("\n") == 1 and sentence in err
+
+    def test_a_port_in_use_is_one_sentence_and_status_2(self):
+        with socket.create_server(("127.0.0.1", 0)) as taken:
+            with self.run("serve", "blocking", "--port", str(taken.getsockname()[1])) as process:
+                out, err = process.communicate(timeout=30)
+        assert process.returncode == 2 and out == "" and err.count("\n") == 1 and "is in use" in err
