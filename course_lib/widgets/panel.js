@@ -1,0 +1,208 @@
+// The page's side of the panel. It shows what the kernel process sends and reports clicks; it decides nothing.
+
+const COLUMNS = [
+  ["number", "fd", "the descriptor's number"],
+  ["kind", "what", "what the number names"],
+  ["peer", "peer", "the other end"],
+  ["blocking", "mode", "is O_NONBLOCK set on it?"],
+  ["readable", "readable", "a read, recv or accept would not sleep now"],
+  ["writable", "writable", "a send would not sleep now"],
+  ["hangup", "hang-up", "the peer has finished sending, or the connection is over"],
+  ["receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet"],
+  ["send", "send queue", "bytes sent that the other side has not acknowledged"],
+  ["state", "TCP state", "the kernel's state of the connection"],
+  ["watched", "watched by", "epolls that have it in their interest list"],
+  ["asleep", "asleep here", "the threads that sleep in a call on this descriptor"],
+];
+const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
+
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  const { role, ...rest } = properties;
+  if (role) made.setAttribute("role", role);
+  for (const [name, value] of Object.entries(rest)) {
+    if (name.startsWith("aria-")) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children);
+  return made;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+function words(key, value) {
+  if (key === "blocking") return value ? "blocking" : "non-blocking";
+  if (value === true) return "● yes";
+  if (value === false) return "no";
+  return String(value);
+}
+
+// Two buttons, one of them pressed: the mode that the kernel reports, not the one that was clicked last.
+function modeSwitch(label, of, send) {
+  const buttons = [true, false].map((blocking) => element("button", {
+    type: "button", "aria-label": `${label}: ${blocking ? "blocking" : "non-blocking"}`,
+    onclick: () => send({ type: "blocking", of, blocking }),
+  }));
+  const group = element("span", { className: "mode", role: "group", "aria-label": label }, `${label}: `, ...buttons);
+  return {
+    group,
+    show(mode) {
+      ["blocking", "non-blocking"].forEach((name, i) => {
+        buttons[i].disabled = mode === "";
+        buttons[i].setAttribute("aria-pressed", String(mode === name));
+        setText(buttons[i], (mode === name ? "✓ " : "") + name);
+      });
+      group.dataset.mode = mode;
+    },
+  };
+}
+
+function render({ model, el }) {
+  const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
+  const send = (message) => model.send({ view, ...message });
+  const button = (text, type, extra = {}) => element("button", {
+    type: "button", textContent: text, onclick: () => send({ type, ...clientFields(), ...extra }),
+  });
+
+  const name = element("b");
+  const address = element("code");
+  const doing = element("span", { className: "doing" });
+  const cpu = element("span", { className: "cpu" });
+  const life = element("button", { type: "button" });
+  const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", life);
+
+  const listener = modeSwitch("listener", "listener", send);
+  const connections = modeSwitch("connections", "connections", send);
+  const modes = element("div", { className: "line" }, listener.group, connections.group);
+
+  const note = element("div", { className: "note", role: "status", "aria-live": "polite" });
+
+  const connect = button("Connect a client", "connect");
+  const choice = element("select", { "aria-label": "client" });
+  const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
+  const clientFields = () => ({ client: choice.value, text: text.value });
+  const sendText = button("Send text", "send");
+  text.addEventListener("keydown", (event) => { if (event.key === "Enter") sendText.click(); event.stopPropagation(); });
+  const actions = [sendText, button("Half-close", "half_close"), button("Close", "close"), button("Reset", "reset")];
+  const clientLine = element("div", { className: "line", role: "group", "aria-label": "clients" },
+    connect, choice, text, ...actions);
+  const clientList = element("ul", { className: "clients", "aria-label": "what each client sees" });
+
+  const body = element("tbody");
+  const heads = COLUMNS.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
+  const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
+  const hidden = element("div", { className: "hidden-rows" });
+
+  const panel = element("div", { className: "observatory" }, serverLine, modes, note, clientLine, clientList,
+    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table), hidden);
+  el.append(panel);
+
+  let state = null;
+  let heardAt = 0;
+  const rows = new Map();
+
+  function showServer() {
+    serverLine.hidden = !state.server;
+    if (!state.server) return;
+    const server = state.server;
+    setText(name, server.name);
+    setText(address, server.address);
+    const seconds = server.asleep ? server.seconds + (performance.now() - heardAt) / 1000 : 0;
+    const mark = server.running ? (server.asleep ? "◌ " : "▶ ") : "■ ";
+    setText(doing, mark + server.doing + (server.asleep ? `, ${seconds.toFixed(1)} s` : ""));
+    doing.dataset.state = server.running ? (server.asleep ? "asleep" : "running") : "ended";
+    setText(cpu, server.running ? `CPU ${server.cpu} %` : "");
+    setText(life, server.running ? "Stop" : "Start");
+    life.onclick = () => send({ type: server.running ? "stop" : "start" });
+  }
+
+  function showClients() {
+    connect.disabled = !state.can_connect;
+    const open = state.clients.filter((client) => client.open).map((client) => client.name);
+    if ([...choice.options].map((option) => option.value).join() !== open.join()) {
+      const before = choice.value;
+      const newest = open.length > choice.options.length;
+      choice.replaceChildren(...open.map((client) => element("option", { value: client, textContent: client })));
+      choice.value = !newest && open.includes(before) ? before : open.at(-1) ?? "";
+    }
+    for (const control of [choice, text, ...actions]) control.disabled = open.length === 0;
+    while (clientList.children.length > state.clients.length) clientList.lastChild.remove();
+    state.clients.forEach((client, i) => {
+      const item = clientList.children[i] ?? clientList.appendChild(element("li"));
+      setText(item, `${client.name}: ${client.state}`);
+      item.className = client.open ? "" : "over";
+    });
+  }
+
+  function showRows() {
+    const present = new Set(state.rows.map((row) => row.number));
+    for (const [number, row] of rows) if (!present.has(number)) { row.remove(); rows.delete(number); }
+    state.rows.forEach((data, i) => {
+      let row = rows.get(data.number);
+      const isNew = !row;
+      if (isNew) {
+        row = element("tr", {}, ...COLUMNS.map(([key]) => element(key === "number" ? "th" : "td", { className: key, scope: key === "number" ? "row" : undefined })));
+        rows.set(data.number, row);
+      }
+      if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
+      COLUMNS.forEach(([key], column) => {
+        const cell = row.children[column];
+        const shown = words(key, data[key]);
+        if (cell.textContent === shown) return;
+        cell.textContent = shown;
+        cell.dataset.value = String(data[key]);
+        if (!isNew && cell.animate && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
+          cell.animate([{ backgroundColor: "var(--jp-warn-color2, #ffb74d)" }, { backgroundColor: "transparent" }], 900);
+        }
+      });
+    });
+    table.classList.toggle("watching", state.rows.some((row) => row.watched));
+    hidden.hidden = !state.hidden;
+    setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
+  }
+
+  function show(next) {
+    state = next;
+    heardAt = performance.now();
+    showServer();
+    listener.show(state.listener);
+    connections.show(state.connections);
+    setText(note, state.note);
+    note.hidden = !state.note;
+    showClients();
+    showRows();
+  }
+
+  function hear(message) {
+    if (message.type !== "state") return;
+    panel.classList.remove("silent");
+    // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
+    model.set("shown", message.state);
+    show(message.state);
+  }
+
+  function lost() {
+    panel.classList.add("silent");
+    setText(note, "The kernel that this panel showed is gone. Run the cell again.");
+    note.hidden = false;
+    for (const control of panel.querySelectorAll("button, select, input")) control.disabled = true;
+  }
+
+  show(model.get("shown"));
+  model.on("msg:custom", hear);
+  model.on("comm_live_update", lost);
+  send({ type: "ready" });
+  const alive = setInterval(() => send({ type: "alive" }), ALIVE_EVERY);
+  const ticking = setInterval(() => { if (state.server?.asleep && !panel.classList.contains("silent")) showServer(); }, 100);
+  return () => {
+    clearInterval(alive);
+    clearInterval(ticking);
+    model.off("msg:custom", hear);
+    model.off("comm_live_update", lost);
+    send({ type: "gone" });
+  };
+}
+
+export default { render };

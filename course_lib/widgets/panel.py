@@ -1,0 +1,250 @@
+"""The panel that `observe()` shows: a server or sockets, live, with switches and clients."""
+
+import queue
+import threading
+import time
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from course_lib.clients import Client
+from course_lib.observe import Descriptor, descriptors
+
+from . import words
+from .picture import picture_html
+from .routing import while_busy
+from .subject import sleepers, subject_of
+
+_PERIOD = 0.05  # seconds between two looks at the kernel
+_UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
+_SHOWN = 200  # rows; beyond that the active ones come first
+_LONGEST_TEXT = 1000  # characters a client sends at a time
+_HERE = Path(__file__).parent
+
+
+def observe(thing, **clients) -> "Panel":
+    """Show a server, a socket or a list of sockets, live: every descriptor as the kernel sees it, with switches and clients.
+
+    thing    a server of the course, a socket, or a list of sockets
+    clients  names for client sockets of your own, as `observe(server, first=a, second=b)`
+    Raises TypeError for anything else.
+    """
+    return Panel(thing, **clients)
+
+
+class Panel(anywidget.AnyWidget):
+    """The live panel. `state()` is what it shows, as a plain value."""
+
+    _esm = _HERE / "panel.js"
+    _css = _HERE / "panel.css"
+    shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
+
+    def __init__(self, thing, **clients) -> None:
+        self.subject, self.bench = subject_of(thing)
+        self._is_server = self.subject is thing
+        self.label(**clients)
+        self._note = ""
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._pump: threading.Thread | None = None
+        self._starting = threading.Lock()
+        self._views: set[str] = set()
+        super().__init__(shown=self.state())
+        self.on_msg(self._hear)
+        while_busy(self)
+
+    def label(self, **clients) -> None:
+        """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
+        for name, sock in clients.items():
+            try:
+                self.bench.labels[sock.getsockname()] = name
+            except (AttributeError, OSError):
+                raise TypeError(f"{name} is not an open socket: pass the client's socket") from None
+
+    # What it shows
+
+    def state(self) -> dict:
+        """Everything the panel shows, as JSON-ready values: server, listener, connections, note, clients, rows, hidden."""
+        rows = self.subject.descriptors()
+        server, note = None, self._note
+        if self._is_server:
+            doing = self.subject.doing()
+            note = " ".join(filter(None, (note, words.fate(self.subject, rows, doing))))
+            server = {
+                "name": type(self.subject).__name__, "running": self.subject.running,
+                "address": _place(self.subject.address) if self.subject.running else "",
+                "doing": _doing_words(doing), "asleep": doing.asleep, "seconds": round(doing.seconds, 1),
+                "cpu": round(doing.cpu * 100),
+            }
+        here = sleepers(rows)
+        first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
+        return {
+            "server": server,
+            "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
+            "can_connect": bool(self._address()), "note": note,
+            "clients": self._client_states(rows),
+            "rows": [self._row(row, here) for row in sorted(first, key=lambda row: row.number)],
+            "hidden": len(rows) - len(first),
+        }
+
+    def _row(self, row: Descriptor, here: dict[int, str]) -> dict:
+        return {
+            "number": row.number, "kind": row.kind, "peer": self.bench.name_of(row.peer) or _place(row.peer),
+            "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
+            "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else _count(row.receive_queue),
+            "send": _count(row.send_queue), "state": row.state or "",
+            "watched": ", ".join(map(str, row.watched_by)), "asleep": here.get(row.number, ""),
+        }
+
+    def _client_states(self, rows: list[Descriptor]) -> list[dict]:
+        queued = any(row.accept_queue for row in rows)
+        accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
+        return [{"name": c.name, "open": c.open, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
+
+    def _address(self) -> tuple[str, int] | None:
+        if self._is_server:
+            return self.subject.address if self.subject.running else None
+        return self.subject.address
+
+    # Messages of the page. The callback only queues: all panels share one thread for callbacks.
+
+    def _hear(self, _widget, message: dict, _buffers) -> None:
+        self._events.put(message)
+        with self._starting:
+            if self._pump is None or not self._pump.is_alive():
+                self._pump = threading.Thread(target=self._run, name="panel", daemon=True)
+                self._pump.start()
+
+    def _run(self) -> None:
+        """Carry out what was clicked, look at the kernel, send what changed; end when no page shows the panel."""
+        sent, asleep_since, heard, events = None, 0.0, time.monotonic(), []
+        while True:
+            for message in events:
+                heard = time.monotonic()
+                if message.get("type") == "ready":
+                    sent = None
+                self._act(message)
+            if time.monotonic() - heard > _UNSEEN:
+                self._views.clear()
+            with self._starting:
+                if not self._views and self._events.empty():
+                    self._pump = None
+                    return
+            for client in list(self.bench.clients.values()):
+                client.look()
+            state = self.state()
+            since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
+            same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
+            # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
+            if same != sent or abs(since - asleep_since) > 0.5:
+                self.send({"type": "state", "state": state})
+                sent, asleep_since = same, since
+            events = self._next_events()
+
+    def _next_events(self) -> list[dict]:
+        try:
+            events = [self._events.get(timeout=_PERIOD)]
+            while not self._events.empty():
+                events.append(self._events.get_nowait())
+            return events
+        except queue.Empty:
+            return []
+
+    def _act(self, message: dict) -> None:
+        kind = message.get("type")
+        if kind in ("ready", "alive"):
+            self._views.add(str(message.get("view")))
+        elif kind == "gone":
+            self._views.discard(str(message.get("view")))
+        else:
+            self._note = ""
+            try:
+                self._click(kind, message)
+            except Exception as error:  # shown to the person who clicked; the pump goes on
+                self._note = f"{type(error).__name__}: {error}"
+
+    def _click(self, kind: str, message: dict) -> None:
+        if kind == "start" and self._is_server:
+            self.subject.start()
+        elif kind == "stop" and self._is_server:
+            self.subject.stop()
+        elif kind == "blocking" and message.get("of") in ("listener", "connections"):
+            self._set_blocking(bool(message.get("blocking")), message["of"])
+        elif kind == "connect":
+            self._connect()
+        elif client := self.bench.clients.get(message.get("client")):
+            if kind == "send":
+                text = str(message.get("text", ""))[:_LONGEST_TEXT]
+                client.send(text.encode())
+            elif kind in ("half_close", "close", "reset"):
+                getattr(client, kind)()
+
+    def _connect(self) -> None:
+        address = self._address()
+        if address is None:
+            self._note = "Nobody listens, so a client would be refused."
+            return
+        self.bench.forget_closed()
+        self.bench.connect(address)
+
+    def _set_blocking(self, blocking: bool, of: str) -> None:
+        self.subject.set_blocking(blocking, of=of)
+        if self._is_server and of == "listener" and not blocking and self.subject.doing().call == "accept":
+            visitor = Client(self.subject.address, "visitor")
+            visitor.close()
+            self._note = ("The kernel looks at the flag when a call begins. So that the sleeping accept() returns and the "
+                          "next one begins, the panel connected one client and closed it again.")
+
+    # What a notebook stores
+
+    def picture(self) -> str:
+        """The panel as static HTML, made from the same state."""
+        return picture_html(self.state())
+
+    def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
+
+    def __repr__(self) -> str:
+        if self._is_server:
+            return f"observe({self.subject!r})"
+        count = len(self.subject.sockets)
+        return f"observe({count} socket{'s' if count > 1 else ''})"
+
+
+def _doing_words(doing) -> str:
+    if doing.ended or not doing.asleep:
+        return doing.ended or "running"
+    where = f" on descriptor {doing.descriptor}" if doing.descriptor is not None else ""
+    return f"asleep in {doing.call or 'the kernel'}(){where}" if doing.call else "asleep in the kernel"
+
+
+def _client_words(client: Client, accepted: set | None) -> str:
+    """What a client sees; `accepted` are the peers of the accepted connections, None when the accept queue is empty."""
+    words = client.state
+    if accepted is not None and client.state in ("connected", "half-closed") and client.address not in accepted:
+        words += ", not accepted yet: it waits in the accept queue"
+    if client.received:
+        last = client.last.decode("utf-8", "backslashreplace")
+        words += f", {client.received} bytes came back: {last[-40:]!r}"
+    return words
+
+
+def _mode(rows: list[Descriptor], kind: str) -> str:
+    """"blocking", "non-blocking", "mixed", or "" where there is none."""
+    found = {row.blocking for row in rows if row.kind == kind}
+    return "" if not found else "mixed" if len(found) == 2 else "blocking" if found == {True} else "non-blocking"
+
+
+def _active(row: Descriptor, here: dict[int, str]) -> bool:
+    return row.kind == "listener" or row.readable or row.hangup or bool(row.receive_queue or row.send_queue) \
+        or row.number in here
+
+
+def _place(address) -> str:
+    return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else address or ""
+
+
+def _count(number: int | None) -> str:
+    return "" if number is None else str(number)

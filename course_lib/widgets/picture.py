@@ -1,0 +1,33 @@
+"""A panel's state as static HTML: what a stored notebook shows where there is no kernel."""
+
+from html import escape
+
+COLUMNS = (
+    ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("blocking", "blocking"), ("readable", "readable"),
+    ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"), ("send", "send queue"),
+    ("state", "TCP state"), ("watched", "watched by"), ("asleep", "asleep here"),
+)
+
+
+def picture_html(state: dict) -> str:
+    """The server line, the note and the table. Colours are the page's own; all text is escaped."""
+    parts = []
+    if server := state["server"]:
+        line = f"<b>{escape(server['name'])}</b> {escape(server['address'])} · {escape(server['doing'])}"
+        parts.append(f"<div>{line}</div>")
+    if state["note"]:
+        parts.append(f"<div>{escape(state['note'])}</div>")
+    shown = [(key, title) for key, title in COLUMNS if key != "watched" or any(row["watched"] for row in state["rows"])]
+    head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in shown) + "</tr>"
+        for row in state["rows"])
+    parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    if state["hidden"]:
+        parts.append(f"<div>{state['hidden']} more descriptors are not shown</div>")
+    return "".join(parts)
+
+
+def cell_text(value) -> str:
+    """A value as the table shows it: words for yes and no."""
+    return {"True": "yes", "False": "no"}.get(str(value), str(value))

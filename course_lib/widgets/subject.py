@@ -1,0 +1,89 @@
+"""What a panel looks at: a server, or plain sockets that offer the same few questions and switches."""
+
+import socket
+import weakref
+from collections.abc import Iterable
+
+from course_lib.clients import Client
+from course_lib.observe import Descriptor, asleep_on, descriptors
+
+NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
+
+
+class Sockets:
+    """Plain sockets under observation. It holds no thread: the learner's own code uses them."""
+
+    def __init__(self, sockets: list[socket.socket]) -> None:
+        self.sockets = sockets
+
+    def descriptors(self) -> list[Descriptor]:
+        return descriptors(self.sockets)
+
+    def set_blocking(self, blocking: bool, of: str) -> None:
+        listening = {d.number for d in self.descriptors() if d.kind == "listener"}
+        for sock in self.sockets:
+            if sock.fileno() >= 0 and (sock.fileno() in listening) == (of == "listener"):
+                sock.setblocking(blocking)
+
+    @property
+    def address(self) -> tuple[str, int] | None:
+        """Where a client can connect: the address of the first listener."""
+        return next((d.local for d in self.descriptors() if d.kind == "listener"), None)
+
+
+class Bench:
+    """The clients that were connected from panels to one subject; each has a name."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Client] = {}
+        self.labels: dict[tuple[str, int], str] = {}
+        self._made = 0
+
+    def connect(self, address: tuple[str, int]) -> Client:
+        name = NAMES[self._made] if self._made < len(NAMES) else f"client {self._made + 1}"
+        self._made += 1
+        client = self.clients[name] = Client(address, name)
+        if client.open:
+            self.labels[client.address] = name
+        return client
+
+    def forget_closed(self, keep: int = 6) -> None:
+        """Keep the open clients and the last few that ended, so that a long session does not fill the panel."""
+        ended = [name for name, client in self.clients.items() if not client.open]
+        for name in ended[:-keep]:
+            del self.clients[name]
+
+    def name_of(self, peer) -> str | None:
+        return self.labels.get(peer) if isinstance(peer, tuple) else None
+
+
+_benches: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
+
+
+def bench_of(thing) -> Bench:
+    """The bench of a server or socket: the same one for every panel on it."""
+    return _benches.setdefault(thing, Bench())
+
+
+def subject_of(thing) -> tuple[object, Bench]:
+    """(subject, its bench) for what a learner hands to observe(). Raises TypeError in one sentence."""
+    if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
+        return thing, bench_of(thing)
+    if isinstance(thing, socket.socket):
+        return Sockets([thing]), bench_of(thing)
+    if isinstance(thing, Iterable) and not isinstance(thing, (str, bytes, dict)):
+        sockets = list(thing)
+        if sockets and all(isinstance(s, socket.socket) for s in sockets):
+            return Sockets(sockets), bench_of(sockets[0])
+    raise TypeError(f"observe() takes a server, a socket or a list of sockets, not {type(thing).__name__}")
+
+
+def sleepers(rows: list[Descriptor]) -> dict[int, str]:
+    """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}."""
+    found = asleep_on({row.number for row in rows})
+    return {number: ", ".join(f"{_whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}
+
+
+def _whose(thread: str) -> str:
+    """A server's thread is named for its class and port; cells run in the main thread."""
+    return "a notebook cell" if thread == "MainThread" else thread.partition(":")[0]

@@ -1,0 +1,42 @@
+"""What the panel says about a server's state, in plain words."""
+
+import errno
+
+from course_lib.observe import Descriptor, Doing
+
+_AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
+_BACK = "Start brings it back, with a new blocking listener on the same address."
+
+
+def fate(server, rows: list[Descriptor], doing: Doing) -> str:
+    """One or two sentences on how the server ended, or what will happen to it; "" when there is nothing to say."""
+    if server.fate:
+        return f"{_how_it_ended(server)} Its thread is over and its descriptors are closed. {_BACK}"
+    if not server.running:
+        return "It is stopped: its descriptors are closed, and a client is refused. Start serves again on the same address."
+    if not doing.asleep:
+        return ""
+    if doing.call == "accept" and _non_blocking(rows, "listener"):
+        return ("The listener is non-blocking now. The server still sleeps in the accept() that it began before: the kernel "
+                f"looks at the flag when a call begins. The next accept() with nobody waiting raises {_AGAIN}.")
+    if doing.call in ("recv", "send") and _non_blocking(rows, "connection", doing.descriptor):
+        return (f"This connection is non-blocking now. The server still sleeps in the {doing.call}() that it began before: "
+                f"the kernel looks at the flag when a call begins. Its next recv() with nothing to read raises {_AGAIN}.")
+    if _non_blocking(rows, "listener"):
+        return (f"The listener is non-blocking now. Nothing happens while the server sleeps in {doing.call}(). When it "
+                f"comes back to accept() and nobody waits there, accept() raises {_AGAIN}: let the clients leave, and see.")
+    return ""
+
+
+def _how_it_ended(server) -> str:
+    if not isinstance(server.error, BlockingIOError) or server.error.errno != errno.EAGAIN:
+        return f"The server {server.fate}."
+    for call, found in (("accept", "nobody waiting"), ("recv", "nothing to read"), ("send", "no room in the send buffer")):
+        if f"{call}(" in server.fate or f"{call}all(" in server.fate:
+            return (f"{call}() found {found}. A non-blocking socket does not wait for it: it raised {_AGAIN}, "
+                    "and this server does not catch that.")
+    return f"The server {server.fate}."
+
+
+def _non_blocking(rows: list[Descriptor], kind: str, number: int | None = None) -> bool:
+    return any(row.kind == kind and not row.blocking and number in (None, row.number) for row in rows)

@@ -1,0 +1,264 @@
+"""The panel without a browser: what it shows is a value, and what a page would click is a message."""
+
+import json
+import socket
+import threading
+
+import pytest
+
+from course_lib.clients import Client
+from course_lib.observe import wait_until
+from course_lib.servers import BlockingServer, Server, stop_all
+from course_lib.widgets import observe, panel as panel_module
+
+
+@pytest.fixture
+def server():
+    with BlockingServer(answer=bytes.upper) as server:
+        yield server
+    stop_all()
+
+
+class Page:
+    """What a browser does: says that it shows the panel, clicks, and keeps the last state it was sent."""
+
+    def __init__(self, panel):
+        self.panel, self.received = panel, []
+        panel.send = self.received.append
+        self.click("ready")
+
+    def click(self, kind, **more):
+        self.panel._hear(self.panel, {"type": kind, "view": "page", **more}, [])
+
+    @property
+    def state(self):
+        return self.received[-1]["state"] if self.received else {}
+
+    def shows(self, condition, seconds=5):
+        return wait_until(lambda: bool(self.received) and condition(self.state), seconds)
+
+
+@pytest.fixture
+def page_of():
+    pages = []
+    yield lambda thing, **names: pages.append(Page(observe(thing, **names))) or pages[-1]
+    for page in pages:
+        page.click("gone")
+    assert wait_until(lambda: not any(thread.name == "panel" for thread in threading.enumerate()))
+
+
+def test_two_clients_one_asleep_on_one_waiting(server, page_of):
+    page = page_of(server)
+    page.click("connect")
+    page.click("connect")
+    page.click("send", client="bob", text="hello")
+    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()") and len(s["rows"]) == 2)
+    assert page.shows(lambda s: s["rows"][0]["receive"] == "1 waiting")
+    listener, connection = page.state["rows"]
+    assert (listener["kind"], connection["kind"], connection["peer"]) == ("listener", "connection", "alice")
+    assert page.state["server"]["doing"].endswith(f"on descriptor {connection['number']}")
+    assert connection["asleep"] == "BlockingServer in recv"
+    assert page.shows(lambda s: "waits in the accept queue" in s["clients"][1]["state"])
+    page.click("close", client="alice")
+    assert page.shows(lambda s: "5 bytes came back: 'HELLO'" in s["clients"][1]["state"])
+
+
+def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_brings_it_back(server, page_of):
+    page = page_of(server)
+    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in accept()"))
+    page.click("blocking", of="listener", blocking=False)
+    assert page.shows(lambda s: not s["server"]["running"])
+    note = page.state["note"]
+    assert "accept() found nobody waiting" in note and "BlockingIOError, errno 11" in note and "Start brings it back" in note
+    page.click("start")
+    assert page.shows(lambda s: s["server"]["running"] and s["listener"] == "blocking" and s["note"] == "")
+
+
+def test_the_mode_shown_is_the_kernels(server, page_of):
+    page = page_of(server)
+    page.click("connect")
+    assert page.shows(lambda s: (s["listener"], s["connections"]) == ("blocking", "blocking"))
+    page.click("blocking", of="connections", blocking=False)
+    assert page.shows(lambda s: (s["listener"], s["connections"]) == ("blocking", "non-blocking"))
+    assert "its next recv() with nothing to read raises blockingioerror" in page.state["note"].lower()
+    server.set_blocking(True, of="connections")  # from a cell
+    assert page.shows(lambda s: s["connections"] == "blocking" and s["note"] == "")
+
+
+def test_a_listener_made_non_blocking_while_the_server_reads_says_what_will_happen(server, page_of):
+    page = page_of(server)
+    page.click("connect")
+    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()"))
+    page.click("blocking", of="listener", blocking=False)
+    assert page.shows(lambda s: "comes back to accept()" in s["note"] and "errno 11" in s["note"])
+    page.click("close", client="alice")
+    assert page.shows(lambda s: not s["server"]["running"])
+
+
+def test_half_close_close_and_reset(server, page_of):
+    page = page_of(server)
+    for click, seen in (("half_close", "finished by the server"), ("reset", "reset"), ("close", "closed")):
+        page.click("connect")
+        assert page.shows(lambda s: s["clients"] and s["clients"][-1]["state"] == "connected")
+        page.click(click, client=page.state["clients"][-1]["name"])
+        assert page.shows(lambda s: s["clients"][-1]["state"] == seen), click
+        if page.state["clients"][-1]["open"]:
+            page.click("close", client=page.state["clients"][-1]["name"])
+
+
+def test_stop_and_start(server, page_of):
+    page = page_of(server)
+    page.click("stop")
+    assert page.shows(lambda s: not s["server"]["running"] and not s["rows"] and not s["can_connect"])
+    page.click("connect")
+    assert page.shows(lambda s: "Nobody listens" in s["note"])
+    page.click("start")
+    assert page.shows(lambda s: s["server"]["running"] and s["can_connect"])
+
+
+def test_plain_sockets(page_of):
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        page = page_of(listener)
+        page.click("connect")
+        assert page.shows(lambda s: s["rows"] and s["rows"][0]["receive"] == "1 waiting")
+        assert page.state["server"] is None and "waits in the accept queue" in page.state["clients"][0]["state"]
+        connection, _ = listener.accept()
+        with connection:
+            assert page.shows(lambda s: s["clients"][0]["state"] == "connected")
+            sleeper = threading.Thread(target=listener.accept, daemon=True)
+            sleeper.start()
+            assert page.shows(lambda s: s["rows"][0]["asleep"].endswith("in accept"))
+            page.click("connect")
+            sleeper.join(5)
+            page.click("blocking", of="listener", blocking=False)
+            assert page.shows(lambda s: s["listener"] == "non-blocking")
+            assert not listener.getblocking()
+
+
+def test_several_sockets_and_names_of_ones_own():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        connection, _ = listener.accept()
+        with connection:
+            shown = observe([listener, connection], mine=client).state()
+            assert [(row["kind"], row["peer"]) for row in shown["rows"]] == [("listener", ""), ("connection", "mine")]
+
+
+def test_two_panels_on_one_server_share_the_clients(server, page_of):
+    one, two = page_of(server), page_of(server)
+    one.click("connect")
+    assert two.shows(lambda s: [c["name"] for c in s["clients"]] == ["alice"])
+
+
+def test_nothing_is_sent_without_a_page_nor_while_nothing_changes(server, page_of):
+    quiet = observe(server)
+    sent, looks = [], []
+    quiet.send = sent.append
+    page = page_of(server)
+    look = page.panel.state
+    page.panel.state = lambda: looks.append(len(page.received)) or look()
+    assert wait_until(lambda: len(looks) > 10 and len(set(looks[-10:])) == 1, 10)  # ten looks, no message
+    assert not sent
+
+
+def test_the_pump_ends_when_the_page_is_gone_and_comes_back(server, page_of):
+    page = page_of(server)
+    assert page.shows(lambda s: True)
+    page.click("gone")
+    assert wait_until(lambda: page.panel._pump is None)
+    page.received.clear()
+    page.click("ready")
+    assert page.shows(lambda s: s["server"]["running"])
+
+
+def test_a_page_that_went_silent_is_not_served_for_ever(server, monkeypatch):
+    monkeypatch.setattr(panel_module, "_UNSEEN", 0.1)
+    page = Page(observe(server))
+    assert wait_until(lambda: page.panel._pump is None, 5)
+
+
+@pytest.mark.parametrize("message", [
+    {}, {"type": None}, {"type": "send", "client": "nobody"}, {"type": "blocking", "of": "everything"},
+    {"type": "__init__"}, {"type": "send", "client": ["alice"]},
+])
+def test_an_odd_message_harms_nothing(server, page_of, message):
+    page = page_of(server)
+    page.panel._hear(page.panel, {"view": "page", **message}, [])
+    page.click("connect")
+    assert page.shows(lambda s: len(s["clients"]) == 1)
+
+
+def test_text_is_escaped_in_the_picture_and_bounded_in_a_message(page_of):
+    with BlockingServer() as server:
+        page = page_of(server)
+        page.click("connect")
+        page.click("send", client="alice", text="<img src=x onerror=alert(1)>" * 1000)
+        assert page.shows(lambda s: s["clients"] and "1000 bytes came back" in s["clients"][0]["state"])
+        markup = "<script>alert(1)</script>"
+        with socket.create_connection(server.address) as client:
+            page.panel.label(**{markup: client})
+            page.click("close", client="alice")
+            assert page.shows(lambda s: any(row["peer"] == markup for row in s["rows"]))
+            assert "<script" not in page.panel.picture() and "&lt;script&gt;" in page.panel.picture()
+
+
+def test_many_descriptors_show_the_active_ones_and_say_how_many_are_not_shown(server, monkeypatch):
+    monkeypatch.setattr(panel_module, "_SHOWN", 3)
+    pairs = [socket.socketpair() for _ in range(5)]
+    pairs[3][1].send(b"x")
+    shown = observe([left for left, _ in pairs]).state()
+    assert shown["hidden"] == 2 and any(row["readable"] for row in shown["rows"])
+    for pair in pairs:
+        for side in pair:
+            side.close()
+
+
+def test_a_state_is_json_and_a_stored_panel_has_a_picture_and_a_name_without_an_address(server):
+    shown = observe(server)
+    json.dumps(shown.state())
+    data, _ = shown._repr_mimebundle_()
+    assert data["text/plain"] == "observe(<BlockingServer, running>)"
+    assert "<table" in data["text/html"] and "listener" in data["text/html"]
+
+
+def test_a_server_of_ones_own_that_breaks_tells_its_fate():
+    class Broken(Server):
+        def serve(self, listener):
+            raise ZeroDivisionError("mine")
+
+    broken = Broken().start()
+    broken.wait()
+    assert "The server ended by ZeroDivisionError: mine" in observe(broken).state()["note"]
+
+
+@pytest.mark.parametrize("thing", [None, 5, "text", [], [1], {}, object()])
+def test_what_cannot_be_observed_is_one_sentence(thing):
+    with pytest.raises(TypeError, match="a server, a socket or a list of sockets"):
+        observe(thing)
+
+
+def test_a_name_for_what_is_no_open_socket_is_one_sentence(server):
+    with pytest.raises(TypeError, match="first is not an open socket"):
+        observe(server, first=3)
+
+
+class TestClient:
+    def test_refused(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            address = listener.getsockname()
+        client = Client(address, "late")
+        assert wait_until(lambda: client.look() or client.state == "refused: nobody listens")
+        assert not client.open
+
+    def test_a_full_send_buffer_does_not_block(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = Client(listener.getsockname(), "eager")
+            assert wait_until(lambda: client.look() or client.state == "connected")
+            assert wait_until(lambda: client.send(bytes(1 << 20)) == 0)
+            client.close()
+
+    def test_calls_after_the_end_do_nothing(self):
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = Client(listener.getsockname(), "gone")
+        client.close()
+        client.look(), client.half_close(), client.send(b"x"), client.reset(), client.close()
+        assert not client.open
