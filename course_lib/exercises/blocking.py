@@ -1,0 +1,586 @@
+"""Exercises of notebook 02: a blocking server, from the listener to the loop over its clients."""
+
+import errno
+import itertools
+import os
+import socket
+import struct
+from pathlib import Path
+
+from .attempt import Attempt
+from .exercise import Exercise, Wrong
+from .run import Raised, Run, Stuck
+from .talk import Talk
+
+
+def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
+    """Return a TCP socket that listens on 127.0.0.1:port; port 0 lets the kernel choose a free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # bind() looks at this option once: connections in TIME_WAIT no longer keep the port from us
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # fixes the pair (address, port); a client is still refused
+    listener.bind(("127.0.0.1", port))
+    # from here on the kernel completes handshakes by itself, and queues up to `backlog` of them
+    listener.listen(backlog)
+    return listener
+
+
+def check_make_listener(attempt: Attempt) -> None:
+    run = attempt.run(_use_make_listener)
+    try:
+        first = run.hear("make_listener() did not return within 1 s")
+    except Raised as error:
+        if "setsockopt" in error.text:
+            raise Wrong(
+                f"setsockopt belongs to the socket object{error.line}: call it on the listener, "
+                "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1). The notes have it wrong in line 6."
+            ) from None
+        raise
+    host, port = first["address"]
+    if not first["listening"] and not port:
+        raise Wrong("The socket is neither bound nor listening: bind() and listen() are missing.")
+    if host != "127.0.0.1":
+        raise Wrong(f'It is bound to {host}, which the whole network can reach: bind(("127.0.0.1", port)).')
+    try:
+        client = attempt.connect((host, port))
+    except ConnectionRefusedError:
+        raise Wrong("The client was refused: the socket is bound, but no listen(). bind() alone opens no door (listen(2)).") from None
+    attempt.good("a client connects")
+
+    run.say()  # the server accepts this client and closes first, so TIME_WAIT comes on its side
+    run.hear("accept() on your listener did not return within 1 s")
+    client.close()
+    run.say()
+    try:
+        again = run.hear(f"make_listener({port}) did not return within 1 s")
+    except Raised as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        if first["reuse"]:
+            raise Wrong(
+                "The restart failed with EADDRINUSE: bind() had already decided when the option was set. "
+                "setsockopt must come before bind() (socket(7)); the notes say 'after' in line 12."
+            ) from None
+        raise Wrong(
+            f"It works today and fails on restart: TIME_WAIT on port {port}, for the server closed first. "
+            f"Set SO_REUSEADDR before bind() (socket(7)).{_time_wait(port)}"
+        ) from None
+    if again["port"] != port:
+        raise Wrong(f"make_listener({port}) listens on port {again['port']}: hand `port` on to bind().")
+    if not first["reuse"]:
+        raise Wrong("getsockopt says SO_REUSEADDR is off. Another option let it restart, but it does other things too.")
+    attempt.good("after the server closed first, the same port works again at once")
+
+    run.say()
+    try:
+        other = run.hear("make_listener(0, backlog=5) did not return within 1 s")
+    except Raised as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+        raise Wrong("A second listener with port 0 got EADDRINUSE: hand `port` on to bind(), not a number of your own.") from None
+    if other["backlog"] != 5:
+        raise Wrong(f"make_listener(backlog=5) gave a queue of {other['backlog']}: hand `backlog` on to listen().")
+    attempt.good("port 0 gives a free port, and the backlog reaches the kernel")
+    run.alone()
+
+
+def _use_make_listener(talk: Talk, learner) -> None:
+    before = _open_sockets()
+    listener = learner()
+    if not isinstance(listener, socket.socket):
+        raise Wrong(f"make_listener returned {_a(listener)}: return the listening socket.")
+    if listener.fileno() == -1:
+        raise Wrong("make_listener returned a closed socket: the caller needs it open.")
+    if (listener.family, listener.type) != (socket.AF_INET, socket.SOCK_STREAM):
+        raise Wrong(f"The socket is {listener.family.name}, {listener.type.name}: TCP on IPv4 is AF_INET, SOCK_STREAM.")
+    if not listener.getblocking():
+        raise Wrong("The listener is non-blocking: leave that for the next notebook.")
+    left = len(_open_sockets() - before) - 1
+    if left > 0:
+        raise Wrong(f"make_listener left {left} more open than the socket it returns.")
+    talk.tell(
+        address=listener.getsockname(),
+        reuse=bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR)),
+        listening=bool(listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN)),
+    )
+    port = listener.getsockname()[1]
+    talk.hear()
+    connection, _ = listener.accept()
+    connection.close()
+    listener.close()
+    talk.tell()
+    talk.hear()
+    again = learner(port)
+    talk.tell(port=again.getsockname()[1])
+    talk.hear()
+    other = learner(0, backlog=5)  # while `again` still listens
+    # tcpi_sacked of a listener is its backlog (net/ipv4/tcp.c, tcp_get_info)
+    (backlog,) = struct.unpack_from("I", other.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
+    talk.tell(backlog=backlog)
+
+
+def _time_wait(port: int) -> str:
+    """The kernel's own line about the connection that keeps the port; state 06 is TIME_WAIT."""
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, remote, state = line.split()[:4]
+        if state == "06" and int(local.partition(":")[2], 16) == port:
+            return f" In /proc/net/tcp: {local} {remote} {state}."
+    return ""
+
+
+class Lines:
+    """Split a stream of bytes at b"\\n", however it was cut on its way."""
+
+    def __init__(self) -> None:
+        self.rest = b""  # the unfinished line: TCP keeps no borders between messages, so we do
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take what recv() gave; return the lines that are complete now, without their b"\\n"."""
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return lines
+
+
+def check_lines(attempt: Attempt) -> None:
+    run = attempt.run(_use_lines)
+    run.hear("Lines did not answer within 1 s")
+    run.alone()
+
+
+def _use_lines(talk: Talk, learner) -> None:
+    talk.step("Lines() or feed() did not return within 1 s")
+
+    got = _fed(learner, b"one\ntw", b"o\n")
+    if got != [b"one", b"two"]:
+        if b"tw" in got and b"o" in got:
+            raise Wrong('A cut inside "two" gave b"tw" and b"o": keep the unfinished part until the next feed.')
+        raise _differs([b"one\ntw", b"o\n"], got, [b"one", b"two"])
+    got = _fed(learner, b"one\ntwo\n")
+    if got == [b"one"]:
+        raise Wrong("Two lines arrived together, you returned one: TCP keeps no borders between messages (tcp(7)).")
+    if got != [b"one", b"two"]:
+        raise _differs([b"one\ntwo\n"], got, [b"one", b"two"])
+    talk.good("two lines together, and one line in two pieces")
+
+    one, other = learner(), learner()
+    one.feed(b"of the first")
+    if other.feed(b"second\n") != [b"second"]:
+        raise Wrong("Two Lines objects share one rest: make it in __init__, one for each connection.")
+    talk.good("each object keeps its own rest")
+
+    text = b"one\ntwo\nthree\n"
+    cuts = list(itertools.combinations(range(1, len(text)), 2))
+    for i, j in cuts:
+        _expect(learner, [text[:i], text[i:j], text[j:]], [b"one", b"two", b"three"])
+    talk.good(f"all {len(cuts)} ways to cut {text!r} in three")
+
+    _expect(learner, [b"\n\na\n", b"\n"], [b"", b"", b"a", b""], "An empty line is a line too. ")
+    _expect(learner, [bytes([byte]) for byte in text], [b"one", b"two", b"three"])
+    _expect(learner, [b"", b"one", b""], [], "Without b'\\n' the line is not complete. ")
+    _expect(learner, [b"one", b"", b"\n"], [b"one"])
+    _expect(learner, [b"a\rb\x0bc\r\n"], [b"a\rb\x0bc\r"], "Only b'\\n' ends a line. ")
+    talk.good("empty lines, single bytes, no line end yet")
+
+    chinese = "一行\n两行\n".encode()
+    for i in range(1, len(chinese)):
+        try:
+            _expect(learner, [chinese[:i], chinese[i:]], chinese.split(b"\n")[:2])
+        except UnicodeDecodeError:
+            raise Wrong("A chunk ended in the middle of a character: UnicodeDecodeError. Work on bytes.") from None
+    talk.good("cuts inside a character of several bytes")
+
+    talk.step("1 MB in one feed, 250 000 lines, took over 2 s: each line seems to copy all the rest", 2.0)
+    if len(_fed(learner, b"abc\n" * 250_000)) != 250_000:
+        raise Wrong("1 MB in one feed lost lines.")
+    talk.good("1 MB in one feed")
+
+
+def _fed(learner, *chunks: bytes) -> list[bytes]:
+    """All lines that a fresh object gives for these chunks."""
+    lines, found = learner(), []
+    for chunk in chunks:
+        got = lines.feed(chunk)
+        if not isinstance(got, list):
+            raise Wrong(f"feed returned {_a(got)}: return a list of bytes, [] when no line is complete.")
+        for line in got:
+            if not isinstance(line, bytes):
+                raise Wrong(f"feed returned a list with {_a(line)} in it: return bytes, decode later.")
+        found += got
+    return found
+
+
+def _expect(learner, chunks: list[bytes], expected: list[bytes], why: str = "") -> None:
+    got = _fed(learner, *chunks)
+    if got != expected:
+        raise _differs(chunks, got, expected, why)
+
+
+def _differs(chunks: list[bytes], got: list[bytes], expected: list[bytes], why: str = "") -> Wrong:
+    fed = " ".join(repr(chunk) for chunk in chunks)
+    return Wrong(f"{why}Fed {fed}, it gave {got[:10]}, not {expected}.")
+
+
+def serve_one(conn: socket.socket) -> None:
+    """Answer each line in capitals until the peer has finished sending; then close."""
+    lines = Lines()
+    with conn:  # close() at the end: the kernel sends our FIN, and the number is free again
+        try:
+            # sleeps until bytes are there; b"" is the peer's FIN: it sends no more, but it still reads
+            while chunk := conn.recv(4096):
+                for line in lines.feed(chunk):
+                    # sleeps while the send buffer is full; returns when the kernel has taken all
+                    conn.sendall(line.upper() + b"\n")
+        except ConnectionError:
+            pass  # the peer sent a reset: there is nobody left to answer
+
+
+def check_serve_one(attempt: Attempt) -> None:
+    listener = attempt.listen(send_buffer=16_384)
+    address = listener.getsockname()
+    run = attempt.run(_use_serve_one, listener)
+
+    run.say()
+    client = attempt.connect(address)
+    _three_lines(run, client)
+    _returned(run)
+    attempt.good("three lines, three answers, also after the client half-closed")
+
+    run.say()
+    client = attempt.connect(address)
+    client.sendall(b"half")
+    client.shutdown(socket.SHUT_WR)
+    got = run.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
+    if got not in (b"", b"HALF\n"):
+        raise Wrong(f"The client sent b'half' without b'\\n' and got {got!r}: that is not a line yet. Use Lines.")
+    _returned(run)
+    attempt.good("half a line is not answered")
+
+    run.say()
+    client = attempt.connect(address)
+    client.sendall(b"one\n")
+    run.read(client, 4, "The client sent a line and got no answer within 1 s")
+    _reset(client)
+    _returned(run)
+    run.say()
+    client = attempt.connect(address)
+    client.sendall(b"x" * 199_999 + b"\n")
+    run.read(client, 1, "The client sent a line of 200 000 bytes and got no answer within 1 s")
+    _reset(client)  # now in the middle of the answer
+    _returned(run)
+    attempt.good("a reset does not end the server")
+
+    # With a time limit Python sends without waiting, so send() takes what fits into the buffer and no more.
+    run.say(timeout=5)
+    client = attempt.connect(address, receive_buffer=16_384)
+    client.sendall(b"x" * 199_999 + b"\n")
+    client.shutdown(socket.SHUT_WR)
+    try:
+        got = run.read(client, 200_000, "no end")
+    except Stuck as stuck:
+        got = stuck.data
+    if len(got) < 200_000:
+        raise Wrong(
+            f"{len(got)} of 200 000 bytes arrived: the connection has a time limit, and then send() takes what fits and "
+            "returns how much; sendall() goes on with the rest (send(2))."
+        )
+    _returned(run)
+    attempt.good("an answer of 200 000 bytes through small buffers")
+    run.alone()
+
+
+def _three_lines(run: Run, client: socket.socket) -> None:
+    """Three lines, one by one, then half-close; all answers must come."""
+    got, prompt, sent = b"", True, b""
+    for line in (b"one\n", b"two\n", b"three\n"):
+        try:
+            client.sendall(line)
+            sent += line
+            answer = run.read(client, len(line), "", 0.3)
+        except Stuck as stuck:
+            got, prompt = got + stuck.data, False
+            continue
+        except ConnectionError:
+            answer = b""
+        got += answer
+        if len(answer) < len(line):
+            _explained(run)
+            raise Wrong(
+                f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
+            )
+    client.shutdown(socket.SHUT_WR)
+    try:
+        got += run.read(client, 14 - len(got), "", 1.0)
+    except Stuck as stuck:
+        got += stuck.data
+    if got == b"ONE\nTWO\nTHREE\n":
+        if not prompt:
+            raise Wrong("The answers came only after the client had finished: answer each line as soon as it is there.")
+        return
+    if got == b"ONETWOTHREE":
+        raise Wrong("The answers have no b'\\n' at their end: the client cannot tell them apart.")
+    if got.lower() == b"one\ntwo\nthree\n":
+        raise Wrong(f"The client sent {sent!r} and got {got!r}: answer in capitals.")
+    if b"ONE\nTWO\nTHREE\n".startswith(got):
+        value = _returned(run)["value"]
+        if value != "None":
+            raise Wrong(f"serve_one returned {value} and sent {_count(got)}: the answers go out through conn.")
+        raise Wrong(
+            f"The client half-closed and got {got.count(10)} of 3 answers: b'' says that it sends no more, but it still reads "
+            "(shutdown(2)). First answer all you have, then close."
+        )
+    raise Wrong(f"The client sent {sent!r} and got {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
+
+
+def _returned(run: Run) -> dict:
+    """serve_one must come back now, and leave nothing open."""
+    try:
+        told = run.hear("")
+    except Stuck as stuck:
+        why = " When the peer has finished, recv() gives b'' again and again (recv(2))." if not stuck.asleep else ""
+        raise Wrong(f"Your server did not return 1 s after the client finished: {stuck.doing}.{why}") from None
+    if told["open"]:
+        raise Wrong("serve_one returned and left the connection open: the client waits for the end. Close it (with conn: ...).")
+    if told["left"]:
+        raise Wrong(f"serve_one left {told['left']} more open than before: sockets that it made and did not close.")
+    return told
+
+
+def _use_serve_one(talk: Talk, learner, listener: socket.socket) -> None:
+    while True:
+        order = talk.hear()
+        before = _open_sockets()
+        conn, _ = listener.accept()
+        conn.settimeout(order.get("timeout"))
+        number = conn.fileno()
+        value = learner(conn)
+        left = _open_sockets() - before
+        talk.tell(value=_a(value), open=number in left, left=len(left - {number}))
+        conn.detach()  # so that nothing is closed behind the learner's back, or twice
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve one client after the other, without end."""
+    while True:
+        # sleeps until a handshake is complete; those that come meanwhile wait in the accept queue
+        conn, _ = listener.accept()
+        serve_one(conn)  # whoever is silent in here keeps all the others waiting
+
+
+def check_serve_forever(attempt: Attempt) -> None:
+    listener = attempt.listen()
+    address = listener.getsockname()
+    run = attempt.run(_use_serve_forever, listener)
+
+    for which in ("first", "second"):
+        client = attempt.connect(address)
+        _ask(run, client, f"The {which} client got no answer within 1 s")
+        client.close()
+    attempt.good("two clients, one after the other")
+
+    client = attempt.connect(address)
+    _ask(run, client, "The third client got no answer within 1 s")
+    _reset(client)
+    client = attempt.connect(address)
+    _ask(run, client, "After a client was reset, the next one got no answer within 1 s")
+    client.close()
+    attempt.good("a client that resets does not end it")
+
+    silent = attempt.connect(address)
+    waiting = attempt.connect(address)
+    try:
+        _ask(run, waiting, "", 0.5)
+        blocked = False
+    except Stuck as stuck:
+        blocked = True
+        if not stuck.asleep:
+            raise Wrong(f"Nobody talks, yet {stuck.doing}. A blocking accept() or recv() would sleep.") from None
+    run.alone()
+    silent.close()
+    if not blocked:
+        attempt.note("a silent first client does not keep the second one waiting: this is more than was asked.")
+        return
+    attempt.note(
+        "a first client connected and said nothing; a second one sent a line and got no answer. "
+        "Your server sleeps in recv() for the first."
+    )
+    if run.read(waiting, 6, "The silent client left, and the second one still got no answer within 1 s") == b"HELLO\n":
+        attempt.note("when the first one left, the second one got its answer at once. The next notebook cures this.")
+    waiting.close()
+    client = attempt.connect(address)
+    _ask(run, client, "A last client got no answer within 1 s")
+    extra = run.sockets() - 2  # the listener and this client's connection
+    if extra > 0:
+        raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
+
+
+def _ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> None:
+    client.sendall(b"hello\n")
+    got = run.read(client, 6, what, seconds)
+    if got != b"HELLO\n":
+        _explained(run)
+        raise Wrong(f"A client sent b'hello\\n' and got {got!r}, not b'HELLO\\n'.")
+
+
+def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
+    learner(listener)
+    raise Wrong("serve_forever returned; it should serve without end: while True.")
+
+
+def _reset(client: socket.socket) -> None:
+    """Close with a reset instead of a FIN: what a crashed client looks like (socket(7), SO_LINGER)."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()
+
+
+def _explained(run: Run) -> None:
+    """A client saw the end too early: raise the learner's exception if there was one, for it tells more."""
+    try:
+        run.hear("", 0.3)
+    except Stuck:
+        pass
+
+
+def _open_sockets() -> set[int]:
+    """The descriptor numbers of this process's sockets."""
+    found = set()
+    for number in os.listdir("/proc/self/fd"):
+        try:
+            if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
+                found.add(int(number))
+        except FileNotFoundError:  # the number of the listing itself
+            pass
+    return found
+
+
+def _a(value: object) -> str:
+    """A value's type, in words."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def _count(answers: bytes) -> str:
+    number = answers.count(b"\n")
+    return f"{number} answer{'s' * (number != 1)}"
+
+
+EXERCISES = (
+    Exercise(
+        id="2.1",
+        minutes=5,
+        task=(
+            "Write `make_listener(port, backlog)`: a TCP socket that listens on `127.0.0.1:port`. A server that stops and "
+            "starts again must get the same port at once. Three calls are missing, and their order matters."
+        ),
+        stub='''\
+import socket
+
+
+def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
+    """Return a TCP socket that listens on 127.0.0.1:port; port 0 lets the kernel choose a free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # three calls are missing here
+    raise NotImplementedError
+    return listener
+''',
+        hints=(
+            "One call opens the door for clients, one decides about the port, one sets an option. Which of them reads the option?",
+            "setsockopt belongs to the socket object: listener.setsockopt(level, option, value). The level is "
+            "socket.SOL_SOCKET, the option socket.SO_REUSEADDR, the value 1.",
+            'The order is setsockopt, bind, listen. bind takes one argument, a pair: ("127.0.0.1", port).',
+        ),
+        solution=make_listener,
+        explanation=(
+            "bind() decides whether the port is free, and it looks at the option in that moment: set later, it comes too late. "
+            "What is in the way is no living server but an old connection in TIME_WAIT. It stays for 60 s with the side that "
+            "closed first, so that late packets cannot reach a new connection. On Linux the old socket must have had the option "
+            "too: so set it always, not only when a restart has failed. listen() is what opens the door; from then on the kernel "
+            "completes handshakes alone, even while your program sleeps."
+        ),
+        check=check_make_listener,
+    ),
+    Exercise(
+        id="2.2",
+        minutes=8,
+        task=(
+            "TCP is a stream of bytes and keeps no borders. Write the class `Lines`: `feed(chunk)` takes what `recv()` gave and "
+            "returns the lines that are complete now, without their `b\'\\n\'`. It keeps the unfinished rest."
+        ),
+        stub='''\
+class Lines:
+    """Split a stream of bytes at b"\\n", however it was cut on its way."""
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take what recv() gave; return the lines that are complete now, without their b"\\n"."""
+        raise NotImplementedError
+''',
+        hints=(
+            "A line may come in two chunks. What must the object remember between two calls of feed? Make it in __init__.",
+            'Put the new chunk behind the rest, then split at b"\\n". What does b"one\\ntw".split(b"\\n") give, and b"one\\n"?',
+            "The last part of the split is always the unfinished line, b'' if there is none. *lines, rest = parts takes it apart.",
+        ),
+        solution=Lines,
+        explanation=(
+            "send() puts bytes into a stream and recv() takes bytes out; how many at a time is the business of the kernels and the "
+            "network between. So a border between messages is a rule of ours, here b'\\n', and whoever reads needs one buffer for "
+            "each connection. Splitting works on bytes, for a chunk may end inside a character; decode when the line is whole. One "
+            "split for each chunk touches each byte once; cutting off line after line copies the rest every time."
+        ),
+        check=check_lines,
+    ),
+    Exercise(
+        id="2.3",
+        minutes=6,
+        task=(
+            "Write `serve_one(conn)`: it answers each line in capitals, until the client has finished sending, and then closes. A "
+            "client that half-closes gets all its answers; one that resets does not end your server. Use `Lines`."
+        ),
+        stub='''\
+import socket
+
+from course_lib.mine import Lines
+
+
+def serve_one(conn: socket.socket) -> None:
+    """Answer each line in capitals until the peer has finished sending; then close."""
+    raise NotImplementedError
+''',
+        hints=(
+            "recv() has three ways to end: bytes, b'', ConnectionResetError. What does your loop do with each?",
+            "b'' means that the client sends no more. It still reads, so first answer what you have; then leave the loop.",
+            "send() may take a part only; sendall() goes on. Put the loop into `with conn:` so that it is closed on every way out.",
+        ),
+        solution=serve_one,
+        explanation=(
+            "A connection has two directions, and b'' ends only one: the client has called shutdown(SHUT_WR), or close(). recv() will "
+            "give b'' for ever, so a loop that does not leave spins. Answering before closing serves the client that only "
+            "half-closed. A reset arrives as ConnectionResetError in recv() or send(): it belongs to this client and must not end "
+            "the server. sendall() repeats send() until the kernel has taken every byte. `with conn:` closes on every way out, so "
+            "the client sees the end and the descriptor number is free again."
+        ),
+        check=check_serve_one,
+    ),
+    Exercise(
+        id="2.4",
+        minutes=3,
+        task="Write `serve_forever(listener)`: take one client after the other, and serve each with `serve_one`.",
+        stub='''\
+import socket
+
+from course_lib.mine import serve_one
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve one client after the other, without end."""
+    raise NotImplementedError
+''',
+        hints=(
+            "accept() returns a pair: a new socket for this client, and the client's address.",
+            "Two lines in a `while True:`; the second one is serve_one(conn).",
+        ),
+        solution=serve_forever,
+        explanation=(
+            "accept() takes one finished connection out of the queue, or sleeps until there is one. While serve_one works for a "
+            "client nobody calls accept(): the kernel still completes handshakes and stores bytes, so the next clients connect and "
+            "send without an error, and wait. One silent client is enough to make all others wait."
+        ),
+        check=check_serve_forever,
+    ),
+)

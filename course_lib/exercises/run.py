@@ -1,0 +1,345 @@
+"""The learner's code in a process of its own, seen from outside: what it says, its CPU time, its descriptors."""
+
+import inspect
+import json
+import linecache
+import os
+import re
+import select
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import ExitStack
+from pathlib import Path
+from typing import BinaryIO, Callable
+
+import cloudpickle
+
+from .exercise import Wrong
+from .talk import MARK, is_learners
+
+START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when the machine is quiet
+
+
+class Open(Exception):
+    """The function is not written yet."""
+
+
+class NotChecked(Exception):
+    """The check could not run, and not by the learner's fault. The text is one sentence."""
+
+
+class Raised(Wrong):
+    """The learner's code raised an exception: `type` is its name, `text` its message, `errno` a number or None."""
+
+    def __init__(self, name: str, about: dict) -> None:
+        self.type, self.text, self.errno = printable(about["type"]), printable(about["text"]), about["errno"]
+        self.line = where(about["frame"])
+        if self.type == "SystemExit":
+            sentence = f"{name} called sys.exit(){self.line}. That ends the whole program; use return"
+        elif self.type == "EOFError":
+            sentence = f"{name} waits for the keyboard{self.line}. Nobody types during a check"
+        elif self.type == "MemoryError":
+            sentence = f"{name} used more than 2 GB of memory{self.line}"
+        elif self.type in ("ConnectionResetError", "BrokenPipeError"):
+            sentence = f"{self.type} ended your server{self.line}: clients disappear every day. Catch it, then close"
+        elif self.errno == 27:  # EFBIG
+            sentence = f"{name} prints without end{self.line}: more than 16 MB of output"
+        else:
+            sentence = f"{name} raised {self.type}{self.text and ': '}{self.text}{self.line}"
+        super().__init__(sentence + ".")
+
+
+class Stuck(Wrong):
+    """Nothing came in time. `asleep`: it used less than a tenth of a core meanwhile; `data`: what a client got before."""
+
+    data = b""
+
+    def __init__(self, what: str, cpu: float, asleep: bool, line: str) -> None:
+        self.asleep = asleep
+        self.doing = f"it {'sleeps' if asleep else 'runs all the time'} (CPU {cpu:.0%}){line}"
+        super().__init__(f"{what}: {self.doing}.")
+
+
+class Run:
+    """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of an exercise module.
+
+    It reports what went well through `good`, and takes no time after `deadline` (``time.monotonic()``).
+    """
+
+    def __init__(self, name: str, good: Callable[[str], None], deadline: float) -> None:
+        self._name, self._good, self._deadline = name, good, deadline
+        self._mark = uuid.uuid4().hex
+        self._buffer, self._told = b"", []
+        self._process: subprocess.Popen | None = None
+        self._files = ExitStack()
+        self.output = b""
+
+    def start(self, inside: Callable, learner: Callable, sockets: tuple[socket.socket, ...]) -> None:
+        """Start it. Raises Wrong if the learner's function cannot go into another process."""
+        payload = self._files.enter_context(memory_file("payload"))
+        payload.write(_pickled(inside, learner, self._name))
+        payload.seek(0)
+        self._output = self._files.enter_context(memory_file("output"))
+        control, theirs = socket.socketpair()
+        self._control = self._files.enter_context(control)
+        trace, their_trace = os.pipe()
+        self._trace = self._files.enter_context(open(trace, "rb", buffering=0))
+        with theirs, open(their_trace, "wb", buffering=0):
+            numbers = [theirs.fileno(), their_trace, *(sock.fileno() for sock in sockets)]
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", f"{__package__}.child", *map(str, numbers)],
+                stdin=payload,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=numbers,
+                start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the kernel
+                env=environment(self._mark),
+            )
+            self._end = self._files.enter_context(open(os.pidfd_open(self._process.pid), "rb", buffering=0))
+        try:
+            self._wait("ready", "", START_LIMIT)
+        except Stuck:
+            raise NotChecked(f"A fresh Python process did not start within {START_LIMIT:g} s; run the check again.") from None
+
+    def say(self, **data: object) -> None:
+        """What the next ``talk.hear()`` returns in the child."""
+        self._control.sendall(json.dumps(data).encode() + b"\n")
+
+    def hear(self, what: str, seconds: float = 1.0) -> dict:
+        """The next ``talk.tell(...)`` of the child; ``{"done": True}`` when `inside` has returned.
+
+        Raises Wrong with the cause if something else happens; if nothing happens within `seconds`, `what` begins
+        the sentence: "serve_one did not return within 1 s".
+        """
+        return self._told.pop(0) if self._told else self._wait("tell", what, seconds)
+
+    def read(self, client: socket.socket, size: int, what: str, seconds: float = 1.0) -> bytes:
+        """`size` bytes that come to the client, or less if the stream ends before. Raises as `hear` does.
+
+        When it is stuck, the exception's `data` is what came until then.
+        """
+        data = b""
+        try:
+            while len(data) < size:
+                self._wait("", what, seconds, client)
+                chunk = client.recv(size - len(data))
+                if not chunk:
+                    break
+                data += chunk
+        except ConnectionResetError:
+            pass  # an end too: the server closed while bytes of ours were unread
+        except Stuck as stuck:
+            stuck.data = data
+            raise
+        return data
+
+    def cpu(self) -> float:
+        """Seconds of CPU time used so far, all threads."""
+        fields = self._stat()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+    def sockets(self) -> int:
+        """How many descriptors of sockets it holds, those of the check not counted."""
+        count = 0
+        for path in Path(f"/proc/{self._process.pid}/fd").iterdir():
+            try:
+                count += os.readlink(path).startswith("socket:")
+            except FileNotFoundError:  # closed while we looked
+                pass
+        return count - 1
+
+    def alone(self) -> None:
+        """Raise Wrong if it runs a second thread or has a child process."""
+        tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
+        if len(tasks) > 1:
+            raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
+        if any(path.read_text().strip() for task in tasks if (path := task / "children").exists()):
+            raise Wrong(f"{self._name} started another process (fork?); one process is enough here.")
+
+    def kill(self) -> None:
+        """End it, and all that it started, whatever they do. Harmless when repeated."""
+        if self._process:
+            _kill_group(self._process.pid)
+            self._process.wait()  # only now: once reaped, its number may belong to another process
+            self._process = None
+            _kill_marked(self._mark)
+            size = os.fstat(self._output.fileno()).st_size
+            self.output = os.pread(self._output.fileno(), 1 << 16, max(0, size - (1 << 16)))
+        self._files.close()
+
+    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None) -> dict:
+        """The next message of this kind, or {} when the client can read."""
+        begin, used = time.monotonic(), self.cpu()
+        until = begin + seconds
+        while True:
+            message = self._receive(min(until, self._deadline), client)
+            now = time.monotonic()
+            match message:
+                case None:
+                    spent, runs = self.cpu() - used, self._stat()[:1] == ["R"]
+                    late = now >= self._deadline
+                    if runs and spent < seconds / 2 and not late:
+                        until = now + seconds / 2  # other programs have the processor: that time does not count
+                        continue
+                    cpu = min(1.0, spent / max(now - begin, 0.01))
+                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self._where())
+                    raise Wrong(f"The check was not through when its time was up; {stuck.doing}.") if late else stuck
+                case {"client": _}:
+                    return {}
+                case {"good": text}:
+                    self._good(text)
+                case {"step": what, "seconds": seconds}:
+                    begin, used, until = now, self.cpu(), now + seconds
+                case {"wrong": text}:
+                    raise Wrong(printable(text))
+                case {"raised": {"unwritten": True}}:
+                    raise Open
+                case {"raised": about}:
+                    raise Raised(self._name, about)
+                case {"unloadable": {"type": type_, "text": text}}:
+                    raise Wrong(
+                        f"{self._name} cannot be brought into a fresh Python process, where a check runs it: "
+                        f"{printable(type_)}: {printable(text)}."
+                    )
+                case {"tell": data} if kind != "tell":
+                    self._told.append(data)  # it comes while a client is waiting: somebody will ask
+                case _ if kind in message:
+                    return message[kind]
+
+    def _receive(self, until: float, client: socket.socket | None) -> dict | None:
+        """The next message; None when the time is over. Raises Wrong if the child has gone or talks nonsense."""
+        while b"\n" not in self._buffer:
+            ready = _readable(until - time.monotonic(), self._control, self._end, *([client] if client else []))
+            if not ready:
+                return None
+            if self._control not in ready and client in ready:
+                return {"client": True}
+            chunk = self._control.recv(1 << 16) if self._control in ready else b""
+            if not chunk:
+                raise Wrong(self._gone())
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise Wrong(f"{self._name} wrote to a descriptor that it did not open.") from None
+
+    def _gone(self) -> str:
+        """Why nobody answers any more."""
+        if not _readable(0.5, self._end):
+            return f"{self._name} closed descriptors that it did not open (os.close, os.closerange?)."
+        end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+        if end.si_code == os.CLD_EXITED:
+            return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
+        return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
+
+    def _where(self) -> str:
+        """The line of the learner's code that runs now; faulthandler in the child writes it into a pipe."""
+        os.kill(self._process.pid, signal.SIGUSR1)
+        dump = b""
+        while b"runpy" not in dump and _readable(0.3, self._trace):  # the outermost frame comes last
+            if not (chunk := os.read(self._trace.fileno(), 1 << 16)):
+                break  # it closed its end
+            dump += chunk
+        for file, line in re.findall(r'File "(.*)", line (\d+) in', dump.decode(errors="replace")):
+            if is_learners(file):
+                return where((file, int(line)))
+        return ""
+
+    def _stat(self) -> list[str]:
+        """The fields of proc_pid_stat(5), from the third (the state) on; [] when it has gone."""
+        try:
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+
+def memory_file(name: str) -> BinaryIO:
+    """A file in memory, gone when closed: a pipe could fill up, a file cannot."""
+    return open(os.memfd_create(name), "w+b", buffering=0)
+
+
+def where(frame: tuple[str, int] | None) -> str:
+    if not frame:
+        return ""
+    text = linecache.getline(*frame).strip()
+    return f" in line {frame[1]}" + (f", `{printable(text)}`" if text else "")
+
+
+def printable(text: str) -> str:
+    """Control characters and lone surrogates written as escapes, line ends too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def environment(mark: str = "1") -> dict[str, str]:
+    """The environment of a child: it finds the same modules, prints in UTF-8, and carries the mark."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        MARK: mark,
+    }
+
+
+def _pickled(inside: Callable, learner: Callable, name: str) -> bytes:
+    try:
+        return cloudpickle.dumps((inside, learner))
+    except Exception as error:
+        label, value = _unpicklable(learner, set()) or (None, None)
+        if label is None:
+            raise Wrong(f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.") from None
+        raise Wrong(
+            f"{name} uses {label}, a {type(value).__name__} of this notebook. A check runs your code in a fresh process, "
+            f"and {label} cannot go there: make it inside {name}, or pass it as an argument."
+        ) from None
+
+
+def _unpicklable(learner: Callable, seen: set[int]) -> tuple[str, object] | None:
+    """Name and value of what the learner's code uses and cannot be pickled."""
+    functions = vars(learner).values() if inspect.isclass(learner) else [learner]
+    for function in filter(inspect.isfunction, functions):
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        used = inspect.getclosurevars(function)
+        for label, value in (used.nonlocals | used.globals).items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception:
+                deeper = _unpicklable(value, seen) if inspect.isroutine(value) or inspect.isclass(value) else None
+                return deeper or (label, value)
+    return None
+
+
+def _readable(seconds: float, *files: socket.socket | BinaryIO) -> list:
+    """Those that can be read, or are at their end, now or within `seconds`. Any descriptor number will do."""
+    poll = select.poll()
+    by_number = {file.fileno(): file for file in files}
+    for number in by_number:
+        poll.register(number, select.POLLIN)
+    return [by_number[number] for number, _ in poll.poll(max(0.0, seconds) * 1000)]
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def _kill_marked(mark: str) -> None:
+    """Kill what is left, also outside the process group (setsid), and see it end.
+
+    The mark is in the environment that a process was born with.
+    """
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes():
+                with open(os.pidfd_open(int(path.parent.name)), "rb", buffering=0) as end:
+                    signal.pidfd_send_signal(end.fileno(), signal.SIGKILL)
+                    _readable(0.5, end)
+        except OSError:  # gone, or somebody else's
+            pass

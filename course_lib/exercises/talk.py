@@ -1,0 +1,76 @@
+"""What the child says to the check and back: lines of JSON, so nothing of the learner's is unpickled in the kernel."""
+
+import json
+import os
+import socket
+import sysconfig
+from pathlib import Path
+from types import TracebackType
+
+MARK = "COURSE_CHECK"  # a name in the environment of the child and of all that it starts
+
+_NOT_THE_LEARNERS = (str(Path(__file__).parents[1]), *map(sysconfig.get_path, ("stdlib", "purelib")), "<frozen")
+
+
+class Talk:
+    """The child's end of the conversation with the check."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._lines = control.makefile("rb")
+        self._pid = os.getpid()
+
+    def tell(self, **data: object) -> None:
+        """Send facts: what `Run.hear` returns."""
+        self.send({"tell": data})
+
+    def good(self, text: str) -> None:
+        self.send({"good": text})
+
+    def step(self, text: str, seconds: float = 1.0) -> None:
+        """What begins now; if it takes longer than `seconds`, `text` begins the message."""
+        self.send({"step": text, "seconds": seconds})
+
+    def hear(self) -> dict:
+        """Wait for the check to say something. Ends this process when the check has gone."""
+        line = self._lines.readline()
+        if not line:
+            os._exit(0)
+        return json.loads(line)
+
+    def send(self, message: dict) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the learner's code forked must not answer in our name
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def own_frame(traceback: TracebackType | None) -> tuple[str, int] | None:
+    """File and line of the innermost frame that is the learner's own code."""
+    found = None
+    while traceback:
+        file = traceback.tb_frame.f_code.co_filename
+        if is_learners(file):
+            found = file, traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found
+
+
+def is_learners(file: str) -> bool:
+    return not file.startswith(_NOT_THE_LEARNERS)
+
+
+def describe(error: BaseException) -> dict:
+    """An exception as plain data. Its own code (``__str__``) runs, so it may do anything but raise."""
+    try:
+        text = str(error)
+        text = str.__str__(text)[:300]
+    except BaseException as second:
+        text = f"(its __str__ raised {type(second).__name__})"
+    number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else None
+    return {
+        "type": str(type(error).__name__),
+        "text": text,
+        "errno": number,
+        "frame": own_frame(error.__traceback__),
+        "unwritten": isinstance(error, NotImplementedError),
+    }

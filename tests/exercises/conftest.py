@@ -1,0 +1,58 @@
+import itertools
+import linecache
+import os
+import signal
+import textwrap
+import threading
+
+import pytest
+
+_numbers = itertools.count(1)
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    """A learner's folder for this test alone."""
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path / "mine"))
+    monkeypatch.delenv("COURSE_STRICT", raising=False)
+    return tmp_path / "mine"
+
+
+def run_cell(source: str, names: dict | None = None) -> dict:
+    """Run source as IPython runs a cell: in ``__main__``, its text known to linecache. Returns the namespace."""
+    names = {"__name__": "__main__"} if names is None else names
+    source = textwrap.dedent(source).lstrip()
+    file = f"/tmp/ipykernel_1/{next(_numbers)}.py"
+    linecache.cache[file] = len(source), None, source.splitlines(keepends=True), file
+    exec(compile(source, file, "exec"), names)
+    return names
+
+
+@pytest.fixture
+def cell():
+    return run_cell
+
+
+def process_state() -> dict:
+    """What a check must leave as it was."""
+    return {
+        "descriptors": sorted(
+            (number, os.readlink(f"/proc/self/fd/{number}"))
+            for number in os.listdir("/proc/self/fd")
+            if os.path.lexists(f"/proc/self/fd/{number}")
+        ),
+        "threads": threading.active_count(),
+        "children": open(f"/proc/self/task/{os.getpid()}/children").read(),
+        "handlers": [signal.getsignal(number) for number in signal.valid_signals()],
+        "mask": signal.pthread_sigmask(signal.SIG_BLOCK, []),
+        "directory": os.getcwd(),
+        "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},
+    }
+
+
+@pytest.fixture
+def as_before():
+    """The process is after the test what it was before."""
+    before = process_state()
+    yield
+    assert process_state() == before

@@ -1,0 +1,70 @@
+"""In a real kernel: functions defined in cells, and the kernel as it was after each check."""
+
+import nbformat
+import pytest
+from nbclient import NotebookClient
+
+from course_lib.exercises import all_exercises
+
+STATE = """
+def state():
+    import os, signal, sys, threading
+    pid = os.getpid()
+    return (
+        sorted(os.readlink(f"/proc/self/fd/{n}") for n in os.listdir("/proc/self/fd") if os.path.lexists(f"/proc/self/fd/{n}")),
+        threading.active_count(),
+        open(f"/proc/self/task/{pid}/children").read(),
+        [signal.getsignal(n) for n in signal.valid_signals()],
+    )
+"""
+
+STUCK = """
+import time
+
+def make_listener(port=0, backlog=16):
+    print("before")
+    while True:
+        try:
+            time.sleep(1000)
+        except BaseException:
+            pass
+"""
+
+BAD = """
+def make_listener(port=0, backlog=16):
+    import os
+    os._exit(1)
+"""
+
+
+@pytest.fixture
+def run(monkeypatch):
+    def run(*cells: str) -> list:
+        notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
+        NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+        return [cell.outputs for cell in notebook.cells]
+
+    return run
+
+
+def test_functions_of_cells(run, home):
+    exercises = [exercise for exercise in all_exercises() if exercise.id.startswith("2.")]
+    cells = ["from course_lib.exercises import check, hint, solution, progress", STATE, 'check("9.99")', "before = state()"]
+    for exercise in exercises:
+        cells += [exercise.stub, f'check("{exercise.id}", {exercise.name})']
+        cells += [exercise.reference, f'check("{exercise.id}", {exercise.name})']
+    cells += [STUCK, 'check("2.1", make_listener)', BAD, 'check("2.1", make_listener)', "print(state() == before)", "progress()"]
+    outputs = run(*cells)
+    assert all(output.output_type == "stream" and output.name == "stdout" for cell in outputs for output in cell)
+    said = ["".join(output.text for output in cell) for cell in outputs]
+    for number, exercise in enumerate(exercises):
+        stub, open_, reference, passed = said[4 + 4 * number : 8 + 4 * number]
+        assert open_ == f"{exercise.id} is open: {exercise.name} is not written yet.\n"
+        assert reference == ""
+        assert passed.endswith(f"\n{exercise.id} passed. Your {exercise.name} is now in mine/{exercise.file}.\n")
+    stuck, bad, same, table = said[-5], said[-3], said[-2], said[-1]
+    assert "it sleeps (CPU 0%) in line 7, `time.sleep(1000)`.\n  make_listener printed:\n    | before\n" in stuck
+    assert "ended its whole process with status 1" in bad
+    assert same == "True\n"
+    assert table.count("passed") == len(exercises)
+    assert {path.name for path in home.iterdir()} >= {exercise.file for exercise in exercises}

@@ -1,0 +1,238 @@
+"""The learner's own library: what is stored, that it stands on its own, and what an import gives."""
+
+import subprocess
+import sys
+
+import pytest
+
+from course_lib import journal, mine
+from course_lib.exercises import all_exercises, check
+from course_lib.exercises.blocking import Lines
+from course_lib.exercises.keep import CannotKeep, as_module, keep, source
+
+NAMES = [exercise.name for exercise in all_exercises()]
+LINES, SERVE_ONE = all_exercises()[1:3]
+
+OWN_LINES = """
+class Lines:
+    mine = True
+    def __init__(self): self.rest = b""
+    def feed(self, chunk):
+        *lines, self.rest = (self.rest + chunk).split(b"\\n")
+        return lines
+"""
+
+
+def test_the_reference_is_a_spare_and_one_line_says_so(capsys):
+    assert mine.Lines is Lines
+    assert capsys.readouterr().out == "Lines is the reference here, until your own passes 2.2.\n"
+    from course_lib.mine import Lines as imported
+
+    assert imported is Lines
+    assert capsys.readouterr().out == "Lines is the reference here, until your own passes 2.2.\n"
+
+
+def test_what_passed_is_what_an_import_gives(cell, capsys, home):
+    assert check("2.2", cell(OWN_LINES)["Lines"]).passed
+    assert (home / "lines.py").read_text() == '"""2.2 Lines: my own version."""\n\n\n' + OWN_LINES.lstrip()
+    capsys.readouterr()
+    from course_lib.mine import Lines as own
+
+    assert own.mine and own().feed(b"a\nb") == [b"a"]
+    assert capsys.readouterr().out == ""
+    assert check("2.2", cell(OWN_LINES.replace("mine = True", "mine = 2"))["Lines"]).passed
+    assert mine.Lines.mine == 2
+
+
+def test_later_exercises_build_on_it(cell, capsys, home):
+    assert check("2.2", cell(OWN_LINES)["Lines"]).passed
+    names = cell("from course_lib.mine import Lines\n" + SERVE_ONE.reference)
+    assert check("2.3", names["serve_one"]).passed
+    assert "\nfrom course_lib.mine import Lines\n" in (home / "serve_one.py").read_text()
+    names = cell("from course_lib.mine import serve_one\nfor_all = serve_one")
+    cell("def serve_forever(listener):\n    while True: for_all(listener.accept()[0])", names)
+    assert check("2.4", names["serve_forever"]).passed
+    assert "from course_lib.mine import serve_one as for_all" in (home / "serve_forever.py").read_text()
+    assert mine.serve_forever.__globals__["for_all"].__globals__["Lines"].mine
+    assert capsys.readouterr().out.count("passed") == 3
+
+
+@pytest.mark.parametrize("content", ["class Lines(", "raise ValueError('x')", "", "import nothing_of_this_name"])
+def test_a_file_that_was_spoilt_by_hand(content, home, capsys):
+    home.mkdir()
+    (home / "lines.py").write_text(content)
+    assert mine.Lines is Lines
+    said = capsys.readouterr().out
+    assert said.startswith("Lines is the reference here: your ") and "does not work" in said and said.count("\n") == 1
+
+
+def test_an_unknown_name():
+    with pytest.raises(AttributeError, match="no exercise is called 'Nothing'; there are make_listener, Lines"):
+        mine.Nothing
+    with pytest.raises(ImportError):
+        from course_lib.mine import Nothing  # noqa: F401
+    assert not hasattr(mine, "__path__")
+
+
+def test_a_child_is_not_told_about_the_spare(cell, capsys):
+    names = cell("def make_listener(port=0, backlog=16):\n    from course_lib.mine import Lines\n    print(Lines.__name__)")
+    check("2.1", names["make_listener"])
+    assert capsys.readouterr().out.endswith("printed:\n    | Lines\n")
+
+
+EVERYTHING = '''
+import concurrent.futures
+import os.path
+import socket as s
+import struct
+from collections import deque as queue
+from functools import wraps
+from socket import AF_INET, SOL_SOCKET, socket
+from course_lib.mine import Lines
+from time import monotonic
+
+LIMIT = 4096
+NAMES = {"a": [1, 2.5, None, b"x"]}
+MODE = AF_INET
+conn = object()
+os_names = "local only"
+
+def decorated(function):
+    @wraps(function)
+    def wrapper(*arguments):
+        return function(*arguments)
+    return wrapper
+
+class Base:
+    """A class."""
+    kind = LIMIT
+
+def helper(number: int = LIMIT) -> "Base":
+    return other_helper(number)
+
+def other_helper(number):
+    return helper if number < 0 else struct.pack("I", number)
+
+class Special(Base):
+    @property
+    def name(self): return NAMES["a"]
+    @decorated
+    def call(self): return super()
+
+def serve_one(conn: socket, mode=AF_INET) -> None:
+    """Uses all of it."""
+    os_names = [conn for conn in queue()]
+    lines: Lines = Lines()
+    with conn:
+        print(SOL_SOCKET, s.SHUT_WR, monotonic(), os.path, concurrent.futures.Future, MODE)
+        return Special, helper, lambda: not_there
+'''
+
+
+def test_imports_constants_and_helpers_come_along(cell, home):
+    names = cell(EVERYTHING)
+    keep(names["serve_one"], SERVE_ONE, NAMES)
+    text = (home / "serve_one.py").read_text()
+    head = text.partition("\n\n\n")[0].splitlines()
+    assert head == [
+        '"""2.3 serve_one: my own version."""',
+        "",
+        "from collections import deque as queue",
+        "from functools import wraps",
+        "from socket import AF_INET",
+        "from socket import AF_INET as MODE",
+        "from socket import SOL_SOCKET",
+        "from socket import socket",
+        "from time import monotonic",
+        "import concurrent",
+        "import concurrent.futures",
+        "import os",
+        "import socket as s",
+        "import struct",
+        "",
+        "from course_lib.mine import Lines",
+        "",
+        "LIMIT = 4096",
+        "NAMES = {'a': [1, 2.5, None, b'x']}",
+    ]
+    assert "conn = " not in text and text.count("def helper") == text.count("class Base") == 1
+    code = "import sys; sys.path.insert(0, sys.argv[1]); import serve_one; print(serve_one.helper(7), serve_one.Special().name)"
+    run = subprocess.run([sys.executable, "-c", code, str(home)], capture_output=True, text=True)
+    assert run.stdout.endswith("b'\\x07\\x00\\x00\\x00' [1, 2.5, None, b'x']\n"), run.stderr
+
+
+def test_another_name_of_the_function_is_turned_into_the_right_one(cell, home):
+    names = cell(OWN_LINES.replace("class Lines", "class MyLines"))
+    assert check("2.2", names["MyLines"]).passed
+    assert (home / "lines.py").read_text().endswith("\n\nLines = MyLines\n")
+    assert mine.Lines.mine
+
+
+@pytest.mark.parametrize(
+    "cell_source, says",
+    [
+        ("things = [object()]\ndef serve_one(conn): return things", "it uses things of the notebook, a value of type list"),
+        ("def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nserve_one = outer()", "it uses n of the function around it"),
+        ("serve_one = lambda conn: None", "its source is not known"),
+        ("serve_one = print", "its source is not known"),
+        ("def serve_one(conn=missing_later): pass", "it cannot be imported on its own: NameError: name 'missing_later' is not defined"),
+    ],
+)
+def test_what_cannot_be_stored_is_one_sentence(cell_source, says, cell, home):
+    names = {"__name__": "__main__", "missing_later": 1}
+    cell(cell_source, names)
+    del names["missing_later"]
+    with pytest.raises(CannotKeep) as reason:
+        keep(names["serve_one"], SERVE_ONE, NAMES)
+    assert says in str(reason.value)
+    assert not home.exists()
+
+
+def test_a_pass_counts_although_it_cannot_be_stored(capsys, home):
+    names = {"__name__": "__main__"}
+    exec(compile(OWN_LINES, "<nowhere>", "exec"), names)
+    assert check("2.2", names["Lines"]).passed
+    said = capsys.readouterr().out
+    assert said.endswith("2.2 passed. It is not stored in mine/, for its source is not known (it is not a plain def or class).\n")
+    assert journal.read()["exercises"]["2.2"]["passed"]
+
+
+def test_a_failed_store_leaves_the_old_file(cell, home, monkeypatch):
+    keep(cell(OWN_LINES)["Lines"], LINES, NAMES)
+    old = (home / "lines.py").read_bytes()
+
+    def full(path, text):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(journal, "replace_file", full)
+    with pytest.raises(CannotKeep, match="cannot be written: No space left on device"):
+        keep(cell(OWN_LINES + "    more = 1\n")["Lines"], LINES, NAMES)
+    assert (home / "lines.py").read_bytes() == old
+
+
+def test_source_of_things_in_a_cell(cell):
+    names = cell(
+        """
+        if True:
+            class Nested:
+                class Lines:
+                    pass
+                @staticmethod
+                def name(): return 1
+
+            def same(): return 1
+
+        def same(): return 2
+        """
+    )
+    assert source(names["same"]) == "def same(): return 2\n"
+    assert source(names["Nested"]).splitlines()[0] == "class Nested:"
+    assert source(names["Nested"].Lines) == "class Lines:\n    pass\n"
+    cell("class Empty(Exception): old = 1", names)
+    cell("class Empty(Exception): new = 1", names)
+    assert source(names["Empty"]) == "class Empty(Exception): new = 1\n"
+
+
+def test_the_stored_reference_is_the_reference():
+    for exercise in all_exercises():
+        assert as_module(exercise.solution, exercise, NAMES).endswith(exercise.reference.partition("\n\n\n")[2] or exercise.reference)

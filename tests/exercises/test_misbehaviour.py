@@ -1,0 +1,276 @@
+"""Whatever the learner's code does: one sentence that names the cause, and the kernel is as before."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import pytest
+
+from course_lib.exercises import check
+
+IMPORTS = "import os, signal, socket, sys, threading, time\n"
+
+CASES = {
+    "loops for ever": ("while True: pass", "did not return within 1 s: it runs all the time (CPU ", ") in line 2, `while True: pass`."),
+    "sleeps for ever": ("time.sleep(1000)", "it sleeps (CPU 0%) in line 2, `time.sleep(1000)`.", ""),
+    "sleeps in accept": ("socket.create_server(('127.0.0.1', 0)).accept()", "it sleeps (CPU 0%) in line 2", "accept()`."),
+    "waits for a lock": ("lock = threading.Lock(); lock.acquire(); lock.acquire()", "it sleeps (CPU 0%) in line 2", ""),
+    "swallows every exception": (
+        """
+    while True:
+        try:
+            while True: pass
+        except BaseException:
+            pass""",
+        "it runs all the time (CPU ",
+        "while True: pass`.",
+    ),
+    "ignores signals": (
+        "[signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]; time.sleep(1000)",
+        "it sleeps (CPU 0%)",
+        "time.sleep(1000)`.",
+    ),
+    "os._exit": ("os._exit(3)", "ended its whole process with status 3 (os._exit?); use return.", ""),
+    "os._exit(0)": ("os._exit(0)", "ended its whole process with status 0", ""),
+    "sys.exit": ("sys.exit(3)", "called sys.exit() in line 2, `sys.exit(3)`. That ends the whole program; use return.", ""),
+    "returns the wrong type": ("return 5", "returned a value of type int: return the listening socket.", ""),
+    "closes all descriptors": ("os.closerange(0, 1000); time.sleep(1000)", "closed descriptors that it did not open", ""),
+    "writes where it should not": (
+        "[os.write(n, b'rubbish\\n') for n in range(3, 50) if os.path.exists(f'/proc/self/fd/{n}')]; time.sleep(1)",
+        "wrote to a descriptor that it did not open",
+        "",
+    ),
+    "starts a thread": (
+        """
+    threading.Thread(target=time.sleep, args=(1000,)).start()
+    return socket.create_server(("127.0.0.1", port), backlog=backlog)""",
+        "started a thread that still runs",
+        "",
+    ),
+    "forks, and both go on": (
+        """
+    os.fork()
+    return socket.create_server(("127.0.0.1", port), backlog=backlog)""",
+        "started another process (fork?)",
+        "",
+    ),
+    "forks, and both loop": ("os.fork()\n    while True: pass", "it runs all the time (CPU ", ""),
+    "goes into another session": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    time.sleep(1000)", "it sleeps (CPU 0%)", ""),
+    "orphans a process": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    os._exit(4)", "ended its whole process with status 4", ""),
+    "kills itself": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by the signal SIGKILL.", ""),
+    "segmentation fault": ("__import__('ctypes').string_at(0)", "was killed by the signal SIGSEGV.", ""),
+    "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "did not return within 1 s", ""),
+    "reads the keyboard": ("input('port? ')", "waits for the keyboard in line 2, `input('port? ')`. Nobody types during a check.", ""),
+    "raises KeyboardInterrupt": ("raise KeyboardInterrupt", "raised KeyboardInterrupt in line 2", ""),
+    "raises GeneratorExit": ("raise GeneratorExit('x')", "raised GeneratorExit: x in line 2", ""),
+    "raises an exception that cannot be printed": (
+        """
+    class Odd(Exception):
+        def __str__(self):
+            raise SystemExit
+    raise Odd""",
+        "raised Odd: (its __str__ raised SystemExit) in line ",
+        "`raise Odd`.",
+    ),
+    "raises an exception whose text is no text": (
+        """
+    class Odd(Exception):
+        def __str__(self):
+            return 5
+    raise Odd""",
+        "raised Odd: (its __str__ raised TypeError)",
+        "",
+    ),
+    "raises an exception whose text never ends": (
+        """
+    class Odd(Exception):
+        def __str__(self):
+            while True: pass
+    raise Odd""",
+        "did not return within 1 s",
+        "`while True: pass`.",
+    ),
+    "raises a long and ugly text": ("raise ValueError('\\x1b[2J\\n<b>' + 'x' * 10**6)", "raised ValueError: \\x1b[2J\\n<b>xxx", "line 2"),
+    "raises with a lone surrogate": ("raise ValueError('\\ud800')", "raised ValueError: \\ud800 in line 2", ""),
+    "prints for ever": ("while True: print('y' * 10000)", "prints without end in line 2", "more than 16 MB of output."),
+    "takes all memory": ("x = b'x' * (4 << 30)", "used more than 2 GB of memory in line 2", ""),
+    "recurses for ever": ("return make_listener(port)", "raised RecursionError: maximum recursion depth", ""),
+    "changes the directory and the path": ("os.chdir('/'); sys.path.clear(); sys.modules.clear()", "returned None", ""),
+    "closes its output": ("sys.stdout.close(); os.close(2); raise ValueError('still heard')", "raised ValueError: still heard", ""),
+}
+
+
+@pytest.mark.parametrize("body, says, also", CASES.values(), ids=CASES)
+def test_it_gets_a_sentence_and_the_kernel_is_as_before(body, says, also, cell, as_before):
+    names = cell(IMPORTS)
+    cell(f"def make_listener(port=0, backlog=16):\n    {body.strip()}\n", names)
+    before = set(sys.modules)
+    begin = time.monotonic()
+    result = check("2.1", names["make_listener"])
+    assert time.monotonic() - begin < 10
+    assert not result.passed and not result.open
+    last = result.findings[-1]
+    assert says in last and also in last, last
+    assert last.startswith("not yet: ") and "\n" not in last and len(last) < 600
+    assert not [name for name in set(sys.modules) - before if not name.startswith(("cloudpickle", "course_lib"))]
+    assert marked_processes() == []
+
+
+def marked_processes() -> list[int]:
+    """Processes on this machine that a check of ours started."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if b"COURSE_CHECK=" in path.read_bytes() and b"COURSE_HOME=" + os.environb[b"COURSE_HOME"] in path.read_bytes():
+                found.append(int(path.parent.name))
+        except OSError:
+            pass
+    return found
+
+
+NOT_PICKLABLE = {
+    "a lock": ("lock = threading.Lock()", "with lock: return socket.socket()", "make_listener uses lock, a lock of this notebook."),
+    "a socket": ("kept = socket.socket()", "return kept", "make_listener uses kept, a socket of this notebook."),
+    "an open file": ("log = open('/dev/null', 'w')", "log.write('x')", "make_listener uses log, a TextIOWrapper of this notebook."),
+    "through a helper": (
+        "lock = threading.Lock()\ndef helper():\n    with lock: pass",
+        "helper()",
+        "make_listener uses lock, a lock of this notebook.",
+    ),
+    "a server": (
+        "class Server:\n    def __init__(self): self.lock = threading.Lock()\nserver = Server()",
+        "return server",
+        "make_listener uses server, a Server of this notebook.",
+    ),
+}
+
+
+@pytest.mark.parametrize("before, body, says", NOT_PICKLABLE.values(), ids=NOT_PICKLABLE)
+def test_what_cannot_go_into_another_process_is_named(before, body, says, cell, as_before):
+    names = cell(IMPORTS + before)
+    cell(f"def make_listener(port=0, backlog=16):\n    {body}\n", names)
+    (finding,) = check("2.1", names["make_listener"]).findings
+    assert says in finding
+    for value in names.values():
+        if hasattr(value, "fileno"):
+            value.close()
+
+
+def test_a_module_that_only_the_kernel_has_is_named(cell, as_before):
+    names = cell("import types, sys; module = sys.modules['only_here'] = types.ModuleType('only_here')\ndef f(): pass")
+    exec("def helper(): pass", vars(names["module"]))
+    names["helper"] = names["module"].helper
+    names["helper"].__module__ = "only_here"
+    cell("def make_listener(port=0, backlog=16): helper()", names)
+    try:
+        (finding,) = check("2.1", names["make_listener"]).findings
+        assert "cannot be brought into a fresh Python process" in finding and "only_here" in finding
+    finally:
+        del sys.modules["only_here"]
+
+
+def test_output_is_shown_at_the_end_bounded_and_escaped(cell, capsys):
+    names = cell(IMPORTS)
+    cell(
+        """
+        def make_listener(port=0, backlog=16):
+            for i in range(30_000):
+                print("line", i)
+            os.write(1, b"\\x1b[31mraw\\xff\\n")
+            os.system("echo from a child process")
+            print("to stderr", file=sys.stderr)
+        """,
+        names,
+    )
+    check("2.1", names["make_listener"])
+    head, _, shown = capsys.readouterr().out.partition("  make_listener printed, at the end:\n")
+    assert head == "2.1 make_listener\n  not yet: make_listener returned None: return the listening socket.\n"
+    lines = shown.splitlines()
+    assert len(lines) == 20 and lines[0] == "    | line 29983"
+    assert lines[-3:] == ["    | \\x1b[31mraw\\xff", "    | from a child process", "    | to stderr"]
+
+
+def test_one_long_line_of_output_is_cut(cell, capsys):
+    names = cell("def make_listener(port=0, backlog=16):\n    print('x' * 1_000_000 + 'end')")
+    check("2.1", names["make_listener"])
+    said = capsys.readouterr().out
+    assert said.endswith("xend\n") and len(said) < 2300
+
+
+def test_output_of_a_good_solution_stands_before_the_last_line(cell, capsys):
+    names = cell(
+        """
+        import socket
+        def make_listener(port=0, backlog=16):
+            print("listening")
+            return socket.create_server(("127.0.0.1", port), backlog=backlog)
+        """
+    )
+    assert check("2.1", names["make_listener"]).passed
+    assert "\n  make_listener printed:\n    | listening\n    | listening\n    | listening\n2.1 passed." in capsys.readouterr().out
+
+
+INTERRUPTED = """
+import os, signal, sys, threading
+sys.path.insert(0, {tests!r})
+from conftest import process_state, run_cell
+from course_lib.exercises import attempt, check
+import cloudpickle
+
+names = run_cell('''
+import time
+def make_listener(port=0, backlog=16):
+    time.sleep(1000)
+''')
+before = process_state()
+hear = attempt.Run.hear
+
+def interrupted(run, *args):
+    threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
+    return hear(run, *args)
+
+attempt.Run.hear = interrupted
+try:
+    check("2.1", names["make_listener"])
+except KeyboardInterrupt:
+    for thread in threading.enumerate():
+        if thread is not threading.main_thread():
+            thread.join()
+    print("interrupted, as before:", process_state() == before)
+"""
+
+
+def test_interrupt_cleans_up_and_is_no_try(home):
+    code = INTERRUPTED.format(tests=str(Path(__file__).parent))
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
+    assert run.stdout == "interrupted, as before: True\n", run.stderr
+    assert not home.exists()
+    assert marked_processes() == []
+
+
+def test_a_check_in_a_thread(cell, as_before):
+    names = cell("def make_listener(port=0, backlog=16): return 5")
+    results = []
+    thread = threading.Thread(target=lambda: results.append(check("2.1", names["make_listener"])))
+    thread.start()
+    thread.join()
+    assert "a value of type int" in results[0].findings[0]
+
+
+def test_the_child_ends_when_the_kernel_dies(cell):
+    """Nothing may stay behind if the process that checks is killed."""
+    code = INTERRUPTED.format(tests=str(Path(__file__).parent)).replace("signal.SIGINT)", "signal.SIGKILL)").replace(
+        "time.sleep(1000)", "raise ValueError"
+    ).replace("return hear(run, *args)", "import time; time.sleep(1000)")
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
+    assert run.returncode == -signal.SIGKILL
+    for pid in marked_processes():
+        poll = select.poll()
+        with open(os.pidfd_open(pid), "rb", buffering=0) as end:
+            poll.register(end, select.POLLIN)
+            assert poll.poll(10_000), "the child outlived the kernel"
