@@ -1,0 +1,79 @@
+"""Imports point one way: what a learner reads and what watches it stand on the standard library alone."""
+
+import ast
+import json
+import subprocess
+import sys
+from importlib.util import resolve_name
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).parents[1] / "course_lib"
+
+# each part of course_lib, and the parts it may import
+MAY_IMPORT = {
+    "observe": set(),
+    "servers": {"observe"},
+    "clients": set(),
+    "journal": set(),
+    "claims": set(),
+    "exercises": {"servers", "observe", "clients", "journal"},
+    "mine": {"exercises", "journal"},
+    "widgets": {"observe", "clients"},
+    "lesson": {"claims", "exercises", "journal", "widgets"},
+}
+STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "claims"]
+
+
+def imports(source: Path) -> set[str]:
+    """Full names of the modules (and of what is taken from them) that one source file imports anywhere."""
+    package = ".".join(source.relative_to(PACKAGE.parent).parent.parts)
+    names = set()
+    for node in ast.walk(ast.parse(source.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            module = resolve_name("." * node.level + (node.module or ""), package)
+            names |= {f"{module}.{alias.name}" for alias in node.names}
+    return names
+
+
+def sources(part: str) -> list[Path]:
+    folder = PACKAGE / part
+    return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
+
+
+@pytest.mark.parametrize("part", MAY_IMPORT)
+def test_imports_point_one_way(part):
+    allowed = MAY_IMPORT[part] | {part}
+    wrong = {f"{source.name}: {name}" for source in sources(part) for name in imports(source)
+             if name.split(".")[0] == "course_lib" and name.split(".")[1] not in allowed}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
+def test_source_imports_the_standard_library_only(part):
+    wrong = {f"{source.name}: {name}" for source in sources(part) for name in imports(source)
+             if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}}
+    assert wrong == set()
+
+
+@pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
+def test_importing_loads_the_standard_library_only(part):
+    program = f"""
+import json, sys
+before = set(sys.modules)
+import course_lib.{part}
+print(json.dumps([name for name in set(sys.modules) - before]))
+"""
+    loaded = json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
+                                       cwd=PACKAGE.parent).stdout)
+    assert {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}} == set()
+    parts = {name.split(".")[1] for name in loaded if name.startswith("course_lib.")}
+    assert parts <= MAY_IMPORT[part] | {part}
+
+
+def test_every_part_has_its_place():
+    parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
+    assert parts - {"__init__", "__main__"} == set(MAY_IMPORT)

@@ -1,0 +1,103 @@
+"""What is installed, from what, and what the set-up says where it cannot work."""
+
+import ast
+import importlib.metadata
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tomllib
+import zipfile
+from pathlib import Path
+
+import pytest
+import rattler
+import yaml
+from packaging.requirements import Requirement
+from packaging.specifiers import SpecifierSet
+from packaging.utils import canonicalize_name
+
+REPOSITORY = Path(__file__).parents[1]
+PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
+ON_CONDA = {"playwright": "playwright-python"}  # conda-forge's `playwright` is the one for Node
+
+
+def requirements(*extras: str) -> dict[str, Requirement]:
+    lines = PROJECT["dependencies"] + [line for extra in extras for line in PROJECT["optional-dependencies"][extra]]
+    return {requirement.name: requirement for requirement in map(Requirement, lines)}
+
+
+def test_environment_yml_asks_for_what_pyproject_asks_for():
+    *lines, pip = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
+    specs = [rattler.MatchSpec(line) for line in lines]
+    conda = {spec.name.normalized: SpecifierSet(str(spec.version or "")) for spec in specs}
+    wanted = {ON_CONDA.get(name, name): requirement.specifier for name, requirement in requirements("test").items()}
+    assert conda == wanted | {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    assert pip == {"pip": ["-e ."]}
+
+
+def imported(path: Path) -> set[str]:
+    """The top-level names of the modules that a source file imports."""
+    names = set()
+    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        if isinstance(node, ast.Import):
+            names |= {alias.name.split(".")[0] for alias in node.names}
+        elif isinstance(node, ast.ImportFrom) and not node.level:
+            names.add(node.module.split(".")[0])
+    return names - sys.stdlib_module_names - {"course_lib"}
+
+
+@pytest.mark.parametrize("folder, extras", [("course_lib", []), ("tests", ["test"])])
+def test_every_import_is_required(folder, extras):
+    installs = importlib.metadata.packages_distributions()
+    required = {canonicalize_name(name) for name in requirements(*extras)}
+    sources = list((REPOSITORY / folder).rglob("*.py"))
+    own = {source.stem for source in sources}
+    undeclared = {f"{source.name}: {name}" for source in sources for name in imported(source) - own
+                  if not required & {canonicalize_name(package) for package in installs.get(name, [])}}
+    assert undeclared == set()
+
+
+def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
+    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index",
+               "--wheel-dir", str(tmp_path), str(REPOSITORY)]
+    subprocess.run(command, check=True, capture_output=True)
+    [wheel] = tmp_path.glob("*.whl")
+    with zipfile.ZipFile(wheel) as archive:
+        names = set(archive.namelist())
+        settings = [name for name in names if name.endswith("/share/jupyter/lab/settings/overrides.d/course_lib.json")]
+        assert json.loads(archive.read(settings[0])) == json.loads((REPOSITORY / "course_lib/jupyterlab.json").read_text())
+    on_disk = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "course_lib").rglob("*")
+               if path.is_file() and path.suffix != ".pyc"}
+    assert {name for name in names if name.startswith("course_lib/")} == on_disk
+
+
+NO_EPOLL = ("sitecustomize.py", "import select\ndel select.epoll\n")
+NO_VENV = ("ensurepip.py", "raise ImportError\n")
+TOO_OLD = ("sitecustomize.py", "import sys\nsys.version_info = (3, 10, 13, 'final', 0)\n")
+
+
+@pytest.mark.parametrize("broken, sentence", [
+    (TOO_OLD, "The course needs Python 3.11 or newer"),
+    (NO_EPOLL, "The course needs epoll, which only Linux has"),
+    (NO_VENV, "has no venv module: install it"),
+], ids=["too old", "no epoll", "no venv"])
+def test_make_says_what_the_machine_lacks(tmp_path, broken, sentence):
+    if not shutil.which("make"):
+        pytest.skip("make is not installed")
+    name, source = broken
+    modules, course = tmp_path / "modules", tmp_path / "a course"
+    modules.mkdir()
+    (modules / name).write_text(source)
+    (course / "course_lib").mkdir(parents=True)
+    for file in ("Makefile", "pyproject.toml", "course_lib/jupyterlab.json"):
+        shutil.copy(REPOSITORY / file, course / file)
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
+    environment |= {"PYTHONPATH": str(modules), "PYTHON": sys.executable}
+    done = subprocess.run(["make", "lab"], cwd=course, env=environment, capture_output=True, text=True, timeout=60)
+    first, *rest = done.stderr.splitlines()
+    assert sentence in first
+    assert done.returncode != 0
+    assert not any("Traceback" in line for line in rest)
+    assert not (course / ".venv").exists()
