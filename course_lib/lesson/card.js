@@ -1,0 +1,41 @@
+// What ipywidgets cannot say about a card: that its keys are its own, and what its groups are called.
+
+// JupyterLab takes a plain key pressed on a radio button or a list as one of its commands: an arrow leaves
+// the cell, "d d" deletes it. Keys that run a cell or carry Ctrl, Alt or Meta still go through.
+function keepKeys(event) {
+  const runs = event.shiftKey && event.key === "Enter";
+  if (!runs && event.key !== "Escape" && !event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
+}
+
+function dress(card, name) {
+  card.addEventListener("keydown", keepKeys);
+  card.setAttribute("role", "group");
+  card.setAttribute("aria-label", name);
+  let question = name;
+  for (const part of card.querySelectorAll(".course-question, .widget-radio-box")) {
+    if (part.matches(".course-question")) question = part.textContent;
+    else {
+      part.setAttribute("role", "radiogroup");
+      part.setAttribute("aria-label", question);
+      // With a name in common the browser takes them as one stop of the Tab key.
+      const group = `course-${Math.random()}`;
+      for (const input of part.querySelectorAll("input:not([name])")) input.name = group;
+    }
+  }
+}
+
+function render({ model, el }) {
+  // A view is made before it is put into the page, and the views beside it may come a little later.
+  let left = 10;
+  let timer = setTimeout(function again() {
+    const card = el.closest(".course-card");
+    if (card) {
+      dress(card, model.get("name"));
+      left -= 1;
+    }
+    if (left > 0) timer = setTimeout(again, 100);
+  });
+  return () => clearTimeout(timer);
+}
+
+export default { render };

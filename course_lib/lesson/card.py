@@ -1,0 +1,156 @@
+"""The card: what a lesson function returns, as plain text, as a static picture and, when it asks something, live."""
+
+import html
+import re
+from functools import cache
+from pathlib import Path
+
+import anywidget
+import ipywidgets
+import traitlets
+
+from course_lib import journal
+from course_lib.widgets.routing import while_busy
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+class Card:
+    """A static card. `text` and `body` (HTML, already escaped) must not depend on time or addresses."""
+
+    def __init__(self, kind: str, text: str, body: str):
+        self._text = text
+        self._html = f"{style('style.css')}<div class='course'>{label(kind)}{body}</div>"
+
+    def __repr__(self) -> str:
+        return self._text
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        return {"text/plain": self._text, "text/html": self._html}
+
+
+# The live cards of this kernel, by their class and key.
+_live: dict[tuple[type, str], "LiveCard"] = {}
+
+
+def live(kind: type, key: str) -> "LiveCard | None":
+    """The card that a cell has made for this question, if one has in this kernel."""
+    return _live.get((kind, key))
+
+
+class LiveCard(Card):
+    """A card with controls. The static picture stays beside them, for a notebook opened without a kernel.
+
+    A new card for the same question closes the controls of the old one: running a cell twice leaves nothing.
+    """
+
+    def __init__(self, kind: str, key: str, text: str, body: str):
+        super().__init__(kind, text, f"{body}<p class='course-quiet'>Run this cell to answer.</p>")
+        self._kind = kind
+        self._widget = None
+        if old := live(type(self), key):
+            old.close()
+        _live[type(self), key] = self
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        """The parts of the live card, from top to bottom. Called once, when the card is first shown."""
+        raise NotImplementedError
+
+    @property
+    def widget(self) -> ipywidgets.Widget:
+        if self._widget is None:
+            head = note(f"{style('style.css')}{style('controls.css')}<div class='course'>{label(self._kind)}</div>")
+            self._widget = box([head, *self.controls(), Dress(name=self._kind)], "course-card")
+            while_busy(self._widget)
+        return self._widget
+
+    def close(self) -> None:
+        if self._widget is not None:
+            _close(self._widget)
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        bundle = super()._repr_mimebundle_(include, exclude)
+        bundle[_VIEW] = self.widget._repr_mimebundle_()[_VIEW]
+        return bundle
+
+
+class Dress(anywidget.AnyWidget):
+    """Tells the page that the card around it keeps its keys to itself, and what it is called."""
+
+    _esm = Path(__file__).with_name("card.js")
+    name = traitlets.Unicode().tag(sync=True)
+
+
+def _close(widget: ipywidgets.Widget) -> None:
+    """Close a widget with its children, layouts and styles; `Widget.close` alone leaves those open."""
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, (tuple, list)) else [value]:
+            if isinstance(part, ipywidgets.Widget):
+                _close(part)
+    widget.close()
+
+
+def kept(section: str, key: str) -> dict:
+    """The journal's entry, or `{}`."""
+    return journal.read().get(section, {}).get(key, {})
+
+
+# ── text as HTML ──
+
+
+def inline(text: str) -> str:
+    """Escape `text`; `code` in backticks becomes code, and lines are joined by a break."""
+    escaped = html.escape(text, quote=True)
+    return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
+
+
+def label(text: str) -> str:
+    return f"<div class='course-label'>{html.escape(text)}</div>"
+
+
+def shorten(text: str, length: int = 200) -> str:
+    text = " ".join(text.split())
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@cache
+def style(file: str) -> str:
+    """A style sheet of this folder as an element, without its comments and line breaks."""
+    css = re.sub(r"/[*].*?[*]/", "", Path(__file__).with_name(file).read_text(encoding="utf-8"), flags=re.DOTALL)
+    return f"<style>{' '.join(css.split())}</style>"
+
+
+# ── controls in the course's dress ──
+
+
+def note(value: str = "") -> ipywidgets.HTML:
+    """A line of HTML, already escaped."""
+    widget = ipywidgets.HTML(value)
+    widget.add_class("course-note")
+    return widget
+
+
+def status(text: str) -> str:
+    """Words that a screen reader says aloud when they appear."""
+    return f"<div class='course course-status' role='status'>{text}</div>"
+
+
+def box(children: list[ipywidgets.Widget], name: str) -> ipywidgets.Box:
+    widget = ipywidgets.Box(children)
+    widget.add_class(name)
+    return widget
+
+
+def button(text: str, action) -> ipywidgets.Button:
+    widget = ipywidgets.Button(description=text)
+    widget.add_class("course-button")
+    widget.on_click(lambda _: action())
+    return widget
+
+
+def sure(value: int = 50) -> ipywidgets.IntSlider:
+    """How sure, in per cent. It starts at 50, so that nobody is very sure without having said so."""
+    widget = ipywidgets.IntSlider(value=value, min=50, max=100, step=5, description="how sure", readout_format="d")
+    widget.add_class("course-sure")
+    return widget

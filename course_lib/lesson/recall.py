@@ -1,0 +1,72 @@
+"""Three questions on earlier notebooks, before anything new is shown."""
+
+import json
+from functools import cache
+from pathlib import Path
+
+import ipywidgets
+
+from course_lib import journal
+
+from .card import Card, LiveCard, box, button, inline, kept, note, status
+
+
+class Recall(LiveCard):
+    def __init__(self, notebook: str, questions: list[dict]):
+        self._notebook, self._questions = notebook, questions
+        count = len(questions)
+        text = "\n".join([f"Recall: {count} questions on earlier notebooks", *(f"{n}. {q['question']}" for n, q in enumerate(questions, 1))])
+        items = "".join(
+            f"<li>{inline(q['question'])}<ul>{''.join(f'<li>{inline(o)}</li>' for o in q['options'])}</ul></li>" for q in questions
+        )
+        super().__init__("recall", notebook, text, f"<p class='course-quiet'>{_INVITATION}</p><ol>{items}</ol>")
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        parts = [note(f"<div class='course course-quiet'>{_INVITATION}</div>")]
+        for number, question in enumerate(self._questions, 1):
+            parts += self._ask(number, question)
+        return parts
+
+    def _ask(self, number: int, question: dict) -> list[ipywidgets.Widget]:
+        choice = ipywidgets.RadioButtons(options=[(o.replace("`", ""), n) for n, o in enumerate(question["options"])], value=None)
+        choice.add_class("course-choice")
+        result = note()
+
+        def answer() -> None:
+            if choice.value is None:
+                result.value = status("Choose one of the answers first.")
+                return
+            right = choice.value == question["answer"]
+            choice.disabled = done.disabled = True
+            first = "Yes." if right else f"Not so. It is: “{inline(question['options'][question['answer']])}”"
+            result.value = status(f"<b>{first}</b> {inline(question['reason'])}")
+            key = f"{self._notebook}.{number}"
+            times = kept("recall", key).get("times", 0) + 1
+            journal.record("recall", key, {"answer": question["options"][choice.value], "right": right, "times": times})
+
+        done = button("Answer", answer)
+        asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")
+        return [asked, choice, box([done], "course-row"), result]
+
+
+_INVITATION = "Answer from memory, before you look anything up. The reason appears after your answer."
+
+
+def recall(notebook: str) -> Card:
+    """The retrieval questions at the start of a notebook, such as "02"; the answers are kept in the journal.
+
+    Raises ValueError, with one sentence, if there are no questions for this notebook.
+    """
+    asked = questions().get(notebook) if isinstance(notebook, str) else None
+    if asked is None:
+        raise ValueError(f"There are no recall questions for notebook {notebook!r}, only for: {', '.join(questions())}.")
+    if not asked:
+        text = "Nothing to recall here: the course begins."
+        return Card("recall", text, f"<p>{text}</p>")
+    return Recall(notebook, asked)
+
+
+@cache
+def questions() -> dict[str, list[dict]]:
+    """The questions of every notebook, by its number."""
+    return json.loads(Path(__file__).with_name("recall.json").read_text(encoding="utf-8"))

@@ -1,0 +1,154 @@
+"""A sentence of the notes: believed or doubted, tested, judged, and written anew."""
+
+import html
+
+import ipywidgets
+
+from course_lib import journal
+from course_lib.claims import Claim, claim
+
+from .card import Card, LiveCard, box, button, inline, kept, live, note, status, sure
+from .poll import Poll
+
+SECTION = "sentences"
+CHOICES = ("true", "true with a catch", "wrong")
+
+
+class Belief(Poll):
+    def __init__(self, one: Claim):
+        super().__init__(
+            kind="the notes say",
+            section=SECTION,
+            key=one.id,
+            text=f"{one.id}: {_plain(one)}",
+            body=_sentence(one),
+            options=CHOICES,
+            field="belief",
+            settled="tested",
+            until="You can change it until the sentence has been tested.",
+            after="The sentence has been tested, so your first answer stays.",
+        )
+
+
+def believe(id: str) -> Belief:
+    """Ask whether the notes' sentence is true, before it is tested. Raises ValueError for an unknown id."""
+    return Belief(claim(id))
+
+
+def verdict(*ids: str) -> Card:
+    """What the tests say of these claims, beside the notes' sentences. Raises ValueError for an unknown id."""
+    claims = [claim(id) for id in ids]
+    if not claims:
+        raise ValueError('verdict() needs at least one claim, such as verdict("C06").')
+    for one in claims:
+        entry = kept(SECTION, one.id)
+        if "belief" in entry and "tested" not in entry:
+            journal.record(SECTION, one.id, entry | {"tested": True})
+            if shown := live(Belief, one.id):
+                shown.settle()
+    text = "\n".join(f"{one.id}: {one.verdict}. {_plain(one)}" for one in claims)
+    return Card("verdict", text, "".join(_judged(one) for one in claims))
+
+
+class Rewrite(LiveCard):
+    def __init__(self, one: Claim):
+        self._claim = one
+        super().__init__(
+            "write it anew",
+            one.id,
+            f"Write {one.id} anew so that it is true. {_plain(one)}",
+            _sentence(one) + "<p class='course-question'>Write this sentence anew, so that it is true.</p>",
+        )
+
+    def controls(self) -> list[ipywidgets.Widget]:
+        entry = kept(SECTION, self._claim.id)
+        self._text = ipywidgets.Textarea(
+            value=entry.get("rewritten", ""),
+            description="your sentence",
+            placeholder="Write it so that it is true.",
+            rows=3,
+            continuous_update=False,
+        )
+        self._text.add_class("course-text")
+        self._save = button("Save", self._keep)
+        self._ledger = note()
+        self._sure = sure(entry.get("sure_after", 50))
+        self._done = button("Keep", self._keep_sure)
+        self._after = box([note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row")
+        self._note = note()
+        self._show(entry)
+        body = _sentence(self._claim) + _belief(entry)
+        body += "<p class='course-question'>Write this sentence anew, so that it is true.</p>"
+        return [note(f"<div class='course'>{body}</div>"), self._text, box([self._save], "course-row"), self._ledger, self._after, self._note]
+
+    def _keep(self) -> None:
+        text = self._text.value.strip()
+        if not text:
+            self._note.value = status("Write a sentence first.")
+            return
+        entry = kept(SECTION, self._claim.id) | {"rewritten": text}
+        journal.record(SECTION, self._claim.id, entry)
+        self._show(entry)
+
+    def _keep_sure(self) -> None:
+        entry = kept(SECTION, self._claim.id) | {"sure_after": self._sure.value}
+        journal.record(SECTION, self._claim.id, entry)
+        self._show(entry)
+
+    def _show(self, entry: dict) -> None:
+        """The ledger's wording appears only beside a sentence of the learner's own."""
+        written = entry.get("rewritten")
+        self._after.layout.display = None if written else "none"
+        if not written:
+            return
+        self._save.description = "Save again"
+        self._ledger.value = (
+            "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
+            "<th scope='col'>The ledger</th></tr></thead><tbody><tr>"
+            f"<td><div class='course-long'>{html.escape(written)}</div></td>"
+            f"<td><b>{self._claim.verdict}.</b><br>{inline(self._claim.correction)}"
+            f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"
+        )
+        words = "<b>Kept.</b>"
+        if "sure_after" in entry:
+            words += f" You are {entry['sure_after']} % sure of your sentence now."
+            if "belief" in entry:
+                words += f" At the start: “{entry['belief']}”, {entry.get('sure')} % sure."
+        self._note.value = status(words)
+
+
+def rewrite(id: str) -> Rewrite:
+    """Ask for the notes' sentence anew, so that it is true; then show the ledger's wording beside it.
+
+    Raises ValueError for an unknown id.
+    """
+    return Rewrite(claim(id))
+
+
+def _plain(one: Claim) -> str:
+    hint = " (implied)" if one.implied else ""
+    return f"{one.chinese.replace(chr(10), ' ')} · {one.english.replace('`', '')}{hint}"
+
+
+def _sentence(one: Claim) -> str:
+    hint = " <span class='course-quiet'>(implied by this line)</span>" if one.implied else ""
+    return (
+        f"<blockquote class='course-notes'><span class='course-quiet'>{one.id}</span> "
+        f"<span lang='zh'>{inline(one.chinese)}</span>{hint}<br>{inline(one.english)}</blockquote>"
+    )
+
+
+def _belief(entry: dict) -> str:
+    if "belief" not in entry:
+        return ""
+    return (
+        f"<p class='course-quiet'>At the start you said: “{html.escape(str(entry['belief']))}”, "
+        f"{html.escape(str(entry.get('sure')))} % sure.</p>"
+    )
+
+
+def _judged(one: Claim) -> str:
+    return (
+        f"<div class='course-judged'>{_sentence(one)}<p><b class='course-verdict'>{one.verdict}.</b> {inline(one.correction)}</p>"
+        f"<p class='course-quiet'>Source: {inline(one.source)}</p></div>"
+    )

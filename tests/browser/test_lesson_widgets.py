@@ -1,0 +1,239 @@
+"""The cards of a lesson as a learner meets them: by mouse, by keyboard alone, in the dark, beside a blocked cell."""
+
+import json
+
+import nbformat
+import pytest
+from playwright.sync_api import expect
+
+SETUP = """\
+import os, socket
+os.environ["COURSE_HOME"] = {home!r}
+from course_lib.lesson import *"""
+GUESS = 'guess("accept-alone", "Nobody connects. What does accept() do?", "sleep in the kernel", "spin", "raise an error")'
+COMPARE = 'compare("accept-alone", "sleep in the kernel")'
+# What the kernel has not answered yet. A page sends the changes of a control one by one, each after the answer
+# to the last, while a click goes at once: only a robot is quick enough to see the difference.
+WATCH = """() => {
+    window.unanswered = new Set();
+    jupyterapp.shell.currentWidget.sessionContext.session.kernel.anyMessage.connect((_, {msg, direction}) => {
+        if (direction === "send" && msg.header.msg_type === "comm_msg") unanswered.add(msg.header.msg_id);
+        else if (msg.header.msg_type === "status" && msg.content.execution_state === "idle") unanswered.delete(msg.parent_header.msg_id);
+    });
+}"""
+RIGHT = ["while True:", "listener.accept()", "try:", "while data :=", "sendall", "except", "connection.close()"]
+
+
+@pytest.fixture
+def lesson(lab):
+    """Open a notebook with these cells after a set-up cell, and run them all: `notebook = lesson(GUESS, COMPARE)`."""
+
+    def opened(*sources):
+        setup = SETUP.format(home=str(lab.folder / "mine"))
+        cells = [nbformat.v4.new_code_cell(source) for source in (setup, *sources)]
+        book = nbformat.v4.new_notebook(cells=cells)
+        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        nbformat.write(book, lab.folder / "lesson.ipynb")
+        notebook = lab.open("lesson.ipynb")
+        notebook.page.evaluate(WATCH)
+        notebook.run_all()
+        return notebook
+
+    opened.kept = lambda: json.loads((lab.folder / "mine" / "progress.json").read_text())
+    return opened
+
+
+def card(notebook, cell):
+    """The live card of a cell, once the page has given it its name and its keys."""
+    found = notebook.output(cell).locator(".course-card[role=group]")
+    expect(found).to_be_visible()
+    return found
+
+
+def press(notebook, *keys):
+    """Press these keys, and wait until the kernel knows what they changed."""
+    for key in keys:
+        notebook.page.keyboard.press(key)
+    notebook.page.wait_for_function("() => unanswered.size === 0")
+
+
+def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
+    notebook = lesson(GUESS, COMPARE)
+    expect(notebook.output(2)).to_contain_text("no guess was kept")
+    asked = card(notebook, 1)
+    asked.get_by_label("spin").check()
+    asked.get_by_label("because").fill("a loop must run")
+    asked.get_by_role("button", name="Save").click()
+    expect(asked.get_by_role("status")).to_have_text("Kept: spin, 50 % sure. You can change it until the experiment has run.")
+    assert lesson.kept()["guesses"]["accept-alone"]["reason"] == "a loop must run"
+
+    outcome = notebook.run_cell(2)
+    expect(outcome.locator("td").nth(0)).to_have_text("spin, 50 % surebecause a loop must run")
+    expect(outcome.locator("td").nth(1)).to_have_text("sleep in the kernel")
+    left, right = (outcome.locator("td").nth(n).bounding_box() for n in (0, 1))
+    assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"] + 1
+    asked = card(notebook, 1)
+    expect(asked.get_by_role("button", name="Save again")).to_be_disabled()
+    expect(asked.get_by_label("raise an error")).to_be_disabled()
+
+
+def test_a_guess_by_keyboard_alone(lesson):
+    notebook = lesson(GUESS, COMPARE)
+    asked = card(notebook, 1)
+    cells = notebook.page.locator(".jp-Cell").count()
+    asked.get_by_role("radio").first.focus()
+    press(notebook, "ArrowDown", "Tab")  # the arrow chooses; the whole group is one stop of Tab
+    expect(asked.get_by_label("spin")).to_be_checked()
+    expect(asked.get_by_label("because")).to_be_focused()
+    notebook.page.keyboard.type("d d x a b: words, and no command of the notebook")
+    press(notebook, "Tab", "ArrowRight", "ArrowRight", "Tab", "Tab")
+    expect(asked.get_by_role("button", name="Save")).to_be_focused()
+    press(notebook, "d", "d", "x", "a", "Enter")
+    expect(asked.get_by_role("status")).to_contain_text("Kept: spin, 60 % sure.")
+    assert notebook.page.locator(".jp-Cell").count() == cells
+    press(notebook, "Shift+Enter")  # a key that runs a cell still does
+    expect(notebook.cell(1).locator(".jp-InputPrompt")).to_have_text("[4]:")
+
+
+def test_a_kept_guess_is_there_when_the_notebook_is_opened_again(lesson):
+    notebook = lesson(GUESS)
+    asked = card(notebook, 1)
+    asked.get_by_label("spin").check()
+    asked.get_by_role("button", name="Save").click()
+    expect(asked.get_by_role("status")).to_contain_text("Kept")
+    notebook.restart()
+    notebook.run_all()
+    again = card(notebook, 1)
+    expect(again.get_by_label("spin")).to_be_checked()
+    expect(again.get_by_role("status")).to_contain_text("Kept: spin, 50 % sure.")
+
+
+def test_a_guess_is_kept_while_another_cell_blocks(lesson):
+    listener = 'listener = socket.create_server(("127.0.0.1", 0))'
+    notebook = lesson(GUESS, listener, "None")
+    notebook.write(3, "listener.accept()")
+    notebook.run_cell(3, wait=False)
+    expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    asked = card(notebook, 1)
+    asked.get_by_label("raise an error").check()
+    asked.get_by_role("button", name="Save").click()
+    expect(asked.get_by_role("status")).to_contain_text("Kept: raise an error")
+    expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:")
+    notebook.interrupt()
+    notebook.wait_idle()
+    notebook.run_cell(2)
+
+
+def test_recall_gives_its_reason_after_the_answer(lesson):
+    notebook = lesson('recall("02")')
+    asked = card(notebook, 1)
+    reason = "The lowest free number"
+    expect(asked).not_to_contain_text(reason)
+    group = asked.get_by_role("radiogroup", name="2. Descriptors 0 to 9 are open.")
+    asked.get_by_role("button", name="Answer").nth(1).click()
+    expect(asked).to_contain_text("Choose one of the answers first.")
+    expect(asked).not_to_contain_text(reason)
+    group.get_by_label("7").check()
+    expect(asked).not_to_contain_text(reason)
+    asked.get_by_role("button", name="Answer").nth(1).click()
+    expect(asked.get_by_role("status")).to_contain_text(f"Not so. It is: “4” {reason}")
+    expect(group.get_by_label("10")).to_be_disabled()
+
+
+def test_the_puzzle_by_keyboard_alone(lesson):
+    notebook = lesson('parsons("blocking-server")')
+    puzzle = card(notebook, 1)
+    lines, program = puzzle.get_by_label("lines"), puzzle.get_by_label("your program")
+    check, status = puzzle.get_by_role("button", name="Check"), puzzle.get_by_role("status")
+    def add(words, bug=False):
+        """Go to a line with the arrow keys, then to Add with Tab, as a learner without a mouse does."""
+        shown = [text.replace("\u00a0", " ") for text in lines.locator("option").all_text_contents()]
+        place = next(n for n, text in enumerate(shown) if words in text and text.startswith("or ") == bug)
+        lines.focus()
+        press(notebook, "Home", *["ArrowDown"] * place, "Tab")
+        expect(puzzle.get_by_role("button", name="Add")).to_be_focused()
+        press(notebook, "Enter")
+        expect(lines.locator("option")).to_have_count(len(shown) - 1)
+
+    for words in RIGHT[:3]:
+        add(words)
+    add("while (data :=", bug=True)
+    check.focus()
+    press(notebook, " ")
+    expect(status).to_contain_text("Line 4: This loop never ends: recv() returns b'' for ever")
+
+    puzzle.get_by_role("button", name="Remove").focus()
+    press(notebook, "Enter")
+    expect(program.locator("option")).to_have_count(3)
+    for words in [RIGHT[4], RIGHT[3], *RIGHT[5:]]:  # two of them in the wrong order
+        add(words)
+    program.focus()
+    press(notebook, "Home", *["ArrowDown"] * 3, "Tab")
+    expect(puzzle.get_by_role("button", name="Up")).to_be_focused()
+    press(notebook, "Tab")  # Down
+    press(notebook, "Enter")
+    expect(program.locator("option").nth(3)).to_contain_text("while\u00a0data")
+    check.focus()
+    press(notebook, "Enter")
+    expect(status).to_contain_text("That is the server.")
+    assert lesson.kept()["puzzles"]["blocking-server"] == {"solved": True, "tries": 2}
+
+
+def test_the_ledger_appears_beside_the_learners_sentence(lesson):
+    notebook = lesson('rewrite("C16")')
+    asked = card(notebook, 1)
+    expect(asked).not_to_contain_text("Two independent choices.")
+    asked.get_by_label("your sentence").fill("One process can serve many.")
+    asked.get_by_role("button", name="Save").click()
+    expect(asked).to_contain_text("Two independent choices.")
+    asked.get_by_role("button", name="Keep").click()
+    expect(asked.get_by_role("status")).to_contain_text("50 % sure of your sentence now")
+
+
+def test_markup_is_shown_as_text(lesson):
+    payload = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>"
+    notebook = lesson(GUESS, COMPARE, 'rewrite("C16")')
+    asked = card(notebook, 1)
+    asked.get_by_label("spin").check()
+    asked.get_by_label("because").fill(payload)
+    asked.get_by_role("button", name="Save").click()
+    expect(asked.get_by_role("status")).to_contain_text("Kept")
+    outcome = notebook.run_cell(2)
+    expect(outcome).to_contain_text(payload)
+    anew = card(notebook, 3)
+    anew.get_by_label("your sentence").fill(payload)
+    anew.get_by_role("button", name="Save").click()
+    expect(anew.locator("td").first).to_have_text(payload)
+    assert notebook.page.locator(".jp-OutputArea img").count() == 0 and "hit" not in notebook.page.title()
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_text_stands_out_from_its_ground(lesson, theme):
+    """Contrast of at least 4.5 to 1 (WCAG 2.1, success criterion 1.4.3)."""
+    notebook = lesson(GUESS, COMPARE, 'verdict("C06")', 'parsons("blocking-server")')
+    notebook.theme(theme)
+    for cell, selectors in {
+        1: [".course-question", ".widget-radio-box label", ".widget-label", ".course-label"],
+        2: ["td b", "th", ".course-quiet"],
+        3: ["code", ".course-verdict", ".course-quiet"],
+        4: ["select", "select option:checked", ".course-question"],
+    }.items():
+        output = notebook.output(cell)
+        for selector in selectors:
+            contrast = output.locator(selector).locator("visible=true").first.evaluate(CONTRAST)
+            assert contrast >= 4.5, (theme, cell, selector, contrast)
+
+
+CONTRAST = """element => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgba = color => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+                            return [...canvas.getImageData(0, 0, 1, 1).data]; };
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const grounds = [];
+    for (let e = element; e; e = e.parentElement) grounds.push(rgba(getComputedStyle(e).backgroundColor));
+    const over = ([r, g, b, a], under) => [r, g, b].map((v, i) => (v * a + under[i] * (255 - a)) / 255);
+    const ground = grounds.reduceRight((under, top) => over(top, under), [255, 255, 255]);
+    const [a, b] = [light(over(rgba(getComputedStyle(element).color), ground)), light(ground)].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+}"""

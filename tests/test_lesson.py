@@ -1,0 +1,560 @@
+"""The cards of a lesson: what they ask, what they keep, and what stands in a notebook opened without a kernel."""
+
+import ast
+import inspect
+import socket
+import textwrap
+import threading
+from html.parser import HTMLParser
+from types import SimpleNamespace
+
+import pytest
+from ipywidgets import Button, HTML, IntSlider, RadioButtons, Select, Text, Textarea
+from ipywidgets.widgets import widget as widget_registry
+
+from course_lib import journal
+from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
+from course_lib.lesson.parsons import first_bug, puzzles
+from course_lib.lesson.recall import questions
+from course_lib.servers import BlockingServer
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"q\" 'q'"
+OPTIONS = ("sleep in the kernel", "spin", "raise an error")
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    return tmp_path
+
+
+def ask(*options):
+    return guess("accept-alone", "Nobody connects. What does `accept()` do?", *(options or OPTIONS))
+
+
+def parts(card, kind):
+    """The controls of this kind on a card, from top to bottom."""
+
+    def walk(widget):
+        if isinstance(widget, kind):
+            yield widget
+        for child in getattr(widget, "children", ()):
+            yield from walk(child)
+
+    return list(walk(card.widget))
+
+
+def button(card, *names):
+    return next(one for one in parts(card, Button) if one.description in names)
+
+
+def save(card):
+    button(card, "Save", "Save again").click()
+
+
+def said(card):
+    """All that the live card says, without markup of its own."""
+    return " ".join(text_of(one.value) for one in parts(card, HTML))
+
+
+def text_of(html):
+    words = []
+    reader = HTMLParser()
+    reader.handle_data = words.append
+    reader.feed(html)
+    return " ".join(" ".join(words).split())
+
+
+def answered(sure=80, answer="spin", reason=""):
+    card = ask()
+    parts(card, RadioButtons)[0].value = answer
+    parts(card, IntSlider)[0].value = sure
+    parts(card, Text)[0].value = reason
+    save(card)
+    return card
+
+
+EVERY_CARD = {
+    "recall": lambda: recall("02"),
+    "believe": lambda: believe("C16"),
+    "guess": ask,
+    "compare": lambda: compare("accept-alone", "spin"),
+    "verdict": lambda: verdict("C06", "C15"),
+    "parsons": lambda: parsons("blocking-server"),
+    "rewrite": lambda: rewrite("C16"),
+    "summary": lambda: summary("02"),
+}
+
+
+# ── every card ──
+
+
+@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+def test_text_and_picture_are_the_same_in_every_run(make):
+    first, second = make()._repr_mimebundle_(), make()._repr_mimebundle_()
+    for mime in ("text/plain", "text/html"):
+        assert first[mime] and first[mime] == second[mime]
+        assert "0x" not in first[mime]
+
+
+@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+def test_the_picture_needs_nothing_else(make):
+    html = make()._repr_mimebundle_()["text/html"]
+    assert "<script" not in html and "src=" not in html and "url(" not in html
+    open_tags = []
+    reader = HTMLParser()
+    reader.handle_starttag = lambda tag, attrs: tag == "br" or open_tags.append(tag)
+    reader.handle_endtag = lambda tag: open_tags.pop() == tag or pytest.fail(f"</{tag}> closes another tag")
+    reader.feed(html)
+    assert open_tags == []
+
+
+@pytest.mark.parametrize("name", ["recall", "believe", "guess", "parsons", "rewrite"])
+def test_what_asks_is_live_and_what_only_tells_is_not(name):
+    assert VIEW in EVERY_CARD[name]()._repr_mimebundle_()
+    assert VIEW not in verdict("C06")._repr_mimebundle_()
+
+
+@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+def test_nothing_is_kept_before_the_learner_answers(make, home):
+    make()._repr_mimebundle_()
+    assert list(home.iterdir()) == []
+
+
+@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+def test_running_a_cell_again_leaves_no_model_behind(make):
+    make()._repr_mimebundle_()
+    before = len(widget_registry._instances)
+    for _ in range(3):
+        make()._repr_mimebundle_()
+    assert len(widget_registry._instances) == before
+
+
+@pytest.mark.parametrize("make", [EVERY_CARD[n] for n in ("recall", "believe", "guess", "parsons", "rewrite")])
+def test_every_control_has_words(make):
+    card = make()
+    for control in parts(card, (Button, Text, Textarea, IntSlider, Select)):
+        assert control.description
+    for control in parts(card, RadioButtons):
+        assert all(label for label, _ in control.options)
+
+
+# ── guess and compare ──
+
+
+def test_a_guess_is_kept_and_can_be_changed_until_the_experiment():
+    card = answered(sure=80, reason="a loop must run")
+    entry = {"question": "Nobody connects. What does `accept()` do?", "options": list(OPTIONS)}
+    assert journal.read()["guesses"]["accept-alone"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 80}
+    assert "Kept: spin, 80 % sure." in said(card)
+    parts(card, RadioButtons)[0].value = "raise an error"
+    save(card)
+    assert journal.read()["guesses"]["accept-alone"]["answer"] == "raise an error"
+
+
+def test_guess_and_outcome_stand_side_by_side():
+    answered(sure=80, reason="a loop must run")
+    card = compare("accept-alone", "sleep in the kernel")
+    assert repr(card).startswith("You guessed: spin (80 % sure). The kernel: sleep in the kernel.")
+    words = text_of(card._repr_mimebundle_()["text/html"])
+    assert "spin , 80 % sure because a loop must run sleep in the kernel" in words
+    for blame in ("wrong", "error", "mistake", "incorrect"):
+        assert blame not in repr(card).lower()
+
+
+def test_a_right_guess_is_said_to_be_one():
+    answered(answer="spin")
+    assert "As you guessed." in repr(compare("accept-alone", "spin"))
+
+
+def test_after_the_experiment_the_guess_stays():
+    card = answered(sure=80)
+    parts(card, RadioButtons)[0].value = "raise an error"  # chosen and not saved
+    compare("accept-alone", "sleep in the kernel")
+    assert all(one.disabled for one in parts(card, (RadioButtons, Text, IntSlider, Button)))
+    assert parts(card, RadioButtons)[0].value == "spin"
+    assert "so the guess stays" in said(card)
+    save(card)  # a click that was under way
+    assert journal.read()["guesses"]["accept-alone"]["answer"] == "spin"
+
+
+def test_a_kept_guess_is_shown_when_the_notebook_is_opened_again():
+    answered(sure=90, reason="so it is")
+    card = ask()
+    assert [parts(card, kind)[0].value for kind in (RadioButtons, IntSlider, Text)] == ["spin", 90, "so it is"]
+    assert "Kept: spin, 90 % sure." in said(card)
+    compare("accept-alone", "spin")
+    assert parts(ask(), RadioButtons)[0].disabled
+
+
+def test_without_a_guess_the_outcome_is_shown_and_guessing_stays_possible():
+    card = ask()
+    assert repr(compare("accept-alone", "spin")) == "No guess was kept. The kernel: spin."
+    assert not parts(card, RadioButtons)[0].disabled
+    answered()
+    assert repr(compare("accept-alone", "spin")).startswith("You guessed: spin")
+
+
+def test_saving_without_an_answer_asks_for_one():
+    card = ask()
+    save(card)
+    assert "Choose one of the answers first." in said(card)
+    assert "guesses" not in journal.read()
+
+
+def test_a_kept_guess_whose_option_is_gone_is_asked_anew():
+    answered(answer="spin")
+    card = ask("sleep in the kernel", "turn round and round")
+    assert "You once answered “spin”" in said(card) and parts(card, RadioButtons)[0].value is None
+    assert repr(compare("accept-alone", "turn round and round")).startswith("You guessed: spin")
+    with pytest.raises(ValueError, match="not one of the options"):
+        compare("accept-alone", "spin")
+    parts(card, RadioButtons)[0].value = "turn round and round"
+    save(card)
+    assert "Kept: turn round and round" in said(card) and not parts(card, RadioButtons)[0].disabled
+
+
+@pytest.mark.parametrize("options", [(), ("one",), ("a", "b", "a"), ("`a`", "a"), ("a", " a "), ("a", 1)])
+def test_options_that_cannot_be_told_apart_are_refused(options):
+    with pytest.raises(ValueError, match="^[^\n]*option[^\n]*$"):
+        guess("key", "Question?", *options)
+
+
+def test_a_guess_needs_a_key_and_a_question():
+    with pytest.raises(ValueError, match="a key and a question"):
+        guess("", "Question?", "a", "b")
+    with pytest.raises(ValueError, match="a key and a question"):
+        guess("key", "", "a", "b")
+
+
+@pytest.mark.parametrize("outcome", ["dance", None, 3])
+def test_an_outcome_that_is_no_option_is_one_sentence(outcome):
+    ask()
+    with pytest.raises(ValueError, match="^The outcome [^\n]* is not one of the options of the guess 'accept-alone': [^\n]*$"):
+        compare("accept-alone", outcome)
+
+
+def test_learners_text_is_text_and_may_be_long():
+    answered(reason=MARKUP + "\n" + "long " * 2000)
+    kept = journal.read()["guesses"]["accept-alone"]["reason"]
+    assert kept.startswith(MARKUP) and len(kept) > 10_000
+    html = compare("accept-alone", "sleep in the kernel")._repr_mimebundle_()["text/html"]
+    assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
+    assert len(text_of(html)) < 10_000
+
+
+def test_questions_and_options_are_escaped_too():
+    card = guess("markup", MARKUP, MARKUP, "`code`")
+    html = card._repr_mimebundle_()["text/html"] + "".join(one.value for one in parts(card, HTML))
+    assert "<script" not in html and "<img" not in html and "<code>code</code>" in html
+
+
+# ── the notes' sentences ──
+
+
+def test_the_first_belief_is_kept_until_the_end():
+    card = believe("C16")
+    assert "单进程tcp服务器就是阻塞服务器" in said(card)
+    parts(card, RadioButtons)[0].value = "true"
+    parts(card, IntSlider)[0].value = 95
+    save(card)
+    verdict("C16")
+    assert parts(card, RadioButtons)[0].disabled and "has been tested" in said(card)
+    end = rewrite("C16")
+    assert "At the start you said: “true”, 95 % sure." in said(end)
+
+
+def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
+    card = rewrite("C16")
+    ledger = "Two independent choices."
+    assert ledger not in said(card) and ledger not in card._repr_mimebundle_()["text/html"]
+    save(card)
+    assert "Write a sentence first." in said(card) and ledger not in said(card)
+    parts(card, Textarea)[0].value = MARKUP
+    save(card)
+    assert ledger in said(card) and "alert(1)" in said(card)
+    assert not any("<script" in one.value or "<img" in one.value for one in parts(card, HTML))
+    parts(card, IntSlider)[0].value = 85
+    button(card, "Keep").click()
+    assert journal.read()["sentences"]["C16"] == {"rewritten": MARKUP, "sure_after": 85}
+    again = rewrite("C16")
+    assert parts(again, Textarea)[0].value == MARKUP and ledger in said(again)
+
+
+def test_a_verdict_stands_beside_the_sentence():
+    words = text_of(verdict("C06", "C15")._repr_mimebundle_()["text/html"])
+    assert "accept() 阻塞 socket.accept()" in words and "true with a catch. On a blocking listener" in words
+    assert "Source: accept(2)" in words and "(implied by this line)" in words
+    assert repr(verdict("C05")).startswith("C05: wrong.")
+
+
+@pytest.mark.parametrize("show", [verdict, believe, rewrite])
+def test_an_unknown_claim_is_one_sentence(show):
+    with pytest.raises(ValueError, match="^There is no claim 'C99'[^\n]*$"):
+        show("C99")
+
+
+def test_a_verdict_needs_a_claim():
+    with pytest.raises(ValueError, match="at least one claim"):
+        verdict()
+
+
+# ── recall ──
+
+
+def test_the_reason_appears_only_after_the_answer():
+    card = recall("02")
+    asked = questions()["02"]
+    assert len(asked) == 3
+    whole = said(card) + text_of(card._repr_mimebundle_()["text/html"])
+    for question, choice in zip(asked, parts(card, RadioButtons)):
+        reason = text_of(question["reason"].replace("`", ""))[:30]
+        assert reason not in whole
+        right = question["answer"]
+        choice.value = right if question is asked[0] else (right + 1) % 3
+    for one in parts(card, Button):
+        one.click()
+    results = journal.read()["recall"]
+    assert [results[f"02.{n}"]["right"] for n in (1, 2, 3)] == [True, False, False]
+    assert "Yes. A descriptor is an index" in said(card) and "Not so. It is: “4”" in said(card)
+    assert all(one.disabled for one in parts(card, (Button, RadioButtons)))
+
+
+def test_recall_without_an_answer_shows_nothing():
+    card = recall("02")
+    parts(card, Button)[0].click()
+    assert "Choose one of the answers first." in said(card) and "recall" not in journal.read()
+
+
+def test_recall_counts_how_often_a_question_was_answered():
+    for _ in range(2):
+        card = recall("02")
+        parts(card, RadioButtons)[0].value = 0
+        parts(card, Button)[0].click()
+    assert journal.read()["recall"]["02.1"]["times"] == 2
+
+
+def test_recall_has_nothing_to_ask_at_the_start_and_says_so_for_others():
+    assert repr(recall("00")) == "Nothing to recall here: the course begins."
+    for unknown in ("99", 2, None):
+        with pytest.raises(ValueError, match="^There are no recall questions for notebook [^\n]*$"):
+            recall(unknown)
+
+
+def test_questions_are_whole():
+    for asked in questions().values():
+        for question in asked:
+            assert question["question"] and question["reason"]
+            assert 0 <= question["answer"] < len(set(question["options"])) == len(question["options"])
+
+
+# ── the puzzle ──
+
+PUZZLE = puzzles()["blocking-server"]
+RIGHT = PUZZLE["solution"]
+
+
+def program(blocks):
+    """The blocks as the `serve` of a server."""
+    lines = "\n".join("    " + PUZZLE["blocks"][block]["code"] for block in blocks)
+    names = {}
+    exec(f"def serve(self, listener):\n{lines}", names)
+    return names["serve"]
+
+
+def build(card, blocks):
+    pool = parts(card, Select)[0]
+    for block in blocks:
+        pool.value = block
+        button(card, "Add").click()
+
+
+def test_the_solution_is_the_server_of_the_course():
+    source = ast.parse(textwrap.dedent(inspect.getsource(BlockingServer.serve))).body[0].body
+    ours = ast.parse("\n".join(PUZZLE["blocks"][block]["code"] for block in RIGHT)).body
+    assert ast.dump(ast.Module(ours, [])) == ast.dump(ast.Module(source, []))
+
+
+def test_seven_lines_and_two_bugs_beside_their_twins():
+    pool = PUZZLE["pool"]
+    assert sorted(pool) == sorted(PUZZLE["blocks"]) and 6 <= len(RIGHT) <= 9
+    bugs = set(pool) - set(RIGHT)
+    assert len(bugs) == 2 == len(PUZZLE["pairs"])
+    for twin, bug in PUZZLE["pairs"]:
+        assert twin in RIGHT and bug in bugs and abs(pool.index(twin) - pool.index(bug)) == 1
+
+
+def test_solved_by_its_own_lines_and_kept():
+    card = parsons("blocking-server")
+    build(card, RIGHT)
+    button(card, "Check").click()
+    assert "That is the server." in said(card)
+    assert journal.read()["puzzles"]["blocking-server"] == {"solved": True, "tries": 1}
+    assert "solved this puzzle before" in said(parsons("blocking-server"))
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        ([], "Your program is empty."),
+        (["for-ever", "accept", "try", "read-for-ever", "answer", "reset", "close"], "Line 4: This loop never ends: recv() returns b'' for ever"),
+        (["for-ever", "accept", "try", "read", "answer", "close-early"], "Line 6: Indented like this it closes after the first answer"),
+        (["for-ever", "accept", "close", "try", "read", "answer", "reset"], "Line 3: This closes before reading to the end"),
+        (["for-ever", "accept", "try", "read", "answer", "reset"], "After line 6 something is missing. The connection is never let go"),
+        (["accept", "try", "read", "answer", "reset", "close"], "Line 1: Without a loop around everything"),
+        (["for-ever", "try", "accept", "read", "answer", "reset", "close"], "Line 2: Nobody has been accepted yet"),
+        (["for-ever", "accept", "read", "answer", "close"], "Line 3: A client may cut the connection"),
+        (["for-ever", "accept", "try", "answer", "read", "reset", "close"], "Line 4: What there is to answer must be read first"),
+        (["for-ever", "accept", "try", "read", "answer", "reset", "close", "close-early"], "Line 8: Indented like this"),
+    ],
+)  # fmt: skip
+def test_check_names_the_first_bug(blocks, words):
+    card = parsons("blocking-server")
+    build(card, blocks)
+    button(card, "Check").click()
+    assert words in said(card).replace("  ", " ").replace("` ", "")
+    assert "puzzles" not in journal.read()
+
+
+def test_every_wrong_program_gets_words():
+    blocks = list(PUZZLE["blocks"])
+    for length in range(len(RIGHT) + 1):
+        for found in blocks:
+            if RIGHT[length : length + 1] != [found] and found not in RIGHT[:length]:
+                assert first_bug(PUZZLE, [*RIGHT[:length], found]).startswith(f"Line {length + 1}: ")
+    assert first_bug(PUZZLE, RIGHT) is None
+
+
+def test_lines_move_and_go_back():
+    card = parsons("blocking-server")
+    pool, built = parts(card, Select)
+    build(card, ["accept", "for-ever"])
+    assert built.value == "for-ever" and "accept" not in [value for _, value in pool.options]
+    button(card, "Up").click()
+    button(card, "Up").click()  # already at the top
+    assert card.program == ["for-ever", "accept"]
+    button(card, "Down").click()
+    button(card, "Down").click()
+    assert card.program == ["accept", "for-ever"] and built.value == "for-ever"
+    button(card, "Remove").click()
+    assert card.program == ["accept"] and pool.value == "for-ever" and built.value == "accept"
+    button(card, "Remove").click()
+    assert card.program == [] and [value for _, value in pool.options] == PUZZLE["pool"]
+    for name in ("Remove", "Up", "Down"):
+        button(card, name).click()
+        assert "line" in said(card)
+    build(card, PUZZLE["pool"])
+    button(card, "Add").click()
+    assert "All lines are in your program." in said(card)
+
+
+def test_an_unknown_puzzle_is_one_sentence():
+    with pytest.raises(ValueError, match="^There is no puzzle 'x'[^\n]*blocking-server[^\n]*$"):
+        parsons("x")
+
+
+def served(blocks, talk):
+    """Run `talk(connect)` against a program put together from these blocks."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def run():
+            try:
+                program(blocks)(SimpleNamespace(answer=bytes.upper), listener)
+            except OSError:  # the listener has been shut down, or the program met its bug
+                pass
+
+        thread = threading.Thread(target=run, daemon=True)
+        thread.start()
+        try:
+            return talk(lambda: socket.create_connection(listener.getsockname(), timeout=5))
+        finally:
+            listener.shutdown(socket.SHUT_RDWR)
+            thread.join(5)
+            assert not thread.is_alive()
+
+
+def two_messages(connect):
+    with connect() as client:
+        client.sendall(b"one")
+        first = client.recv(100)
+        client.sendall(b"two")
+        try:
+            return first, client.recv(100)
+        except ConnectionResetError:
+            return first, b""
+
+
+def test_the_right_program_serves_one_client_after_the_other():
+    assert served(RIGHT, lambda connect: [two_messages(connect), two_messages(connect)]) == [(b"ONE", b"TWO")] * 2
+
+
+def test_the_bug_of_closing_early_is_real():
+    wrong = ["for-ever", "accept", "try", "read", "answer", "close-early", "reset"]
+    assert served(wrong, two_messages) == (b"ONE", b"")
+
+
+def test_the_bug_of_reading_for_ever_is_real():
+    class Left:
+        """A connection whose peer has finished sending."""
+
+        reads = 0
+
+        def recv(self, size):
+            self.reads += 1
+            if self.reads == 1000:
+                raise TimeoutError("still reading")
+            return b""
+
+        def sendall(self, data):
+            pass
+
+    left = Left()
+    wrong = program(["read-for-ever" if block == "read" else block for block in RIGHT])
+    with pytest.raises(TimeoutError):
+        wrong(SimpleNamespace(answer=bytes.upper), SimpleNamespace(accept=lambda: (left, None)))
+
+
+# ── what you own now ──
+
+
+def test_summary_of_a_new_learner():
+    assert repr(summary("02")).splitlines() == [
+        "In your own library:",
+        "- Nothing yet: what passes its check goes there.",
+        "Still open in this notebook:",
+        "- 2.1 make_listener, about 5 minutes",
+        "- 2.2 Lines, about 8 minutes",
+        "- 2.3 serve_one, about 6 minutes",
+        "- 2.4 serve_forever, about 3 minutes",
+        "To repeat: you were sure, and the kernel was of another mind:",
+        "- Nothing.",
+    ]
+
+
+def test_what_passed_is_owned_and_no_longer_open(home):
+    (home / "make_listener.py").write_text("def make_listener(): ...\n")
+    journal.record("exercises", "2.2", {"passed": True})
+    text = repr(summary("02"))
+    assert "- make_listener (2.1), from course_lib.mine" in text
+    assert "2.1 make_listener, about" not in text and "2.2" not in text and "- 2.3 serve_one" in text
+
+
+def test_only_sure_surprises_are_to_be_repeated():
+    for key, sure, outcome in (("sure", 90, "spin"), ("unsure", 60, "spin"), ("right", 90, "sleep"), ("not run", 95, None)):
+        entry = {"question": f"{key} {MARKUP}?", "answer": "sleep", "sure": sure}
+        journal.record("guesses", key, entry | ({"outcome": outcome} if outcome else {}))
+    journal.record("sentences", "C16", {"belief": "true", "sure": 85, "tested": True})
+    journal.record("sentences", "C07", {"belief": "true", "sure": 85, "tested": True})
+    journal.record("sentences", "C05", {"belief": "true", "sure": 85})
+    text = repr(summary("02"))
+    repeat = text[text.index("To repeat") :].splitlines()[1:]
+    assert len(repeat) == 2
+    assert repeat[0].startswith("- sure ") and repeat[0].endswith("You guessed: sleep (90 % sure). The kernel: spin.")
+    assert repeat[1].startswith("- C16: ") and repeat[1].endswith("You said: true (85 % sure). The tests: wrong.")
+    assert "<img" not in summary("02")._repr_mimebundle_()["text/html"]
+
+
+def test_summary_of_an_unknown_notebook_is_one_sentence():
+    with pytest.raises(ValueError, match="^There is no notebook '12'[^\n]*$"):
+        summary("12")
