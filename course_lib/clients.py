@@ -3,8 +3,11 @@
 import errno
 import socket
 import struct
+import weakref
 
+NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 _KEPT = 200  # bytes of the last answer that are remembered
+_AT_ONCE, _SLOWLY = 1 << 20, 1024  # bytes that one look reads
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time (socket(7): SO_LINGER)
 
 
@@ -13,6 +16,8 @@ class Client:
 
     state     "connecting", "connected", "half-closed" (it has finished sending), "closed", "reset" or an error in words
     received  how many bytes came back; `last` holds the end of them
+    unsent    bytes that the kernel has not taken yet; each look() sends on
+    slow      when True, a look() reads little: the server's send buffer fills up
     """
 
     def __init__(self, address: tuple[str, int], name: str) -> None:
@@ -20,6 +25,8 @@ class Client:
         self.state = "connecting"
         self.received = 0
         self.last = b""
+        self.unsent = bytearray()
+        self.slow = False
         self.socket = socket.socket()
         self.socket.setblocking(False)
         refused = self.socket.connect_ex(address)
@@ -35,7 +42,7 @@ class Client:
         return self.socket.fileno() >= 0
 
     def look(self) -> None:
-        """Take what has arrived, and notice that the connection was made, finished or lost."""
+        """Take what has arrived, send on, and notice that the connection was made, finished or lost."""
         if not self.open:
             return
         if self.state == "connecting":
@@ -47,25 +54,35 @@ class Client:
             except OSError:
                 return
             self.state = "connected"
+        self._send_on()
+        left = _SLOWLY if self.slow else _AT_ONCE
         try:
-            while data := self.socket.recv(65536):
+            while left > 0 and self.open:
+                data = self.socket.recv(min(left, 65536))
+                if not data:
+                    self.state = "finished by the server"
+                    return
+                left -= len(data)
                 self.received += len(data)
                 self.last = (self.last + data)[-_KEPT:]
         except BlockingIOError:
-            return
-        except OSError as error:
-            return self._over(error)
-        self.state = "finished by the server"
-
-    def send(self, data: bytes) -> int:
-        """Send as much of `data` as the kernel takes now; returns that number of bytes (send(2))."""
-        try:
-            return self.socket.send(data)
-        except BlockingIOError:
-            return 0
+            pass
         except OSError as error:
             self._over(error)
-            return 0
+
+    def send(self, data: bytes) -> None:
+        """Send `data`: now what the kernel takes, the rest with later looks (send(2))."""
+        self.unsent += data
+        self._send_on()
+
+    def _send_on(self) -> None:
+        try:
+            while self.unsent and self.open:
+                del self.unsent[:self.socket.send(self.unsent)]
+        except BlockingIOError:
+            pass
+        except OSError as error:
+            self._over(error)
 
     def half_close(self) -> None:
         """Say that nothing more will be sent, and go on receiving (shutdown(2): SHUT_WR)."""
@@ -89,7 +106,50 @@ class Client:
 
     def _over(self, error: OSError) -> None:
         self.socket.close()
+        self.unsent.clear()
         self.state = {
             errno.ECONNREFUSED: "refused: nobody listens", errno.ECONNRESET: "reset by the server",
             errno.EPIPE: "finished by the server", errno.EBADF: "closed",
         }.get(error.errno, errno.errorcode.get(error.errno, "lost"))
+
+
+class Bench:
+    """The clients that were connected to one server or listener, each with a name that panels show."""
+
+    def __init__(self) -> None:
+        self.clients: dict[str, Client] = {}
+        self.labels: dict[tuple[str, int], str] = {}
+        self._made = 0
+
+    def connect(self, address: tuple[str, int]) -> Client:
+        """Connect one more client, and forget all but the last few that ended."""
+        for name in [name for name, client in self.clients.items() if not client.open][:-6]:
+            self.labels.pop(getattr(self.clients.pop(name), "address", None), None)
+        name = NAMES[self._made] if self._made < len(NAMES) else f"client {self._made + 1}"
+        self._made += 1
+        client = self.clients[name] = Client(address, name)
+        if client.open:
+            self.labels[client.address] = name
+        return client
+
+    def look(self) -> None:
+        """Let every client take what has arrived."""
+        for client in list(self.clients.values()):
+            client.look()
+
+    def name_of(self, peer) -> str | None:
+        """The name of the client with this address, or None."""
+        return self.labels.get(peer) if isinstance(peer, tuple) else None
+
+
+_benches: weakref.WeakKeyDictionary[object, Bench] = weakref.WeakKeyDictionary()
+
+
+def bench_of(thing) -> Bench:
+    """The bench of a server or socket: the same one for every panel on it."""
+    return _benches.setdefault(thing, Bench())
+
+
+def crowd(server, count: int = 20) -> list[Client]:
+    """Connect `count` clients to a server (or to the address of anything that has one); panels on it show them by name."""
+    return [bench_of(server).connect(server.address) for _ in range(count)]

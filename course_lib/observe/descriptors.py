@@ -24,11 +24,13 @@ _SIOCOUTQ = 0x5411
 _ASKED = select.POLLIN | select.POLLOUT | select.POLLRDHUP
 _GONE = select.POLLHUP | select.POLLRDHUP | select.POLLERR
 
-EPOLL_BITS = {
-    select.EPOLLIN: "EPOLLIN", select.EPOLLPRI: "EPOLLPRI", select.EPOLLOUT: "EPOLLOUT",
-    select.EPOLLERR: "EPOLLERR", select.EPOLLHUP: "EPOLLHUP", select.EPOLLRDHUP: "EPOLLRDHUP",
-    select.EPOLLEXCLUSIVE: "EPOLLEXCLUSIVE", select.EPOLLONESHOT: "EPOLLONESHOT", select.EPOLLET: "EPOLLET",
-}
+_EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL", "RDHUP", "EXCLUSIVE", "ONESHOT", "ET")
+
+
+def event_names(events: int, of: str) -> str:
+    """The names of the event bits, as poll(2) or epoll_ctl(2) writes them; `of` is "POLL" or "EPOLL"."""
+    bits = ((of + event, getattr(select, of + event, 0)) for event in _EVENTS)
+    return " | ".join(name for name, bit in bits if events & bit)
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,9 +42,8 @@ class Watcher:
 
     def __str__(self) -> str:
         # The kernel adds ERR and HUP to every interest; what remains is what the program asked for.
-        asked = [name for bit, name in EPOLL_BITS.items()
-                 if self.events & bit and bit not in (select.EPOLLERR, select.EPOLLHUP)]
-        return f"epoll {self.epoll}: {' | '.join(asked) or 'nothing now'}"
+        asked = event_names(self.events & ~(select.EPOLLERR | select.EPOLLHUP), "EPOLL")
+        return f"epoll {self.epoll}: {asked or 'nothing now'}"
 
 
 @dataclass(frozen=True, slots=True)

@@ -11,10 +11,10 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-from course_lib.observe import Descriptor, Doing, ThreadView, descriptors
+from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, ThreadView, descriptors
+from course_lib.observe.watched import recorded_thread, socket_classes
 
 from . import registry
-from .tracking import tracked_class
 
 HOST = "127.0.0.1"
 BACKLOG = 128
@@ -59,6 +59,9 @@ class Server:
         self._view: ThreadView | None = None
         self._sockets: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
         self._run = registry.current_run()
+        self._recorder = Recorder()
+        self._quiet, self._recorded = socket_classes(self._recorder, self._adopt)
+        self._recorder.on_switch(self._switch_sockets)
 
     def serve(self, listener: socket.socket) -> None:
         """Serve clients of a listening socket until the thread is stopped: what each model writes in its own way."""
@@ -79,6 +82,7 @@ class Server:
             listener = self._listen()
             self._address = listener.getsockname()
             self._stopping, self.error = False, None
+            self._recorder.stopping = False
             self._thread = threading.Thread(
                 target=self._serve, args=(listener,), name=f"{type(self).__name__}:{self._address[1]}", daemon=True)
             self._view = ThreadView(self._thread)
@@ -95,6 +99,7 @@ class Server:
             if not self.running:
                 return
             self._stopping = True
+        self._recorder.stop()
         for sock in self._open_sockets():
             _shut_down(sock)
         if self._thread is threading.current_thread() or self._ends_within(0.4):
@@ -179,7 +184,51 @@ class Server:
                     if error.errno != errno.EBADF:  # closed by its server meanwhile
                         raise
 
+    # What it asks of the kernel
+
+    def record(self, on: bool = True) -> None:
+        """Begin or end recording its system calls, also while it runs. Off, it costs nothing."""
+        self._recorder.record(on)
+
+    def calls(self, last: int | None = None) -> list[Call]:
+        """The recorded calls, oldest first, at most 10 000; `print(*server.calls(), sep="\n")` lists them like strace(1)."""
+        return self._recorder.calls(last)
+
+    def hold(self) -> None:
+        """Hold it before its next system call. A call that it sleeps in goes on; stop() wins over hold."""
+        self._recorder.hold()
+
+    def step(self, seconds: float = 1.0) -> Call | None:
+        """Let it make one call, and wait up to `seconds` until it stands before the next.
+
+        Returns the call that came back; None when it still sleeps in it, or did not come to one.
+        """
+        return self._recorder.step(seconds)
+
+    def run_on(self) -> None:
+        """Hold it no longer."""
+        self._recorder.run_on()
+
+    @property
+    def recording(self) -> bool:
+        """True while its calls are recorded: when record() asked for it, and while it is held."""
+        return self._recorder.on
+
+    @property
+    def held(self) -> bool:
+        """True from hold() to run_on()."""
+        return self._recorder.held
+
+    @property
+    def pending(self) -> Pending | None:
+        """The call in front of which it is held, or None."""
+        return self._recorder.pending
+
     # Inside
+
+    def _switch_sockets(self, on: bool) -> None:
+        for sock in self._open_sockets():
+            sock.__class__ = self._recorded if on else self._quiet
 
     def _ends_within(self, seconds: float) -> bool:
         self._thread.join(seconds)
@@ -198,7 +247,7 @@ class Server:
             raise
 
     def _listen_on(self, port: int) -> socket.socket:
-        listener = tracked_class(self._adopt)(socket.AF_INET, socket.SOCK_STREAM)
+        listener = self._quiet(socket.AF_INET, socket.SOCK_STREAM)
         try:
             # Before bind: it lets the port be taken again while old connections wait in TIME_WAIT (socket(7)).
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -208,10 +257,12 @@ class Server:
             listener.close()
             raise
         self._sockets[listener.fileno()] = listener
+        self._switch_sockets(self._recorder.on)
         return listener
 
     def _adopt(self, connection: socket.socket) -> None:
         self._sockets[connection.fileno()] = connection
+        connection.__class__ = self._recorded if self._recorder.on else self._quiet
         if self._stopping:  # accepted just before the listener was shut down
             _shut_down(connection)
 
@@ -222,7 +273,8 @@ class Server:
 
     def _serve(self, listener: socket.socket) -> None:
         try:
-            self.serve(listener)
+            with recorded_thread(self._recorder):
+                self.serve(listener)
         except BaseException as error:
             if not self._stopping:
                 self.error = error

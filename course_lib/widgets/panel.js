@@ -73,6 +73,14 @@ function render({ model, el }) {
   const life = element("button", { type: "button" });
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", life);
 
+  const hold = element("button", { type: "button" });
+  const step = element("button", { type: "button", textContent: "One call", onclick: () => send({ type: "step" }) });
+  const record = element("button", { type: "button" });
+  const pending = element("span", { className: "pending", role: "status" });
+  const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
+  const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });
+  const lanes = lanesView({ element, setText });
+
   const listener = modeSwitch("listener", "listener", send);
   const connections = modeSwitch("connections", "connections", send);
   const modes = element("div", { className: "line" }, listener.group, connections.group);
@@ -80,14 +88,17 @@ function render({ model, el }) {
   const note = element("div", { className: "note", role: "status", "aria-live": "polite" });
 
   const connect = button("Connect a client", "connect");
+  const crowd = button("Connect 20", "connect", { many: true });
   const choice = element("select", { "aria-label": "client" });
+  choice.addEventListener("change", () => show(state));
   const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
   const clientFields = () => ({ client: choice.value, text: text.value });
   const sendText = button("Send text", "send");
-  text.addEventListener("keydown", (event) => { if (event.key === "Enter") sendText.click(); event.stopPropagation(); });
-  const actions = [sendText, button("Half-close", "half_close"), button("Close", "close"), button("Reset", "reset")];
+  text.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) sendText.click(); });
+  const slow = button("Read slowly", "slow");
+  const actions = [sendText, button("Send 1 MB", "send_block"), slow, button("Half-close", "half_close"), button("Close", "close"), button("Reset", "reset")];
   const clientLine = element("div", { className: "line", role: "group", "aria-label": "clients" },
-    connect, choice, text, ...actions);
+    connect, crowd, choice, text, ...actions);
   const clientList = element("ul", { className: "clients", "aria-label": "what each client sees" });
 
   const body = element("tbody");
@@ -95,8 +106,13 @@ function render({ model, el }) {
   const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
   const hidden = element("div", { className: "hidden-rows" });
 
-  const panel = element("div", { className: "observatory" }, serverLine, modes, note, clientLine, clientList,
-    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table), hidden);
+  const panel = element("div", { className: "observatory" }, serverLine, stepLine, modes, note, clientLine, clientList,
+    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table), hidden, lanes.box, listing);
+  // JupyterLab takes plain keys pressed on a widget for commands on the cell: an arrow leaves it, d d deletes it.
+  panel.addEventListener("keydown", (event) => {
+    const forTheNotebook = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || (event.key === "Enter" && event.shiftKey);
+    if (!forTheNotebook) event.stopPropagation();
+  });
   el.append(panel);
 
   let state = null;
@@ -104,22 +120,35 @@ function render({ model, el }) {
   const rows = new Map();
 
   function showServer() {
-    serverLine.hidden = !state.server;
+    serverLine.hidden = stepLine.hidden = !state.server;
+    listing.hidden ||= !state.server;
     if (!state.server) return;
     const server = state.server;
     setText(name, server.name);
     setText(address, server.address);
     const seconds = server.asleep ? server.seconds + (performance.now() - heardAt) / 1000 : 0;
-    const mark = server.running ? (server.asleep ? "◌ " : "▶ ") : "■ ";
+    const mark = server.pending ? "❚❚ " : server.running ? (server.asleep ? "◌ " : "▶ ") : "■ ";
     setText(doing, mark + server.doing + (server.asleep ? `, ${seconds.toFixed(1)} s` : ""));
     doing.dataset.state = server.running ? (server.asleep ? "asleep" : "running") : "ended";
     setText(cpu, server.running ? `CPU ${server.cpu} %` : "");
     setText(life, server.running ? "Stop" : "Start");
     life.onclick = () => send({ type: server.running ? "stop" : "start" });
+    setText(hold, server.held ? "Run on" : "Hold");
+    hold.onclick = () => send({ type: server.held ? "run_on" : "hold" });
+    step.disabled = !server.pending;
+    setText(record, server.recording && !server.held ? "✓ Recording" : "Record");
+    record.setAttribute("aria-pressed", String(server.recording));
+    record.disabled = server.held;
+    record.onclick = () => send({ type: "record", on: !server.recording });
+    const last = server.calls.at(-1);
+    setText(pending, (server.pending ? `held before ${server.pending}` : server.held ? "it will be held before its next call" : "")
+      + (server.held && last ? ` · last: ${last}` : ""));
+    setText(listing, server.calls.join("\n"));
+    listing.hidden = server.calls.length === 0;
   }
 
   function showClients() {
-    connect.disabled = !state.can_connect;
+    connect.disabled = crowd.disabled = !state.can_connect;
     const open = state.clients.filter((client) => client.open).map((client) => client.name);
     if ([...choice.options].map((option) => option.value).join() !== open.join()) {
       const before = choice.value;
@@ -128,6 +157,7 @@ function render({ model, el }) {
       choice.value = !newest && open.includes(before) ? before : open.at(-1) ?? "";
     }
     for (const control of [choice, text, ...actions]) control.disabled = open.length === 0;
+    setText(slow, state.clients.find((client) => client.name === choice.value)?.slow ? "Read fast" : "Read slowly");
     while (clientList.children.length > state.clients.length) clientList.lastChild.remove();
     state.clients.forEach((client, i) => {
       const item = clientList.children[i] ?? clientList.appendChild(element("li"));
@@ -173,11 +203,14 @@ function render({ model, el }) {
     note.hidden = !state.note;
     showClients();
     showRows();
+    lanes.label(state.rows, Boolean(state.server), Boolean(state.server?.recording));
   }
 
-  function hear(message) {
-    if (message.type !== "state") return;
+  function hear(message, buffers) {
+    if (message.type !== "update") return;
     panel.classList.remove("silent");
+    if (buffers[0].byteLength) lanes.add(message, buffers[0]);
+    if (!message.state) return;
     // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
     model.set("shown", message.state);
     show(message.state);
@@ -199,6 +232,7 @@ function render({ model, el }) {
   return () => {
     clearInterval(alive);
     clearInterval(ticking);
+    lanes.end();
     model.off("msg:custom", hear);
     model.off("comm_live_update", lost);
     send({ type: "gone" });

@@ -9,16 +9,20 @@ import anywidget
 import traitlets
 
 from course_lib.clients import Client
-from course_lib.observe import Descriptor, descriptors
+from course_lib.observe import Descriptor, Doing, descriptors
 
 from . import words
+from .history import Changes
 from .picture import picture_html
 from .routing import while_busy
 from .subject import sleepers, subject_of
 
-_PERIOD = 0.05  # seconds between two looks at the kernel
+_PERIOD = 0.04  # seconds between two looks at the kernel
+_LISTED = 12  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _SHOWN = 200  # rows; beyond that the active ones come first
+_CROWD = 20  # clients that one click connects
+_BLOCK = 1 << 20  # bytes of a big block
 _LONGEST_TEXT = 1000  # characters a client sends at a time
 _HERE = Path(__file__).parent
 
@@ -36,7 +40,7 @@ def observe(thing, **clients) -> "Panel":
 class Panel(anywidget.AnyWidget):
     """The live panel. `state()` is what it shows, as a plain value."""
 
-    _esm = _HERE / "panel.js"
+    _esm = (_HERE / "lanes.js").read_text() + (_HERE / "panel.js").read_text()
     _css = _HERE / "panel.css"
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
 
@@ -45,6 +49,8 @@ class Panel(anywidget.AnyWidget):
         self._is_server = self.subject is thing
         self.label(**clients)
         self._note = ""
+        self._changes = Changes()
+        self._recorded_until = 0.0
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._pump: threading.Thread | None = None
         self._starting = threading.Lock()
@@ -64,17 +70,23 @@ class Panel(anywidget.AnyWidget):
     # What it shows
 
     def state(self) -> dict:
-        """Everything the panel shows, as JSON-ready values: server, listener, connections, note, clients, rows, hidden."""
-        rows = self.subject.descriptors()
+        """Everything the panel shows but the lanes, as JSON-ready values: server, listener, connections, note, clients, rows, hidden."""
+        return self._state(*self._look())
+
+    def _look(self) -> tuple[list[Descriptor], Doing | None]:
+        return self.subject.descriptors(), self.subject.doing() if self._is_server else None
+
+    def _state(self, rows: list[Descriptor], doing: Doing | None) -> dict:
         server, note = None, self._note
-        if self._is_server:
-            doing = self.subject.doing()
+        if doing:
             note = " ".join(filter(None, (note, words.fate(self.subject, rows, doing))))
             server = {
                 "name": type(self.subject).__name__, "running": self.subject.running,
                 "address": _place(self.subject.address) if self.subject.running else "",
-                "doing": _doing_words(doing), "asleep": doing.asleep, "seconds": round(doing.seconds, 1),
-                "cpu": round(doing.cpu * 100),
+                "doing": f"held before {self.subject.pending}" if self.subject.pending else _doing_words(doing),
+                "asleep": doing.asleep and not self.subject.pending, "seconds": round(doing.seconds, 1),
+                "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
+                "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
         here = sleepers(rows)
         first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
@@ -99,7 +111,7 @@ class Panel(anywidget.AnyWidget):
     def _client_states(self, rows: list[Descriptor]) -> list[dict]:
         queued = any(row.accept_queue for row in rows)
         accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
-        return [{"name": c.name, "open": c.open, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
+        return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
 
     def _address(self) -> tuple[str, int] | None:
         if self._is_server:
@@ -123,6 +135,7 @@ class Panel(anywidget.AnyWidget):
                 heard = time.monotonic()
                 if message.get("type") == "ready":
                     sent = None
+                    self._changes.begin_again()
                 self._act(message)
             if time.monotonic() - heard > _UNSEEN:
                 self._views.clear()
@@ -130,16 +143,30 @@ class Panel(anywidget.AnyWidget):
                 if not self._views and self._events.empty():
                     self._pump = None
                     return
-            for client in list(self.bench.clients.values()):
-                client.look()
-            state = self.state()
+            self.bench.look()
+            rows, doing = self._look()
+            state = self._state(rows, doing)
             since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
+            message, records = self._changes_since(rows, state["server"])
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
-                self.send({"type": "state", "state": state})
+                message["state"] = state
                 sent, asleep_since = same, since
+            if records or "state" in message:
+                self.send(message, buffers=[records])
             events = self._next_events()
+
+    def _changes_since(self, rows: list[Descriptor], server: dict | None) -> tuple[dict, bytes]:
+        """What changed in the lanes since the last message: (message, its records)."""
+        now = time.perf_counter()
+        self._changes.look(now, rows, server and server["doing"])
+        if server:
+            calls = [call for call in self.subject.calls() if call.entered > self._recorded_until]
+            self._recorded_until = calls[-1].entered if calls else self._recorded_until
+            self._changes.calls(calls)
+        texts, records = self._changes.take()
+        return {"type": "update", "now": now, "texts": texts}, records
 
     def _next_events(self) -> list[dict]:
         try:
@@ -168,24 +195,32 @@ class Panel(anywidget.AnyWidget):
             self.subject.start()
         elif kind == "stop" and self._is_server:
             self.subject.stop()
+        elif kind in ("hold", "step", "run_on") and self._is_server:
+            self.subject.step(0) if kind == "step" else getattr(self.subject, kind)()
+        elif kind == "record" and self._is_server:
+            self.subject.record(bool(message.get("on")))
         elif kind == "blocking" and message.get("of") in ("listener", "connections"):
             self._set_blocking(bool(message.get("blocking")), message["of"])
         elif kind == "connect":
-            self._connect()
+            self._connect(_CROWD if message.get("many") else 1)
         elif client := self.bench.clients.get(message.get("client")):
             if kind == "send":
                 text = str(message.get("text", ""))[:_LONGEST_TEXT]
                 client.send(text.encode())
+            elif kind == "send_block":
+                client.send(bytes(_BLOCK))
+            elif kind == "slow":
+                client.slow = not client.slow
             elif kind in ("half_close", "close", "reset"):
                 getattr(client, kind)()
 
-    def _connect(self) -> None:
+    def _connect(self, count: int) -> None:
         address = self._address()
         if address is None:
             self._note = "Nobody listens, so a client would be refused."
             return
-        self.bench.forget_closed()
-        self.bench.connect(address)
+        for _ in range(count):
+            self.bench.connect(address)
 
     def _set_blocking(self, blocking: bool, of: str) -> None:
         self.subject.set_blocking(blocking, of=of)
@@ -225,6 +260,10 @@ def _client_words(client: Client, accepted: set | None) -> str:
     words = client.state
     if accepted is not None and client.state in ("connected", "half-closed") and client.address not in accepted:
         words += ", not accepted yet: it waits in the accept queue"
+    if client.slow:
+        words += ", reads slowly"
+    if client.unsent:
+        words += f", {len(client.unsent)} bytes not sent yet"
     if client.received:
         last = client.last.decode("utf-8", "backslashreplace")
         words += f", {client.received} bytes came back: {last[-40:]!r}"

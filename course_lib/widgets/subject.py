@@ -1,13 +1,10 @@
 """What a panel looks at: a server, or plain sockets that offer the same few questions and switches."""
 
 import socket
-import weakref
 from collections.abc import Iterable
 
-from course_lib.clients import Client
+from course_lib.clients import Bench, bench_of
 from course_lib.observe import Descriptor, asleep_on, descriptors
-
-NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 
 
 class Sockets:
@@ -29,40 +26,6 @@ class Sockets:
     def address(self) -> tuple[str, int] | None:
         """Where a client can connect: the address of the first listener."""
         return next((d.local for d in self.descriptors() if d.kind == "listener"), None)
-
-
-class Bench:
-    """The clients that were connected from panels to one subject; each has a name."""
-
-    def __init__(self) -> None:
-        self.clients: dict[str, Client] = {}
-        self.labels: dict[tuple[str, int], str] = {}
-        self._made = 0
-
-    def connect(self, address: tuple[str, int]) -> Client:
-        name = NAMES[self._made] if self._made < len(NAMES) else f"client {self._made + 1}"
-        self._made += 1
-        client = self.clients[name] = Client(address, name)
-        if client.open:
-            self.labels[client.address] = name
-        return client
-
-    def forget_closed(self, keep: int = 6) -> None:
-        """Keep the open clients and the last few that ended, so that a long session does not fill the panel."""
-        ended = [name for name, client in self.clients.items() if not client.open]
-        for name in ended[:-keep]:
-            del self.clients[name]
-
-    def name_of(self, peer) -> str | None:
-        return self.labels.get(peer) if isinstance(peer, tuple) else None
-
-
-_benches: weakref.WeakKeyDictionary = weakref.WeakKeyDictionary()
-
-
-def bench_of(thing) -> Bench:
-    """The bench of a server or socket: the same one for every panel on it."""
-    return _benches.setdefault(thing, Bench())
 
 
 def subject_of(thing) -> tuple[object, Bench]:

@@ -1,0 +1,172 @@
+"""The recorder of one server: every system call it makes, and a gate in front of the next one.
+
+Nothing stands in the server's source: `sockets` and `waiters` put this recorder between the server and the kernel
+while it is on, and take it away again.
+"""
+
+import errno
+import threading
+import time
+import weakref
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from .descriptors import event_names
+
+KEPT = 10_000  # calls in the ring
+DATA_KEPT = 32  # bytes of the data of a call
+
+now = time.perf_counter_ns
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One system call of a server, as it came back. `str()` gives the line that strace(1) would print.
+
+    name        as Python knows it: "accept", "recv", "sendall", "close", "select", "poll", "epoll_wait", "epoll_ctl"
+    descriptor  the descriptor it was made on; None for select and poll
+    entered     when it began, in seconds of `time.perf_counter()`
+    seconds     how long it took
+    result      what came back: bytes moved, a new descriptor, the ready descriptors, or None
+    error       the name of the error ("EAGAIN"), or None
+    data        the first bytes that went through, at most DATA_KEPT of them
+    """
+
+    name: str
+    descriptor: int | None
+    entered: float
+    seconds: float
+    result: int | str | None = None
+    error: str | None = None
+    data: bytes = b""
+
+    def __str__(self) -> str:
+        return f"{self.name}({'' if self.descriptor is None else self.descriptor}) = {self.outcome} <{self.seconds:.6f}>"
+
+    @property
+    def outcome(self) -> str:
+        """What came back, in a few words: `5 b'hello'`, `-1 EAGAIN`."""
+        if self.error:
+            return f"-1 {self.error}"
+        more = "…" if isinstance(self.result, int) and self.result > len(self.data) else ""
+        return f"{0 if self.result is None else self.result}" + (f" {self.data!r}{more}" if self.data else "")
+
+
+@dataclass(frozen=True, slots=True)
+class Pending:
+    """The call in front of which a server is held."""
+
+    name: str
+    descriptor: int | None
+
+    def __str__(self) -> str:
+        return f"{self.name}({'' if self.descriptor is None else self.descriptor})"
+
+
+class Recorder:
+    """Records the calls of one server while it is on, and holds the server before its next call when told to."""
+
+    def __init__(self) -> None:
+        self.held = False
+        self.pending: Pending | None = None
+        self.stopping = False
+        self._wanted = False
+        self._released = 0
+        self._passed = 0
+        self._gate = threading.Condition()
+        self._ring: deque[tuple] = deque(maxlen=KEPT)
+        self._switches: list[weakref.WeakMethod] = []
+        self.append = self._ring.append  # (name, descriptor, entered ns, left ns, result, errno, data)
+
+    @property
+    def on(self) -> bool:
+        """True while calls are recorded: when somebody wants it, and while the server is held."""
+        return self._wanted or self.held
+
+    # For the person who looks
+
+    def record(self, on: bool) -> None:
+        """Begin or end recording, also while the server runs. What was recorded stays."""
+        with self._gate:
+            self._wanted = on
+            self._switch()
+
+    def calls(self, last: int | None = None) -> list[Call]:
+        """The recorded calls, oldest first; only the `last` ones when a number is given."""
+        kept = list(self._ring.copy())
+        return [_call(*entry) for entry in kept[0 if last is None else max(0, len(kept) - last):]]
+
+    def clear(self) -> None:
+        """Forget what was recorded."""
+        self._ring.clear()
+
+    def hold(self) -> None:
+        """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
+        with self._gate:
+            self.held = True
+            self._switch()
+
+    def step(self, seconds: float = 1.0) -> Call | None:
+        """Let a held server make one call, and wait up to `seconds` until it stands before the next one.
+
+        Returns the call that came back; None when the server still sleeps in it, or did not come to one.
+        """
+        with self._gate:
+            if not self._gate.wait_for(lambda: self.pending is not None or not self.held, seconds) or not self.held:
+                return None
+            self.pending, self._released, passed = None, 1, self._passed
+            self._gate.notify_all()
+            came_back = self._gate.wait_for(lambda: self._passed > passed and (self.pending or not self.held), seconds)
+        return self._ring and came_back and _call(*self._ring[-1]) or None
+
+    def run_on(self) -> None:
+        """Hold no longer."""
+        with self._gate:
+            self.held, self._released = False, 0
+            self._switch()
+            self._gate.notify_all()
+
+    # For what stands between the server and the kernel
+
+    def before(self, name: str, descriptor: int | None) -> None:
+        """Called by the server's thread in front of each call while it is held."""
+        with self._gate:
+            if not self.held or self.stopping:
+                return
+            self.pending = Pending(name, descriptor)
+            self._gate.notify_all()
+            self._gate.wait_for(lambda: self._released or not self.held or self.stopping)
+            self.pending, self._released = None, 0
+            self._passed += 1
+
+    def on_switch(self, switch: Callable[[bool], None]) -> None:
+        """Have `switch(on)` called whenever recording begins or ends, and now."""
+        self._switches.append(weakref.WeakMethod(switch, self._switches.remove))
+        switch(self.on)
+
+    def stop(self) -> None:
+        """The server is being stopped: that wins over hold."""
+        with self._gate:
+            self.stopping = True
+            self._gate.notify_all()
+
+    def _switch(self) -> None:
+        for switch in list(self._switches):
+            if switch() is not None:
+                switch()(self.on)
+
+
+def _call(name, descriptor, entered, left, result, error, data) -> Call:
+    if isinstance(result, list):  # what select, poll or epoll_wait found ready
+        result = _ready(name, result)
+    return Call(name, descriptor, entered / 1e9, (left - entered) / 1e9, result,
+                errno.errorcode.get(error, str(error)) if error else None, data)
+
+
+def _ready(name: str, found: list) -> str:
+    """What a waiting call found, as text: `[7], [], []` of select, `[(7, EPOLLIN)]` of epoll_wait and poll."""
+    if name == "select":
+        return ", ".join(map(str, found))
+    of = "EPOLL" if name == "epoll_wait" else "POLL"
+    return "[" + ", ".join(f"({number}, {event_names(events, of)})" for number, events in found) + "]"

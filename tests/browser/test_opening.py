@@ -1,0 +1,57 @@
+"""What a learner sees first: JupyterLab as `make lab` starts it, and notebooks that have not been run."""
+
+import os
+import signal
+from pathlib import Path
+
+import nbformat
+import pytest
+from outputs import WIDGET_VIEW
+from playwright.sync_api import expect
+
+STORED = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
+
+
+@pytest.mark.parametrize("name", STORED)
+def test_opened_without_running_shows_its_stored_outputs(lab, name):
+    notebook = lab.open(name)
+    for index, cell in enumerate(nbformat.read(lab.folder / name, as_version=4).cells):
+        if cell.get("outputs"):
+            shown = notebook.output(index)
+            expect(shown).not_to_be_empty()
+            expect(shown).not_to_contain_text("model not found")
+            if not {"raises-exception", "nbval-raises-exception"} & set(cell.metadata.get("tags", [])):
+                expect(shown).not_to_contain_text("Traceback (most recent call last)")
+    expect(notebook.page.locator(".jp-Dialog")).to_have_count(0)
+    assert notebook.errors == []
+
+
+def test_saved_with_live_widgets_and_opened_again_shows_their_last_state(lab):
+    notebook = lab.open("00_start_here.ipynb")
+    notebook.run_all()
+    notebook.save()
+    notebook.page.close()
+    lab.server.stop_kernels()
+
+    cells = nbformat.read(lab.folder / "00_start_here.ipynb", as_version=4).cells
+    live = [index for index, cell in enumerate(cells) if WIDGET_VIEW in str(cell.get("outputs"))]
+    assert live
+    notebook = lab.open("00_start_here.ipynb")
+    for index in live:
+        expect(notebook.output(index).locator(".jupyter-widgets-disconnected").first).to_be_attached()
+    expect(notebook.page.get_by_text("model not found")).to_have_count(0)
+
+
+def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
+    process, address = make_lab
+    assert "/lab/tree/00_start_here.ipynb?token=" in address
+    with browser.new_context() as context:
+        page = context.new_page()
+        page.goto(address)
+        expect(page.locator(".jp-Notebook")).to_be_visible()
+        expect(page.get_by_text("Python 3 (ipykernel) | Idle")).to_be_visible()
+        expect(page.locator(".jp-Dialog")).to_have_count(0)
+        expect(page.locator(".Toastify__toast")).to_have_count(0)
+    os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches make and JupyterLab
+    rest = process.communicate(timeout=60)[0]
+    assert "Shutting down" in rest and "Traceback" not in rest

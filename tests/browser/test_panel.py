@@ -1,0 +1,202 @@
+"""The panel in a real page: what a learner clicks, and what the table then shows."""
+
+import re
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, expect
+
+SETUP = """import socket
+from course_lib.servers import BlockingServer, stop_all
+from course_lib.widgets import observe
+stop_all()"""
+
+
+@pytest.fixture
+def open_cells(lab):
+    """Open a notebook of these cells after the set-up cell, and run the set-up."""
+
+    def open_them(*cells: str):
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+        nbformat.write(notebook, lab.folder / "panel.ipynb")
+        opened = lab.open("panel.ipynb")
+        opened.run_cell(0)
+        return opened
+
+    return open_them
+
+
+def panel_of(output: Locator) -> Locator:
+    panel = output.locator(".observatory")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def row(panel: Locator, text: str) -> Locator:
+    return panel.get_by_role("row").filter(has_text=text)
+
+
+def choose(panel: Locator, client: str) -> None:
+    panel.get_by_label("client", exact=True).select_option(client)
+
+
+def test_two_clients_toggle_and_return(open_cells):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_contain_text("BlockingServer in recv")
+    button(panel, "Connect a client").click()
+    choose(panel, "bob")
+    button(panel, "Send text").click()
+    expect(row(panel, "listener")).to_contain_text("1 waiting")
+    expect(panel).to_contain_text("bob: connected, not accepted yet: it waits in the accept queue")
+    expect(panel.locator(".doing")).to_contain_text("asleep in recv() on descriptor")
+
+    button(panel, "listener: non-blocking").click()
+    expect(button(panel, "listener: non-blocking")).to_have_attribute("aria-pressed", "true")
+    expect(row(panel, "listener")).to_contain_text("non-blocking")
+    expect(panel.get_by_role("status")).to_contain_text("errno 11")
+    for client in ("alice", "bob"):
+        choose(panel, client)
+        button(panel, "Close").click()
+        expect(panel).to_contain_text(f"{client}: closed")
+    expect(panel.get_by_role("status")).to_contain_text("accept() found nobody waiting")
+    expect(panel.get_by_role("status")).to_contain_text("BlockingIOError, errno 11")
+    expect(panel.get_by_role("row")).to_have_count(1)  # the head only: every descriptor is closed
+    button(panel, "Start").click()
+    expect(panel.locator(".doing")).to_contain_text("asleep in accept()")
+    expect(row(panel, "listener")).to_be_visible()
+    assert notebook.errors == []
+
+
+def test_a_sleeping_listener_made_non_blocking_shows_its_fate_at_once(open_cells):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    button(panel, "listener: non-blocking").click()
+    expect(panel.get_by_role("status")).to_contain_text("BlockingIOError, errno 11")
+    expect(button(panel, "Start")).to_be_visible()
+
+
+def test_everything_works_while_a_cell_is_blocked_in_accept(open_cells):
+    notebook = open_cells(
+        "listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "server = BlockingServer().start()\nobserve(server)",
+        "connection, peer = listener.accept()\nprint('came back')")
+    own, panel = panel_of(notebook.run_cell(1)), panel_of(notebook.run_cell(2))
+    notebook.run_cell(3, wait=False)
+    expect(row(own, "listener")).to_contain_text("a notebook cell in accept")
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_contain_text("BlockingServer in recv")
+    button(panel, "connections: non-blocking").click()
+    expect(button(panel, "connections: non-blocking")).to_have_attribute("aria-pressed", "true")
+    button(panel, "Send text").click()
+    expect(panel.get_by_role("status")).to_contain_text("recv() found nothing to read")
+    button(panel, "Start").click()
+    expect(row(panel, "listener")).to_be_visible()
+    expect(notebook.output(3)).not_to_contain_text("came back")
+    button(own, "Connect a client").click()
+    expect(notebook.output(3)).to_contain_text("came back")
+
+
+def test_an_interrupted_cell_leaves_the_panel_alive(open_cells):
+    notebook = open_cells("listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "listener.accept()", "print(6 * 7)")
+    panel = panel_of(notebook.run_cell(1))
+    notebook.run_cell(2, wait=False)
+    expect(row(panel, "listener")).to_contain_text("a notebook cell in accept")
+    notebook.interrupt()
+    expect(notebook.output(2)).to_contain_text("KeyboardInterrupt")
+    expect(notebook.run_cell(3)).to_contain_text("42")
+    button(panel, "Connect a client").click()
+    expect(row(panel, "listener")).to_contain_text("1 waiting")
+
+
+def test_it_follows_what_cells_do_while_a_cell_computes(open_cells):
+    notebook = open_cells(
+        "server = BlockingServer().start()\nobserve(server)",
+        "client = socket.create_connection(server.address)\nwhile True: sum(range(1000))")
+    panel = panel_of(notebook.run_cell(1))
+    notebook.run_cell(2, wait=False)
+    expect(row(panel, "connection")).to_contain_text("BlockingServer in recv")
+    button(panel, "Connect a client").click()
+    expect(row(panel, "listener")).to_contain_text("1 waiting")
+    notebook.interrupt()
+    notebook.wait_idle()
+
+
+def test_markup_is_shown_as_text(open_cells):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    button(panel, "Connect a client").click()
+    payload = "<img src=x onerror='window.harmed = 1'><b>bold</b>"
+    panel.get_by_label("text to send").fill(payload)
+    panel.get_by_label("text to send").press("Enter")
+    expect(panel.get_by_label("what each client sees")).to_contain_text("<b>bold</b>")
+    assert notebook.page.evaluate("() => window.harmed") is None
+    expect(panel.locator("img, .clients b")).to_have_count(0)
+
+
+def test_by_keyboard_alone(open_cells):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    page = notebook.page
+    button(panel, "Connect a client").focus()
+    page.keyboard.press("Enter")
+    expect(row(panel, "alice")).to_be_visible()
+    for _ in range(2):
+        page.keyboard.press("Tab")
+    expect(panel.get_by_label("text to send")).to_be_focused()
+    page.keyboard.press("ControlOrMeta+A")
+    page.keyboard.type("dd a b")  # letters that are commands of the notebook
+    page.keyboard.press("Tab")
+    page.keyboard.press("Space")
+    expect(panel).to_contain_text("6 bytes came back: 'dd a b'")
+    button(panel, "connections: non-blocking").focus()
+    page.keyboard.press("Space")
+    expect(button(panel, "connections: non-blocking")).to_have_attribute("aria-pressed", "true")
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_is_readable_in_both_themes_and_fits_the_page(open_cells, theme):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    notebook.theme(theme)
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_be_visible()
+    contrast = panel.evaluate(
+        """element => {
+            const light = text => {
+                const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
+                return .2126 * r + .7152 * g + .0722 * b;
+            };
+            const style = getComputedStyle(element);
+            const [one, two] = [light(style.color), light(style.backgroundColor)].sort((a, b) => b - a);
+            return (one + .05) / (two + .05);
+        }""")
+    assert contrast > 7
+    assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
+    names = panel.get_by_role("button").evaluate_all("all => all.map(b => b.getAttribute('aria-label') || b.textContent)")
+    assert all(names) and len(names) == len(set(names))
+
+
+def test_a_kernel_that_is_gone_is_said(open_cells):
+    notebook = open_cells("observe(BlockingServer().start())")
+    panel = panel_of(notebook.run_cell(1))
+    notebook.restart()
+    expect(panel.get_by_role("status")).to_contain_text("The kernel that this panel showed is gone. Run the cell again.")
+    expect(button(panel, "Connect a client")).to_be_disabled()
+
+
+def test_a_cell_run_again_has_one_panel_on_one_server_and_no_pump_is_left(open_cells):
+    notebook = open_cells(
+        "server = BlockingServer().start()\nobserve(server)",
+        "import threading\nfrom course_lib.observe import wait_until\nfrom course_lib.servers import live_servers\n"
+        "pumps = lambda: [t for t in threading.enumerate() if t.name == 'panel']\n"
+        "wait_until(lambda: len(pumps()) == 1)\nprint(len(live_servers()), 'server', len(pumps()), 'pump')")
+    for _ in range(3):
+        panel_of(notebook.run_cell(1))
+    expect(notebook.run_cell(2)).to_have_text(re.compile("1 server 1 pump"))

@@ -1,0 +1,83 @@
+"""Run every notebook in a fresh kernel and store its outputs: what `make outputs` does.
+
+Stored is only what a reader sees and nbval compares: no timings, no versions, no widget views (without a kernel they
+read "model not found"; the static picture beside each one stays).
+"""
+
+import os
+import sys
+import tempfile
+from collections.abc import Callable
+from pathlib import Path
+
+import nbformat
+from nbclient import NotebookClient
+from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
+
+
+def notebooks() -> list[Path]:
+    """The course's notebooks, in order."""
+    return sorted(NOTEBOOKS.glob("*.ipynb"))
+
+
+def client(notebook: nbformat.NotebookNode, timeout: float = 60) -> NotebookClient:
+    """A runner of `notebook` that gives each cell `timeout` seconds and adds nothing to the metadata."""
+    return NotebookClient(
+        notebook,
+        timeout=timeout,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        coalesce_streams=True,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+    )
+
+
+def environment(home: Path, **more: str) -> dict[str, str]:
+    """The kernel's environment: the learner's folder is `home`, and only `more` says how strict to be."""
+    kept = {name: value for name, value in os.environ.items() if not name.startswith("COURSE_")}
+    return kept | {"COURSE_HOME": str(home)} | more
+
+
+def execute(notebook: nbformat.NotebookNode, home: Path, **more: str) -> None:
+    """Run all cells of `notebook` in a fresh kernel; the outputs are put into it."""
+    client(notebook).execute(env=environment(home, **more))
+
+
+def tidy(notebook: nbformat.NotebookNode) -> None:
+    """Leave out what differs from run to run or from machine to machine."""
+    notebook.metadata.pop("widgets", None)
+    notebook.metadata["language_info"] = LANGUAGE
+    for cell in notebook.cells:
+        cell.metadata.pop("execution", None)
+        for output in cell.get("outputs", []):
+            output.get("data", {}).pop(WIDGET_VIEW, None)
+
+
+def main(names: list[str], say: Callable[[str], object] = print) -> int:
+    """Store the outputs of the notebooks named (of all, where none is); 1 if one of them fails."""
+    status = 0
+    for path in [NOTEBOOKS / name for name in names] or notebooks():
+        before = path.read_text(encoding="utf-8")
+        notebook = nbformat.reads(before, as_version=4)
+        with tempfile.TemporaryDirectory() as home:
+            try:
+                execute(notebook, Path(home))
+            except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
+                say(f"{path.name}: not stored, it does not run to its end\n{error}")
+                status = 1
+                continue
+        tidy(notebook)
+        after = nbformat.writes(notebook) + "\n"
+        if after != before:
+            path.write_text(after, encoding="utf-8")
+        say(f"{path.name}: {'unchanged' if after == before else 'stored'}")
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

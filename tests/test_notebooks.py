@@ -1,0 +1,164 @@
+"""The notebooks as files, and as programs: stored outputs, as shipped, and with the reference solutions put in."""
+
+import json
+import os
+import re
+import signal
+import statistics
+import subprocess
+import sys
+from collections import Counter
+from itertools import groupby
+
+import nbformat
+import pytest
+from course_lib.exercises import all_exercises
+from outputs import NOTEBOOKS, WIDGET_VIEW, client, environment, execute, notebooks
+
+PATHS = notebooks()
+EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
+MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
+NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
+MACHINE = re.compile(r"/(?:home|Users)/\w|/root/|/tmp/|site-packages|ipykernel_\d")
+
+# What the notebook's process holds: the names of its threads, the kinds of its descriptors.
+HELD = """
+import gc, json, os, re, threading
+gc.collect()
+links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
+kinds = [re.split(r"[:\\d]", os.readlink(link))[0] for link in links if os.path.islink(link)]
+print(json.dumps([re.split(r"[:\\d]", thread.name)[0] for thread in threading.enumerate()] + kinds))
+"""
+
+
+def read(path):
+    return nbformat.read(path, as_version=4)
+
+
+def tags(cell) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def tagged(notebook, tag):
+    return next(cell for cell in notebook.cells if tag in tags(cell))
+
+
+def exercises_in(notebook):
+    """The exercises whose stub stands in this notebook."""
+    there = {tag for cell in notebook.cells for tag in tags(cell)}
+    return [exercise for exercise in all_exercises() if f"exercise-{exercise.id}" in there]
+
+
+def text(cell) -> str:
+    """What a cell has shown, as plain text."""
+    return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+
+
+def code(notebook):
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def test_there_are_notebooks():
+    assert {"00_start_here", "02_blocking_server"} <= {path.stem for path in PATHS}
+
+
+# Stored
+
+
+@EACH
+def test_stored_outputs_are_what_a_run_gives(path, tmp_path):
+    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=30",
+               "-p", "no:cacheprovider", "-q", str(path)]
+    log = tmp_path / "nbval.txt"
+    with log.open("w") as output:
+        # nbval can hang for ever where a thread keeps publishing: a limit, an interrupt, then the end
+        process = subprocess.Popen(command, env=environment(tmp_path / "home"), cwd=NOTEBOOKS, stdin=subprocess.DEVNULL,
+                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        for sent in (signal.SIGINT, signal.SIGKILL, None):
+            try:
+                status = process.wait(240 if sent is signal.SIGINT else 20)
+                break
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, sent)
+    assert status == 0, log.read_text()
+
+
+@EACH
+def test_stored_notebook_is_whole(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = notebook["cells"]
+    ran = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
+    outputs = [(cell, output) for cell in ran for output in cell["outputs"]]
+
+    assert [cell["execution_count"] for cell in ran] == list(range(1, len(ran) + 1)), "run it: make outputs"
+    assert all(cell.get("id") for cell in cells) and len({cell["id"] for cell in cells}) == len(cells)
+    assert [o for cell, o in outputs if o["output_type"] == "error" and not MAY_RAISE & tags(cell)] == []
+    assert [o for _, o in outputs if WIDGET_VIEW in o.get("data", {})] == [], "a widget without a kernel: make outputs"
+    assert "widgets" not in notebook["metadata"], "a widget without a kernel: make outputs"
+    assert MACHINE.findall(json.dumps([o for _, o in outputs])) == []
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+
+
+@EACH
+def test_most_outputs_are_compared(path):
+    shown = [cell for cell in code(read(path)) if cell.outputs]
+    assert sum(not NOT_COMPARED & tags(cell) for cell in shown) >= 2 / 3 * len(shown)
+
+
+@EACH
+def test_cells_are_short_and_explained(path):
+    notebook = read(path)
+    lines = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code(notebook)
+             if not any(tag.startswith("exercise-") for tag in tags(cell))
+             and not cell.metadata.get("jupyter", {}).get("source_hidden")]
+    in_a_row = [len(list(cells)) for kind, cells in groupby(notebook.cells, lambda cell: cell.cell_type) if kind == "code"]
+    assert statistics.median(lines) <= 5
+    assert max(lines) <= 20
+    assert max(in_a_row) <= 3
+
+
+def test_each_claim_is_tested_in_one_notebook():
+    found = Counter(claim for path in PATHS for claim in {
+        tag for cell in read(path).cells for tag in tags(cell) if re.fullmatch(r"claim-C\d\d", tag)})
+    assert {claim: count for claim, count in found.items() if count > 1} == {}
+    assert {f"claim-C{number:02}" for number in range(1, 18)} <= set(found)
+
+
+def test_each_exercise_stands_in_one_notebook_with_its_stub_and_its_check():
+    stubs = [(exercise, read(path)) for path in PATHS for exercise in exercises_in(read(path))]
+    assert sorted(exercise.id for exercise, _ in stubs) == sorted(exercise.id for exercise in all_exercises())
+    for exercise, notebook in stubs:
+        assert tagged(notebook, f"exercise-{exercise.id}").source.strip() == exercise.stub.strip()
+        assert f'"{exercise.id}"' in tagged(notebook, f"check-{exercise.id}").source
+
+
+# Run
+
+
+@EACH
+def test_every_check_passes_with_the_reference_solutions(path, tmp_path):
+    notebook = read(path)
+    exercises = exercises_in(notebook)
+    for exercise in exercises:
+        tagged(notebook, f"exercise-{exercise.id}").source = exercise.reference
+    execute(notebook, tmp_path, COURSE_STRICT="1")  # a check that does not pass raises
+    for exercise in exercises:
+        shown = text(tagged(notebook, f"check-{exercise.id}"))
+        assert shown and f"{exercise.id} is open" not in shown
+
+
+@EACH
+def test_as_shipped_it_runs_twice_in_one_kernel_and_leaves_nothing_more(path, tmp_path):
+    notebook = read(path)
+    notebook.cells.append(nbformat.v4.new_code_cell(HELD))
+    runner = client(notebook)
+    held = []
+    with runner.setup_kernel(env=environment(tmp_path)):
+        for _ in range(2):
+            for index, cell in enumerate(notebook.cells):
+                runner.execute_cell(cell, index)
+            held.append(Counter(json.loads(text(notebook.cells[-1]))))
+            for exercise in exercises_in(notebook):
+                assert f"{exercise.id} is open" in text(tagged(notebook, f"check-{exercise.id}"))
+    first, second = held
+    assert second - first == Counter(), "the second run left these more than the first"
