@@ -32,9 +32,11 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
     *lines, pip = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
     specs = [rattler.MatchSpec(line) for line in lines]
     conda = {spec.name.normalized: SpecifierSet(str(spec.version or "")) for spec in specs}
+    *from_pypi, course = pip["pip"]
+    pypi = {requirement.name: requirement.specifier for requirement in map(Requirement, from_pypi)}
     wanted = {ON_CONDA.get(name, name): requirement.specifier for name, requirement in requirements("test").items()}
-    assert conda == wanted | {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
-    assert pip == {"pip": ["-e ."]}
+    assert conda | pypi == wanted | {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    assert not conda.keys() & pypi.keys() and course == "-e ."
 
 
 def imported(path: Path) -> set[str]:

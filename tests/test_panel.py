@@ -9,7 +9,8 @@ import pytest
 from course_lib.clients import Client
 from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, Server, stop_all
-from course_lib.widgets import observe, panel as panel_module
+from course_lib.widgets import observe, timeline
+from course_lib.widgets import panel as panel_module
 
 
 @pytest.fixture
@@ -268,3 +269,30 @@ class TestClient:
         client.close()
         client.look(), client.half_close(), client.send(b"x"), client.reset(), client.close()
         assert not client.open
+
+
+class TestStillPictures:
+    def test_the_timeline_shows_one_lane_for_the_thread_and_one_for_each_descriptor(self, server):
+        server.record()
+        for _ in range(2):
+            with socket.create_connection(server.address) as client:
+                client.sendall(b"x")
+                assert client.recv(1) == b"X"
+        assert wait_until(lambda: [call.name for call in server.calls()].count("close") == 2)
+        figure = timeline(server)
+        lanes = [label.get_text().split()[0] for label in figure.axes[0].get_yticklabels()]
+        assert lanes[0] == "the" and set(lanes[1:]) == {"listener", "connection"}
+        assert f"{len(server.calls())} system calls" in figure.axes[0].get_title()
+        assert figure._repr_png_().startswith(b"\x89PNG")
+
+    def test_nothing_recorded_is_one_sentence(self, server):
+        with pytest.raises(ValueError, match="call server.record"):
+            timeline(server)
+
+    def test_a_panels_picture_has_lanes_when_calls_were_recorded(self, server):
+        assert "<img" not in observe(server).picture()
+        server.record()
+        with socket.create_connection(server.address) as client:
+            client.sendall(b"x")
+            client.recv(1)
+        assert 'alt="' in observe(server).picture() and "system calls" in observe(server).picture()

@@ -11,6 +11,7 @@ import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from itertools import islice, takewhile
 
 from .descriptors import event_names
 
@@ -74,7 +75,7 @@ class Recorder:
         self._wanted = False
         self._released = 0
         self._passed = 0
-        self._gate = threading.Condition()
+        self.gate = threading.Condition()  # also held while a socket or waiter is fitted, so that none misses a switch
         self._ring: deque[tuple] = deque(maxlen=KEPT)
         self._switches: list[weakref.WeakMethod] = []
         self.append = self._ring.append  # (name, descriptor, entered ns, left ns, result, errno, data)
@@ -88,14 +89,14 @@ class Recorder:
 
     def record(self, on: bool) -> None:
         """Begin or end recording, also while the server runs. What was recorded stays."""
-        with self._gate:
+        with self.gate:
             self._wanted = on
             self._switch()
 
-    def calls(self, last: int | None = None) -> list[Call]:
-        """The recorded calls, oldest first; only the `last` ones when a number is given."""
-        kept = list(self._ring.copy())
-        return [_call(*entry) for entry in kept[0 if last is None else max(0, len(kept) - last):]]
+    def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
+        """The recorded calls, oldest first: at most the `last` ones, and those that began after `since` (perf_counter)."""
+        newest_first = takewhile(lambda entry: entry[2] / 1e9 > since, reversed(self._ring.copy()))
+        return [_call(*entry) for entry in islice(newest_first, last)][::-1]
 
     def clear(self) -> None:
         """Forget what was recorded."""
@@ -103,7 +104,7 @@ class Recorder:
 
     def hold(self) -> None:
         """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
-        with self._gate:
+        with self.gate:
             self.held = True
             self._switch()
 
@@ -112,49 +113,50 @@ class Recorder:
 
         Returns the call that came back; None when the server still sleeps in it, or did not come to one.
         """
-        with self._gate:
-            if not self._gate.wait_for(lambda: self.pending is not None or not self.held, seconds) or not self.held:
+        with self.gate:
+            if not self.gate.wait_for(lambda: self.pending is not None or not self.held, seconds) or not self.held:
                 return None
             self.pending, self._released, passed = None, 1, self._passed
-            self._gate.notify_all()
-            came_back = self._gate.wait_for(lambda: self._passed > passed and (self.pending or not self.held), seconds)
+            self.gate.notify_all()
+            came_back = self.gate.wait_for(lambda: self._passed > passed and (self.pending or not self.held), seconds)
         return self._ring and came_back and _call(*self._ring[-1]) or None
 
     def run_on(self) -> None:
         """Hold no longer."""
-        with self._gate:
+        with self.gate:
             self.held, self._released = False, 0
             self._switch()
-            self._gate.notify_all()
+            self.gate.notify_all()
 
     # For what stands between the server and the kernel
 
     def before(self, name: str, descriptor: int | None) -> None:
         """Called by the server's thread in front of each call while it is held."""
-        with self._gate:
+        with self.gate:
             if not self.held or self.stopping:
                 return
             self.pending = Pending(name, descriptor)
-            self._gate.notify_all()
-            self._gate.wait_for(lambda: self._released or not self.held or self.stopping)
+            self.gate.notify_all()
+            self.gate.wait_for(lambda: self._released or not self.held or self.stopping)
             self.pending, self._released = None, 0
             self._passed += 1
 
     def on_switch(self, switch: Callable[[bool], None]) -> None:
         """Have `switch(on)` called whenever recording begins or ends, and now."""
-        self._switches.append(weakref.WeakMethod(switch, self._switches.remove))
-        switch(self.on)
+        with self.gate:
+            self._switches.append(weakref.WeakMethod(switch, self._switches.remove))
+            switch(self.on)
 
     def stop(self) -> None:
         """The server is being stopped: that wins over hold."""
-        with self._gate:
+        with self.gate:
             self.stopping = True
-            self._gate.notify_all()
+            self.gate.notify_all()
 
     def _switch(self) -> None:
         for switch in list(self._switches):
-            if switch() is not None:
-                switch()(self.on)
+            if (call := switch()) is not None:
+                call(self.on)
 
 
 def _call(name, descriptor, entered, left, result, error, data) -> Call:

@@ -110,7 +110,7 @@ class Server:
             if self._ends_within(0.1):
                 break
         for sock in self._open_sockets():
-            sock.close()
+            socket.socket.close(sock)
         registry.remove(self)
         if self.running:
             warnings.warn(f"{self!r} does not stop: its thread is still {self.doing()}. Its sockets are closed; "
@@ -190,9 +190,12 @@ class Server:
         """Begin or end recording its system calls, also while it runs. Off, it costs nothing."""
         self._recorder.record(on)
 
-    def calls(self, last: int | None = None) -> list[Call]:
-        """The recorded calls, oldest first, at most 10 000; `print(*server.calls(), sep="\n")` lists them like strace(1)."""
-        return self._recorder.calls(last)
+    def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
+        """The recorded calls, oldest first: at most the `last` ones, begun after `since` (seconds of time.perf_counter()).
+
+        10 000 are kept. `print(*server.calls(), sep="\n")` lists them as strace(1) does.
+        """
+        return self._recorder.calls(last, since)
 
     def hold(self) -> None:
         """Hold it before its next system call. A call that it sleeps in goes on; stop() wins over hold."""
@@ -256,13 +259,16 @@ class Server:
         except OSError:
             listener.close()
             raise
-        self._sockets[listener.fileno()] = listener
-        self._switch_sockets(self._recorder.on)
+        self._enter(listener)
         return listener
 
+    def _enter(self, sock: socket.socket) -> None:
+        with self._recorder.gate:
+            self._sockets[sock.fileno()] = sock
+            sock.__class__ = self._recorded if self._recorder.on else self._quiet
+
     def _adopt(self, connection: socket.socket) -> None:
-        self._sockets[connection.fileno()] = connection
-        connection.__class__ = self._recorded if self._recorder.on else self._quiet
+        self._enter(connection)
         if self._stopping:  # accepted just before the listener was shut down
             _shut_down(connection)
 
@@ -280,7 +286,7 @@ class Server:
                 self.error = error
         finally:
             for sock in self._open_sockets():
-                sock.close()
+                socket.socket.close(sock)
             registry.remove(self)
 
     def _line_that_raised(self) -> str | None:
@@ -293,6 +299,6 @@ class Server:
 def _shut_down(sock: socket.socket) -> None:
     """End both directions: that wakes a thread asleep in accept, recv or send. close() alone wakes none (close(2))."""
     try:
-        sock.shutdown(socket.SHUT_RDWR)
+        socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not the recording one: this is no call of the server
     except OSError:
         pass

@@ -2,4 +2,13 @@
 
 from .panel import Panel, observe
 
-__all__ = ["Panel", "observe"]
+__all__ = ["Panel", "observe", "timeline"]
+
+
+def __getattr__(name: str):
+    # matplotlib takes long to import, and most cells need no figure.
+    if name == "timeline":
+        from .figures import timeline
+
+        return timeline
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -76,7 +76,7 @@ function render({ model, el }) {
   const hold = element("button", { type: "button" });
   const step = element("button", { type: "button", textContent: "One call", onclick: () => send({ type: "step" }) });
   const record = element("button", { type: "button" });
-  const pending = element("span", { className: "pending", role: "status" });
+  const pending = element("span", { className: "pending", "aria-live": "polite" });
   const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
   const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });
   const lanes = lanesView({ element, setText });

@@ -18,6 +18,7 @@ from .routing import while_busy
 from .subject import sleepers, subject_of
 
 _PERIOD = 0.04  # seconds between two looks at the kernel
+_DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 12  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _SHOWN = 200  # rows; beyond that the active ones come first
@@ -95,7 +96,7 @@ class Panel(anywidget.AnyWidget):
             "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
             "can_connect": bool(self._address()), "note": note,
             "clients": self._client_states(rows),
-            "rows": [self._row(row, here) for row in sorted(first, key=lambda row: row.number)],
+            "rows": [self._row(row, here) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
             "hidden": len(rows) - len(first),
         }
 
@@ -162,7 +163,7 @@ class Panel(anywidget.AnyWidget):
         now = time.perf_counter()
         self._changes.look(now, rows, server and server["doing"])
         if server:
-            calls = [call for call in self.subject.calls() if call.entered > self._recorded_until]
+            calls = self.subject.calls(last=_DRAWN, since=self._recorded_until)
             self._recorded_until = calls[-1].entered if calls else self._recorded_until
             self._changes.calls(calls)
         texts, records = self._changes.take()
@@ -233,8 +234,13 @@ class Panel(anywidget.AnyWidget):
     # What a notebook stores
 
     def picture(self) -> str:
-        """The panel as static HTML, made from the same state."""
-        return picture_html(self.state())
+        """The panel as static HTML, made from the same state; with time lanes when calls were recorded."""
+        if not self._is_server or not self.subject.calls():
+            return picture_html(self.state())
+        from .figures import timeline  # matplotlib takes long to import, and few pictures need it
+
+        lanes = timeline(self.subject)
+        return picture_html(self.state(), lanes._repr_png_(), lanes.axes[0].get_title())
 
     def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -1,5 +1,6 @@
 """A panel's state as static HTML: what a stored notebook shows where there is no kernel."""
 
+import base64
 from html import escape
 
 COLUMNS = (
@@ -9,8 +10,8 @@ COLUMNS = (
 )
 
 
-def picture_html(state: dict) -> str:
-    """The server line, the note and the table. Colours are the page's own; all text is escaped."""
+def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
+    """The server line, the note, the table, and the lanes as an image (PNG). All text is escaped."""
     parts = []
     if server := state["server"]:
         line = f"<b>{escape(server['name'])}</b> {escape(server['address'])} · {escape(server['doing'])}"
@@ -25,6 +26,9 @@ def picture_html(state: dict) -> str:
     parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if state["hidden"]:
         parts.append(f"<div>{state['hidden']} more descriptors are not shown</div>")
+    if lanes:
+        source = base64.b64encode(lanes).decode()
+        parts.append(f'<img alt="{escape(described)}" src="data:image/png;base64,{source}">')
     return "".join(parts)
 
 

@@ -147,7 +147,7 @@ def test_by_keyboard_alone(open_cells):
     button(panel, "Connect a client").focus()
     page.keyboard.press("Enter")
     expect(row(panel, "alice")).to_be_visible()
-    for _ in range(2):
+    for _ in range(3):
         page.keyboard.press("Tab")
     expect(panel.get_by_label("text to send")).to_be_focused()
     page.keyboard.press("ControlOrMeta+A")

@@ -1,0 +1,69 @@
+"""Recorded calls as a still picture: who was called when, and which calls slept."""
+
+import io
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+
+from course_lib.observe import Call
+
+ASLEEP = 0.001  # seconds; a call that took longer is drawn as sleep
+_SLEEP, _WORK = "#b8c7d9", "#d55e00"  # told apart by lightness too
+
+
+class Timeline(Figure):
+    """A matplotlib figure that a notebook shows as it is, with no pyplot."""
+
+    def _repr_png_(self) -> bytes:
+        picture = io.BytesIO()
+        FigureCanvasAgg(self).print_png(picture)
+        return picture.getvalue()
+
+
+def timeline(server, seconds: float = 10.0) -> Timeline:
+    """The calls that a server's recorder holds, as a figure: one lane a descriptor, the last `seconds` of them.
+
+    server   anything with `calls()` and names of its connections, as the servers of the course
+    Raises ValueError when nothing was recorded: call `server.record()` first.
+    """
+    calls = server.calls()
+    if not calls:
+        raise ValueError("nothing is recorded yet: call server.record(), let clients talk, and try again")
+    end = max(call.entered + call.seconds for call in calls)
+    calls = [call for call in calls if call.entered + call.seconds > end - seconds]
+    start = max(end - seconds, min(call.entered for call in calls))
+    lanes = sorted({call.descriptor for call in calls if call.descriptor is not None})
+    figure = Timeline(figsize=(9, 1.2 + 0.35 * (len(lanes) + 1)), layout="constrained")
+    axes = figure.subplots()
+    for row, lane in enumerate(["thread", *lanes]):
+        _lane(axes, row, [call for call in calls if lane in ("thread", call.descriptor)], start, named=lane == "thread")
+    axes.set_yticks(range(len(lanes) + 1), ["the server's thread", *(f"{_kind(lane, calls)} {lane}" for lane in lanes)])
+    axes.invert_yaxis()
+    axes.set_xlim(0, end - start or 1e-6)
+    axes.set_xlabel("seconds    (box: asleep in the call; line: a call that came back at once)")
+    axes.set_title(finding(calls, end - start), fontsize=11)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def _lane(axes, row: int, calls: list[Call], start: float, named: bool) -> None:
+    for call in calls:
+        slept, begin = call.seconds > ASLEEP, max(0.0, call.entered - start)
+        length = call.entered + call.seconds - start - begin
+        if slept:
+            axes.broken_barh([(begin, length)], (row - 0.3, 0.6), facecolors=_SLEEP, edgecolors="#5a6b7d", linewidth=0.5)
+        else:
+            axes.vlines(begin, row - 0.3, row + 0.3, colors=_WORK, linewidth=1.5)
+        if named and slept:
+            axes.text(begin + length / 2, row, call.name, ha="center", va="center", fontsize=8, clip_on=True)
+
+
+def _kind(descriptor: int, calls: list[Call]) -> str:
+    names = {call.name for call in calls if call.descriptor == descriptor}
+    return "listener" if "accept" in names else "epoll" if names & {"epoll_wait", "epoll_ctl"} else "connection"
+
+
+def finding(calls: list[Call], seconds: float) -> str:
+    """What the picture shows, in one line: its title, and its text for those who do not see it."""
+    slept = sum(call.seconds for call in calls if call.seconds > ASLEEP)
+    return f"{len(calls)} system calls; the thread slept {min(1.0, slept / seconds) if seconds else 0:.0%} of the time"
