@@ -143,7 +143,10 @@ function render({ model, el }) {
     const last = server.calls.at(-1);
     setText(pending, (server.pending ? `held before ${server.pending}` : server.held ? "it will be held before its next call" : "")
       + (server.held && last ? ` · last: ${last}` : ""));
-    setText(listing, server.calls.join("\n"));
+    if (listing.textContent !== server.calls.join("\n")) {
+      listing.textContent = server.calls.join("\n");
+      listing.scrollTop = listing.scrollHeight;
+    }
     listing.hidden = server.calls.length === 0;
   }
 

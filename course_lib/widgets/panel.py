@@ -19,7 +19,7 @@ from .subject import sleepers, subject_of
 
 _PERIOD = 0.04  # seconds between two looks at the kernel
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
-_LISTED = 12  # calls in the listing
+_LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _SHOWN = 200  # rows; beyond that the active ones come first
 _CROWD = 20  # clients that one click connects

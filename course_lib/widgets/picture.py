@@ -14,8 +14,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     """The server line, the note, the table, and the lanes as an image (PNG). All text is escaped."""
     parts = []
     if server := state["server"]:
-        line = f"<b>{escape(server['name'])}</b> {escape(server['address'])} · {escape(server['doing'])}"
-        parts.append(f"<div>{line}</div>")
+        parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
     if state["note"]:
         parts.append(f"<div>{escape(state['note'])}</div>")
     shown = [(key, title) for key, title in COLUMNS if key != "watched" or any(row["watched"] for row in state["rows"])]
