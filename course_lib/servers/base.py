@@ -164,7 +164,7 @@ class Server:
             return None
         if self.error is None:
             return "ended because serve() returned"
-        kind, text = type(self.error).__name__, str(self.error)
+        kind, text = type(self.error).__name__, _brief(str(self.error))
         line = self._line_that_raised()
         return f"ended by {kind}: {text}" + (f", raised at: {line}" if line else "")
 
@@ -302,3 +302,7 @@ def _shut_down(sock: socket.socket) -> None:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not the recording one: this is no call of the server
     except OSError:
         pass
+
+
+def _brief(text: str, length: int = 200) -> str:
+    return text if len(text) <= length else text[:length] + "…"

@@ -52,8 +52,8 @@ class Changes:
     def begin_again(self) -> None:
         """A new page knows nothing yet: send it the whole present state."""
         self._last.clear()
-        self._texts.clear()
         self.take()
+        self._new_texts = [(number, text) for text, number in self._texts.items()]
 
     def _state(self, lane: int, now: float, what: int, much: int) -> None:
         if self._last.get(lane) != (what, much):

@@ -18,6 +18,7 @@ from .routing import while_busy
 from .subject import sleepers, subject_of
 
 _PERIOD = 0.04  # seconds between two looks at the kernel
+_SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
@@ -170,13 +171,14 @@ class Panel(anywidget.AnyWidget):
         return {"type": "update", "now": now, "texts": texts}, records
 
     def _next_events(self) -> list[dict]:
-        try:
-            events = [self._events.get(timeout=_PERIOD)]
-            while not self._events.empty():
-                events.append(self._events.get_nowait())
-            return events
-        except queue.Empty:
-            return []
+        """What the page said since the last look: waits for it a period, and at least so long that 50 looks make a second."""
+        looked, events = time.monotonic(), []
+        while (left := looked + (_SHORTEST if events else _PERIOD) - time.monotonic()) > 0:
+            try:
+                events.append(self._events.get(timeout=left))
+            except queue.Empty:
+                break
+        return events
 
     def _act(self, message: dict) -> None:
         kind = message.get("type")
