@@ -24,7 +24,7 @@ $(shell [ "$$(cat .venv/whole 2>/dev/null)" = "$$(pwd -P)" ] && .venv/bin/python
 	rm -f .venv/whole .venv/lab .venv/test)
 
 .venv/test: extra = [test]
-.venv/lab .venv/test: pyproject.toml Makefile course_lib/jupyterlab.json
+.venv/lab .venv/test: pyproject.toml Makefile course_lib/jupyterlab.json course_lib/jupyter_server.json
 	@[ -e .venv/whole ] || { $(make_venv); }
 	@echo "Installing JupyterLab and the course into .venv. The first time takes a minute or two."
 	@rm -f .venv/whole; \

@@ -15,6 +15,7 @@ class Client:
     """One TCP client with a name. No method waits: what cannot be done now is done as far as it goes.
 
     state     "connecting", "connected", "half-closed" (it has finished sending), "closed", "reset" or an error in words
+    sent      how many bytes its kernel has taken
     received  how many bytes came back; `last` holds the end of them
     unsent    bytes that the kernel has not taken yet; each look() sends on
     slow      when True, a look() reads little: the server's send buffer fills up
@@ -23,6 +24,7 @@ class Client:
     def __init__(self, address: tuple[str, int], name: str) -> None:
         self.name = name
         self.state = "connecting"
+        self.sent = 0
         self.received = 0
         self.last = b""
         self.unsent = bytearray()
@@ -78,7 +80,9 @@ class Client:
     def _send_on(self) -> None:
         try:
             while self.unsent and self.open:
-                del self.unsent[:self.socket.send(self.unsent)]
+                taken = self.socket.send(self.unsent)
+                self.sent += taken
+                del self.unsent[:taken]
         except BlockingIOError:
             pass
         except OSError as error:

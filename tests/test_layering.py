@@ -17,6 +17,7 @@ MAY_IMPORT = {
     "servers": {"observe"},
     "clients": set(),
     "journal": set(),
+    "saving": set(),
     "claims": set(),
     "exercises": {"servers", "observe", "clients", "journal"},
     "mine": {"exercises", "journal"},

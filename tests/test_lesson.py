@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import itertools
 import socket
 import textwrap
 import threading
@@ -389,7 +390,7 @@ def test_solved_by_its_own_lines_and_kept():
     card = parsons("blocking-server")
     build(card, RIGHT)
     button(card, "Check").click()
-    assert "That is the server." in said(card)
+    assert "That is the server. These are the statements of BlockingServer.serve , in its order." in " ".join(said(card).split())
     assert journal.read()["puzzles"]["blocking-server"] == {"solved": True, "tries": 1}
     assert "solved this puzzle before" in said(parsons("blocking-server"))
 
@@ -405,8 +406,14 @@ def test_solved_by_its_own_lines_and_kept():
         (["accept", "try", "read", "answer", "reset", "close"], "Line 1: Without a loop around everything"),
         (["for-ever", "try", "accept", "read", "answer", "reset", "close"], "Line 2: Nobody has been accepted yet"),
         (["for-ever", "accept", "read", "answer", "close"], "Line 3: A client may cut the connection"),
+        (["accept", "for-ever", "try", "read", "answer", "reset", "close"], "Line 1: while True: comes too late"),
+        (["for-ever", "accept", "read", "try", "answer", "reset", "close"], "Line 3: try: comes too late"),
+        (["for-ever", "accept", "try", "read", "reset", "answer", "close"], "Line 5: An except stands after the lines that it guards"),
+        (["for-ever", "accept", "try", "read", "answer", "close", "reset"], "Line 6: The try: block ends at this line, before its except"),
+        (["for-ever", "accept", "try", "read", "close-early", "answer"], "Line 5: This closes before the first answer"),
+        (["for-ever", "accept", "try", "read", "answer", "reset", "close-early"], "Line 7: Here this line is indented too deep"),
         (["for-ever", "accept", "try", "answer", "read", "reset", "close"], "Line 4: What there is to answer must be read first"),
-        (["for-ever", "accept", "try", "read", "answer", "reset", "close", "close-early"], "Line 8: Indented like this"),
+        (["for-ever", "accept", "try", "read", "answer", "reset", "close", "close-early"], "Line 8: Here this line is indented too deep"),
     ],
 )  # fmt: skip
 def test_check_names_the_first_bug(blocks, words):
@@ -424,6 +431,27 @@ def test_every_wrong_program_gets_words():
             if RIGHT[length : length + 1] != [found] and found not in RIGHT[:length]:
                 assert first_bug(PUZZLE, [*RIGHT[:length], found]).startswith(f"Line {length + 1}: ")
     assert first_bug(PUZZLE, RIGHT) is None
+
+
+def test_a_block_that_is_there_is_not_called_missing():
+    speaks_of_order = {"accept", "read"}  # "nobody yet", "must be read first": true of a late block too
+    for found in itertools.permutations(RIGHT):
+        bug = first_bug(PUZZLE, list(found))
+        for block in set(RIGHT) - speaks_of_order:
+            assert bug is None or PUZZLE["blocks"][block]["missing"] not in bug
+
+
+@pytest.mark.parametrize(
+    ("blocks", "error"),
+    [
+        ([*RIGHT[:-1], "close-early"], "unexpected indent"),
+        ([*RIGHT, "close-early"], "unexpected indent"),
+        ([*RIGHT[:5], "close", "reset"], "expected 'except' or 'finally' block"),
+    ],
+)
+def test_python_refuses_what_the_words_say_it_refuses(blocks, error):
+    with pytest.raises(SyntaxError, match=error):
+        program(blocks)
 
 
 def test_lines_move_and_go_back():

@@ -93,7 +93,7 @@ def test_make_says_what_the_machine_lacks(tmp_path, broken, sentence):
     modules.mkdir()
     (modules / name).write_text(source)
     (course / "course_lib").mkdir(parents=True)
-    for file in ("Makefile", "pyproject.toml", "course_lib/jupyterlab.json"):
+    for file in ("Makefile", "pyproject.toml", "course_lib/jupyterlab.json", "course_lib/jupyter_server.json"):
         shutil.copy(REPOSITORY / file, course / file)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
     environment |= {"PYTHONPATH": str(modules), "PYTHON": sys.executable}

@@ -198,7 +198,7 @@ def test_text_is_escaped_in_the_picture_and_bounded_in_a_message(page_of):
         page = page_of(server)
         page.click("connect")
         page.click("send", client="alice", text="<img src=x onerror=alert(1)>" * 1000)
-        assert page.shows(lambda s: s["clients"] and "1000 bytes came back" in s["clients"][0]["state"])
+        assert page.shows(lambda s: s["clients"] and "1,000 bytes came back" in s["clients"][0]["state"])
         markup = "<script>alert(1)</script>"
         with socket.create_connection(server.address) as client:
             page.panel.label(**{markup: client})

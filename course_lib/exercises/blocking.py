@@ -1,16 +1,19 @@
 """Exercises of notebook 02: a blocking server, from the listener to the loop over its clients."""
 
+import dis
 import errno
 import itertools
 import os
 import socket
 import struct
+import traceback
 from pathlib import Path
+from types import CodeType
 
 from .attempt import Attempt
 from .exercise import Exercise, Wrong
-from .run import Raised, Run, Stuck
-from .talk import Talk
+from .run import Raised, Run, Stuck, where
+from .talk import Talk, is_learners, own_frame
 
 
 def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
@@ -30,11 +33,14 @@ def check_make_listener(attempt: Attempt) -> None:
     try:
         first = run.hear("make_listener() did not return within 1 s")
     except Raised as error:
-        if "setsockopt" in error.text:
+        if "setsockopt" in error.text and "setsockopt()" not in error.text:  # with (): it was called on a socket
             raise Wrong(
-                f"setsockopt belongs to the socket object{error.line}: call it on the listener, "
-                "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1). The notes have it wrong in line 6."
+                f"setsockopt is not called on your socket{error.line}. It is a method of the socket that you made: "
+                "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1). The notes have it wrong: their "
+                "`socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module."
             ) from None
+        if error.type == "TypeError" and "bind()" in error.text:
+            raise Wrong(f"{error} The address is ONE pair: bind((host, port)).") from None
         raise
     host, port = first["address"]
     if not first["listening"] and not port:
@@ -59,7 +65,7 @@ def check_make_listener(attempt: Attempt) -> None:
         if first["reuse"]:
             raise Wrong(
                 "The restart failed with EADDRINUSE: bind() had already decided when the option was set. "
-                "setsockopt must come before bind() (socket(7)); the notes say 'after' in line 12."
+                "setsockopt must come before bind() (socket(7)). The notes have it wrong: they say \"set after bind\"."
             ) from None
         raise Wrong(
             f"It works today and fails on restart: TIME_WAIT on port {port}, for the server closed first. "
@@ -86,7 +92,15 @@ def check_make_listener(attempt: Attempt) -> None:
 
 def _use_make_listener(talk: Talk, learner) -> None:
     before = _open_sockets()
-    listener = learner()
+    try:
+        listener = learner()
+    except OSError as error:
+        if error.errno == errno.EINVAL and any(map(_listens_unbound, _variables(error))):
+            raise Wrong(
+                "listen() without bind() has already chosen an address, all interfaces and a free port (ip(7)), so bind() "
+                f"fails with EINVAL{where(own_frame(error.__traceback__))}: bind first, then listen."
+            ) from None
+        raise
     if not isinstance(listener, socket.socket):
         raise Wrong(f"make_listener returned {_a(listener)}: return the listening socket.")
     if listener.fileno() == -1:
@@ -117,6 +131,16 @@ def _use_make_listener(talk: Talk, learner) -> None:
     # tcpi_sacked of a listener is its backlog (net/ipv4/tcp.c, tcp_get_info)
     (backlog,) = struct.unpack_from("I", other.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
     talk.tell(backlog=backlog)
+
+
+def _listens_unbound(value: object) -> bool:
+    """Is it a socket whose address the kernel chose when listen() came first?"""
+    return (
+        isinstance(value, socket.socket)
+        and value.fileno() != -1
+        and bool(value.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        and value.getsockname()[0] == "0.0.0.0"
+    )
 
 
 def _time_wait(port: int) -> str:
@@ -279,8 +303,8 @@ def check_serve_one(attempt: Attempt) -> None:
         got = stuck.data
     if len(got) < 200_000:
         raise Wrong(
-            f"{len(got)} of 200 000 bytes arrived: the connection has a time limit, and then send() takes what fits and "
-            "returns how much; sendall() goes on with the rest (send(2))."
+            f"{len(got)} of 200 000 bytes arrived: in this test the check, not you, gave the connection a time limit "
+            "(settimeout). Then send() takes what fits and returns how much; sendall() goes on with the rest (send(2))."
         )
     _returned(run)
     attempt.good("an answer of 200 000 bytes through small buffers")
@@ -421,8 +445,51 @@ def _ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> No
 
 
 def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
-    learner(listener)
+    try:
+        learner(listener)
+    except (AttributeError, TypeError) as error:
+        if "'tuple' object" in str(error) and _is_accepted(_tuple(error)):
+            raise Wrong(
+                f"accept() returns the pair (connection, address); you handed on the pair{_call(error)}. "
+                "Take it apart: conn, address = listener.accept()."
+            ) from None
+        raise
+    except OSError as error:
+        code = getattr(learner, "__code__", None)
+        if error.errno == errno.EBADF and listener.fileno() != -1 and code and _accepts_before_loop(code):
+            raise Wrong(f"accept() belongs inside the loop: you served a closed connection again{_call(error)}.") from None
+        raise
     raise Wrong("serve_forever returned; it should serve without end: while True.")
+
+
+def _tuple(error: AttributeError | TypeError) -> tuple:
+    """The tuple that was used as if it were a socket: the one nearest to the error."""
+    near = (getattr(error, "obj", None), *_variables(error))
+    return next((value for value in near if isinstance(value, tuple)), ())
+
+
+def _is_accepted(pair: tuple) -> bool:
+    return len(pair) == 2 and isinstance(pair[0], socket.socket)
+
+
+def _call(error: BaseException) -> str:
+    """The line of serve_forever itself, where the error may come from a function that it calls."""
+    lines = ((frame.f_code.co_filename, line) for frame, line in traceback.walk_tb(error.__traceback__))
+    return where(next((place for place in lines if is_learners(place[0])), None))
+
+
+def _accepts_before_loop(code: CodeType) -> bool:
+    """Is accept() called, and there is a loop, but no accept() in a loop? A loop ends with a jump back."""
+    steps = list(dis.get_instructions(code))
+    accepts = [step.offset for step in steps if step.argval == "accept"]
+    loops = [range(step.argval, step.offset) for step in steps if step.opcode in dis.hasjrel and step.argval < step.offset]
+    return bool(accepts and loops) and not any(accept in loop for accept in accepts for loop in loops)
+
+
+def _variables(error: BaseException) -> list[object]:
+    """What the local variables held when `error` was raised, the innermost function first."""
+    frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
+    return [value for frame in reversed(frames) for value in frame.f_locals.values()]
 
 
 def _reset(client: socket.socket) -> None:

@@ -18,6 +18,8 @@ from typing import BinaryIO, Callable
 
 import cloudpickle
 
+from course_lib import journal
+
 from .exercise import Wrong
 from .talk import MARK, is_learners
 
@@ -266,8 +268,9 @@ def memory_file(name: str) -> BinaryIO:
 def where(frame: tuple[str, int] | None) -> str:
     if not frame:
         return ""
-    text = linecache.getline(*frame).strip()
-    return f" in line {frame[1]}" + (f", `{printable(text)}`" if text else "")
+    file, text = Path(frame[0]), linecache.getline(*frame).strip()
+    of = f" of mine/{printable(file.name)}" if file.parent == journal.home() else ""  # not of the cell under check
+    return f" in line {frame[1]}{of}" + (f", `{printable(text)}`" if text else "")
 
 
 def printable(text: str) -> str:

@@ -74,13 +74,16 @@ def compare(key: str, outcome: str) -> Card:
         return Card(
             "guess and outcome",
             f"No guess was kept. The kernel: {outcome}.",
-            _pair("<span class='course-quiet'>no guess was kept</span>", inline(outcome)),
+            "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
+            f"<details><summary>what the kernel did</summary><b>{inline(outcome)}</b></details>",
         )
     journal.record(SECTION, key, entry | {"outcome": outcome})
     if shown:
         shown.settle()
     answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))
-    word = "As you guessed." if answer == outcome else "A surprise: those are the ones that stay in memory."
+    sure_and_wrong = isinstance(certainty, int) and certainty >= 80
+    word = "As you guessed." if answer == outcome else \
+        "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else "Not what you guessed."
     left = f"{inline(answer)}<span class='course-quiet'>, {html.escape(str(certainty))} % sure</span>"
     if reason:
         left += f"<br><span class='course-quiet'>because {html.escape(reason)}</span>"

@@ -96,7 +96,8 @@ class Parsons(LiveCard):
         width = max(map(len, lines))
         worked = "\n".join(f"{line:{width}}  # {name}" if name else line for line, name in zip(lines, labels))
         self._note.value = status(
-            f"<b>That is the server.</b> It is the one that this notebook runs, line by line.<pre>{html.escape(worked)}</pre>"
+            "<b>That is the server.</b> These are the statements of <code>BlockingServer.serve</code>, in its order."
+            f"<pre>{html.escape(worked)}</pre>"
         )
 
     def _move(self, step: int) -> None:
@@ -127,7 +128,11 @@ _PAIRS = "Of two lines marked “either” and “or”, only one belongs in the
 
 
 def first_bug(puzzle: dict, program: list[str]) -> str | None:
-    """What the first wrong line of `program` would do, in words; None if the program is right."""
+    """What the first wrong line of `program` would do, in words; None if the program is right.
+
+    A block has words for itself in a wrong place: `after` a certain block, or else too `early`; and words for its
+    absence: it is `missing`, or comes too `late`.
+    """
     blocks = puzzle["blocks"]
     for number, wanted in enumerate(puzzle["solution"], 1):
         found = program[number - 1] if number <= len(program) else None
@@ -135,11 +140,18 @@ def first_bug(puzzle: dict, program: list[str]) -> str | None:
             continue
         if found is None:
             return f"After line {number - 1} something is missing. {blocks[wanted]['missing']}" if program else "Your program is empty."
-        return f"Line {number}: {blocks[found].get('early') or blocks[wanted]['missing']}"
+        absent = blocks[wanted].get("late" if wanted in program else "missing", blocks[wanted]["missing"])
+        return f"Line {number}: {_misplaced(blocks, program, number) or absent}"
     if len(program) > len(puzzle["solution"]):
-        extra = program[len(puzzle["solution"])]
-        return f"Line {len(puzzle['solution']) + 1}: {blocks[extra]['early']}"
+        number = len(puzzle["solution"]) + 1
+        return f"Line {number}: {_misplaced(blocks, program, number)}"
     return None
+
+
+def _misplaced(blocks: dict, program: list[str], number: int) -> str | None:
+    """What the block in this line says about being there."""
+    above, found = program[number - 2] if number > 1 else None, blocks[program[number - 1]]
+    return found.get("after", {}).get(above) or found.get("early")
 
 
 def parsons(key: str) -> Parsons:

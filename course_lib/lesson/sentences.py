@@ -41,13 +41,18 @@ def verdict(*ids: str) -> Card:
     if not claims:
         raise ValueError('verdict() needs at least one claim, such as verdict("C06").')
     for one in claims:
-        entry = kept(SECTION, one.id)
-        if "belief" in entry and "tested" not in entry:
-            journal.record(SECTION, one.id, entry | {"tested": True})
-            if shown := live(Belief, one.id):
-                shown.settle()
+        _settle(one)
     text = "\n".join(f"{one.id}: {one.verdict}. {_plain(one)}" for one in claims)
     return Card("verdict", text, "".join(_judged(one) for one in claims))
+
+
+def _settle(one: Claim) -> None:
+    """The verdict is about to be shown: from now on the first belief stays."""
+    entry = kept(SECTION, one.id)
+    if "belief" in entry and "tested" not in entry:
+        journal.record(SECTION, one.id, entry | {"tested": True})
+        if shown := live(Belief, one.id):
+            shown.settle()
 
 
 class Rewrite(LiveCard):
@@ -86,6 +91,7 @@ class Rewrite(LiveCard):
         if not text:
             self._note.value = status("Write a sentence first.")
             return
+        _settle(self._claim)
         entry = kept(SECTION, self._claim.id) | {"rewritten": text}
         journal.record(SECTION, self._claim.id, entry)
         self._show(entry)
@@ -104,7 +110,7 @@ class Rewrite(LiveCard):
         self._save.description = "Save again"
         self._ledger.value = (
             "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
-            "<th scope='col'>The ledger</th></tr></thead><tbody><tr>"
+            "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
             f"<td><div class='course-long'>{html.escape(written)}</div></td>"
             f"<td><b>{self._claim.verdict}.</b><br>{inline(self._claim.correction)}"
             f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"

@@ -1,6 +1,5 @@
 """The table of descriptors: what each number is, and what the kernel says of it now."""
 
-import fcntl
 import os
 import select
 import socket
@@ -11,8 +10,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import sockopt
-from .sockopt import Address
+from . import kernel
+from .kernel import Address
 
 TCP_STATES = (
     None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
@@ -99,14 +98,18 @@ def descriptors(of=None) -> list[Descriptor]:
 
 def open_numbers() -> list[int]:
     """The numbers of this process's open descriptors, lowest first."""
-    numbers = []
-    for name in os.listdir("/proc/self/fd"):
+    return sorted(number for number, _ in _targets())
+
+
+def _targets() -> list[tuple[int, str]]:
+    """(number, what it names) for every open descriptor, but for the handle that lists them."""
+    found = []
+    for name in kernel.names("/proc/self/fd"):
         try:
-            os.fstat(int(name))  # the handle that listed the folder is closed again by now
+            found.append((int(name), kernel.readlink(f"/proc/self/fd/{name}")))
         except OSError:
-            continue
-        numbers.append(int(name))
-    return sorted(numbers)
+            continue  # closed meanwhile
+    return found
 
 
 def _several(of) -> Iterable:
@@ -132,15 +135,19 @@ def _number(thing) -> int:
 def _describe(number: int, bits: int, watchers: dict[tuple[int, int], list[Watcher]]) -> Descriptor | None:
     """None when the descriptor was closed while we looked."""
     try:
-        status = os.fstat(number)
-        blocking = os.get_blocking(number)
-        named = _socket(number, status.st_ino, bits) if stat.S_ISSOCK(status.st_mode) else _other(number, status.st_mode)
+        target, blocking = kernel.readlink(f"/proc/self/fd/{number}"), os.get_blocking(number)
+        if target.startswith("socket:["):
+            inode = int(target[8:-1])
+            named = _socket(number, inode, bits)
+        else:
+            status = os.fstat(number)
+            inode, named = status.st_ino, _other(number, status.st_mode, target)
     except OSError:
         return None
     return Descriptor(
         number=number, blocking=blocking,
         readable=bool(bits & select.POLLIN), writable=bool(bits & select.POLLOUT), hangup=bool(bits & _GONE),
-        watched_by=tuple(watchers.get((number, status.st_ino), ())), **named,
+        watched_by=tuple(watchers.get((number, inode), ())), **named,
     )
 
 
@@ -148,7 +155,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     family, stream = _nature(inode, number)
     internet, state, accept_queue = family in (socket.AF_INET, socket.AF_INET6), None, None
     if internet and stream:
-        info = sockopt.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        info = kernel.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
         state = TCP_STATES[info[0]] if info[0] < len(TCP_STATES) else str(info[0])
         if state == "LISTEN":
             kind, accept_queue = "listener", struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]
@@ -158,7 +165,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     elif internet:
         kind = "datagram"
     elif family == socket.AF_UNIX:
-        listening = sockopt.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        listening = kernel.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         kind = "unix listener" if listening else "unix socket"
     else:
         kind = "other socket"
@@ -166,16 +173,16 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     listening = kind.endswith("listener")
     return dict(
         kind=kind, local=local, peer=peer, state=state, accept_queue=accept_queue,
-        receive_queue=None if listening else _ioctl(number, termios.FIONREAD),
-        send_queue=None if listening else _ioctl(number, _SIOCOUTQ),
+        receive_queue=None if listening else kernel.ioctl(number, termios.FIONREAD),
+        send_queue=None if listening else kernel.ioctl(number, _SIOCOUTQ),
     )
 
 
 @lru_cache(maxsize=1 << 16)
 def _nature(inode: int, number: int) -> tuple[int, bool]:
     """(family, is it a stream?): fixed for the life of a socket, which its inode names."""
-    return (sockopt.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
-            sockopt.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM)
+    return (kernel.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
+            kernel.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM)
 
 
 _connected: dict[int, tuple[Address | None, Address]] = {}  # inode -> (local, peer)
@@ -185,7 +192,7 @@ def _addresses(inode: int, number: int) -> tuple[Address | None, Address | None]
     """Its addresses. Those of a connection never change, and are remembered: a reset one has forgotten its peer."""
     if inode in _connected:
         return _connected[inode]
-    local, peer = sockopt.local_address(number), sockopt.peer_address(number)
+    local, peer = kernel.local_address(number), kernel.peer_address(number)
     if peer is not None:
         if len(_connected) >= 1 << 16:
             _connected.clear()
@@ -193,8 +200,7 @@ def _addresses(inode: int, number: int) -> tuple[Address | None, Address | None]
     return local, peer
 
 
-def _other(number: int, mode: int) -> dict:
-    target = os.readlink(f"/proc/self/fd/{number}")
+def _other(number: int, mode: int, target: str) -> dict:
     if target.startswith("anon_inode:"):
         kind = {"[eventpoll]": "epoll"}.get(target[11:], target[11:].strip("[]"))
     elif stat.S_ISFIFO(mode):
@@ -207,15 +213,8 @@ def _other(number: int, mode: int) -> dict:
         kind = "terminal" if os.isatty(number) else "device"
     return dict(
         kind=kind, local=target if target.startswith("/") else None, peer=None, state=None, accept_queue=None,
-        receive_queue=_ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None, send_queue=None,
+        receive_queue=kernel.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None, send_queue=None,
     )
-
-
-def _ioctl(number: int, request: int) -> int | None:
-    try:
-        return struct.unpack("i", fcntl.ioctl(number, request, b"\0\0\0\0"))[0]
-    except OSError:
-        return None
 
 
 def _watchers() -> dict[tuple[int, int], list[Watcher]]:
@@ -224,18 +223,14 @@ def _watchers() -> dict[tuple[int, int], list[Watcher]]:
     The inode tells a socket from an older one that had the same number and lives on in a duplicate.
     """
     found: dict[tuple[int, int], list[Watcher]] = {}
-    for name in os.listdir("/proc/self/fd"):
+    for epoll in (number for number, target in _targets() if target == "anon_inode:[eventpoll]"):
         try:
-            if os.readlink(f"/proc/self/fd/{name}") != "anon_inode:[eventpoll]":
-                continue
-            with open(f"/proc/self/fdinfo/{name}") as lines:
-                for line in lines:
-                    if line.startswith("tfd:"):
-                        entry = _interest(line)
-                        found.setdefault((int(entry["tfd"]), int(entry["ino"], 16)), []).append(
-                            Watcher(int(name), int(entry["events"], 16)))
-        except (OSError, KeyError):
+            lines = kernel.read(f"/proc/self/fdinfo/{epoll}").splitlines()
+        except OSError:
             continue
+        for entry in map(_interest, (line for line in lines if line.startswith("tfd:"))):
+            watcher = Watcher(epoll, int(entry["events"], 16))
+            found.setdefault((int(entry["tfd"]), int(entry["ino"], 16)), []).append(watcher)
     return found
 
 

@@ -10,6 +10,8 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from . import kernel
+
 _X86_64 = {
     0: "read", 1: "write", 7: "poll", 19: "readv", 20: "writev", 23: "select", 35: "sleep", 42: "connect",
     43: "accept", 44: "send", 45: "recv", 46: "sendmsg", 47: "recvmsg", 61: "wait", 73: "flock", 202: "futex",
@@ -144,8 +146,7 @@ class ThreadView:
         return self._read("stat").rpartition(")")[2].split()
 
     def _read(self, name: str) -> str:
-        with open(f"/proc/self/task/{self.thread.native_id}/{name}") as file:
-            return file.read()
+        return kernel.read(f"/proc/self/task/{self.thread.native_id}/{name}")
 
 
 def _uptime() -> float:
@@ -153,10 +154,9 @@ def _uptime() -> float:
 
 
 def _last_ran(path: str) -> float:
-    with open(path) as lines:
-        for line in lines:
-            if line.startswith("se.exec_start"):
-                return float(line.rpartition(":")[2]) / 1000
+    for line in kernel.read(path).splitlines():
+        if line.startswith("se.exec_start"):
+            return float(line.rpartition(":")[2]) / 1000
     raise ValueError(f"no se.exec_start in {path}")
 
 

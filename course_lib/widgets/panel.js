@@ -4,6 +4,7 @@ const COLUMNS = [
   ["number", "fd", "the descriptor's number"],
   ["kind", "what", "what the number names"],
   ["peer", "peer", "the other end"],
+  ["asleep", "asleep here", "the threads that sleep in a call on this descriptor"],
   ["blocking", "mode", "is O_NONBLOCK set on it?"],
   ["readable", "readable", "a read, recv or accept would not sleep now"],
   ["writable", "writable", "a send would not sleep now"],
@@ -12,7 +13,6 @@ const COLUMNS = [
   ["send", "send queue", "bytes sent that the other side has not acknowledged"],
   ["state", "TCP state", "the kernel's state of the connection"],
   ["watched", "watched by", "epolls that have it in their interest list"],
-  ["asleep", "asleep here", "the threads that sleep in a call on this descriptor"],
 ];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
@@ -62,8 +62,8 @@ function modeSwitch(label, of, send) {
 function render({ model, el }) {
   const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
   const send = (message) => model.send({ view, ...message });
-  const button = (text, type, extra = {}) => element("button", {
-    type: "button", textContent: text, onclick: () => send({ type, ...clientFields(), ...extra }),
+  const button = (text, type, title, extra = {}) => element("button", {
+    type: "button", textContent: text, title, onclick: () => send({ type, ...clientFields(), ...extra }),
   });
 
   const name = element("b");
@@ -73,9 +73,9 @@ function render({ model, el }) {
   const life = element("button", { type: "button" });
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", life);
 
-  const hold = element("button", { type: "button" });
-  const step = element("button", { type: "button", textContent: "One call", onclick: () => send({ type: "step" }) });
-  const record = element("button", { type: "button" });
+  const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
+  const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
+  const record = element("button", { type: "button", title: "record every system call with its times" });
   const pending = element("span", { className: "pending", "aria-live": "polite" });
   const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
   const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });
@@ -87,19 +87,21 @@ function render({ model, el }) {
 
   const note = element("div", { className: "note", role: "status", "aria-live": "polite" });
 
-  const connect = button("Connect a client", "connect");
-  const crowd = button("Connect 20", "connect", { many: true });
+  const connect = button("Connect a client", "connect", "one more client connects, and says nothing yet");
+  const crowd = button("Connect 20", "connect", "twenty more clients connect", { many: true });
   const choice = element("select", { "aria-label": "client" });
   choice.addEventListener("change", () => show(state));
   const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
   const clientFields = () => ({ client: choice.value, text: text.value });
-  const sendText = button("Send text", "send");
+  const sendText = button("Send text", "send", "the chosen client sends the text on the left");
   text.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) sendText.click(); });
-  const slow = button("Read slowly", "slow");
-  const actions = [sendText, button("Send 1 MB", "send_block"), slow, button("Half-close", "half_close"), button("Close", "close"), button("Reset", "reset")];
+  const slow = button("Read slowly", "slow", "the chosen client reads about 25 kB a second, so that answers pile up");
+  const actions = [sendText, button("Send 8 MB", "send_block", "the chosen client sends eight million zero bytes"), slow,
+    button("Half-close", "half_close", "say: I have finished sending; go on receiving (SHUT_WR)"),
+    button("Close", "close", "close the connection in good order"), button("Reset", "reset", "cut the connection: the server gets ECONNRESET")];
   const clientLine = element("div", { className: "line", role: "group", "aria-label": "clients" },
     connect, crowd, choice, text, ...actions);
-  const clientList = element("ul", { className: "clients", "aria-label": "what each client sees" });
+  const clientList = element("ul", { className: "clients", tabIndex: 0, "aria-label": "what each client sees" });
 
   const body = element("tbody");
   const heads = COLUMNS.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
@@ -141,8 +143,8 @@ function render({ model, el }) {
     record.disabled = server.held;
     record.onclick = () => send({ type: "record", on: !server.recording });
     const last = server.calls.at(-1);
-    setText(pending, (server.pending ? `held before ${server.pending}` : server.held ? "it will be held before its next call" : "")
-      + (server.held && last ? ` · last: ${last}` : ""));
+    setText(pending, [server.held && server.running && !server.pending ? "it will be held before its next call" : "",
+      server.held && last ? `the last one: ${last}` : ""].filter(Boolean).join(" · "));
     if (listing.textContent !== server.calls.join("\n")) {
       listing.textContent = server.calls.join("\n");
       listing.scrollTop = listing.scrollHeight;
@@ -221,7 +223,7 @@ function render({ model, el }) {
 
   function lost() {
     panel.classList.add("silent");
-    setText(note, "The kernel that this panel showed is gone. Run the cell again.");
+    setText(note, "The notebook's process that this panel showed is gone. Run the cells again from the first one.");
     note.hidden = false;
     for (const control of panel.querySelectorAll("button, select, input")) control.disabled = true;
   }

@@ -24,7 +24,7 @@ _LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _SHOWN = 200  # rows; beyond that the active ones come first
 _CROWD = 20  # clients that one click connects
-_BLOCK = 1 << 20  # bytes of a big block
+_BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
 _HERE = Path(__file__).parent
 
@@ -90,6 +90,8 @@ class Panel(anywidget.AnyWidget):
                 "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
                 "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
+        elif not rows:
+            note = "Every socket that this panel shows is closed. Run the cell again."
         here = sleepers(rows)
         first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
         return {
@@ -265,17 +267,18 @@ def _doing_words(doing) -> str:
 
 def _client_words(client: Client, accepted: set | None) -> str:
     """What a client sees; `accepted` are the peers of the accepted connections, None when the accept queue is empty."""
-    words = client.state
+    words = [client.state]
     if accepted is not None and client.state in ("connected", "half-closed") and client.address not in accepted:
-        words += ", not accepted yet: it waits in the accept queue"
+        words.append("not accepted yet: it waits in the accept queue")
     if client.slow:
-        words += ", reads slowly"
-    if client.unsent:
-        words += f", {len(client.unsent)} bytes not sent yet"
+        words.append("reads slowly")
+    if client.sent or client.unsent:
+        words.append(f"sent {client.sent:,} bytes" + (f", {len(client.unsent):,} still to go" if client.unsent else ""))
     if client.received:
-        last = client.last.decode("utf-8", "backslashreplace")
-        words += f", {client.received} bytes came back: {last[-40:]!r}"
-    return words
+        zeros = not client.last.strip(b"\0")
+        last = "zero bytes" if zeros else repr(client.last.decode("utf-8", "backslashreplace")[-40:])
+        words.append(f"{client.received:,} bytes came back: {last}")
+    return ", ".join(words)
 
 
 def _mode(rows: list[Descriptor], kind: str) -> str:

@@ -4,9 +4,9 @@ import base64
 from html import escape
 
 COLUMNS = (
-    ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("blocking", "blocking"), ("readable", "readable"),
-    ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"), ("send", "send queue"),
-    ("state", "TCP state"), ("watched", "watched by"), ("asleep", "asleep here"),
+    ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("asleep", "asleep here"), ("blocking", "mode"),
+    ("readable", "readable"), ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"),
+    ("send", "send queue"), ("state", "TCP state"), ("watched", "watched by"),
 )
 
 
@@ -20,7 +20,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     shown = [(key, title) for key, title in COLUMNS if key != "watched" or any(row["watched"] for row in state["rows"])]
     head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in shown) + "</tr>"
+        "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>"
         for row in state["rows"])
     parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if state["hidden"]:
@@ -31,6 +31,8 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     return "".join(parts)
 
 
-def cell_text(value) -> str:
+def cell_text(key: str, value) -> str:
     """A value as the table shows it: words for yes and no."""
+    if key == "blocking":
+        return "blocking" if value else "non-blocking"
     return {"True": "yes", "False": "no"}.get(str(value), str(value))

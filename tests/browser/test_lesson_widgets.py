@@ -59,7 +59,7 @@ def press(notebook, *keys):
 
 def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     notebook = lesson(GUESS, COMPARE)
-    expect(notebook.output(2)).to_contain_text("no guess was kept")
+    expect(notebook.output(2)).to_contain_text("No guess was kept")
     asked = card(notebook, 1)
     asked.get_by_label("spin").check()
     asked.get_by_label("because").fill("a loop must run")

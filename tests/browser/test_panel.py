@@ -187,7 +187,7 @@ def test_a_kernel_that_is_gone_is_said(open_cells):
     notebook = open_cells("observe(BlockingServer().start())")
     panel = panel_of(notebook.run_cell(1))
     notebook.restart()
-    expect(panel.get_by_role("status")).to_contain_text("The kernel that this panel showed is gone. Run the cell again.")
+    expect(panel.get_by_role("status")).to_contain_text("The notebook's process that this panel showed is gone")
     expect(button(panel, "Connect a client")).to_be_disabled()
 
 

@@ -1,0 +1,29 @@
+"""What JupyterLab does when it saves a notebook of the course."""
+
+_VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def without_widget_views(model: dict, **_) -> None:
+    """Leave out of a saved notebook the widgets whose output has a static picture too.
+
+    A widget lives in the kernel. Opened again with another kernel, it would read "model not found"; the picture stays
+    readable. Jupyter Server's contents manager calls it before each save: it changes what goes to disk, not the screen.
+    """
+    if model.get("type") != "notebook" or not model.get("content"):
+        return
+    for cell in model["content"].get("cells", []):
+        for output in cell.get("outputs", []):
+            if "text/html" in output.get("data", {}):
+                output["data"].pop(_VIEW, None)
+    model["content"].get("metadata", {}).pop("widgets", None)
+
+
+# The two functions by which Jupyter Server knows an extension.
+
+
+def _jupyter_server_extension_points() -> list[dict]:
+    return [{"module": "course_lib.saving"}]
+
+
+def _load_jupyter_server_extension(server) -> None:
+    server.contents_manager.register_pre_save_hook(without_widget_views)

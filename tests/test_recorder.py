@@ -1,0 +1,822 @@
+"""The recorder: what it sees of a plain server, that it can hold one, and that it costs nothing when off."""
+
+import asyncio
+import contextlib
+import gc
+import itertools
+import json
+import os
+import re
+import select
+import selectors
+import shutil
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import types
+import warnings
+import weakref
+from pathlib import Path
+
+import pytest
+
+from course_lib.observe import Call, Recorder, doing, recorder as recorder_module, wait_until, watched
+from course_lib.servers import BlockingServer, Server, stop_all
+
+RESET = struct.pack("ii", 1, 0)
+
+
+# Servers as a learner would write them
+
+
+class SelectServer(Server):
+    def serve(self, listener):
+        connections = []
+        while True:
+            readable, _, _ = select.select([listener, *connections], [], [])
+            for sock in readable:
+                if sock is listener:
+                    connections.append(sock.accept()[0])
+                elif data := sock.recv(4096):
+                    sock.sendall(self.answer(data))
+                else:
+                    connections.remove(sock)
+                    sock.close()
+
+
+class PollServer(Server):
+    def serve(self, listener):
+        poll, connections = select.poll(), {}
+        poll.register(listener, select.POLLIN)
+        while True:
+            for number, _ in poll.poll():
+                if number == listener.fileno():
+                    connection, _ = listener.accept()
+                    connections[connection.fileno()] = connection
+                    poll.register(connection, select.POLLIN)
+                elif data := connections[number].recv(4096):
+                    connections[number].sendall(self.answer(data))
+                else:
+                    poll.unregister(number)
+                    connections.pop(number).close()
+
+
+class EpollServer(Server):
+    def serve(self, listener):
+        connections = {}
+        with select.epoll() as self.epoll:
+            self.epoll.register(listener, select.EPOLLIN)
+            while True:
+                for number, _ in self.epoll.poll():
+                    if number == listener.fileno():
+                        connection, _ = listener.accept()
+                        connections[connection.fileno()] = connection
+                        self.epoll.register(connection, select.EPOLLIN)
+                    elif data := connections[number].recv(4096):
+                        connections[number].sendall(self.answer(data))
+                    else:
+                        self.epoll.unregister(number)
+                        connections.pop(number).close()
+
+
+class SelectorServer(Server):
+    selector_class = selectors.DefaultSelector
+
+    def serve(self, listener):
+        with self.selector_class() as selector:
+            selector.register(listener, selectors.EVENT_READ)
+            while True:
+                for key, _ in selector.select():
+                    if key.fileobj is listener:
+                        selector.register(listener.accept()[0], selectors.EVENT_READ)
+                    elif data := key.fileobj.recv(4096):
+                        key.fileobj.sendall(self.answer(data))
+                    else:
+                        selector.unregister(key.fileobj)
+                        key.fileobj.close()
+
+
+WAITING = {BlockingServer: "accept", SelectServer: "select", PollServer: "poll", EpollServer: "epoll_wait", SelectorServer: "epoll_wait"}
+MODELS = list(WAITING)
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left():
+    yield
+    stop_all()
+    assert not watched._of_thread
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(server.address, timeout=10)
+
+
+def asks(client: socket.socket, text: bytes) -> bytes:
+    client.sendall(text)
+    return client.recv(4096)
+
+
+def asleep(server: Server, call: str) -> bool:
+    return wait_until(lambda: server.doing().call == call, 10)
+
+
+def names(calls: list[Call]) -> list[str]:
+    return [call.name for call in calls]
+
+
+def visit(server: Server) -> None:
+    """One client that comes, asks, and goes; afterwards its server waits for the next one."""
+    with connect(server) as client:
+        assert asks(client, b"hello") == b"hello"
+    assert wait_until(lambda: len(server._open_sockets()) == 1, 10)
+    assert asleep(server, WAITING.get(type(server), "accept"))
+
+
+@pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
+def server(request):
+    with request.param() as server:
+        assert asleep(server, WAITING[request.param])
+        yield server
+
+
+class TestOnALiveServer:
+    def test_on_and_off_while_it_sleeps(self, server):
+        visit(server)
+        assert server.calls() == [] and not server.recording
+        for times in (1, 2):
+            server.record()
+            assert server.recording
+            visit(server)
+            server.record(False)
+            seen = names(server.calls())
+            assert [seen.count(name) for name in ("accept", "recv", "sendall", "close")] == [times, 2 * times, times, times]
+        before = server.calls()
+        visit(server)
+        # The waiting call that was under way when recording ended may still be entered; no call that began later is.
+        assert names(server.calls())[len(before):] in ([], [WAITING[type(server)]])
+
+    def test_the_waiting_calls_are_seen(self, server):
+        server.record()
+        visit(server)
+        visit(server)
+        server.record(False)
+        waiting = [call for call in server.calls() if call.name == WAITING[type(server)]]
+        assert len(waiting) >= 2
+        assert all(call.result and not call.error for call in waiting)
+
+    def test_on_while_it_sleeps_in_recv(self):
+        with BlockingServer() as server, connect(server) as client:
+            assert asleep(server, "recv")
+            server.record()
+            assert asks(client, b"one") == b"one" and asks(client, b"two") == b"two"
+            assert wait_until(lambda: len(server.calls()) >= 3)
+            # The recv that slept when recording began was a plain one.
+            assert names(server.calls())[:3] == ["sendall", "recv", "sendall"]
+
+    def test_it_goes_on_after_a_stop_and_a_new_start(self, server):
+        server.record()
+        server.stop()
+        before = len(server.calls())
+        server.start()
+        visit(server)
+        assert "accept" in names(server.calls()[before:])
+
+    def test_a_learners_own_function(self):
+        def my_loop(listener):
+            while True:
+                connection, _ = listener.accept()
+                with connection:
+                    while data := connection.recv(100):
+                        connection.send(data[::-1])
+
+        class Mine(Server):
+            def serve(self, listener):
+                my_loop(listener)
+
+        with Mine() as server:
+            server.record()
+            with connect(server) as client:
+                assert asks(client, b"abc") == b"cba"
+            assert wait_until(lambda: "close" in names(server.calls()))
+            assert names(server.calls())[:5] == ["accept", "recv", "send", "recv", "close"]
+
+
+class TestWhatACallSays:
+    def test_the_values(self):
+        with BlockingServer(answer=bytes.upper) as server:
+            assert asleep(server, "accept")
+            server.record()
+            visit_text = b"hello " * 20
+            with connect(server) as client:
+                assert asks(client, visit_text) == visit_text.upper()
+            assert wait_until(lambda: len(server.calls()) == 5)
+            accept, recv, sendall, end, close = server.calls()
+            number = accept.result
+            assert isinstance(number, int) and {call.descriptor for call in (recv, sendall, end, close)} == {number}
+            assert (accept.name, accept.descriptor, accept.error, accept.data) == ("accept", server.descriptors()[0].number, None, b"")
+            assert (recv.name, recv.result, recv.data) == ("recv", 120, visit_text[:32])
+            assert (sendall.name, sendall.result, sendall.data) == ("sendall", 120, visit_text[:32].upper())
+            assert (end.name, end.result, end.data) == ("recv", 0, b"")
+            assert (close.name, close.error) == ("close", None)
+            assert all(call.seconds > 0 for call in server.calls())
+            assert all(a.entered + a.seconds <= b.entered for a, b in itertools.pairwise(server.calls()))
+
+    @pytest.mark.parametrize(("entry", "line"), [
+        (("recv", 7, 1_000, 5_000, 5, 0, b"hello"), "recv(7) = 5 b'hello' <0.000004>"),
+        (("recv", 7, 1_000, 5_000, 40, 0, b"x" * 32), f"recv(7) = 40 b'{'x' * 32}'… <0.000004>"),
+        (("recv", 7, 1_000, 5_000, None, 11, b""), "recv(7) = -1 EAGAIN <0.000004>"),
+        (("close", 7, 1_000, 1_500_001_000, None, 0, b""), "close(7) = 0 <1.500000>"),
+        (("select", None, 1_000, 2_000, [[7], [], []], 0, b""), "select() = [7], [], [] <0.000001>"),
+        (("epoll_wait", 9, 1_000, 2_000, [(7, select.EPOLLIN | select.EPOLLHUP)], 0, b""), "epoll_wait(9) = [(7, EPOLLIN | EPOLLHUP)] <0.000001>"),
+        (("poll", None, 1_000, 2_000, [(7, select.POLLIN)], 0, b""), "poll() = [(7, POLLIN)] <0.000001>"),
+    ])
+    def test_printed_like_strace(self, entry, line):
+        recorder = Recorder()
+        recorder.append(entry)
+        assert str(recorder.calls()[0]) == line
+
+    def test_a_running_server_prints_such_lines(self, server):
+        server.record()
+        visit(server)
+        lines = list(map(str, server.calls()))
+        assert all(re.fullmatch(r"\w+\(\d*\) = .+ <\d+\.\d{6}>", line) for line in lines)
+        assert any(re.fullmatch(r"recv\(\d+\) = 5 b'hello' <.*>", line) for line in lines)
+
+    def test_eagain(self):
+        class Impatient(Server):
+            def serve(self, listener):
+                connection, _ = listener.accept()
+                connection.setblocking(False)
+                try:
+                    connection.recv(10)
+                except BlockingIOError:
+                    connection.sendall(b"nothing yet")
+                    connection.setblocking(True)
+                connection.recv(10)
+
+        with Impatient() as server:
+            server.record()
+            with connect(server) as client:
+                assert client.recv(100) == b"nothing yet"
+            server.wait()
+            failed = server.calls()[1]
+            assert (failed.name, failed.error, failed.result, failed.data) == ("recv", "EAGAIN", None, b"")
+            assert failed.outcome == "-1 EAGAIN"
+
+    def test_a_reset(self):
+        with BlockingServer() as server:
+            assert asleep(server, "accept")
+            server.record()
+            with connect(server) as client:
+                assert asks(client, b"x") == b"x"
+                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            assert wait_until(lambda: len(server.calls()) == 5)
+            assert [(call.name, call.error) for call in server.calls()[-2:]] == [("recv", "ECONNRESET"), ("close", None)]
+
+
+class TestTheRing:
+    def test_it_is_bounded_and_the_newest_stay(self):
+        recorder = Recorder()
+        for number in range(3 * recorder_module.KEPT):
+            recorder.append(("close", number, 1 + number, 2 + number, None, 0, b""))
+        kept = recorder.calls()
+        assert len(kept) == recorder_module.KEPT and kept[-1].descriptor == 3 * recorder_module.KEPT - 1
+        assert recorder.calls(3) == kept[-3:] and recorder.calls(0) == [] and len(recorder.calls(10**9)) == len(kept)
+
+    def test_of_a_server(self, monkeypatch):
+        monkeypatch.setattr(recorder_module, "KEPT", 30)
+        with BlockingServer() as server:
+            server.record()
+            with connect(server) as client:
+                for number in range(100):
+                    assert asks(client, b"%d" % number)
+            assert wait_until(lambda: server.calls(1)[0].name == "close")
+            assert len(server.calls()) == 30 and b"99" in [call.data for call in server.calls()]
+
+
+class TestOffItIsNotThere:
+    @pytest.mark.parametrize("after", ["never on", "on and off", "held and run on"])
+    def test_the_methods_are_those_of_the_standard_library(self, after):
+        with EpollServer() as server, connect(server) as client:
+            assert asks(client, b"x") == b"x"
+            if after == "on and off":
+                server.record()
+                assert asks(client, b"x") == b"x"
+                server.record(False)
+            if after == "held and run on":
+                server.hold()
+                client.sendall(b"x")
+                assert wait_until(lambda: server.pending)
+                server.run_on()
+                assert client.recv(1) == b"x"
+            with connect(server) as newer:
+                assert asks(newer, b"x") == b"x"
+                sockets = server._open_sockets()
+                assert len(sockets) == 3
+                for sock in sockets:
+                    for name in ("recv", "recv_into", "send", "sendall", "shutdown", "close"):
+                        assert getattr(type(sock), name) is getattr(socket.socket, name)
+            for name in ("poll", "register", "modify", "unregister"):
+                method = getattr(server.epoll, name)
+                assert type(method) is types.BuiltinMethodType and type(method.__self__).__name__ == "epoll"
+
+    @pytest.mark.parametrize("state", ["running", "recording", "held"])
+    @pytest.mark.parametrize("where", ["main thread", "another thread"])
+    def test_others_have_the_raw_things(self, state, where):
+        wrong = []
+
+        def use_everything():
+            try:
+                use_select(), use_selectors(), asyncio.run(use_asyncio())
+                assert subprocess.run(["cat"], input=b"cat", capture_output=True).stdout == b"cat"
+            except BaseException as error:
+                wrong.append(error)
+
+        with EpollServer() as server, connect(server) as client:
+            assert asks(client, b"x") == b"x"
+            server.record(state == "recording")
+            if state == "held":
+                server.hold()
+                client.sendall(b"x")
+                assert wait_until(lambda: server.pending)
+            before = server.calls()
+            if where == "main thread":
+                use_everything()
+            else:
+                thread = threading.Thread(target=use_everything)
+                thread.start()
+                thread.join()
+            assert not wrong and server.calls() == before
+
+    def test_a_server_that_is_collected_leaves_no_recorder(self):
+        server = EpollServer().start()
+        server.record()
+        visit(server)
+        recorder, epoll, sock = weakref.ref(server._recorder), weakref.ref(server.epoll), weakref.ref(server._open_sockets()[0])
+        server.stop()
+        del server
+        gc.collect()
+        assert (recorder(), epoll(), sock()) == (None, None, None)
+
+    def test_waiters_of_a_server_that_was_started_often_do_not_pile_up(self):
+        server = EpollServer()
+        for _ in range(20):
+            server.start()
+            assert asleep(server, "epoll_wait")
+            server.stop()
+        server.epoll = None
+        gc.collect()
+        assert len(server._recorder._switches) == 1  # the server's own
+
+
+def use_select() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
+        assert select.select([listener], [], [], 10)[0] == [listener]
+        epoll = select.epoll()
+        assert isinstance(epoll, select.epoll) and type(epoll).__name__ == "epoll" and type(epoll).__module__ == "select"
+        with epoll:
+            epoll.register(listener, select.EPOLLIN)
+            assert epoll.poll(10) == [(listener.fileno(), select.EPOLLIN)]
+            with select.epoll.fromfd(os.dup(epoll.fileno())) as same:
+                assert same.poll(10)
+        poll = select.poll()
+        poll.register(listener, select.POLLIN)
+        assert poll.poll(10_000) == [(listener.fileno(), select.POLLIN)]
+        assert type(poll).__module__ == "select"
+
+
+def use_selectors() -> None:
+    for kind in (selectors.DefaultSelector, selectors.EpollSelector, selectors.PollSelector, selectors.SelectSelector):
+        one, other = socket.socketpair()
+        with one, other, kind() as selector:
+            selector.register(one, selectors.EVENT_READ)
+            other.send(b"x")
+            assert [key.fileobj for key, _ in selector.select(10)] == [one]
+
+
+async def use_asyncio() -> None:
+    async def echo(reader, writer):
+        writer.write(await reader.read(100))
+        writer.close()
+
+    async with await asyncio.start_server(echo, "127.0.0.1", 0) as server:
+        reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+        writer.write(b"hello")
+        assert await reader.read(100) == b"hello"
+        writer.close()
+
+
+class TestWhatALearnerMayWrite:
+    """Recording must not change what a program does."""
+
+    def run(self, serve, client) -> list[Call]:
+        """Calls of a server that serves by `serve(listener)`, while `client(socket)` talks to it; it must not fail."""
+        server = type("Mine", (Server,), {"serve": lambda self, listener: serve(listener)})()
+        server.record()
+        with server, connect(server) as sock:
+            client(sock)
+            sock.shutdown(socket.SHUT_WR)
+            sock.recv(10)
+            server.wait()
+            assert server.error is None
+        return server.calls()
+
+    def test_recv_into_with_keywords(self):
+        def serve(listener):
+            connection, _ = listener.accept()
+            buffer = bytearray(100)
+            connection.send(buffer[:connection.recv_into(buffer, nbytes=50)])
+
+        def client(sock):
+            assert asks(sock, b"hello") == b"hello"
+
+        assert [(call.name, call.result) for call in self.run(serve, client)][1:3] == [("recv_into", 5), ("send", 5)]
+
+    @pytest.mark.parametrize("data", [bytearray(b"hello"), memoryview(b"hello"), memoryview(b""), b"",
+                                      memoryview(struct.pack("5i", *range(5))).cast("i")], ids=repr)
+    @pytest.mark.parametrize("method", ["send", "sendall"])
+    def test_whatever_can_be_sent(self, data, method):
+        def serve(listener):
+            connection, _ = listener.accept()
+            getattr(connection, method)(data)
+            connection.sendall(b".")
+
+        def client(sock):
+            with sock.makefile("rb") as file:
+                assert file.read() == bytes(data) + b"."
+
+        sent = self.run(serve, client)[1]
+        assert (sent.result, sent.data) == (len(bytes(data)), bytes(data))
+
+    def test_files_on_sockets(self):
+        def serve(listener):
+            connection, _ = listener.accept()
+            with connection, connection.makefile("rwb") as file:
+                file.write(file.readline())
+
+        def client(sock):
+            assert asks(sock, b"line\n") == b"line\n"
+
+        assert {"recv_into", "send"} <= set(names(self.run(serve, client)))
+
+    def test_a_timeout_is_still_a_timeout(self):
+        def serve(listener):
+            connection, _ = listener.accept()
+            connection.settimeout(0.01)
+            with pytest.raises(TimeoutError):
+                connection.recv(10)
+            connection.sendall(b"timed out")
+
+        def client(sock):
+            assert sock.recv(100) == b"timed out"
+
+        assert names(self.run(serve, client))[:3] == ["accept", "recv", "sendall"]
+
+    def test_what_is_no_system_call_is_not_listed(self):
+        def serve(listener):
+            connection, _ = listener.accept()
+            with connection:
+                connection.recv(10)
+                connection.close()
+                connection.close()
+
+        calls = self.run(serve, lambda sock: None)
+        assert [str(call) for call in calls if call.descriptor == -1] == []
+
+    def test_a_duplicate_is_not_recorded_when_off(self):
+        class Duplicates(Server):
+            def serve(self, listener):
+                connection, _ = listener.accept()
+                with connection.dup() as self.copy:
+                    connection.close()
+                    while data := self.copy.recv(10):
+                        self.copy.sendall(data)
+
+        server = Duplicates()
+        server.record()
+        with server, connect(server) as client:
+            assert asks(client, b"x") == b"x"
+            server.record(False)
+            assert asleep(server, "recv")
+            before = server.calls()
+            assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+            assert type(server.copy).recv is socket.socket.recv
+            assert len(server.calls()) <= len(before) + 1  # the recv that was under way
+
+    @pytest.mark.parametrize("switch", ["record", "hold"])
+    def test_its_epoll_may_be_closed(self, switch):
+        class Tidy(Server):
+            def serve(self, listener):
+                self.epoll = select.epoll()
+                self.epoll.close()
+                listener.accept()
+
+        with Tidy() as server:
+            assert asleep(server, "accept")
+            getattr(server, switch)()
+            server.run_on()
+            server.record(False)
+
+    def test_after_it_died_in_the_middle_of_an_epoll_loop(self):
+        class Dies(Server):
+            def serve(self, listener):
+                with select.epoll() as epoll:
+                    epoll.register(listener, select.EPOLLIN)
+                    epoll.poll()
+                    raise ValueError("a learner's mistake")
+
+        server = Dies().start()
+        with contextlib.suppress(ConnectionError):
+            connect(server).close()
+        server.wait()
+        server.record()
+        server.record(False)
+        assert isinstance(server.error, ValueError)
+
+    def test_select_selector(self):
+        class OldSelector(SelectorServer):
+            selector_class = selectors.SelectSelector
+
+        with OldSelector() as server:
+            assert asleep(server, "select")
+            server.record()
+            with connect(server) as client:
+                assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+            assert "select" in names(server.calls())
+
+    def test_what_the_base_does_is_not_taken_for_the_servers_calls(self):
+        with BlockingServer() as server:
+            server.record()
+            visit(server)
+            server.stop()
+            assert "shutdown" not in names(server.calls())
+
+
+class TestHold:
+    def test_before_its_first_call(self):
+        for model in MODELS:
+            server = model()
+            server.hold()
+            with server:
+                assert wait_until(lambda: server.pending)
+                assert server.held and server.recording and server.calls() == []
+                first = {BlockingServer: "accept", SelectServer: "select", PollServer: "poll"}.get(model, "epoll_ctl")
+                assert server.pending.name == first
+                server.run_on()
+                assert asleep(server, WAITING[model])
+
+    def test_a_sleeping_call_goes_on_and_the_next_is_held(self, server):
+        server.hold()
+        assert server.pending is None
+        with connect(server) as client:
+            client.sendall(b"x")
+            assert wait_until(lambda: server.pending)
+            assert server.pending.name == ("recv" if isinstance(server, BlockingServer) else "accept")
+            assert str(server.pending) == f"{server.pending.name}({server.pending.descriptor})"
+            server.run_on()
+            assert client.recv(1) == b"x"
+            assert not server.held and server.pending is None
+
+    def test_two_clients_one_call_at_a_time(self):
+        server = BlockingServer(answer=bytes.upper)
+        server.hold()
+        with server, connect(server) as one, connect(server) as two:
+            for client, text in ((one, b"one"), (two, b"two")):
+                client.sendall(text)
+                client.shutdown(socket.SHUT_WR)
+            expected = ["accept", "recv", "sendall", "recv", "close"] * 2
+            steps = []
+            for name in expected:
+                assert wait_until(lambda: server.pending)
+                assert server.pending.name == name
+                assert names(server.calls()) == expected[:len(steps)]
+                steps.append(server.step(10))
+            assert names(steps) == expected and steps == server.calls()
+            assert [step.data for step in steps if step.data] == [b"one", b"ONE", b"two", b"TWO"]
+            assert (one.recv(10), two.recv(10)) == (b"ONE", b"TWO")
+            assert wait_until(lambda: server.pending) and server.pending.name == "accept"
+
+    def test_a_call_that_sleeps_comes_back_later(self):
+        server = BlockingServer()
+        server.hold()
+        with server:
+            assert wait_until(lambda: server.pending)
+            assert server.step(0.01) is None
+            assert server.pending is None and asleep(server, "accept") and server.calls() == []
+            assert server.step(0.01) is None  # it stands before no call: nothing is released
+            with connect(server):
+                assert wait_until(lambda: server.pending)
+                assert server.pending.name == "recv" and names(server.calls()) == ["accept"]
+
+    def test_a_step_that_waits_gets_the_call(self):
+        server, got = BlockingServer(), []
+        server.hold()
+        with server:
+            assert wait_until(lambda: server.pending)
+            stepper = threading.Thread(target=lambda: got.append(server.step(10)))
+            stepper.start()
+            assert asleep(server, "accept")
+            with connect(server):
+                stepper.join(10)
+                assert names(got) == ["accept"]
+
+    def test_a_step_of_a_server_that_is_not_held(self, server):
+        assert server.step(0.01) is None
+        server.run_on()
+
+    def test_run_on_serves_what_has_piled_up(self, server):
+        server.hold()
+        with connect(server) as client:
+            client.sendall(b"x")
+            assert wait_until(lambda: server.pending)
+            server.step(10)
+            server.run_on()
+            assert client.recv(1) == b"x" and asks(client, b"y") == b"y"
+            assert not server.recording
+
+    def test_recording_goes_on_after_run_on_when_it_was_asked_for(self, server):
+        server.record()
+        server.hold()
+        server.run_on()
+        assert server.recording
+        server.record(False)
+        assert not server.recording
+
+    def test_hold_survives_a_new_start(self):
+        with BlockingServer() as server:
+            server.hold()
+            server.stop()
+            server.start()
+            assert wait_until(lambda: server.pending) and server.held
+            server.run_on()
+            visit(server)
+
+    def test_the_thread_of_a_held_server_ends_when_it_is_stopped(self, server):
+        server.hold()
+        with connect(server) as client:
+            client.sendall(b"x")
+            assert wait_until(lambda: server.pending)
+            server.stop()
+            assert not server.running and server.error is None and server.pending is None
+
+
+def together(*functions) -> None:
+    """Run them at once, each in its own thread, and wait; raises what they raised."""
+    gate, wrong = threading.Barrier(len(functions)), []
+
+    def run(function):
+        try:
+            gate.wait(10)
+            function()
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    if wrong:
+        raise wrong[0]
+
+
+class TestFromManyThreads:
+    @pytest.mark.parametrize("model", [BlockingServer, EpollServer], ids=lambda model: model.__name__)
+    def test_stop_wins_over_hold(self, model):
+        for number in range(100):
+            server = model()
+            if number % 2:
+                server.hold()
+            server.start()
+            with connect(server) as client:
+                client.sendall(b"x")
+                with warnings.catch_warnings(record=True) as said:  # stop() itself says when a second was not enough
+                    warnings.simplefilter("ignore")
+                    warnings.simplefilter("always", RuntimeWarning)
+                    together(server.hold, server.stop, server.hold, lambda: server.step(0), server.stop)
+                assert not said and not server.running, f"round {number}"
+
+    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+    def test_switched_wildly_beside_a_load(self, model):
+        with model() as server:
+            enough = threading.Event()
+
+            def load():
+                try:
+                    for _ in range(60):
+                        with connect(server) as client:
+                            assert asks(client, b"hello") == b"hello"
+                finally:
+                    enough.set()
+
+            def switch(*switches):
+                for change in itertools.cycle(switches):
+                    if enough.is_set():
+                        break
+                    change()
+                server.run_on()
+
+            together(load, lambda: switch(server.record, lambda: server.record(False)),
+                     lambda: switch(server.hold, lambda: server.step(0.001), server.run_on),
+                     lambda: switch(server.hold, server.run_on))
+            server.run_on()
+            server.record(False)
+            assert server.error is None and server.running
+            with connect(server) as client:
+                assert asks(client, b"x") == b"x"
+                assert all(type(sock).recv is socket.socket.recv for sock in server._open_sockets())
+                server.record()
+                assert all(type(sock).recv is not socket.socket.recv for sock in server._open_sockets())
+                assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+                assert wait_until(lambda: "sendall" in names(server.calls()[-4:]))
+
+    def test_a_connection_accepted_at_the_moment_of_the_switch_is_recorded(self):
+        """The server's thread looks whether it is recorded; before it acts on that, recording begins."""
+        class Slow(Recorder):
+            @property
+            def on(self):
+                was = super().on
+                if threading.current_thread() is server._thread and self.waits is not None:
+                    seen.set()
+                    self.waits.wait(0.2)
+                return was
+
+        server, seen = BlockingServer(), threading.Event()
+        server._recorder.__class__, server._recorder.waits = Slow, None
+        with server:
+            assert asleep(server, "accept")
+            server._recorder.waits = threading.Event()
+            with connect(server) as client:
+                assert seen.wait(10)
+                server.record()
+                server._recorder.waits.set()
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                assert all(type(sock).recv is not socket.socket.recv for sock in server._open_sockets())
+
+
+# Beside strace
+
+SCRIPT = """
+import json, sys
+sys.path.insert(0, {folder!r})
+from test_recorder import *
+server = {model}()
+server.record()
+with server:
+    thread = server._thread.native_id
+    visit(server)
+    with connect(server) as one, connect(server) as two:
+        assert asks(one, b"more than thirty-two bytes, so that not all are kept")
+        one.shutdown(socket.SHUT_WR)
+        assert asks(two, b"two") == b"two"
+        if {model} is BlockingServer:
+            two.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+    assert wait_until(lambda: len(server._open_sockets()) == 1)
+    assert asleep(server, WAITING[{model}])
+    print(json.dumps([thread, [[c.name, c.descriptor, c.error or c.result] for c in server.calls()]]))
+"""
+SYSTEM_CALLS = {
+    "accept4": "accept", "accept": "accept", "recvfrom": "recv", "read": "recv", "sendto": "send", "write": "send", "close": "close",
+    "epoll_wait": "epoll_wait", "epoll_pwait": "epoll_wait", "epoll_ctl": "epoll_ctl", "poll": "poll", "ppoll": "poll",
+    "select": "select", "pselect6": "select", "shutdown": "shutdown",
+}
+
+
+def strace_works() -> bool:
+    return bool(shutil.which("strace")) and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+
+
+def traced(line: str) -> tuple[str, int | None, object] | None:
+    """(call, descriptor, what came back) of one line of strace; None for a call that never returned, and for a signal."""
+    found = re.match(r"(\w+)\((\d+)?.*\) += (-?\d+)(?: (E[A-Z]+))?", line)
+    if not found or found[1] not in SYSTEM_CALLS:
+        return None
+    name = SYSTEM_CALLS[found[1]]
+    moved = int(found[3]) if name in ("accept", "recv", "send") else None
+    return name, None if name in ("poll", "select") else int(found[2]), found[4] or moved
+
+
+@pytest.mark.skipif(not strace_works(), reason="strace is not installed, or may not trace here")
+@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+def test_the_listing_agrees_with_strace(model, tmp_path):
+    (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent), model=model.__name__))
+    run = subprocess.run(
+        ["strace", "-ff", "-o", tmp_path / "trace", "-e", "trace=network,read,write,close,epoll_wait,epoll_pwait,epoll_ctl,select,pselect6,poll,ppoll",
+         sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60)
+    assert run.returncode == 0, run.stderr
+    thread, recorded = json.loads(run.stdout)
+    shown = [traced(line) for line in (tmp_path / f"trace.{thread}").read_text().splitlines()]
+    shown = [line for line in shown if line]
+    moved = {"accept", "recv", "send"}
+    listed = []
+    for name, descriptor, outcome in recorded:
+        name = "send" if name == "sendall" else name
+        listed.append((name, descriptor, outcome if name in moved or str(outcome).startswith("E") and outcome.isupper() else None))
+    assert len(listed) >= 15
+    assert listed == shown[:len(listed)]
+    # What follows is the call in which it slept, and its end.
+    assert {name for name, _, _ in shown[len(listed):]} <= {WAITING[model], "accept", "close", "recv"}
