@@ -125,7 +125,7 @@ class Looks:
         """Look `count` times, and call between() after each look. Returns how many messages that sent."""
         left, before = iter(range(count)), len(self.sent)
 
-        def next_events():
+        def next_events(looked):
             if next(left, None) is None:
                 return [{"type": "gone", "view": "page"}]
             between()

@@ -242,6 +242,12 @@ def test_what_cannot_be_observed_is_one_sentence(thing):
         observe(thing)
 
 
+def test_a_part_that_is_none_is_one_sentence(server):
+    assert observe(server, parts="lanes").parts == ["lanes"]
+    with pytest.raises(ValueError, match="no part 'lane'; its parts are controls, clients, table, lanes, calls"):
+        observe(server, parts=["lane"])
+
+
 def test_a_name_for_what_is_no_open_socket_is_one_sentence(server):
     with pytest.raises(TypeError, match="first is not an open socket"):
         observe(server, first=3)

@@ -108,8 +108,13 @@ function render({ model, el }) {
   const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
   const hidden = element("div", { className: "hidden-rows" });
 
-  const panel = element("div", { className: "observatory" }, serverLine, stepLine, modes, note, clientLine, clientList,
-    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table), hidden, lanes.box, listing);
+  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table);
+  const parts = {
+    controls: element("div", {}, stepLine, modes), clients: element("div", {}, clientLine, clientList),
+    table: element("div", {}, scroll, hidden), lanes: lanes.box, calls: listing,
+  };
+  const { controls, ...others } = Object.fromEntries(Object.entries(parts).filter(([part]) => model.get("parts").includes(part)));
+  const panel = element("div", { className: "observatory" }, serverLine, ...(controls ? [controls] : []), note, ...Object.values(others));
   // JupyterLab takes plain keys pressed on a widget for commands on the cell: an arrow leaves it, d d deletes it.
   panel.addEventListener("keydown", (event) => {
     const forTheNotebook = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || (event.key === "Enter" && event.shiftKey);
@@ -178,7 +183,7 @@ function render({ model, el }) {
       let row = rows.get(data.number);
       const isNew = !row;
       if (isNew) {
-        row = element("tr", {}, ...COLUMNS.map(([key]) => element(key === "number" ? "th" : "td", { className: key, scope: key === "number" ? "row" : undefined })));
+        row = element("tr", {}, ...COLUMNS.map(([key]) => key === "number" ? element("th", { className: key, scope: "row" }) : element("td", { className: key })));
         rows.set(data.number, row);
       }
       if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);

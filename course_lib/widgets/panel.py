@@ -3,6 +3,7 @@
 import queue
 import threading
 import time
+from collections.abc import Iterable
 from pathlib import Path
 
 import anywidget
@@ -26,17 +27,19 @@ _SHOWN = 200  # rows; beyond that the active ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
+PARTS = ("controls", "clients", "table", "lanes", "calls")
 _HERE = Path(__file__).parent
 
 
-def observe(thing, **clients) -> "Panel":
+def observe(thing, parts: Iterable[str] = PARTS, **clients) -> "Panel":
     """Show a server, a socket or a list of sockets, live: every descriptor as the kernel sees it, with switches and clients.
 
     thing    a server of the course, a socket, or a list of sockets
+    parts    which parts to show, of PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
     clients  names for client sockets of your own, as `observe(server, first=a, second=b)`
-    Raises TypeError for anything else.
+    Raises TypeError for another thing, ValueError for a part that is none.
     """
-    return Panel(thing, **clients)
+    return Panel(thing, parts, **clients)
 
 
 class Panel(anywidget.AnyWidget):
@@ -46,7 +49,12 @@ class Panel(anywidget.AnyWidget):
     _css = _HERE / "panel.css"
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
 
-    def __init__(self, thing, **clients) -> None:
+    parts = traitlets.List().tag(sync=True)
+
+    def __init__(self, thing, parts: Iterable[str] = PARTS, **clients) -> None:
+        parts = [parts] if isinstance(parts, str) else list(parts)
+        if unknown := [part for part in parts if part not in PARTS]:
+            raise ValueError(f"a panel has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}")
         self.subject, self.bench = subject_of(thing)
         self._is_server = self.subject is thing
         self.label(**clients)
@@ -57,7 +65,7 @@ class Panel(anywidget.AnyWidget):
         self._pump: threading.Thread | None = None
         self._starting = threading.Lock()
         self._views: set[str] = set()
-        super().__init__(shown=self.state())
+        super().__init__(shown=self.state(), parts=parts)
         self.on_msg(self._hear)
         while_busy(self)
 
@@ -148,6 +156,7 @@ class Panel(anywidget.AnyWidget):
                     self._pump = None
                     return
             self.bench.look()
+            looked = time.monotonic()
             rows, doing = self._look()
             state = self._state(rows, doing)
             since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
@@ -159,7 +168,7 @@ class Panel(anywidget.AnyWidget):
                 sent, asleep_since = same, since
             if records or "state" in message:
                 self.send(message, buffers=[records])
-            events = self._next_events()
+            events = self._next_events(looked)
 
     def _changes_since(self, rows: list[Descriptor], server: dict | None) -> tuple[dict, bytes]:
         """What changed in the lanes since the last message: (message, its records)."""
@@ -172,9 +181,9 @@ class Panel(anywidget.AnyWidget):
         texts, records = self._changes.take()
         return {"type": "update", "now": now, "texts": texts}, records
 
-    def _next_events(self) -> list[dict]:
-        """What the page said since the last look: waits for it a period, and at least so long that 50 looks make a second."""
-        looked, events = time.monotonic(), []
+    def _next_events(self, looked: float) -> list[dict]:
+        """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
+        events, looked = [], max(looked, time.monotonic() - _PERIOD / 2)
         while (left := looked + (_SHORTEST if events else _PERIOD) - time.monotonic()) > 0:
             try:
                 events.append(self._events.get(timeout=left))

@@ -200,3 +200,13 @@ def test_a_cell_run_again_has_one_panel_on_one_server_and_no_pump_is_left(open_c
     for _ in range(3):
         panel_of(notebook.run_cell(1))
     expect(notebook.run_cell(2)).to_have_text(re.compile("1 server 1 pump"))
+
+
+def test_each_part_alone(open_cells):
+    notebook = open_cells("server = BlockingServer().start()\nobserve(server, parts=['lanes'])", "observe(server, parts='table')")
+    lanes, table = panel_of(notebook.run_cell(1)), panel_of(notebook.run_cell(2))
+    expect(lanes.locator("canvas")).to_be_visible()
+    expect(lanes.get_by_role("row")).to_have_count(0)
+    expect(row(table, "listener")).to_be_visible()
+    expect(table.locator("canvas")).to_have_count(0)
+    expect(button(table, "Stop")).to_be_visible()

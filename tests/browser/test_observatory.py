@@ -1,0 +1,324 @@
+"""The observatory in a real page: stepping, recording, time lanes, the bench of clients, and whether all can use it."""
+
+import importlib.util
+import json
+import re
+from pathlib import Path
+
+import nbformat
+import pytest
+from playwright.sync_api import Locator, expect
+
+SETUP = """import socket, threading
+from course_lib.servers import BlockingServer, stop_all
+from course_lib.widgets import observe
+stop_all()"""
+SERVER = "server = BlockingServer().start()\nobserve(server)"
+PAIRS = "pairs = [socket.socketpair() for _ in range({})]\nobserve([end for pair in pairs for end in pair])"
+
+
+@pytest.fixture
+def open_cells(lab):
+    """Open a notebook of these cells after the set-up cell, and run the set-up."""
+
+    def open_them(*cells: str):
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+        nbformat.write(notebook, lab.folder / "observatory.ipynb")
+        opened = lab.open("observatory.ipynb")
+        opened.run_cell(0)
+        return opened
+
+    return open_them
+
+
+def panel_of(output: Locator) -> Locator:
+    panel = output.locator(".observatory")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def row(panel: Locator, text: str) -> Locator:
+    return panel.get_by_role("row").filter(has_text=text)
+
+
+def choose(panel: Locator, client: str) -> None:
+    panel.get_by_label("client", exact=True).select_option(client)
+
+
+class Lanes:
+    """The time lanes of a panel, read as a person at the keyboard does: by the text under the cursor."""
+
+    def __init__(self, panel: Locator) -> None:
+        self.canvas = panel.locator(".lanes canvas")
+        self.text = panel.locator(".lanes .under")
+        self.canvas.focus()
+
+    def at(self, lane: int, steps_back: int = 1) -> Locator:
+        """Move the cursor to a lane and so many steps (4 pixels each) back from now; returns what is said of it."""
+        self.canvas.blur()
+        self.canvas.focus()
+        for key in ["ArrowDown"] * lane + ["ArrowLeft"] * steps_back:
+            self.canvas.press(key)
+        return self.text
+
+    def pixels(self, lane: int) -> list[int]:
+        """How many pixels of a lane's last third are painted, and a sum over their colours."""
+        return self.canvas.evaluate(
+            """(canvas, lane) => {
+                const ratio = canvas.height / canvas.clientHeight, left = Math.round(canvas.width * .67), height = Math.round(22 * ratio);
+                const { data } = canvas.getContext("2d").getImageData(left, lane * height, canvas.width - left, height - Math.ceil(2 * ratio));
+                let painted = 0, colours = 0;
+                for (let i = 0; i < data.length; i += 4) if (data[i + 3]) { painted++; colours += data[i] + 2 * data[i + 1] + 3 * data[i + 2]; }
+                return [painted, colours];
+            }""", lane)
+
+
+def test_hold_one_call_and_run_on(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    step, doing, last = button(panel, "One call"), panel.locator(".doing"), panel.locator(".pending")
+    expect(doing).to_contain_text("asleep in accept()")
+    expect(step).to_be_disabled()
+    button(panel, "Hold").click()
+    expect(last).to_contain_text("it will be held before its next call")
+    expect(step).to_be_disabled()
+    button(panel, "Connect a client").click()
+    expect(doing).to_contain_text(re.compile(r"held before recv\(\d+\)"))
+    expect(last).to_contain_text(re.compile(r"accept\(\d+\) = \d+ <"))
+    button(panel, "Send text").click()
+    expect(row(panel, "alice").locator(".receive")).to_have_text("5")
+    step.click()
+    expect(doing).to_contain_text(re.compile(r"held before sendall\(\d+\)"))
+    expect(last).to_contain_text(re.compile(r"recv\(\d+\) = 5 b'hello'"))
+    expect(row(panel, "alice").locator(".receive")).to_have_text("0")
+    expect(panel).not_to_contain_text("came back")
+    step.click()
+    expect(doing).to_contain_text(re.compile(r"held before recv\(\d+\)"))
+    expect(last).to_contain_text(re.compile(r"sendall\(\d+\) = 5 b'hello'"))
+    expect(panel).to_contain_text(re.compile("alice: .*5 bytes came back: 'hello'"))
+    step.click()  # nothing to read: it sleeps in the call
+    expect(doing).to_contain_text("asleep in recv()")
+    expect(step).to_be_disabled()
+    button(panel, "Run on").click()
+    button(panel, "Send text").click()
+    expect(panel).to_contain_text(re.compile("alice: .*10 bytes came back"))
+    expect(button(panel, "Hold")).to_be_visible()
+
+
+def test_stop_while_held(open_cells):
+    panel = panel_of(open_cells("server = BlockingServer()\nserver.hold()\nserver.start()\nobserve(server)").run_cell(1))
+    doing = panel.locator(".doing")
+    expect(doing).to_contain_text("held before accept")
+    button(panel, "Stop").click()
+    expect(button(panel, "Start")).to_be_visible()
+    expect(button(panel, "One call")).to_be_disabled()
+    expect(doing).not_to_contain_text("held before")
+    button(panel, "Start").click()
+    expect(doing).to_contain_text("held before accept")
+    button(panel, "Run on").click()
+    expect(doing).to_contain_text("asleep in accept()")
+
+
+def test_record_lists_the_calls(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    listing = panel.locator("pre.calls")
+    expect(listing).to_be_hidden()
+    button(panel, "Record").click()
+    expect(button(panel, "✓ Recording")).to_have_attribute("aria-pressed", "true")
+    button(panel, "Connect a client").click()
+    button(panel, "Send text").click()
+    expect(listing).to_contain_text(re.compile(r"accept\(\d+\) = \d+ <[\d.]+>\nrecv\(\d+\) = 5 b'hello' <[\d.]+>\nsendall\(\d+\) = 5 b'hello'"))
+    button(panel, "✓ Recording").click()
+    expect(button(panel, "Record")).to_have_attribute("aria-pressed", "false")
+
+
+def test_markup_is_text_in_the_listing_too(open_cells):
+    notebook = open_cells(SERVER)
+    panel = panel_of(notebook.run_cell(1))
+    button(panel, "Record").click()
+    button(panel, "Connect a client").click()
+    panel.get_by_label("text to send").fill("<img src=x onerror='harmed=1'>")
+    button(panel, "Send text").click()
+    expect(panel.locator("pre.calls")).to_contain_text("<img src=x")
+    expect(panel.locator("img")).to_have_count(0)
+    assert notebook.page.evaluate("() => window.harmed") is None
+
+
+def test_lanes_show_the_thread_and_what_arrives(open_cells):
+    notebook = open_cells(SERVER, PAIRS.format(1), "pairs[0][0].send(b'12345')")
+    thread = Lanes(panel_of(notebook.run_cell(1)))
+    expect(thread.at(0)).to_contain_text(re.compile(r"the server's thread, \d+\.\d+ s before now: asleep in accept\(\).*\(sampled\)"))
+    assert thread.pixels(0)[0] > 0
+    panel = panel_of(notebook.run_cell(2))
+    lanes = Lanes(panel)
+    expect(lanes.at(1)).to_contain_text("not readable, writable")
+    empty = lanes.pixels(1)
+    notebook.run_cell(3)
+    expect(lanes.at(1)).to_contain_text("readable, writable, 5 waiting")
+    expect(lanes.at(0)).to_contain_text("not readable")
+    assert lanes.pixels(1)[0] > empty[0]
+
+
+def test_recorded_calls_are_in_the_lanes(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    button(panel, "Record").click()
+    expect(panel.locator(".legend")).to_contain_text("recorded, exact")
+    for _ in range(3):
+        button(panel, "Connect a client").click()
+        button(panel, "Close").click()
+    expect(panel.locator("pre.calls")).to_contain_text("close(")
+    button(panel, "Pause").click()
+    lanes = Lanes(panel)
+    said = [lanes.at(0).inner_text()]
+    for _ in range(150):
+        lanes.canvas.press("ArrowLeft")
+        said.append(lanes.text.inner_text())
+    assert any(re.search(r"(accept|recv|close)\(\d+\) \(recorded, \d+ µs\)", text) for text in said), said[:5]
+
+
+def test_pause_freezes_and_resume_goes_on(open_cells):
+    notebook = open_cells(PAIRS.format(1), "pairs[0][0].send(b'x')")
+    panel = panel_of(notebook.run_cell(1))
+    lanes = Lanes(panel)
+    expect(lanes.at(1)).to_contain_text("not readable")
+    button(panel, "Pause").click()
+    expect(button(panel, "Resume")).to_be_visible()
+    notebook.run_cell(2)
+    expect(panel.get_by_role("row").nth(2).locator(".readable")).to_contain_text("yes")  # the table goes on
+    expect(lanes.at(1)).to_contain_text(re.compile("before the pause: not readable"))
+    frozen = lanes.canvas.evaluate("canvas => canvas.toDataURL()")
+    notebook.page.evaluate("() => new Promise(done => { let left = 20; const next = () => --left ? requestAnimationFrame(next) : done(); next(); })")
+    assert lanes.canvas.evaluate("canvas => canvas.toDataURL()") == frozen
+    button(panel, "Resume").click()
+    expect(lanes.at(1)).to_contain_text(re.compile("before now: readable, writable, 1 waiting"))
+
+
+def test_the_span_is_chosen_and_the_arrows_move_the_cursor(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    lanes = Lanes(panel)
+
+    def seconds_back() -> float:
+        return float(re.search(r", (\d+\.\d+) s before", lanes.text.inner_text())[1])
+
+    expect(lanes.at(0, 20)).to_contain_text("the server's thread")
+    button(panel, "Pause").click()
+    expect(lanes.at(0, 20)).to_contain_text("before the pause")
+    ten = seconds_back()
+    panel.get_by_label("seconds shown").select_option("60")
+    expect(lanes.at(0, 20)).to_contain_text("before the pause")
+    assert seconds_back() == pytest.approx(6 * ten, rel=.05)
+    lanes.canvas.press("ArrowLeft")
+    assert seconds_back() > 6 * ten
+    lanes.canvas.press("ArrowDown")
+    expect(lanes.text).to_contain_text("listener")
+    lanes.canvas.press("ArrowUp")
+    expect(lanes.text).to_contain_text("the server's thread")
+
+
+def test_twenty_clients_are_named(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    button(panel, "Connect 20").click()
+    clients = panel.get_by_label("what each client sees").get_by_role("listitem")
+    expect(clients).to_have_count(20)
+    expect(clients.first).to_contain_text("alice: connected")
+    expect(clients.last).to_contain_text("client 20: connected, not accepted yet")
+    expect(row(panel, "alice")).to_contain_text("BlockingServer in recv")
+    expect(row(panel, "listener")).to_contain_text("19 waiting")
+    assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
+
+
+def test_a_slow_reader_fills_the_send_buffer(open_cells):
+    panel = panel_of(open_cells(SERVER).run_cell(1))
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_be_visible()
+    button(panel, "Read slowly").click()
+    expect(button(panel, "Read fast")).to_be_visible()
+    for _ in range(8):
+        button(panel, "Send 8 MB").click()
+    expect(panel.locator(".doing")).to_contain_text("asleep in send()")
+    expect(row(panel, "alice").locator(".send")).to_have_text(re.compile(r"^\d[\d, ]{4,}"))
+    expect(row(panel, "alice").locator(".writable")).to_have_text("no")
+    button(panel, "Read fast").click()
+    expect(row(panel, "alice").locator(".send")).to_have_text("0")
+
+
+def test_five_hundred_descriptors_stay_responsive(open_cells):
+    notebook = open_cells(PAIRS.format(250), "pairs[249][0].send(b'last of all')", "observe([pairs[0][0]])")
+    panel = panel_of(notebook.run_cell(1))
+    expect(panel.get_by_role("row")).to_have_count(201)
+    expect(panel).to_contain_text("300 more descriptors are not shown; the active ones come first")
+    notebook.run_cell(2)
+    expect(row(panel, "11").filter(has_text="● yes").locator(".receive").filter(has_text=re.compile("^11$"))).to_have_count(1)
+    button(panel, "Pause").click()
+    expect(button(panel, "Resume")).to_be_visible()
+    frames = notebook.page.evaluate(
+        """() => new Promise(done => {
+            const started = performance.now(); let frames = 0;
+            const next = () => { frames++; performance.now() - started < 2000 ? requestAnimationFrame(next) : done(frames); };
+            requestAnimationFrame(next);
+        })""")
+    assert frames > 10
+    expect(panel_of(notebook.run_cell(3)).get_by_role("row")).to_have_count(2)
+    assert notebook.errors == []
+
+
+def test_a_kernel_restart_leaves_the_page_sane(open_cells):
+    notebook = open_cells(SERVER)
+    panel = panel_of(notebook.run_cell(1))
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_be_visible()
+    notebook.restart()
+    expect(panel.get_by_role("status").filter(has_text="is gone")).to_contain_text(re.compile("Run the cells? again"))
+    for name in ("Hold", "Record", "Connect 20", "Pause"):
+        expect(button(panel, name)).to_be_disabled()
+    notebook.run_cell(0)
+    anew = panel_of(notebook.run_cell(1))
+    button(anew, "Connect a client").click()
+    expect(row(anew, "alice")).to_be_visible()
+    assert notebook.errors == []
+
+
+def test_twenty_panels_opened_and_closed_leave_no_pump(open_cells):
+    notebook = open_cells(
+        "server = BlockingServer().start()",
+        "from ipywidgets import VBox\nfrom IPython.display import display, clear_output\nfor _ in range(20): display(observe(server))",
+        "from course_lib.observe import wait_until\npumps = lambda: sum(t.name == 'panel' for t in threading.enumerate())\nprint(wait_until(lambda: pumps() == 20, 20))",
+        "print(wait_until(lambda: pumps() == 0, 20))")
+    notebook.run_cell(1)
+    expect(notebook.run_cell(2).locator(".observatory")).to_have_count(20)
+    expect(notebook.run_cell(3)).to_contain_text("True")
+    notebook.write(2, "pass")
+    notebook.run_cell(2)
+    expect(notebook.run_cell(4)).to_contain_text("True")
+
+
+AXE = importlib.util.find_spec("axe_playwright_python")
+
+
+@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_axe_finds_no_serious_barrier(open_cells, theme, record_property):
+    notebook = open_cells(SERVER)
+    panel = panel_of(notebook.run_cell(1))
+    notebook.theme(theme)
+    button(panel, "Record").click()
+    button(panel, "Connect 20").click()
+    button(panel, "Send text").click()
+    expect(row(panel, "alice")).to_be_visible()
+    choose(panel, "alice")
+    button(panel, "Send text").click()
+    expect(panel.locator("pre.calls")).to_contain_text("sendall")
+    button(panel, "Hold").click()
+    expect(button(panel, "Run on")).to_be_visible()
+    Lanes(panel).at(0)
+    notebook.page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
+    found = notebook.page.evaluate("() => axe.run('.observatory', { resultTypes: ['violations'] })")["violations"]
+    report = [f"{one['impact']}: {one['id']}: {one['help']}: {[node['target'][-1] + ' ' + node['html'][:120] for node in one['nodes'][:4]]}" for one in found]
+    record_property("axe", json.dumps(report))
+    print("\n".join(report))
+    assert not [line for line in report if line.startswith(("serious", "critical"))], "\n".join(report)
