@@ -24,10 +24,12 @@ import subprocess
 import sys
 import urllib.request
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 import pytest
+from panel_page import SETUP
 from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
@@ -309,6 +311,22 @@ def make_lab(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
         process.communicate()
         os.close(keyboard)
         os.close(terminal)
+
+
+@pytest.fixture
+def open_cells(lab) -> Callable[..., Notebook]:
+    """Open a notebook of these cells after a set-up cell that imports the panel, and run the set-up."""
+
+    def open_them(*cells: str) -> Notebook:
+        notebook = nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+        nbformat.write(notebook, lab.folder / "panel.ipynb")
+        opened = lab.open("panel.ipynb")
+        opened.run_cell(0)
+        return opened
+
+    return open_them
 
 
 @pytest.hookimpl(wrapper=True)

@@ -214,7 +214,7 @@ def test_text_stands_out_from_its_ground(lesson, theme):
     notebook.theme(theme)
     for cell, selectors in {
         1: [".course-question", ".widget-radio-box label", ".widget-label", ".course-label"],
-        2: ["td b", "th", ".course-quiet"],
+        2: ["summary", ".course-quiet"],
         3: ["code", ".course-verdict", ".course-quiet"],
         4: ["select", "select option:checked", ".course-question"],
     }.items():

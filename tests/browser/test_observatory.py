@@ -5,50 +5,12 @@ import json
 import re
 from pathlib import Path
 
-import nbformat
 import pytest
+from panel_page import button, choose, panel_of, row
 from playwright.sync_api import Locator, expect
 
-SETUP = """import socket, threading
-from course_lib.servers import BlockingServer, stop_all
-from course_lib.widgets import observe
-stop_all()"""
 SERVER = "server = BlockingServer().start()\nobserve(server)"
 PAIRS = "pairs = [socket.socketpair() for _ in range({})]\nobserve([end for pair in pairs for end in pair])"
-
-
-@pytest.fixture
-def open_cells(lab):
-    """Open a notebook of these cells after the set-up cell, and run the set-up."""
-
-    def open_them(*cells: str):
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
-        nbformat.write(notebook, lab.folder / "observatory.ipynb")
-        opened = lab.open("observatory.ipynb")
-        opened.run_cell(0)
-        return opened
-
-    return open_them
-
-
-def panel_of(output: Locator) -> Locator:
-    panel = output.locator(".observatory")
-    expect(panel).to_be_visible()
-    return panel
-
-
-def button(panel: Locator, name: str) -> Locator:
-    return panel.get_by_role("button", name=name, exact=True)
-
-
-def row(panel: Locator, text: str) -> Locator:
-    return panel.get_by_role("row").filter(has_text=text)
-
-
-def choose(panel: Locator, client: str) -> None:
-    panel.get_by_label("client", exact=True).select_option(client)
 
 
 class Lanes:

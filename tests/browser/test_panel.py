@@ -2,48 +2,9 @@
 
 import re
 
-import nbformat
 import pytest
-from playwright.sync_api import Locator, expect
-
-SETUP = """import socket
-from course_lib.servers import BlockingServer, stop_all
-from course_lib.widgets import observe
-stop_all()"""
-
-
-@pytest.fixture
-def open_cells(lab):
-    """Open a notebook of these cells after the set-up cell, and run the set-up."""
-
-    def open_them(*cells: str):
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
-        nbformat.write(notebook, lab.folder / "panel.ipynb")
-        opened = lab.open("panel.ipynb")
-        opened.run_cell(0)
-        return opened
-
-    return open_them
-
-
-def panel_of(output: Locator) -> Locator:
-    panel = output.locator(".observatory")
-    expect(panel).to_be_visible()
-    return panel
-
-
-def button(panel: Locator, name: str) -> Locator:
-    return panel.get_by_role("button", name=name, exact=True)
-
-
-def row(panel: Locator, text: str) -> Locator:
-    return panel.get_by_role("row").filter(has_text=text)
-
-
-def choose(panel: Locator, client: str) -> None:
-    panel.get_by_label("client", exact=True).select_option(client)
+from panel_page import button, choose, panel_of, row
+from playwright.sync_api import expect
 
 
 def test_two_clients_toggle_and_return(open_cells):

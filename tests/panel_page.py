@@ -1,0 +1,29 @@
+"""The words in which browser tests speak of the panel."""
+
+from playwright.sync_api import Locator, expect
+
+SETUP = """import socket, threading
+from course_lib.servers import BlockingServer, stop_all
+from course_lib.widgets import observe
+stop_all()"""
+
+
+def panel_of(output: Locator) -> Locator:
+    """The panel in the output of a cell, once it is visible."""
+    panel = output.locator(".observatory")
+    expect(panel).to_be_visible()
+    return panel
+
+
+def button(panel: Locator, name: str) -> Locator:
+    return panel.get_by_role("button", name=name, exact=True)
+
+
+def row(panel: Locator, text: str) -> Locator:
+    """The rows of the table that contain a text."""
+    return panel.get_by_role("row").filter(has_text=text)
+
+
+def choose(panel: Locator, client: str) -> None:
+    """Choose the client that the buttons act on."""
+    panel.get_by_label("client", exact=True).select_option(client)
