@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.exercises import all_exercises, check
+from course_lib.exercises import all_exercises, blocking, check
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises() if exercise.id.startswith("2.")}
 
@@ -670,3 +670,13 @@ def test_a_server_that_does_more_than_asked_passes(cell):
     )
     result = check("2.4", names["serve_forever"])
     assert result.passed and "more than was asked" in result.findings[-1]
+
+
+@pytest.mark.parametrize("name, passes", [("option after bind", False), (None, True)])
+def test_2_1_plays_the_restart_again_when_the_kernel_kept_nothing(name, passes, cell, monkeypatch):
+    real, looks = blocking._time_wait, []
+    # Half a second of looks finds nothing, as if another connection had taken the place of the old one.
+    monkeypatch.setattr(blocking, "_time_wait", lambda port: looks.append(port) or real(port) * (port != looks[0]))
+    source = LISTENER[name][0] if name else EXERCISES["2.1"].reference
+    assert check("2.1", cell(source, cell(IMPORTS))["make_listener"]).passed is passes
+    assert len(set(looks)) == 2
