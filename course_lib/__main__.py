@@ -45,7 +45,7 @@ def check(notebook: str) -> int:
         names = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")))
         raise Mistake(f"there is no notebook {notebook!r}; choose one of: {names}")
     return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
+        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
          "--nbval-cell-timeout=60", str(found[0])],
         env={**os.environ, "COURSE_STRICT": "1"}, cwd=NOTEBOOKS).returncode
 
