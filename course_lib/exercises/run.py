@@ -62,7 +62,7 @@ class Stuck(Wrong):
 
     def __init__(self, what: str, cpu: float, asleep: bool, line: str) -> None:
         self.asleep = asleep
-        self.doing = f"it {'sleeps' if asleep else 'runs all the time'} (CPU {cpu:.0%}){line}"
+        self.doing = f"it {'sleeps' if asleep else f'runs all the time (CPU {cpu:.0%})'}{line}"
         super().__init__(f"{what}: {self.doing}.")
 
 

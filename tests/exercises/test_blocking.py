@@ -162,7 +162,7 @@ LISTENER = {
             connection, _ = s.accept()
             return connection
         """,
-        "did not return within 1 s: it sleeps (CPU 0%) in line 3, `connection, _ = s.accept()`",
+        "did not return within 1 s: it sleeps in line 3, `connection, _ = s.accept()`",
     ),
     "closed": (
         """
@@ -632,7 +632,7 @@ def test_a_typical_wrong_solution_gets_its_message(id, source, says, cell, as_be
     result = check(id, cell(source, names)[EXERCISES[id].name])
     said = capsys.readouterr().out
     assert not result.passed and not result.open
-    cause = result.findings[-1].replace("sleeps (CPU 1%)", "sleeps (CPU 0%)")  # a busy machine rounds up
+    cause = result.findings[-1]
     assert cause.startswith("not yet: ") and says in cause, said
     assert said.endswith(result.findings[-1] + "\n")
 

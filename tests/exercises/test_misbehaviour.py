@@ -17,9 +17,9 @@ IMPORTS = "import os, signal, socket, sys, threading, time\n"
 
 CASES = {
     "loops for ever": ("while True: pass", "did not return within 1 s: it runs all the time (CPU ", ") in line 2, `while True: pass`."),
-    "sleeps for ever": ("time.sleep(1000)", "it sleeps (CPU 0%) in line 2, `time.sleep(1000)`.", ""),
-    "sleeps in accept": ("socket.create_server(('127.0.0.1', 0)).accept()", "it sleeps (CPU 0%) in line 2", "accept()`."),
-    "waits for a lock": ("lock = threading.Lock(); lock.acquire(); lock.acquire()", "it sleeps (CPU 0%) in line 2", ""),
+    "sleeps for ever": ("time.sleep(1000)", "it sleeps in line 2, `time.sleep(1000)`.", ""),
+    "sleeps in accept": ("socket.create_server(('127.0.0.1', 0)).accept()", "it sleeps in line 2", "accept()`."),
+    "waits for a lock": ("lock = threading.Lock(); lock.acquire(); lock.acquire()", "it sleeps in line 2", ""),
     "swallows every exception": (
         """
     while True:
@@ -32,7 +32,7 @@ CASES = {
     ),
     "ignores signals": (
         "[signal.signal(n, signal.SIG_IGN) for n in (signal.SIGTERM, signal.SIGINT, signal.SIGALRM)]; time.sleep(1000)",
-        "it sleeps (CPU 0%)",
+        "it sleeps",
         "time.sleep(1000)`.",
     ),
     "os._exit": ("os._exit(3)", "ended its whole process with status 3 (os._exit?); use return.", ""),
@@ -60,7 +60,7 @@ CASES = {
         "",
     ),
     "forks, and both loop": ("os.fork()\n    while True: pass", "it runs all the time (CPU ", ""),
-    "goes into another session": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    time.sleep(1000)", "it sleeps (CPU 0%)", ""),
+    "goes into another session": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    time.sleep(1000)", "it sleeps", ""),
     "orphans a process": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    os._exit(4)", "ended its whole process with status 4", ""),
     "kills itself": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by the signal SIGKILL.", ""),
     "segmentation fault": ("__import__('ctypes').string_at(0)", "was killed by the signal SIGSEGV.", ""),
