@@ -1,6 +1,7 @@
 """One check of one function: processes for the learner's code, clients around them, and what was found."""
 
 import socket
+import struct
 import time
 from contextlib import ExitStack
 from typing import Callable
@@ -83,3 +84,17 @@ class Attempt:
     def output(self) -> str:
         """What the learner's code printed, the last 64 kB of each process."""
         return "".join(run.output.decode(errors="backslashreplace") for run in self._runs)
+
+
+def ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> None:
+    client.sendall(b"hello\n")
+    got = run.read(client, 6, what, seconds)
+    if got != b"HELLO\n":
+        run.explain_end()
+        raise Wrong(f"A client sent b'hello\\n' and got {got!r}, not b'HELLO\\n'.")
+
+
+def reset(client: socket.socket) -> None:
+    """Close with a reset instead of a FIN: what a crashed client looks like (socket(7), SO_LINGER)."""
+    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    client.close()

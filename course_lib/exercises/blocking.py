@@ -3,7 +3,6 @@
 import dis
 import errno
 import itertools
-import os
 import socket
 import struct
 import traceback
@@ -12,10 +11,10 @@ from types import CodeType
 
 from course_lib.observe import wait_until
 
-from .attempt import Attempt
+from .attempt import Attempt, ask, reset
 from .exercise import Exercise, Wrong
 from .run import Raised, Run, Stuck, where
-from .talk import Talk, is_learners, own_frame
+from .talk import Talk, a, is_learners, open_sockets, own_frame
 
 
 def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
@@ -100,7 +99,7 @@ def check_make_listener(attempt: Attempt) -> None:
 
 
 def _use_make_listener(talk: Talk, learner) -> None:
-    before = _open_sockets()
+    before = open_sockets()
     try:
         listener = learner()
     except OSError as error:
@@ -111,14 +110,14 @@ def _use_make_listener(talk: Talk, learner) -> None:
             ) from None
         raise
     if not isinstance(listener, socket.socket):
-        raise Wrong(f"make_listener returned {_a(listener)}: return the listening socket.")
+        raise Wrong(f"make_listener returned {a(listener)}: return the listening socket.")
     if listener.fileno() == -1:
         raise Wrong("make_listener returned a closed socket: the caller needs it open.")
     if (listener.family, listener.type) != (socket.AF_INET, socket.SOCK_STREAM):
         raise Wrong(f"The socket is {listener.family.name}, {listener.type.name}: TCP on IPv4 is AF_INET, SOCK_STREAM.")
     if not listener.getblocking():
         raise Wrong("The listener is non-blocking: leave that for the next notebook.")
-    left = len(_open_sockets() - before) - 1
+    left = len(open_sockets() - before) - 1
     if left > 0:
         raise Wrong(f"make_listener left {left} more open than the socket it returns.")
     talk.tell(
@@ -237,10 +236,10 @@ def _fed(learner, *chunks: bytes) -> list[bytes]:
     for chunk in chunks:
         got = lines.feed(chunk)
         if not isinstance(got, list):
-            raise Wrong(f"feed returned {_a(got)}: return a list of bytes, [] when no line is complete.")
+            raise Wrong(f"feed returned {a(got)}: return a list of bytes, [] when no line is complete.")
         for line in got:
             if not isinstance(line, bytes):
-                raise Wrong(f"feed returned a list with {_a(line)} in it: return bytes, decode later.")
+                raise Wrong(f"feed returned a list with {a(line)} in it: return bytes, decode later.")
         found += got
     return found
 
@@ -295,13 +294,13 @@ def check_serve_one(attempt: Attempt) -> None:
     client = attempt.connect(address)
     client.sendall(b"one\n")
     run.read(client, 4, "The client sent a line and got no answer within 1 s")
-    _reset(client)
+    reset(client)
     _returned(run)
     run.say()
     client = attempt.connect(address)
     client.sendall(b"x" * 199_999 + b"\n")
     run.read(client, 1, "The client sent a line of 200 000 bytes and got no answer within 1 s")
-    _reset(client)  # now in the middle of the answer
+    reset(client)  # now in the middle of the answer
     _returned(run)
     attempt.good("a reset does not end the server")
 
@@ -339,7 +338,7 @@ def _three_lines(run: Run, client: socket.socket) -> None:
             answer = b""
         got += answer
         if len(answer) < len(line):
-            _explained(run)
+            run.explain_end()
             raise Wrong(
                 f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
             )
@@ -384,13 +383,13 @@ def _returned(run: Run) -> dict:
 def _use_serve_one(talk: Talk, learner, listener: socket.socket) -> None:
     while True:
         order = talk.hear()
-        before = _open_sockets()
+        before = open_sockets()
         conn, _ = listener.accept()
         conn.settimeout(order.get("timeout"))
         number = conn.fileno()
         value = learner(conn)
-        left = _open_sockets() - before
-        talk.tell(value=_a(value), open=number in left, left=len(left - {number}))
+        left = open_sockets() - before
+        talk.tell(value=a(value), open=number in left, left=len(left - {number}))
         conn.detach()  # so that nothing is closed behind the learner's back, or twice
 
 
@@ -409,22 +408,22 @@ def check_serve_forever(attempt: Attempt) -> None:
 
     for which in ("first", "second"):
         client = attempt.connect(address)
-        _ask(run, client, f"The {which} client got no answer within 1 s")
+        ask(run, client, f"The {which} client got no answer within 1 s")
         client.close()
     attempt.good("two clients, one after the other")
 
     client = attempt.connect(address)
-    _ask(run, client, "The third client got no answer within 1 s")
-    _reset(client)
+    ask(run, client, "The third client got no answer within 1 s")
+    reset(client)
     client = attempt.connect(address)
-    _ask(run, client, "After a client was reset, the next one got no answer within 1 s")
+    ask(run, client, "After a client was reset, the next one got no answer within 1 s")
     client.close()
     attempt.good("a client that resets does not end it")
 
     silent = attempt.connect(address)
     waiting = attempt.connect(address)
     try:
-        _ask(run, waiting, "", 0.5)
+        ask(run, waiting, "", 0.5)
         blocked = False
     except Stuck as stuck:
         blocked = True
@@ -443,18 +442,10 @@ def check_serve_forever(attempt: Attempt) -> None:
         attempt.note("when the first one left, the second one got its answer at once. The next notebook cures this.")
     waiting.close()
     client = attempt.connect(address)
-    _ask(run, client, "A last client got no answer within 1 s")
+    ask(run, client, "A last client got no answer within 1 s")
     extra = run.sockets() - 2  # the listener and this client's connection
     if extra > 0:
         raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
-
-
-def _ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> None:
-    client.sendall(b"hello\n")
-    got = run.read(client, 6, what, seconds)
-    if got != b"HELLO\n":
-        _explained(run)
-        raise Wrong(f"A client sent b'hello\\n' and got {got!r}, not b'HELLO\\n'.")
 
 
 def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
@@ -503,37 +494,6 @@ def _variables(error: BaseException) -> list[object]:
     """What the local variables held when `error` was raised, the innermost function first."""
     frames = [frame for frame, _ in traceback.walk_tb(error.__traceback__)]
     return [value for frame in reversed(frames) for value in frame.f_locals.values()]
-
-
-def _reset(client: socket.socket) -> None:
-    """Close with a reset instead of a FIN: what a crashed client looks like (socket(7), SO_LINGER)."""
-    client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
-    client.close()
-
-
-def _explained(run: Run) -> None:
-    """A client saw the end too early: raise the learner's exception if there was one, for it tells more."""
-    try:
-        run.hear("", 0.3)
-    except Stuck:
-        pass
-
-
-def _open_sockets() -> set[int]:
-    """The descriptor numbers of this process's sockets."""
-    found = set()
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            if os.readlink(f"/proc/self/fd/{number}").startswith("socket:"):
-                found.add(int(number))
-        except FileNotFoundError:  # the number of the listing itself
-            pass
-    return found
-
-
-def _a(value: object) -> str:
-    """A value's type, in words."""
-    return "None" if value is None else f"a value of type {type(value).__name__}"
 
 
 def _count(answers: bytes) -> str:

@@ -1,6 +1,7 @@
 """The learner's code in a process of its own, seen from outside: what it says, its CPU time, its descriptors."""
 
 import inspect
+import io
 import json
 import linecache
 import os
@@ -12,8 +13,10 @@ import subprocess
 import sys
 import time
 import uuid
+from collections import ChainMap
 from contextlib import ExitStack
 from pathlib import Path
+from types import CodeType
 from typing import BinaryIO, Callable
 
 import cloudpickle
@@ -162,6 +165,13 @@ class Run:
         if any(path.read_text().strip() for task in tasks if (path := task / "children").exists()):
             raise Wrong(f"{self._name} started another process (fork?); one process is enough here.")
 
+    def explain_end(self) -> None:
+        """A client saw the end of its connection too early: raise the learner's exception if there was one."""
+        try:
+            self.hear("", 0.3)
+        except Stuck:
+            pass
+
     def kill(self) -> None:
         """End it, and all that it started, whatever they do. Harmless when repeated."""
         if self._process:
@@ -287,9 +297,26 @@ def environment(mark: str = "1") -> dict[str, str]:
     }
 
 
+def _make_code(file: str, make: Callable, parts: tuple) -> CodeType:
+    return make(*parts).replace(co_filename=file)
+
+
+def _code_of_cell(code: CodeType) -> tuple:
+    make, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return _make_code, (code.co_filename, make, parts)
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
+
+    dispatch_table = ChainMap({CodeType: _code_of_cell}, cloudpickle.Pickler.dispatch_table)
+
+
 def _pickled(inside: Callable, learner: Callable, name: str) -> bytes:
     try:
-        return cloudpickle.dumps((inside, learner))
+        payload = io.BytesIO()
+        _Pickler(payload).dump((inside, learner))
+        return payload.getvalue()
     except Exception as error:
         label, value = _unpicklable(learner, set()) or (None, None)
         if label is None:
