@@ -390,7 +390,7 @@ def test_solved_by_its_own_lines_and_kept():
     card = parsons("blocking-server")
     build(card, RIGHT)
     button(card, "Check").click()
-    assert "That is the server. These are the statements of BlockingServer.serve , in its order." in " ".join(said(card).split())
+    assert "That is the server: the statements of BlockingServer.serve , in its order." in " ".join(said(card).split())
     assert journal.read()["puzzles"]["blocking-server"] == {"solved": True, "tries": 1}
     assert "solved this puzzle before" in said(parsons("blocking-server"))
 

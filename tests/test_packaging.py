@@ -55,7 +55,7 @@ def test_every_import_is_required(folder, extras):
     installs = importlib.metadata.packages_distributions()
     required = {canonicalize_name(name) for name in requirements(*extras)}
     sources = list((REPOSITORY / folder).rglob("*.py"))
-    own = {source.stem for source in sources}
+    own = {name for source in sources for name in (source.stem, source.parent.name)}
     undeclared = {f"{source.name}: {name}" for source in sources for name in imported(source) - own
                   if not required & {canonicalize_name(package) for package in installs.get(name, [])}}
     assert undeclared == set()

@@ -9,7 +9,7 @@ from typing import Callable
 
 from course_lib import journal
 
-from . import blocking
+from . import blocking, descriptors, nonblocking, selecting
 from .attempt import Attempt
 from .exercise import Exercise, Wrong
 from .keep import CannotKeep, as_module, keep
@@ -35,7 +35,7 @@ class Result:
 
 def all_exercises() -> list[Exercise]:
     """All exercises of the course, in its order."""
-    return [*blocking.EXERCISES]
+    return [exercise for module in (descriptors, blocking, nonblocking, selecting) for exercise in module.EXERCISES]
 
 
 def check(id: str = "", learner: object = None) -> Result:

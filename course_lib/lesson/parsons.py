@@ -96,8 +96,7 @@ class Parsons(LiveCard):
         width = max(map(len, lines))
         worked = "\n".join(f"{line:{width}}  # {name}" if name else line for line, name in zip(lines, labels))
         self._note.value = status(
-            "<b>That is the server.</b> These are the statements of <code>BlockingServer.serve</code>, in its order."
-            f"<pre>{html.escape(worked)}</pre>"
+            f"<b>Solved.</b> {inline(self._puzzle['solved'])}<pre>{html.escape(worked)}</pre>"
         )
 
     def _move(self, step: int) -> None:
@@ -164,8 +163,8 @@ def parsons(key: str) -> Parsons:
 
 @cache
 def puzzles() -> dict[str, dict]:
-    """Every puzzle, by its name."""
-    return json.loads(Path(__file__).with_name("parsons.json").read_text(encoding="utf-8"))
+    """Every puzzle, by its name: a file each in `puzzles/`."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("puzzles/*.json"))}
 
 
 def _set(control: ipywidgets.Select, options: list[tuple[str, str]], value: str | None) -> None:

@@ -68,5 +68,5 @@ def recall(notebook: str) -> Card:
 
 @cache
 def questions() -> dict[str, list[dict]]:
-    """The questions of every notebook, by its number."""
-    return json.loads(Path(__file__).with_name("recall.json").read_text(encoding="utf-8"))
+    """The questions of every notebook, by its number: a file each in `questions/`."""
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("questions/*.json"))}

@@ -6,8 +6,16 @@
 
 from .base import PortInUse, Server, echo
 from .blocking_server import BlockingServer
+from .nonblocking_server import NonBlockingServer
 from .registry import live_servers, stop_all
+from .select_server import SelectServer
 
-MODELS: dict[str, type[Server]] = {"blocking": BlockingServer}
+MODELS: dict[str, type[Server]] = {
+    "blocking": BlockingServer,
+    "nonblocking": NonBlockingServer,
+    "select": SelectServer,
+}
 
-__all__ = ["MODELS", "BlockingServer", "PortInUse", "Server", "echo", "live_servers", "stop_all"]
+__all__ = [
+    "MODELS", "BlockingServer", "NonBlockingServer", "PortInUse", "SelectServer", "Server", "echo", "live_servers", "stop_all",
+]

@@ -1,0 +1,57 @@
+"""Each exercise: its reference passes, its stub is open, each typical wrong solution gets the message that names its cause."""
+
+import importlib
+from pathlib import Path
+
+import pytest
+
+from course_lib import journal
+from course_lib.exercises import all_exercises, check
+
+EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
+WRONG = [importlib.import_module(f"exercises.wrong.{path.stem}") for path in sorted(Path(__file__).parent.glob("wrong/*.py"))]
+CASES = [
+    pytest.param(id, wrong.IMPORTS, *case, id=f"{id} {name}")
+    for wrong in WRONG for id, cases in wrong.CASES.items() for name, case in cases.items()
+]  # fmt: skip
+
+
+def test_each_exercise_has_typical_wrong_solutions():
+    assert {id for wrong in WRONG for id in wrong.CASES} == set(EXERCISES)
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_reference_passes_as_a_cell(id, cell, as_before, capsys):
+    exercise = EXERCISES[id]
+    names = cell(exercise.reference)
+    capsys.readouterr()
+    result = check(id, names[exercise.name])
+    assert result.passed and not result.open, result.findings
+    first = capsys.readouterr().out
+    assert first.startswith(f"{id} {exercise.name}\n  ok: ")
+    assert first.endswith(f"{id} passed. Your {exercise.name} is now in mine/{exercise.file}.\n")
+    assert check(id, names[exercise.name]).passed
+    assert capsys.readouterr().out == first  # the same text each time: it is stored in notebooks
+
+
+@pytest.mark.parametrize("id", EXERCISES)
+def test_the_stub_is_open_and_no_try(id, cell, as_before, capsys):
+    exercise = EXERCISES[id]
+    names = cell(exercise.stub)
+    capsys.readouterr()
+    result = check(id, names[exercise.name])
+    assert result.open and not result.passed
+    assert capsys.readouterr().out == f"{id} is open: {exercise.name} is not written yet.\n"
+    assert journal.read() == {}
+
+
+@pytest.mark.parametrize("id, imports, source, says", CASES)
+def test_a_typical_wrong_solution_gets_its_message(id, imports, source, says, cell, as_before, capsys):
+    names = cell(imports)
+    capsys.readouterr()
+    result = check(id, cell(source, names)[EXERCISES[id].name])
+    said = capsys.readouterr().out
+    assert not result.passed and not result.open
+    cause = result.findings[-1]
+    assert cause.startswith("not yet: ") and says in cause, said
+    assert said.endswith(result.findings[-1] + "\n")
