@@ -224,13 +224,15 @@ class TestWhatACallSays:
             assert all(a.entered + a.seconds <= b.entered for a, b in itertools.pairwise(server.calls()))
 
     @pytest.mark.parametrize(("entry", "line"), [
-        (("recv", 7, 1_000, 5_000, 5, 0, b"hello"), "recv(7) = 5 b'hello' <0.000004>"),
-        (("recv", 7, 1_000, 5_000, 40, 0, b"x" * 32), f"recv(7) = 40 b'{'x' * 32}'… <0.000004>"),
-        (("recv", 7, 1_000, 5_000, None, 11, b""), "recv(7) = -1 EAGAIN <0.000004>"),
-        (("close", 7, 1_000, 1_500_001_000, None, 0, b""), "close(7) = 0 <1.500000>"),
-        (("select", None, 1_000, 2_000, [[7], [], []], 0, b""), "select() = [7], [], [] <0.000001>"),
-        (("epoll_wait", 9, 1_000, 2_000, [(7, select.EPOLLIN | select.EPOLLHUP)], 0, b""), "epoll_wait(9) = [(7, EPOLLIN | EPOLLHUP)] <0.000001>"),
-        (("poll", None, 1_000, 2_000, [(7, select.POLLIN)], 0, b""), "poll() = [(7, POLLIN)] <0.000001>"),
+        ((1.0, 1.000004, 7, b"hello"), "recv(7) = 5 b'hello' <0.000004>"),
+        ((1.0, 1.000004, 7, b"x" * 40), f"recv(7) = 40 b'{'x' * 32}'… <0.000004>"),
+        ((1.0, 1.000004, 7, 2, b"hello"), "send(7) = 2 b'he' <0.000004>"),
+        ((1.0, 1.000004, 7, "recv", 4096, 0, b"x" * 32), f"recv(7) = 4096 b'{'x' * 32}'… <0.000004>"),
+        ((1.0, 1.000004, 7, "recv", None, 11, b""), "recv(7) = -1 EAGAIN <0.000004>"),
+        ((1.0, 2.5, 7, "close", None, 0, b""), "close(7) = 0 <1.500000>"),
+        ((1.0, 1.000001, None, "select", [[7], [], []], 0, b""), "select() = [7], [], [] <0.000001>"),
+        ((1.0, 1.000001, 9, "epoll_wait", [(7, select.EPOLLIN | select.EPOLLHUP)], 0, b""), "epoll_wait(9) = [(7, EPOLLIN | EPOLLHUP)] <0.000001>"),
+        ((1.0, 1.000001, None, "poll", [(7, select.POLLIN)], 0, b""), "poll() = [(7, POLLIN)] <0.000001>"),
     ])
     def test_printed_like_strace(self, entry, line):
         recorder = Recorder()
@@ -280,7 +282,7 @@ class TestTheRing:
     def test_it_is_bounded_and_the_newest_stay(self):
         recorder = Recorder()
         for number in range(3 * recorder_module.KEPT):
-            recorder.append(("close", number, 1 + number, 2 + number, None, 0, b""))
+            recorder.append((1 + number, 2 + number, number, "close", None, 0, b""))
         kept = recorder.calls()
         assert len(kept) == recorder_module.KEPT and kept[-1].descriptor == 3 * recorder_module.KEPT - 1
         assert recorder.calls(3) == kept[-3:] and recorder.calls(0) == [] and len(recorder.calls(10**9)) == len(kept)

@@ -17,8 +17,9 @@ from .descriptors import event_names
 
 KEPT = 10_000  # calls in the ring
 DATA_KEPT = 32  # bytes of the data of a call
+KEPT_WHOLE = 128  # bytes; a piece so small costs less to keep than to cut
 
-now = time.perf_counter_ns
+now = time.perf_counter
 
 
 @dataclass(frozen=True, slots=True)
@@ -78,7 +79,7 @@ class Recorder:
         self.gate = threading.Condition()  # also held while a socket or waiter is fitted, so that none misses a switch
         self._ring: deque[tuple] = deque(maxlen=KEPT)
         self._switches: list[weakref.WeakMethod] = []
-        self.append = self._ring.append  # (name, descriptor, entered ns, left ns, result, errno, data)
+        self.append = self._ring.append  # a tuple: see _OF_SHAPE
 
     @property
     def on(self) -> bool:
@@ -95,8 +96,8 @@ class Recorder:
 
     def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
         """The recorded calls, oldest first: at most the `last` ones, and those that began after `since` (perf_counter)."""
-        newest_first = takewhile(lambda entry: entry[2] / 1e9 > since, reversed(self._ring.copy()))
-        return [_call(*entry) for entry in islice(newest_first, last)][::-1]
+        newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._ring.copy()))
+        return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
     def clear(self) -> None:
         """Forget what was recorded."""
@@ -119,7 +120,7 @@ class Recorder:
             self.pending, self._released, passed = None, 1, self._passed
             self.gate.notify_all()
             came_back = self.gate.wait_for(lambda: self._passed > passed and (self.pending or not self.held), seconds)
-        return self._ring and came_back and _call(*self._ring[-1]) or None
+        return self._ring and came_back and self.calls(last=1)[0] or None
 
     def run_on(self) -> None:
         """Hold no longer."""
@@ -159,11 +160,25 @@ class Recorder:
                 call(self.on)
 
 
-def _call(name, descriptor, entered, left, result, error, data) -> Call:
+# An entry of the ring is a tuple of one of three shapes; the Call is made when somebody looks. What a busy server does
+# most has the shortest shape. There are only numbers and texts in it, so Python's garbage collector need not walk the ring.
+
+
+def _received(entered: float, left: float, descriptor: int, data: bytes) -> Call:
+    return Call("recv", descriptor, entered, left - entered, len(data), None, data[:DATA_KEPT])
+
+
+def _sent(entered: float, left: float, descriptor: int, count: int, data: bytes) -> Call:
+    return Call("send", descriptor, entered, left - entered, count, None, data[: min(count, DATA_KEPT)])
+
+
+def _any(entered: float, left: float, descriptor: int | None, name: str, result, error: int, data: bytes) -> Call:
     if isinstance(result, list):  # what select, poll or epoll_wait found ready
         result = _ready(name, result)
-    return Call(name, descriptor, entered / 1e9, (left - entered) / 1e9, result,
-                errno.errorcode.get(error, str(error)) if error else None, data)
+    return Call(name, descriptor, entered, left - entered, result, errno.errorcode.get(error, str(error)) if error else None, data)
+
+
+_OF_SHAPE = {4: _received, 5: _sent, 7: _any}
 
 
 def _ready(name: str, found: list) -> str:

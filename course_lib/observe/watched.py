@@ -1,6 +1,6 @@
 """What the base hands to a server instead of the raw things, so that a Recorder can step in between.
 
-Off, a server's calls go straight to C: its sockets are of a class that overrides nothing but `accept`, and the
+Off, a server's calls go straight to C: its sockets are of a class that overrides nothing but `accept` and `dup`, and the
 attributes of its epoll and poll objects are the raw methods.
 """
 
@@ -8,10 +8,10 @@ import select
 import selectors
 import socket
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from .recorder import DATA_KEPT, Recorder, now
+from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, now
 
 _EPOLL, _POLL, _SELECT = select.epoll, select.poll, select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
@@ -20,10 +20,11 @@ _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server tha
 class WatchedSocket(socket.socket):
     """A plain socket, but for one thing: it tells the base of the sockets that come from it, by accept() or dup().
 
-    It adds no attributes, so that its layout in memory is that of `socket.socket` and its class can be exchanged.
+    The quiet and the recording class of a server have the same layout in memory, so that a socket can change between
+    them while its thread sleeps in one of its calls. `number` is its descriptor, which the base enters.
     """
 
-    __slots__ = ()
+    __slots__ = ("number",)
     recorder: Recorder
     adopt: Callable[[socket.socket], None]
 
@@ -36,10 +37,10 @@ class WatchedSocket(socket.socket):
             number, peer = self._accept()
         except OSError as error:
             if recorder.on:
-                recorder.append(("accept", own, entered, now(), None, error.errno, b""))
+                recorder.append((entered, now(), own, "accept", None, error.errno, b""))
             raise
         if recorder.on:
-            recorder.append(("accept", own, entered, now(), number, 0, b""))
+            recorder.append((entered, now(), own, "accept", number, 0, b""))
         connection = type(self)(self.family, self.type, self.proto, fileno=number)
         # As in the standard library: a listener with a timeout still gives blocking connections.
         if socket.getdefaulttimeout() is None and self.gettimeout():
@@ -53,39 +54,37 @@ class WatchedSocket(socket.socket):
         return twin
 
 
-_RECV, _SEND, _FILENO = socket.socket.recv, socket.socket.send, socket.socket.fileno
+def _recv_and_send(append: Callable, clock: Callable) -> dict[str, Callable]:
+    """recv and send, recorded. They are what a busy server calls most: written out, they cost half of `_recorded`."""
+    raw_recv, raw_send, kept_whole = socket.socket.recv, socket.socket.send, KEPT_WHOLE
 
+    def recv(self, size, flags=0):
+        entered = clock()
+        try:
+            data = raw_recv(self, size, flags)
+        except OSError as error:
+            append((entered, clock(), self.fileno(), "recv", None, error.errno, b""))
+            raise
+        if len(data) <= kept_whole:
+            append((entered, clock(), self.number, data))
+        else:
+            append((entered, clock(), self.number, "recv", len(data), 0, data[:DATA_KEPT]))
+        return data
 
-def _recv(self, *arguments):
-    """recv, recorded. It and _send are what a busy server calls most: written out, they cost half of `_recorded`."""
-    recorder = self.recorder
-    if recorder.held:
-        recorder.before("recv", _FILENO(self))
-    entered = now()
-    try:
-        data = _RECV(self, *arguments)
-    except OSError as error:
-        recorder.append(("recv", _FILENO(self), entered, now(), None, error.errno, b""))
-        raise
-    recorder.append(("recv", _FILENO(self), entered, now(), len(data), 0, data[:DATA_KEPT]))
-    return data
+    def send(self, data, flags=0):
+        entered = clock()
+        try:
+            count = raw_send(self, data, flags)
+        except OSError as error:
+            append((entered, clock(), self.fileno(), "send", None, error.errno, b""))
+            raise
+        if type(data) is bytes and len(data) <= kept_whole:
+            append((entered, clock(), self.number, count, data))
+        else:
+            append((entered, clock(), self.number, "send", count, 0, _begin(data, min(count, DATA_KEPT))))
+        return count
 
-
-def _send(self, data, *flags):
-    """send, recorded."""
-    recorder = self.recorder
-    if recorder.held:
-        recorder.before("send", _FILENO(self))
-    entered = now()
-    try:
-        count = _SEND(self, data, *flags)
-    except OSError as error:
-        recorder.append(("send", _FILENO(self), entered, now(), None, error.errno, b""))
-        raise
-    left = now()
-    kept = count if count < DATA_KEPT else DATA_KEPT
-    recorder.append(("send", _FILENO(self), entered, left, count, 0, data[:kept] if type(data) is bytes else _begin(data, kept)))
-    return count
+    return {"recv": recv, "send": send}
 
 
 def _begin(data, count: int) -> bytes:
@@ -93,43 +92,55 @@ def _begin(data, count: int) -> bytes:
     return bytes(memoryview(data).cast("B")[:count])
 
 
-def _recorded(name: str):
-    """The method `name` of socket.socket, recorded."""
+def _recorded(name: str, recorder: Recorder):
+    """Another method of socket.socket, recorded."""
     raw = getattr(socket.socket, name)
 
     def method(self, *arguments, **named):
-        recorder, own = self.recorder, self.fileno()
+        own = self.fileno()
         if own < 0:  # closed: Python answers by itself, there is no system call
             return raw(self, *arguments, **named)
-        if recorder.held:
-            recorder.before(name, own)
         entered = now()
         try:
             result = raw(self, *arguments, **named)
         except OSError as error:
-            recorder.append((name, own, entered, now(), None, error.errno, b""))
+            recorder.append((entered, now(), own, name, None, error.errno, b""))
             raise
         left = now()
         moved = (memoryview(arguments[0]).nbytes, 0, _begin(arguments[0], DATA_KEPT)) if name == "sendall" else (result, 0, b"")
-        recorder.append((name, own, entered, left, *moved))
+        recorder.append((entered, left, own, name, *moved))
         return result
 
     return method
 
 
-class _Recording:
-    """The methods that a recording socket has in front of those of socket.socket."""
+def _held(name: str, recorded: Callable, recorder: Recorder):
+    """A recorded method with the gate in front of it."""
 
-    __slots__ = ()
-    recv, send = _recv, _send
-    recv_into, sendall, shutdown, close = map(_recorded, ("recv_into", "sendall", "shutdown", "close"))
+    def method(self, *arguments, **named):
+        if self.fileno() >= 0:
+            recorder.before(name, self.fileno())
+        return recorded(self, *arguments, **named)
+
+    return method
 
 
-def socket_classes(recorder: Recorder, adopt: Callable[[socket.socket], None]) -> tuple[type, type]:
-    """(quiet, recording): the two classes between which the sockets of one server change."""
-    body = {"__slots__": (), "recorder": recorder, "adopt": staticmethod(adopt)}
-    quiet = type("WatchedSocket", (WatchedSocket,), body)
-    return quiet, type("RecordedSocket", (_Recording, quiet), {"__slots__": ()})
+class SocketClasses:
+    """The three classes between which the sockets of one server change: quiet, recording, and held as well."""
+
+    def __init__(self, recorder: Recorder, adopt: Callable[[socket.socket], None]) -> None:
+        self._recorder = recorder
+        own = {"__slots__": (), "recorder": recorder, "adopt": staticmethod(adopt)}
+        recording = {name: _recorded(name, recorder) for name in ("recv_into", "sendall", "shutdown", "close")}
+        recording |= _recv_and_send(recorder.append, now)
+        held = {name: _held(name, method, recorder) for name, method in recording.items()}
+        self.quiet = type("WatchedSocket", (WatchedSocket,), own)
+        self._recording = type("RecordedSocket", (self.quiet,), {"__slots__": ()} | recording)
+        self._held = type("HeldSocket", (self.quiet,), {"__slots__": ()} | held)
+
+    def fit(self, sock: WatchedSocket) -> None:
+        """Give a socket the class that it needs now."""
+        sock.__class__ = self._held if self._recorder.held else self._recording if self._recorder.on else self.quiet
 
 
 # select, poll and epoll
@@ -145,9 +156,9 @@ def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None
         try:
             result = raw(*arguments, **named)
         except OSError as error:
-            recorder.append((name, descriptor, entered, now(), None, error.errno, b""))
+            recorder.append((entered, now(), descriptor, name, None, error.errno, b""))
             raise
-        recorder.append((name, descriptor, entered, now(), describe(result), 0, b""))
+        recorder.append((entered, now(), descriptor, name, describe(result), 0, b""))
         return result
 
     return call
@@ -206,11 +217,12 @@ def _select(*arguments):
     recorder = _of_thread.get(threading.get_ident())
     if recorder is None or not recorder.on:
         return _SELECT(*arguments)
+    recorder.asked = _numbers(arguments[:3])
     return _called(_SELECT, recorder, "select", None, _numbers)(*arguments)
 
 
-def _numbers(ready: tuple[list, list, list]) -> list[list[int]]:
-    return [[thing if isinstance(thing, int) else thing.fileno() for thing in things] for things in ready]
+def _numbers(lists: Iterable[Iterable]) -> list[list[int]]:
+    return [[thing if isinstance(thing, int) else thing.fileno() for thing in things] for things in lists]
 
 
 @contextmanager

@@ -12,7 +12,7 @@ from types import TracebackType
 from typing import Literal, Self
 
 from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, ThreadView, descriptors
-from course_lib.observe.watched import recorded_thread, socket_classes
+from course_lib.observe.watched import SocketClasses, recorded_thread
 
 from . import registry
 
@@ -60,7 +60,7 @@ class Server:
         self._sockets: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
         self._run = registry.current_run()
         self._recorder = Recorder()
-        self._quiet, self._recorded = socket_classes(self._recorder, self._adopt)
+        self._classes = SocketClasses(self._recorder, self._adopt)
         self._recorder.on_switch(self._switch_sockets)
 
     def serve(self, listener: socket.socket) -> None:
@@ -231,7 +231,7 @@ class Server:
 
     def _switch_sockets(self, on: bool) -> None:
         for sock in self._open_sockets():
-            sock.__class__ = self._recorded if on else self._quiet
+            self._classes.fit(sock)
 
     def _ends_within(self, seconds: float) -> bool:
         self._thread.join(seconds)
@@ -250,7 +250,7 @@ class Server:
             raise
 
     def _listen_on(self, port: int) -> socket.socket:
-        listener = self._quiet(socket.AF_INET, socket.SOCK_STREAM)
+        listener = self._classes.quiet(socket.AF_INET, socket.SOCK_STREAM)
         try:
             # Before bind: it lets the port be taken again while old connections wait in TIME_WAIT (socket(7)).
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
@@ -265,7 +265,8 @@ class Server:
     def _enter(self, sock: socket.socket) -> None:
         with self._recorder.gate:
             self._sockets[sock.fileno()] = sock
-            sock.__class__ = self._recorded if self._recorder.on else self._quiet
+            sock.number = sock.fileno()
+            self._classes.fit(sock)
 
     def _adopt(self, connection: socket.socket) -> None:
         self._enter(connection)
