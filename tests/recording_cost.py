@@ -23,7 +23,7 @@ from course_lib.widgets import observe
 
 CONNECTIONS, REQUESTS, WARM_UP = 50, 40_000, 2_000
 MESSAGE = bytes(64)
-VARIANTS = {  # name -> the goal
+VARIANTS = {
     "raw": None, "off": 0.98, "panel": 0.98, "on": 0.80, "on and panel": None,
 }
 

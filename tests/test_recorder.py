@@ -243,7 +243,7 @@ class TestWhatACallSays:
         server.record()
         visit(server)
         lines = list(map(str, server.calls()))
-        assert all(re.fullmatch(r"\w+\(\d*\) = .+ <\d+\.\d{6}>", line) for line in lines)
+        assert all(re.fullmatch(r"\w+\([^)]*\) = .+ <\d+\.\d{6}>", line) for line in lines)
         assert any(re.fullmatch(r"recv\(\d+\) = 5 b'hello' <.*>", line) for line in lines)
 
     def test_eagain(self):
@@ -822,3 +822,66 @@ def test_the_listing_agrees_with_strace(model, tmp_path):
     assert listed == shown[:len(listed)]
     # What follows is the call in which it slept, and its end.
     assert {name for name, _, _ in shown[len(listed):]} <= {WAITING[model], "accept", "close", "recv"}
+
+
+class TestTheListsOfSelect:
+    def test_what_was_handed_in_and_what_came_back(self):
+        with SelectServer() as server:
+            listener = server.descriptors()[0].number
+            assert server.select_lists is None
+            server.record()
+            with connect(server) as client:
+                assert asks(client, b"hello") == b"hello"
+                connection = next(d.number for d in server.descriptors() if d.kind == "connection")
+                assert wait_until(lambda: server.select_lists.asked == [[listener, connection], [], []])
+                assert server.select_lists.found == [[connection], [], []]  # of the select before the one it sleeps in
+                select_calls = [call for call in server.calls() if call.name == "select"]
+                assert select_calls[-1].asked == f"[{listener}, {connection}], [], []"
+                assert select_calls[-1].result == f"[{connection}], [], []"
+                assert str(select_calls[-1]).startswith(f"select([{listener}, {connection}], [], []) = [{connection}], [], [] <")
+            server.record(False)
+            assert server.select_lists is None
+
+    def test_a_held_select_names_its_lists(self):
+        with SelectServer() as server:
+            server.hold()
+            with connect(server) as client:
+                client.sendall(b"x")
+                assert wait_until(lambda: server.pending)
+                assert server.step(5).name == "accept"  # the select in flight was not seen
+                assert server.pending.name == "select" and str(server.pending) == f"select({server.pending.asked})"
+                assert server.select_lists.asked == json.loads(f"[{server.pending.asked}]")
+
+    def test_an_earlier_recording_says_nothing_of_the_select_it_is_in(self):
+        with SelectServer() as server:
+            server.record()
+            visit(server)
+            server.record(False)
+            visit(server)
+            server.record()
+            assert server.select_lists is None
+
+    @pytest.mark.parametrize("arguments, error", [((None, [], []), "TypeError"), (([], []), "TypeError"), ((["x"], [], []), "TypeError"),
+                                                  (([-1], [], []), "ValueError")])
+    def test_select_itself_says_what_is_wrong(self, arguments, error):
+        class Mistaken(Server):
+            def serve(self, listener):
+                select.select(*arguments, 0) if len(arguments) == 3 else select.select(*arguments)
+
+        server = Mistaken()
+        server.record()
+        server.start().wait()
+        assert type(server.error).__name__ == error
+
+    def test_an_iterator_is_walked_once(self):
+        class Iterating(Server):
+            def serve(self, listener):
+                select.select(iter([listener]), (), set())
+                listener.accept()
+
+        with Iterating() as server:
+            server.record()
+            assert wait_until(lambda: server.doing().call == "select")
+            connect(server).close()
+            server.wait()
+            assert server.error is None

@@ -11,9 +11,10 @@ from course_lib import journal
 
 from . import blocking, descriptors, nonblocking, selecting
 from .attempt import Attempt
-from .exercise import Exercise, Wrong
+from .exercise import Exercise, Wrong, file_of
 from .keep import CannotKeep, as_module, keep
 from .run import NotChecked, Open, printable
+from .talk import a
 
 __all__ = ["Exercise", "Result", "all_exercises", "check", "hint", "progress", "solution"]
 
@@ -38,12 +39,13 @@ def all_exercises() -> list[Exercise]:
     return [exercise for module in (descriptors, blocking, nonblocking, selecting) for exercise in module.EXERCISES]
 
 
-def check(id: str = "", learner: object = None) -> Result:
+def check(id: str = "", *learners: object) -> Result:
     """Run the learner's function or class in a process of its own, print what was found, and keep what passed.
 
+    Where an exercise asks for several, it takes them in the order of its text: ``check("3.1", try_accept, try_recv)``.
     Always returns; with ``COURSE_STRICT=1`` in the environment it raises AssertionError unless passed.
     """
-    result = _check(id, learner)
+    result = _check(id, learners)
     if os.environ.get("COURSE_STRICT") == "1" and not result.passed:
         raise AssertionError(f"{id} is not passed: {'; '.join(result.findings)}")
     return result
@@ -87,13 +89,14 @@ def progress() -> None:
         print(f"{name:{widths[0]}}  {state:{widths[1]}}  {minutes:>{widths[2]}}")
 
 
-def _check(id: str, learner: object) -> Result:
+def _check(id: str, learners: tuple) -> Result:
     if not (exercise := _find(id)):
         return Result(open=True)
-    if unfit := _unfit(exercise, learner):
+    if unfit := _unfit(exercise, learners):
         print(unfit)
         return Result(open=True)
-    with Attempt(learner, exercise.name) as attempt:
+    several = len(learners) > 1
+    with Attempt(learners if several else learners[0], "Your code" if several else exercise.name) as attempt:
         try:
             try:
                 exercise.check(attempt)
@@ -104,7 +107,7 @@ def _check(id: str, learner: object) -> Result:
             outcome = other
     findings = attempt.findings
     if isinstance(outcome, Open):
-        print(f"{id} is open: {exercise.name} is not written yet.")
+        print(f"{id} is open: {'not all of ' * several}{exercise.name} is {'not ' * (not several)}written yet.")
         return Result(open=True)
     if isinstance(outcome, NotChecked):
         print(outcome)
@@ -112,11 +115,11 @@ def _check(id: str, learner: object) -> Result:
     if isinstance(outcome, Wrong):
         findings.append(f"not yet: {outcome}")
     print(f"{id} {exercise.name}", *findings, sep="\n  ")
-    _show(attempt.output, exercise.name)
+    _show(attempt.output, attempt.name)
     if outcome is None:
-        _passed(exercise, learner)
+        _passed(exercise, learners)
     else:
-        _tried(exercise, learner)
+        _tried(exercise, learners)
     return Result(outcome is None, False, findings)
 
 
@@ -133,23 +136,44 @@ def _find(id: object) -> Exercise | None:
     return None
 
 
-def _unfit(exercise: Exercise, learner: object) -> str | None:
-    """One sentence if this is not the kind of thing the exercise asks for."""
-    kind = "class" if inspect.isclass(exercise.solution) else "function"
-    call = f'check("{exercise.id}", {exercise.name})'
-    if learner is None:
-        return f"Hand over your {kind} too: {call}."
-    if kind == "class":
+def _unfit(exercise: Exercise, learners: tuple) -> str | None:
+    """One sentence if these are not the kind of things the exercise asks for."""
+    asked = len(exercise.solutions)
+    if asked == 1:
+        things = _kind(exercise.solution)
+    else:
+        things = f"{asked} {'classes' if all(map(inspect.isclass, exercise.solutions)) else 'functions'}"
+    if learners in ((), (None,)):
+        return f"Hand over your {things} too: {exercise.call}."
+    if len(learners) != asked:
+        return f"{exercise.id} asks for {'one ' * (asked == 1)}{things}, and you handed over {len(learners)}: {exercise.call}."
+    names = tuple(getattr(learner, "__name__", None) for learner in learners)
+    if names != exercise.names and set(names) == set(exercise.names):
+        return f"Keep to the order: {exercise.call}."
+    unfit = (_unfit_one(exercise, *pair) for pair in zip(exercise.solutions, learners))
+    return next(filter(None, unfit), None)
+
+
+def _unfit_one(exercise: Exercise, solution: Callable, learner: object) -> str | None:
+    asks = f"{exercise.id} asks for the {_kind(solution)} {solution.__name__}"
+    if inspect.isclass(solution):
         if inspect.isclass(learner):
             return None
-        return f"{exercise.id} asks for the class {exercise.name} itself, not for a value of type {type(learner).__name__}: {call}."
+        return f"{asks} itself, not for {a(learner)}: {exercise.call}."
     if inspect.isclass(learner):
-        return f"{exercise.id} asks for the function {exercise.name}, and {learner.__name__} is a class."
+        return f"{asks}, and {learner.__name__} is a class."
     if not callable(learner):
-        return f"{exercise.id} asks for the function {exercise.name} itself, not for a value of type {type(learner).__name__}: {call}, without () behind the name."
-    if inspect.iscoroutinefunction(learner) or inspect.isgeneratorfunction(learner) != inspect.isgeneratorfunction(exercise.solution):
-        return f"{exercise.id} asks for a plain function: with async or yield in it, a call does not run its body."
+        return f"{asks} itself, not for {a(learner)}: {exercise.call}, without () behind the name."
+    if inspect.iscoroutinefunction(learner) or inspect.isgeneratorfunction(learner) != inspect.isgeneratorfunction(solution):
+        kind = "a plain function: with async or yield in it, a call does not run its body"
+        if inspect.isgeneratorfunction(solution):
+            kind = "a generator function: a def with yield in it"
+        return f"{exercise.id} asks for {kind}."
     return None
+
+
+def _kind(solution: Callable) -> str:
+    return "class" if inspect.isclass(solution) else "function"
 
 
 def _show(output: str, name: str) -> None:
@@ -162,33 +186,43 @@ def _show(output: str, name: str) -> None:
     print(f"  {name} printed{', at the end' if cut else ''}:", *shown, sep="\n    | ")
 
 
-def _passed(exercise: Exercise, learner: Callable) -> None:
-    if learner is exercise.solution:  # bound by an import from course_lib.mine
-        print(f"This {exercise.name} is the course's own, so nothing is kept. Run your cell of {exercise.id} again, then this check.")
-        return
+def _passed(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
+    for learner, own in zip(learners, exercise.solutions):
+        if learner is own:  # bound by an import from course_lib.mine
+            print(f"This {own.__name__} is the course's own, so nothing is kept. Run your cell of {exercise.id} again, then this check.")
+            return
     journal.record("exercises", exercise.id, _entry(exercise) | {"passed": True})
     try:
-        keep(learner, exercise, [other.name for other in all_exercises()])
+        keep(learners, exercise, _names())
     except CannotKeep as reason:
         print(f"{exercise.id} passed. It is not stored in mine/, for {reason}.")
     else:
-        print(f"{exercise.id} passed. Your {exercise.name} is now in mine/{exercise.file}.")
+        stored = [f"{name} is now in mine/{file_of(name)}" for name in exercise.names]
+        print(f"{exercise.id} passed. Your {', your '.join(stored)}.")
 
 
-def _tried(exercise: Exercise, learner: Callable) -> None:
+def _tried(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
     """Count a try, unless the code is the same as last time."""
-    entry, code = _entry(exercise), _fingerprint(exercise, learner)
+    entry, code = _entry(exercise), _fingerprint(exercise, learners)
     if entry.get("last") != code:
         journal.record("exercises", exercise.id, entry | {"tries": entry.get("tries", 0) + 1, "last": code})
 
 
-def _fingerprint(exercise: Exercise, learner: Callable) -> str:
+def _fingerprint(exercise: Exercise, learners: tuple[Callable, ...]) -> str:
     """The same for code that differs in comments and spaces only."""
-    try:
-        text = ast.dump(ast.parse(as_module(learner, exercise, [other.name for other in all_exercises()])))
-    except CannotKeep:
-        text = repr(getattr(getattr(learner, "__code__", None), "co_code", learner))
+    text = "".join(_code(learner, exercise.id, name) for learner, name in zip(learners, exercise.names))
     return hashlib.sha256(text.encode("utf-8", "backslashreplace")).hexdigest()[:16]
+
+
+def _code(learner: Callable, id: str, name: str) -> str:
+    try:
+        return ast.dump(ast.parse(as_module(learner, id, name, _names())))
+    except CannotKeep:
+        return repr(getattr(getattr(learner, "__code__", None), "co_code", learner))
+
+
+def _names() -> list[str]:
+    return [name for exercise in all_exercises() for name in exercise.names]
 
 
 def _entry(exercise: Exercise) -> dict:

@@ -1,5 +1,570 @@
 """Exercises of notebook 01: descriptors, what a number names, who left one open."""
 
-from .exercise import Exercise
+import fcntl
+import os
+import socket
+import stat
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from contextlib import ExitStack
+from typing import Callable
 
-EXERCISES: tuple[Exercise, ...] = ()
+from course_lib.observe import kernel, open_files, open_numbers
+
+from .attempt import Attempt
+from .exercise import Exercise, Wrong
+from .run import Raised, Stuck
+from .talk import Talk, a
+
+_HIGH = 900  # a number that nobody reaches who counts up to some limit
+_MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65 536)
+
+
+def fd_table(pid: int | str = "self") -> dict[int, str]:
+    """Return what each open descriptor of a process names: {number: target}, as the kernel writes it."""
+    table = {}
+    folder = f"/proc/{pid}/fd"  # one entry for each row of the table, a link to what it names (proc_pid_fd(5))
+    for name in os.listdir(folder):
+        try:
+            table[int(name)] = os.readlink(f"{folder}/{name}")
+        except FileNotFoundError:
+            pass  # closed meanwhile: the listing itself had a number, and is in its own list
+    return table
+
+
+def check_fd_table(attempt: Attempt) -> None:
+    run = attempt.run(_use_fd_table)
+    try:
+        run.hear("fd_table() did not return within 1 s")
+    except Raised as error:
+        if error.type == "FileNotFoundError":
+            raise Wrong(
+                f"os.readlink found no such entry{error.line}: listing a folder needs a number too, which is in the list and "
+                "closed again before you read its link. Catch FileNotFoundError there (proc_pid_fd(5))."
+            ) from None
+        raise
+    run.alone()
+
+
+def _use_fd_table(talk: Talk, learner) -> None:
+    talk.step("fd_table() did not return within 1 s")
+    with ExitStack() as opened:
+        read, write = os.pipe()
+        folder = os.open("/", os.O_RDONLY)
+        high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        numbers = {read, write, folder, high}
+        for number in numbers:
+            opened.callback(os.close, number)
+        numbers.add(opened.enter_context(socket.socket()).fileno())
+        numbers.add(opened.enter_context(tempfile.TemporaryFile()).fileno())
+        truth = _table("self")
+        got = learner()
+        _has_the_form(got)
+        if left := open_numbers_beside(truth):
+            raise Wrong(f"fd_table left {left} more open than before: with os.scandir(...) as entries: closes its own number.")
+        _agrees(got, truth, numbers, high)
+    talk.good("file, folder, pipe, socket, and a number far above the others")
+
+    got = learner()
+    _has_the_form(got)
+    if again := sorted(numbers & got.keys() - _table("self").keys()):
+        raise Wrong(f"Number {again[0]} was closed and is still in the table of the second call: make a new dict in each call.")
+    talk.good("what was closed is gone from the next table")
+
+    talk.step("fd_table(pid) of another process did not return within 1 s")
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+        try:
+            other.stdin.write(b"ready\n")
+            other.stdin.flush()
+            other.stdout.readline()  # it has loaded its libraries and sleeps in read
+            truth, own = _table(other.pid), _table("self")
+            got = learner(other.pid)
+            _has_the_form(got)
+            if got != truth and got == own:
+                raise Wrong("fd_table(pid) gave the table of this process: the folder of another one is /proc/<pid>/fd.")
+            _agrees(got, truth, set(), -1)
+        finally:
+            other.kill()
+    talk.good("the table of another process, by its pid")
+
+
+def _table(process: int | str) -> dict[int, str]:
+    """What `fd_table` should give; the handle that lists the folder is not in it."""
+    found = {}
+    for name in kernel.names(f"/proc/{process}/fd"):
+        try:
+            found[int(name)] = kernel.readlink(f"/proc/{process}/fd/{name}")
+        except OSError:
+            pass
+    return found
+
+
+def open_numbers_beside(before: dict[int, str] | set[int]) -> int:
+    """How many descriptors are open whose numbers were not."""
+    return len(set(open_numbers()) - set(before))
+
+
+def _has_the_form(got: object) -> None:
+    if not isinstance(got, dict):
+        raise Wrong(f"fd_table returned {a(got)}: return a dict, {{number: what it names}}.")
+    for number, target in got.items():
+        if isinstance(number, str):
+            raise Wrong(f"A key of your table is the text {number!r}: the names in the folder are text, int(name) makes numbers of them.")
+        if not isinstance(number, int):
+            raise Wrong(f"A key of your table is {a(number)}: the keys are the numbers.")
+        if not isinstance(target, str):
+            raise Wrong(f"Number {number} has {a(target)} beside it: the value is the text that os.readlink gives.")
+
+
+def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high: int) -> None:
+    missing, more = sorted(truth.keys() - got.keys()), sorted(got.keys() - truth.keys())
+    if missing == [high]:
+        raise Wrong(f"Number {high} is open too, and it is missing: do not count up to a limit, list the folder /proc/self/fd.")
+    if numbers and got and not numbers & got.keys():
+        raise Wrong(
+            "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that you "
+            "start, such as ls, reads its own table (proc_pid_fd(5))."
+        )
+    if missing and all(number <= 2 for number in missing):
+        raise Wrong(f"Number {missing[0]} is missing: 0, 1 and 2 are rows like all the others.")
+    if missing and all(not truth[number].startswith("/") or "(deleted)" in truth[number] for number in missing):
+        raise Wrong(f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, and is open all the same.")
+    if missing:
+        raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.")
+    if more and got[more[0]].rpartition("/")[2] == "fd":
+        raise Wrong(
+            f"Number {more[0]} names {got[more[0]]!r}: that is the number of your own listing, closed when you return. First list "
+            "the folder (os.listdir), then read the links, and catch FileNotFoundError."
+        )
+    if more:
+        raise Wrong(f"Number {more[0]} is in your table and is not open.")
+    for number, target in truth.items():
+        if got[number] != target:
+            if got[number].endswith("/" + target) or got[number] == f"/proc/self/fd/{number}":
+                raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives the link itself, "
+                            "realpath and abspath make a path of it that does not exist.")
+            raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives what it names.")
+
+
+def capture(fn: Callable[[], object]) -> bytes:
+    """Return what fn() writes to descriptor 1, its child processes included; afterwards 1 is what it was."""
+    with tempfile.TemporaryFile(buffering=0) as file:  # a file takes all; a pipe would fill up with nobody reading
+        saved = os.dup(1)  # a second row for what 1 names now, or nobody could find it again
+        os.dup2(file.fileno(), 1)  # row 1 points to the file's description; a child inherits the row
+        try:
+            fn()
+        finally:
+            os.dup2(saved, 1)
+            os.close(saved)
+        file.seek(0)  # both rows shared one offset: it stands where the writing stopped
+        return file.read()
+
+
+class Oops(Exception):
+    """What the check's fn raises."""
+
+
+def check_capture(attempt: Attempt) -> None:
+    run = attempt.run(_use_capture)
+    a_pipe = run.hear("capture(fn) did not return within 1 s")["pipe"]
+    try:
+        run.hear("")
+    except Stuck as stuck:
+        if a_pipe and stuck.asleep:
+            raise Wrong(
+                f"Deadlock when fn writes 200 kB: {stuck.doing}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until "
+                "somebody reads, and you read only after fn has returned. Use a temporary file."
+            ) from None
+        raise
+    run.alone()
+
+
+def _use_capture(talk: Talk, learner) -> None:
+    original = os.dup(1)
+    one = _One(original)
+    talk.step("capture(fn), where fn writes eight bytes, did not return within 1 s")
+
+    def few() -> None:
+        one.called()
+        os.write(1, b"one\n")
+        subprocess.run(["echo", "two"])
+        one.wrote()
+
+    before = set(open_numbers())
+    got = learner(few)
+    one.was_redirected()
+    one.is_back(before, "")
+    one.gave(got, b"one\ntwo\n")
+    talk.good("os.write(1, ...) and a child process; afterwards 1 is what it was, and nothing is left open")
+
+    def other() -> None:
+        one.called()
+        os.write(1, b"again\n")
+        one.wrote()
+
+    got = learner(other)
+    if isinstance(got, bytes) and got.startswith(b"one"):
+        raise Wrong("The second call gave the text of the first one too: begin with an empty file each time.")
+    one.gave(got, b"again\n")
+    talk.good("a second call gives its own text only")
+
+    talk.step("capture(fn), where fn raises, did not return within 1 s")
+
+    def raises() -> None:
+        one.called()
+        os.write(1, b"before the error\n")
+        raise Oops("on purpose")
+
+    before = set(open_numbers())
+    try:
+        learner(raises)
+    except Oops:
+        pass
+    else:
+        raise Wrong("fn raised an exception, and capture hid it: the caller has to know. Put things back in finally:, without except.")
+    one.is_back(before, "after fn raised: put it back in finally:")
+    talk.good("when fn raises, 1 is put back too, and the exception goes on")
+
+    def much() -> None:
+        one.called()
+        talk.tell(pipe=stat.S_ISFIFO(os.fstat(1).st_mode))
+        talk.step("capture(fn), where fn writes 200 kB, did not return within 1 s")
+        left = memoryview(b"x" * _MUCH)
+        while left:
+            left = left[os.write(1, left):]
+        one.wrote()
+
+    before = set(open_numbers())
+    got = learner(much)
+    one.is_back(before, "")
+    if isinstance(got, bytes) and len(got) < _MUCH:
+        raise Wrong(f"fn wrote {_MUCH} bytes, and you returned {len(got)}: read until there is no more.")
+    one.gave(got, b"x" * _MUCH)
+    talk.good("200 kB")
+
+
+class _One:
+    """Descriptor 1 under observation: what it was before, what it is while fn runs, what it is afterwards."""
+
+    def __init__(self, original: int) -> None:
+        self._original = original
+        self._calls = 0
+        self._redirected = self._inherited = self._stored = False
+        self._elsewhere, self._mark = os.pipe()  # says also from a copy of this process that fn was called
+        os.set_blocking(self._elsewhere, False)
+
+    def called(self) -> None:
+        self._calls += 1
+        os.write(self._mark, b"x")
+        self._redirected = not self._is_original()
+        self._inherited = os.get_inheritable(1)
+
+    def wrote(self) -> None:
+        status = os.fstat(1)
+        self._stored = stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+    def was_redirected(self) -> None:
+        if not self._calls:
+            try:
+                os.read(self._elsewhere, 10)
+            except BlockingIOError:
+                raise Wrong("capture did not call fn.") from None
+            raise Wrong("You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here.")
+        if self._calls > 1:
+            raise Wrong(f"capture called fn {self._calls} times: once is enough.")
+        if not self._redirected:
+            raise Wrong(
+                "While fn ran, 1 named what it always names. A child process and os.write write to descriptor 1, past Python's "
+                "object sys.stdout: redirect the descriptor, with os.dup2 (dup(2))."
+            )
+
+    def is_back(self, before: set[int], when: str) -> None:
+        try:
+            os.fstat(1)
+        except OSError:
+            raise Wrong(f"Descriptor 1 is closed {when or 'afterwards'}: keep what it names with os.dup(1) before, and os.dup2(saved, 1) after.") from None
+        if not self._is_original():
+            same = os.path.samestat(os.fstat(1), os.fstat(self._original))
+            if same:
+                raise Wrong("1 names the old file again, but through a new open file description, with an offset of its own: "
+                            "do not open it anew, keep the old one with os.dup(1) and os.dup2(saved, 1).")
+            kind = open_files(1).descriptions[0].kind
+            raise Wrong(f"Descriptor 1 still points to your {kind} {when or 'afterwards'}: saved = os.dup(1) before, os.dup2(saved, 1) after (dup(2)).")
+        if not os.get_inheritable(1):
+            raise Wrong("1 is close-on-exec now, so programs that are started later have no standard output: os.dup2(saved, 1) clears the flag.")
+        if left := open_numbers_beside(before):
+            kinds = " and ".join(sorted({d.kind for d in open_files(set(open_numbers()) - before).descriptions}))
+            raise Wrong(f"capture left {left} more open than before {f'({kinds}) ' if kinds else ''}"
+                        f"{'after fn raised: close in finally:' if when else ': close the saved copy, and the file or pipe'}.".replace(") :", "):"))
+
+    def gave(self, got: object, expected: bytes) -> None:
+        if isinstance(got, str):
+            raise Wrong("capture returned text: descriptor 1 takes bytes, return bytes.")
+        if not isinstance(got, bytes):
+            raise Wrong(f"capture returned {a(got)}: return the bytes.")
+        if got == expected:
+            return
+        if not self._inherited and b"two" in expected and b"two" not in got:
+            raise Wrong(
+                "What the child process wrote is missing: 1 was close-on-exec, so echo had no 1. Python opens everything so "
+                "(PEP 446); os.dup2(number, 1) makes a row that children inherit."
+            )
+        if not got and self._stored:
+            raise Wrong(
+                "You got b'' although the bytes are in your file: the offset belongs to the open file description, which both "
+                "numbers share, so it stands behind the last byte (lseek(2)). seek(0) first."
+            )
+        raise Wrong(f"fn wrote {_short(expected)}, and you returned {_short(got)}.")
+
+    def _is_original(self) -> bool:
+        found = open_files([1, self._original])
+        if len(found.rows) < 2:
+            return False
+        one, two = (found.descriptions[row.description] for row in found.rows)
+        return found.rows[0].description == found.rows[1].description or not found.compared and one.thing == two.thing
+
+
+def _short(data: bytes) -> str:
+    return repr(data) if len(data) <= 60 else f"{data[:20]!r}… ({len(data)} bytes)"
+
+
+def leaks(fn: Callable[[], object]) -> list[str]:
+    """Call fn() and return what it left open: the targets of the descriptors that are new."""
+    before = fd_table()
+    fn()
+    once = fd_table()
+    time.sleep(0.1)  # what another thread had open for a moment is gone now
+    twice = fd_table()
+    # number and target: a number may have been reused, and one thing may be open under two numbers
+    return [target for number, target in twice.items() if once.get(number) == target != before.get(number)]
+
+
+def check_leaks(attempt: Attempt) -> None:
+    run = attempt.run(_use_leaks)
+    run.hear("leaks(fn) did not return within 1 s")
+    run.alone()
+
+
+def _use_leaks(talk: Talk, learner) -> None:
+    hidden: list[object] = []
+    null = os.open(os.devnull, os.O_RDONLY)
+    taken = os.open("/", os.O_RDONLY)
+
+    def tidy() -> None:
+        with open("/proc/self/stat", "rb"):
+            pass
+
+    def file_and_socket() -> list[str]:
+        hidden.append(sock := socket.socket())
+        return [_target(_memory_file("notes")), _target(sock.fileno())]
+
+    def a_pipe_in_a_list() -> list[str]:
+        hidden.append([open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"))])
+        return [_target(file.fileno()) for file in hidden[-1]]
+
+    def once_more() -> list[str]:
+        os.open(os.devnull, os.O_RDONLY)
+        return [os.devnull]
+
+    def takes_a_number_over() -> list[str]:
+        os.close(taken)
+        number = _memory_file("in its place")
+        if number != taken:
+            os.dup2(number, taken, inheritable=False)
+            os.close(number)
+        return [_target(taken)]
+
+    def closes_one() -> None:
+        os.close(null)
+
+    talk.step("leaks(fn) did not return within 1 s")
+    if got := _found(learner, tidy)[0]:
+        raise Wrong(f"fn closed the file that it opened, and leaks found {got}.")
+    talk.good("what is closed again is no leak")
+    for fn, what in (
+        (file_and_socket, "a file and a socket"),
+        (a_pipe_in_a_list, "the two ends of a pipe, kept in a list,"),
+        (once_more, f"{os.devnull}, which was open under another number before,"),
+        (takes_a_number_over, "a file, under a number that named another thing before,"),
+    ):
+        talk.step(f"leaks(fn), where fn leaves {what.rstrip(',')} open, did not return within 1 s")
+        got, expected = _found(learner, fn)
+        if sorted(got) == sorted(expected):
+            continue
+        if fn is once_more:
+            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under two numbers.")
+        if fn is takes_a_number_over:
+            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something else now.")
+        raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
+    talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
+    if got := _found(learner, closes_one)[0]:
+        raise Wrong(f"fn only closed something, and leaks found {got}: what is gone is no leak.")
+    _for_a_moment(talk, learner)
+    talk.good("what another thread had open for a moment is no leak")
+
+
+def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
+    """(what leaks says, what fn returned)."""
+    calls: list[object] = []
+    before = set(open_numbers())
+    opened: set[int] = set()
+
+    def counted() -> None:
+        calls.append(fn())
+        opened.update(set(open_numbers()) - before)
+
+    got = learner(counted)
+    if len(calls) != 1:
+        raise Wrong(f"leaks called fn {len(calls)} times: call it once, and look at the tables before and after.")
+    if not isinstance(got, list):
+        raise Wrong(f"leaks returned {a(got)}: return a list of targets.")
+    if any(not isinstance(target, str) for target in got):
+        raise Wrong(f"leaks returned a list with {a(next(t for t in got if not isinstance(t, str)))} in it: return what the numbers name, as text.")
+    if left := len(set(open_numbers()) - before - opened):
+        raise Wrong(f"leaks itself left {left} more open than before.")
+    return got, calls[0]
+
+
+def _for_a_moment(talk: Talk, learner) -> None:
+    """Another thread has /dev/zero open while fn returns, and closes it a little later."""
+    for _ in range(3):
+        opened, returned = threading.Event(), threading.Event()
+        when: dict[str, float] = {}
+
+        def hold() -> None:
+            number = os.open("/dev/zero", os.O_RDONLY)
+            opened.set()
+            returned.wait(5)
+            time.sleep(0.03)
+            os.close(number)
+            when["closed"] = time.monotonic()
+
+        thread = threading.Thread(target=hold)
+
+        def fn() -> None:
+            thread.start()
+            opened.wait()
+            when["returned"] = time.monotonic()
+            returned.set()
+
+        talk.step("leaks(fn), where another thread opens something, did not return within 1 s")
+        got = learner(fn)
+        now = time.monotonic()
+        thread.join()
+        if got == []:
+            return
+        if now - when["returned"] < 0.09 or when["closed"] < when["returned"] + 0.08:
+            raise Wrong(
+                f"Another thread had /dev/zero open when fn returned, closed it 0.03 s later, and leaks found {got}: look "
+                "again 0.1 s later, and count only what is there both times."
+            )  # else this machine was slow, and the thread too: once more
+
+
+def _memory_file(name: str) -> int:
+    return os.memfd_create(name)
+
+
+def _target(number: int) -> str:
+    return kernel.readlink(f"/proc/self/fd/{number}")
+
+
+EXERCISES = (
+    Exercise(
+        id="1.1",
+        minutes=4,
+        task=(
+            "Write `fd_table(pid)`: the descriptor table of a process as a dict, number to what it names. The folder "
+            "`/proc/<pid>/fd` has an entry for each row; `os.readlink` says where an entry points. It must not list the number "
+            "that your own listing uses."
+        ),
+        stub='''\
+import os
+
+
+def fd_table(pid: int | str = "self") -> dict[int, str]:
+    """Return what each open descriptor of a process names: {number: target}, as the kernel writes it."""
+    raise NotImplementedError
+''',
+        hints=(
+            "os.listdir(f\"/proc/{pid}/fd\") gives the numbers, as text.",
+            "Listing a folder needs a descriptor too. It is in the list, and closed when you come to its link: which exception is that?",
+            "For each name: try table[int(name)] = os.readlink(f\"/proc/{pid}/fd/{name}\"), and pass on FileNotFoundError.",
+        ),
+        solution=fd_table,
+        explanation=(
+            "The table is in the kernel; /proc shows it as a folder of links. A link's text is the kernel's own word for what the "
+            "row points to: a path, or pipe:[4711] and socket:[4712] for what has no path. To read the folder you open it, so your "
+            "own listing is in the list. os.listdir closes it before it returns, and its entry has gone when you ask for the link. "
+            "The same happens with every number that is closed between the two calls, so the exception is to be caught anyway."
+        ),
+        check=check_fd_table,
+    ),
+    Exercise(
+        id="1.2",
+        minutes=8,
+        task=(
+            "Write `capture(fn)`: it calls `fn()` and returns, as bytes, what was written to descriptor 1 meanwhile, also by a "
+            "child process. Afterwards 1 is what it was, nothing more is open, and an exception of `fn` goes on to the caller."
+        ),
+        stub='''\
+import os
+import tempfile
+from typing import Callable
+
+
+def capture(fn: Callable[[], object]) -> bytes:
+    """Return what fn() writes to descriptor 1, its child processes included; afterwards 1 is what it was."""
+    raise NotImplementedError
+''',
+        hints=(
+            "You know the order from the puzzle: keep, turn, work, turn back, let go. Where can the bytes go meanwhile?",
+            "A pipe holds 64 kB, and nobody reads while fn writes. A tempfile.TemporaryFile() takes all.",
+            "os.dup2(file.fileno(), 1) makes two rows with one description, so with one offset. Where does it stand after fn()?",
+            "fn() in try:, and in finally: os.dup2(saved, 1), os.close(saved). Then file.seek(0) and return file.read().",
+        ),
+        solution=capture,
+        explanation=(
+            "A child process inherits the table, not Python's objects: so row 1 itself has to point elsewhere. dup2 does this in one "
+            "step, and closes what 1 named before; a saved row is what keeps that open. The copy that dup2 makes is inherited by "
+            "children (PEP 446). File and row 1 share one description, and with it the offset: after the writing it stands at the "
+            "end, so seek(0) before you read. A pipe would do for little: at 64 kB its writer sleeps, and the reader is the same "
+            "thread. In a notebook print() does not go through 1; what Python still holds in a buffer has to be flushed first."
+        ),
+        check=check_capture,
+    ),
+    Exercise(
+        id="1.3",
+        minutes=5,
+        task=(
+            "Write `leaks(fn)`: it calls `fn()` once and returns, as a list, the targets of the descriptors that `fn` left open. "
+            "Other threads of the process may have something open for a moment, less than 0.1 s: that is no leak. Use `fd_table`."
+        ),
+        stub='''\
+import time
+from typing import Callable
+
+from course_lib.mine import fd_table
+
+
+def leaks(fn: Callable[[], object]) -> list[str]:
+    """Call fn() and return what it left open: the targets of the descriptors that are new."""
+    raise NotImplementedError
+''',
+        hints=(
+            "A table before, fn(), a table after. What is in the second and not in the first?",
+            "A number may have been closed and given again, and one thing may be open twice: compare the pair (number, target).",
+            "Take the table after fn() twice, 0.1 s apart. A leak is in both.",
+        ),
+        solution=leaks,
+        explanation=(
+            "A leak is a row that is new and stays. The number alone does not tell: fn may close 7 and leave something else at 7. The "
+            "target alone does not either: a second row may name what was open before. And one look is not enough in a process with "
+            "other threads, as a notebook's is: what they open and close meanwhile is in the table by chance. Servers die of leaks: "
+            "each forgotten close() is one number less, until accept() fails with EMFILE."
+        ),
+        check=check_leaks,
+    ),
+)

@@ -1,4 +1,4 @@
-"""Put what passed into the learner's own library: one file an exercise, which can be imported on its own."""
+"""Put what passed into the learner's own library: one file a function or class, which can be imported on its own."""
 
 import ast
 import enum
@@ -12,7 +12,7 @@ from typing import Callable, Collection
 
 from course_lib import journal
 
-from .exercise import Exercise
+from .exercise import Exercise, file_of
 from .run import environment, printable
 from .talk import is_learners
 
@@ -30,42 +30,31 @@ class CannotKeep(Exception):
     """Why the function cannot be stored: the second half of a sentence."""
 
 
-def keep(learner: Callable, exercise: Exercise, exercises: Collection[str]) -> None:
-    """Store the learner's code as ``mine/<exercise.file>``; `exercises` are the names of all exercises.
+def keep(learners: Collection[Callable], exercise: Exercise, exercises: Collection[str]) -> None:
+    """Store the learner's code in ``mine/``, each function or class in its own file.
 
-    Raises CannotKeep, and then the old file is untouched.
+    `learners` stand in the order of `exercise.names`; `exercises` are the names in all exercises.
+    Raises CannotKeep, and then the old files are untouched.
     """
-    text = as_module(learner, exercise, exercises)
-    path = journal.home() / exercise.file
+    texts = {name: as_module(learner, exercise.id, name, exercises) for name, learner in zip(exercise.names, learners)}
+    for name, text in texts.items():
+        _try_import(name, text)
     try:
-        subprocess.run(
-            [sys.executable, "-c", _TRY_IT, str(path), exercise.name],
-            input=text.encode("utf-8", "backslashreplace"),
-            capture_output=True,
-            check=True,
-            timeout=_TRY_IT_LIMIT,
-            env=environment(),
-        )
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise CannotKeep(f"it cannot be imported on its own: {printable(last)}") from None
-    except subprocess.TimeoutExpired:
-        raise CannotKeep(f"importing it takes over {_TRY_IT_LIMIT:g} s") from None
-    try:
-        path.parent.mkdir(parents=True, exist_ok=True)
-        journal.replace_file(path, text)
+        journal.home().mkdir(parents=True, exist_ok=True)
+        for name, text in texts.items():
+            journal.replace_file(journal.home() / file_of(name), text)
     except OSError as error:
-        raise CannotKeep(f"{path.parent} cannot be written: {error.strerror}") from None
+        raise CannotKeep(f"{journal.home()} cannot be written: {error.strerror}") from None
 
 
-def as_module(learner: Callable, exercise: Exercise, exercises: Collection[str]) -> str:
-    """The learner's code with all it needs from the notebook: imports, constants, helpers. Raises CannotKeep."""
-    module = _Module(set(exercises) - {exercise.name})
+def as_module(learner: Callable, id: str, name: str, exercises: Collection[str]) -> str:
+    """The learner's `name` with all it needs from the notebook: imports, constants, helpers. Raises CannotKeep."""
+    module = _Module(set(exercises) - {name})
     module.define(learner)
-    if learner.__name__ != exercise.name:
-        module.definitions.append(f"{exercise.name} = {learner.__name__}\n")
+    if learner.__name__ != name:
+        module.definitions.append(f"{name} = {learner.__name__}\n")
     blocks = [sorted(module.imports), sorted(module.mine), module.constants]
-    head = [f'"""{exercise.id} {exercise.name}: my own version."""', *("\n".join(block) for block in blocks if block)]
+    head = [f'"""{id} {name}: my own version."""', *("\n".join(block) for block in blocks if block)]
     return "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
 
 
@@ -83,6 +72,23 @@ def source(learner: Callable) -> str:
                 if start == first or isinstance(learner, type) and (not first or start <= first <= node.end_lineno):
                     return textwrap.dedent("".join(text[start - 1 : node.end_lineno])).rstrip() + "\n"
     raise CannotKeep("its source is not known (it is not a plain def or class)")
+
+
+def _try_import(name: str, text: str) -> None:
+    try:
+        subprocess.run(
+            [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
+            input=text.encode("utf-8", "backslashreplace"),
+            capture_output=True,
+            check=True,
+            timeout=_TRY_IT_LIMIT,
+            env=environment(),
+        )
+    except subprocess.CalledProcessError as error:
+        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
+        raise CannotKeep(f"it cannot be imported on its own: {printable(last)}") from None
+    except subprocess.TimeoutExpired:
+        raise CannotKeep(f"importing it takes over {_TRY_IT_LIMIT:g} s") from None
 
 
 class _Module:

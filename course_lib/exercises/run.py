@@ -14,19 +14,22 @@ import sys
 import time
 import uuid
 from collections import ChainMap
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from types import CodeType
-from typing import BinaryIO, Callable
+from typing import BinaryIO, Callable, Iterator
 
 import cloudpickle
 
 from course_lib import journal
+from course_lib.observe import wait_until
+from course_lib.observe.threads import CALLS
 
 from .exercise import Wrong
 from .talk import MARK, is_learners
 
 START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when the machine is quiet
+BUSY = 1.5  # seconds that a check may have waited for a processor before a time limit is nobody's fault
 
 
 class Open(Exception):
@@ -81,6 +84,7 @@ class Run:
         self._buffer, self._told = b"", []
         self._process: subprocess.Popen | None = None
         self._files = ExitStack()
+        self._waited = _waited_for_a_processor("self")
         self.output = b""
 
     def start(self, inside: Callable, learner: Callable, sockets: tuple[socket.socket, ...]) -> None:
@@ -122,6 +126,10 @@ class Run:
         """
         return self._told.pop(0) if self._told else self._wait("tell", what, seconds)
 
+    def watch(self, seconds: float) -> None:
+        """Let it go on for `seconds`. Raises as `hear` does if it ends or fails meanwhile, but not because time is over."""
+        self._wait("", "", seconds, patient=True)
+
     def read(self, client: socket.socket, size: int, what: str, seconds: float = 1.0) -> bytes:
         """`size` bytes that come to the client, or less if the stream ends before. Raises as `hear` does.
 
@@ -147,15 +155,49 @@ class Run:
         fields = self._stat()
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
+    def state(self) -> str:
+        """The letter of proc_pid_stat(5): R runs or waits for a processor, S sleeps, T stopped; "" when it has gone."""
+        return "".join(self._stat()[:1])
+
+    def asleep_in(self) -> str:
+        """The system call in which its first thread sleeps ("select", "recv", "sleep"); "" when it runs or nobody knows."""
+        try:
+            number = Path(f"/proc/{self._process.pid}/syscall").read_text().split()[0]
+        except OSError:  # it has gone, or this kernel does not say
+            return ""
+        return CALLS.get(int(number), "") if number.isdecimal() else ""
+
+    def wakes(self) -> int:
+        """How often its first thread has gone to sleep so far."""
+        try:
+            status = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0
+        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE).group(1))
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, it stands still: all that clients do meanwhile it finds at once afterwards."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.state() not in ("R", "S", "D"), 1.0)
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
     def sockets(self) -> int:
         """How many descriptors of sockets it holds, those of the check not counted."""
-        count = 0
-        for path in Path(f"/proc/{self._process.pid}/fd").iterdir():
+        count, folder = 0, f"/proc/{self._process.pid}/fd"
+        try:
+            numbers = os.listdir(folder)
+        except OSError:  # it has gone
+            numbers = []
+        for number in numbers:
             try:
-                count += os.readlink(path).startswith("socket:")
-            except FileNotFoundError:  # closed while we looked
+                count += os.readlink(f"{folder}/{number}").startswith("socket:")
+            except OSError:  # closed while we looked
                 pass
-        return count - 1
+        return max(0, count - 1)
 
     def alone(self) -> None:
         """Raise Wrong if it runs a second thread or has a child process."""
@@ -183,14 +225,16 @@ class Run:
             self.output = os.pread(self._output.fileno(), 1 << 16, max(0, size - (1 << 16)))
         self._files.close()
 
-    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None) -> dict:
-        """The next message of this kind, or {} when the client can read."""
+    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict:
+        """The next message of this kind, or {} when the client can read, or the time is over and we are `patient`."""
         begin, used = time.monotonic(), self.cpu()
         until = begin + seconds
         while True:
             message = self._receive(min(until, self._deadline), client)
             now = time.monotonic()
             match message:
+                case None if patient and now < self._deadline:
+                    return {}
                 case None:
                     spent, runs = self.cpu() - used, self._stat()[:1] == ["R"]
                     late = now >= self._deadline
@@ -198,7 +242,9 @@ class Run:
                         until = now + seconds / 2  # other programs have the processor: that time does not count
                         continue
                     cpu = min(1.0, spent / max(now - begin, 0.01))
-                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self._where())
+                    if late and self._busy():
+                        raise NotChecked("The machine was too busy to check this in time; run the check again.")
+                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self.where())
                     raise Wrong(f"The check was not through when its time was up; {stuck.doing}.") if late else stuck
                 case {"client": _}:
                     return {}
@@ -249,8 +295,13 @@ class Run:
             return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
         return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
 
-    def _where(self) -> str:
-        """The line of the learner's code that runs now; faulthandler in the child writes it into a pipe."""
+    def _busy(self) -> bool:
+        """Have other programs kept the processor from the check or from the learner's code?"""
+        own = _waited_for_a_processor("self") - self._waited
+        return own + _waited_for_a_processor(str(self._process.pid)) > BUSY
+
+    def where(self) -> str:
+        """The line of the learner's code that runs now, " in line 3, `...`", or ""; faulthandler in the child tells it."""
         os.kill(self._process.pid, signal.SIGUSR1)
         dump = b""
         while b"runpy" not in dump and _readable(0.3, self._trace):  # the outermost frame comes last
@@ -268,6 +319,14 @@ class Run:
             return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return []
+
+
+def _waited_for_a_processor(process: str) -> float:
+    """Seconds for which its first thread could have run and no processor was free (proc_pid_schedstat, sched-stats)."""
+    try:
+        return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0
 
 
 def memory_file(name: str) -> BinaryIO:
@@ -323,13 +382,14 @@ def _pickled(inside: Callable, learner: Callable, name: str) -> bytes:
             raise Wrong(f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.") from None
         raise Wrong(
             f"{name} uses {label}, a {type(value).__name__} of this notebook. A check runs your code in a fresh process, "
-            f"and {label} cannot go there: make it inside {name}, or pass it as an argument."
+            f"and {label} cannot go there: make it inside your own code, or pass it as an argument."
         ) from None
 
 
 def _unpicklable(learner: Callable, seen: set[int]) -> tuple[str, object] | None:
     """Name and value of what the learner's code uses and cannot be pickled."""
-    functions = vars(learner).values() if inspect.isclass(learner) else [learner]
+    several = learner if isinstance(learner, tuple) else [learner]
+    functions = [part for one in several for part in (vars(one).values() if inspect.isclass(one) else [one])]
     for function in filter(inspect.isfunction, functions):
         if id(function) in seen:
             continue

@@ -4,7 +4,8 @@ import html
 
 from course_lib import journal
 from course_lib.claims import all_claims, claim
-from course_lib.exercises import all_exercises
+from course_lib.exercises import Exercise, all_exercises
+from course_lib.exercises.exercise import file_of
 
 from .card import Card, inline, shorten
 from .guesses import SECTION as GUESSES
@@ -38,11 +39,15 @@ def summary(notebook: str) -> Card:
 def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
     owned, still_open = [], []
     for exercise in all_exercises():
-        if (journal.home() / exercise.file).exists():
-            owned.append(f"`{exercise.name}` ({exercise.id}), from `course_lib.mine`")
+        if all((journal.home() / file_of(name)).exists() for name in exercise.names):
+            owned.append(f"{_code(exercise)} ({exercise.id}), from `course_lib.mine`")
         elif exercise.id.startswith(f"{int(notebook)}.") and not past.get(exercise.id, {}).get("passed"):
-            still_open.append(f"{exercise.id} `{exercise.name}`, about {exercise.minutes} minutes")
+            still_open.append(f"{exercise.id} {_code(exercise)}, about {exercise.minutes} minutes")
     return owned, still_open
+
+
+def _code(exercise: Exercise) -> str:
+    return ", ".join(f"`{name}`" for name in exercise.names)
 
 
 def _guesses(past: dict) -> list[str]:

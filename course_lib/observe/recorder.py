@@ -33,6 +33,7 @@ class Call:
     result      what came back: bytes moved, a new descriptor, the ready descriptors, or None
     error       the name of the error ("EAGAIN"), or None
     data        the first bytes that went through, at most DATA_KEPT of them
+    asked       the three lists that a select was handed, "[7, 9], [], []"; None for other calls
     """
 
     name: str
@@ -42,9 +43,10 @@ class Call:
     result: int | str | None = None
     error: str | None = None
     data: bytes = b""
+    asked: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}({'' if self.descriptor is None else self.descriptor}) = {self.outcome} <{self.seconds:.6f}>"
+        return f"{_written(self.name, self.descriptor, self.asked)} = {_short(self.outcome)} <{self.seconds:.6f}>"
 
     @property
     def outcome(self) -> str:
@@ -61,9 +63,30 @@ class Pending:
 
     name: str
     descriptor: int | None
+    asked: str | None = None
 
     def __str__(self) -> str:
-        return f"{self.name}({'' if self.descriptor is None else self.descriptor})"
+        return _written(self.name, self.descriptor, self.asked)
+
+
+@dataclass(frozen=True, slots=True)
+class SelectLists:
+    """The lists of a server's select: three lists of descriptors each, readers, writers, exceptional (select(2)).
+
+    asked  what the select that it is in was handed, or the last one
+    found  what the last one that returned gave back; None before the first
+    """
+
+    asked: list[list[int]]
+    found: list[list[int]] | None = None
+
+
+def _written(name: str, descriptor: int | None, asked: str | None) -> str:
+    return f"{name}({_short(asked) if asked else '' if descriptor is None else descriptor})"
+
+
+def _short(text: str, length: int = 60) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 class Recorder:
@@ -73,6 +96,7 @@ class Recorder:
         self.held = False
         self.pending: Pending | None = None
         self.stopping = False
+        self.lists: SelectLists | None = None  # of its selects, while they are recorded
         self._wanted = False
         self._released = 0
         self._passed = 0
@@ -91,6 +115,7 @@ class Recorder:
     def record(self, on: bool) -> None:
         """Begin or end recording, also while the server runs. What was recorded stays."""
         with self.gate:
+            self._begins()
             self._wanted = on
             self._switch()
 
@@ -99,13 +124,10 @@ class Recorder:
         newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._ring.copy()))
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
-    def clear(self) -> None:
-        """Forget what was recorded."""
-        self._ring.clear()
-
     def hold(self) -> None:
         """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
         with self.gate:
+            self._begins()
             self.held = True
             self._switch()
 
@@ -131,12 +153,12 @@ class Recorder:
 
     # For what stands between the server and the kernel
 
-    def before(self, name: str, descriptor: int | None) -> None:
+    def before(self, name: str, descriptor: int | None, asked: str | None = None) -> None:
         """Called by the server's thread in front of each call while it is held."""
         with self.gate:
             if not self.held or self.stopping:
                 return
-            self.pending = Pending(name, descriptor)
+            self.pending = Pending(name, descriptor, asked)
             self.gate.notify_all()
             self.gate.wait_for(lambda: self._released or not self.held or self.stopping)
             self.pending, self._released = None, 0
@@ -153,6 +175,10 @@ class Recorder:
         with self.gate:
             self.stopping = True
             self.gate.notify_all()
+
+    def _begins(self) -> None:
+        if not self.on:
+            self.lists = None  # those of an earlier recording: the select that it is in now was not seen to begin
 
     def _switch(self) -> None:
         for switch in list(self._switches):
@@ -172,18 +198,24 @@ def _sent(entered: float, left: float, descriptor: int, count: int, data: bytes)
     return Call("send", descriptor, entered, left - entered, count, None, data[: min(count, DATA_KEPT)])
 
 
-def _any(entered: float, left: float, descriptor: int | None, name: str, result, error: int, data: bytes) -> Call:
+def _any(entered: float, left: float, descriptor: int | None, name: str, result, error: int, data: bytes, asked=None) -> Call:
     if isinstance(result, list):  # what select, poll or epoll_wait found ready
         result = _ready(name, result)
-    return Call(name, descriptor, entered, left - entered, result, errno.errorcode.get(error, str(error)) if error else None, data)
+    error = errno.errorcode.get(error, str(error)) if error else None
+    return Call(name, descriptor, entered, left - entered, result, error, data, asked and lists_text(asked))
 
 
-_OF_SHAPE = {4: _received, 5: _sent, 7: _any}
+_OF_SHAPE = {4: _received, 5: _sent, 7: _any, 8: _any}
 
 
 def _ready(name: str, found: list) -> str:
     """What a waiting call found, as text: `[7], [], []` of select, `[(7, EPOLLIN)]` of epoll_wait and poll."""
     if name == "select":
-        return ", ".join(map(str, found))
+        return lists_text(found)
     of = "EPOLL" if name == "epoll_wait" else "POLL"
     return "[" + ", ".join(f"({number}, {event_names(events, of)})" for number, events in found) + "]"
+
+
+def lists_text(lists: list[list[int]]) -> str:
+    """The three lists of a select as text: `[7, 9], [], []`."""
+    return ", ".join(map(str, lists))

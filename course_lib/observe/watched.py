@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, now
+from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, SelectLists, lists_text, now
 
 _EPOLL, _POLL, _SELECT = select.epoll, select.poll, select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
@@ -146,7 +146,7 @@ class SocketClasses:
 # select, poll and epoll
 
 
-def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None, describe: Callable = lambda result: result):
+def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None):
     """The function `raw`, recorded."""
 
     def call(*arguments, **named):
@@ -158,7 +158,7 @@ def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None
         except OSError as error:
             recorder.append((entered, now(), descriptor, name, None, error.errno, b""))
             raise
-        recorder.append((entered, now(), descriptor, name, describe(result), 0, b""))
+        recorder.append((entered, now(), descriptor, name, result, 0, b""))
         return result
 
     return call
@@ -217,12 +217,36 @@ def _select(*arguments):
     recorder = _of_thread.get(threading.get_ident())
     if recorder is None or not recorder.on:
         return _SELECT(*arguments)
-    recorder.asked = _numbers(arguments[:3])
-    return _called(_SELECT, recorder, "select", None, _numbers)(*arguments)
+    try:
+        things = [list(things) for things in arguments[:3]]  # a list of its own: an iterator can be walked once only
+    except TypeError:
+        return _SELECT(*arguments)  # which says what is wrong
+    asked, before = _numbers(things), recorder.lists
+    recorder.lists = SelectLists(asked, before and before.found)
+    if recorder.held:
+        recorder.before("select", None, lists_text(asked))
+    entered = now()
+    try:
+        result = _SELECT(*things, *arguments[3:])
+    except OSError as error:
+        recorder.append((entered, now(), None, "select", None, error.errno, b"", asked))
+        raise
+    left, found = now(), _numbers(result)
+    recorder.append((entered, left, None, "select", found, 0, b"", asked))
+    recorder.lists = SelectLists(asked, found)
+    return result
 
 
-def _numbers(lists: Iterable[Iterable]) -> list[list[int]]:
-    return [[thing if isinstance(thing, int) else thing.fileno() for thing in things] for things in lists]
+def _numbers(lists: Iterable[list]) -> list[list[int]]:
+    return [[_number(thing) for thing in things] for things in lists]
+
+
+def _number(thing) -> int:
+    """The descriptor of what a select was handed; -1 for what is closed, or has none: that is select's to say."""
+    try:
+        return thing if isinstance(thing, int) else thing.fileno()
+    except (AttributeError, ValueError):
+        return -1
 
 
 @contextmanager

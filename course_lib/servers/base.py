@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, ThreadView, descriptors
+from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, SelectLists, ThreadView, descriptors
 from course_lib.observe.watched import SocketClasses, recorded_thread
 
 from . import registry
@@ -226,6 +226,11 @@ class Server:
     def pending(self) -> Pending | None:
         """The call in front of which it is held, or None."""
         return self._recorder.pending
+
+    @property
+    def select_lists(self) -> SelectLists | None:
+        """The lists of its select: handed in, and given back. None while its calls are not recorded, or it calls none."""
+        return self._recorder.lists if self._recorder.on else None
 
     # Inside
 

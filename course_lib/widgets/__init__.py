@@ -1,8 +1,9 @@
 """The observatory: widgets that show what `course_lib.observe` reads from the kernel."""
 
 from .panel import Panel, observe
+from .process_table import ProcessTable, process_table
 
-__all__ = ["Panel", "observe", "timeline"]
+__all__ = ["Machine", "Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
 
 
 def __getattr__(name: str):
@@ -11,4 +12,8 @@ def __getattr__(name: str):
         from .figures import timeline
 
         return timeline
+    if name in ("Machine", "machine"):
+        from . import machine_figure
+
+        return getattr(machine_figure, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,27 +4,32 @@ import pytest
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check, hint, progress, solution
+from course_lib.exercises.exercise import file_of
 
+IDS = [exercise.id for exercise in all_exercises()]
+MAKE_LISTENER, LINES = (exercise for exercise in all_exercises() if exercise.id in ("2.1", "2.2"))
 WRONG = "def make_listener(port=0, backlog=16): return {}"
 
 
 def test_each_exercise_is_complete():
     exercises = all_exercises()
-    assert len({exercise.id for exercise in exercises}) == len({exercise.file for exercise in exercises}) == len(exercises)
+    names = [name for exercise in exercises for name in exercise.names]
+    assert len(set(IDS)) == len(IDS) and IDS == sorted(IDS)
+    assert len({file_of(name) for name in names}) == len(names)
     for exercise in exercises:
         assert exercise.minutes > 0 and exercise.task and exercise.explanation and len(exercise.hints) >= 2
         assert "raise NotImplementedError" in exercise.stub
         for text in (exercise.stub, exercise.reference):
-            assert f" {exercise.name}" in text
+            assert all(f" {name}(" in text or f" {name}:" in text for name in exercise.names)
             compile(text, exercise.id, "exec")
 
 
 @pytest.mark.parametrize(
     "arguments, says",
     [
-        ((), 'Say which exercise, as a string: "2.1".'),
-        ((2.1,), 'Say which exercise, as a string: "2.1".'),
-        (("9.99",), "There is no exercise '9.99'; there are 2.1, 2.2"),
+        ((), f'Say which exercise, as a string: "{IDS[0]}".'),
+        ((2.1,), f'Say which exercise, as a string: "{IDS[0]}".'),
+        (("9.99",), f"There is no exercise '9.99'; there are {', '.join(IDS)}."),
         (("\x1b[2J",), "There is no exercise '\\\\x1b[2J'"),
         (("2.1",), 'Hand over your function too: check("2.1", make_listener).'),
         (("2.2",), 'Hand over your class too: check("2.2", Lines).'),
@@ -32,6 +37,13 @@ def test_each_exercise_is_complete():
         (("2.1", list), "asks for the function make_listener, and list is a class."),
         (("2.2", object()), "asks for the class Lines itself, not for a value of type object"),
         (("2.2", print), "asks for the class Lines itself"),
+        (("2.1", print, print), '2.1 asks for one function, and you handed over 2: check("2.1", make_listener).'),
+        (("3.1",), 'Hand over your 2 functions too: check("3.1", try_accept, try_recv).'),
+        (("3.1", print), '3.1 asks for 2 functions, and you handed over 1: check("3.1", try_accept, try_recv).'),
+        (("3.1", (print, print)), "3.1 asks for 2 functions, and you handed over 1"),
+        (("3.1", print, 5), "3.1 asks for the function try_recv itself, not for a value of type int"),
+        (("3.1", list, print), "3.1 asks for the function try_accept, and list is a class."),
+        (("3.1", print, None), "3.1 asks for the function try_recv itself, not for None"),
     ],
     ids=repr,
 )
@@ -51,9 +63,8 @@ def test_a_function_whose_body_would_not_run(head, body, cell, capsys):
 
 def test_strict_mode_raises_unless_passed(cell, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_STRICT", "1")
-    exercise = all_exercises()[0]
-    assert check("2.1", exercise.solution).passed
-    for learner in (cell(WRONG.format(5))["make_listener"], cell(exercise.stub)["make_listener"], None):
+    assert check("2.1", MAKE_LISTENER.solution).passed
+    for learner in (cell(WRONG.format(5))["make_listener"], cell(MAKE_LISTENER.stub)["make_listener"], None):
         with pytest.raises(AssertionError, match="2.1 is not passed"):
             check("2.1", learner)
 
@@ -65,7 +76,7 @@ def test_a_result_shows_nothing_as_the_last_expression_of_a_cell():
 
 
 def test_hints_come_one_after_the_other(capsys):
-    hints = all_exercises()[0].hints
+    hints = MAKE_LISTENER.hints
     for number, text in enumerate(hints, 1):
         hint("2.1")
         assert capsys.readouterr().out == f"2.1, hint {number} of {len(hints)}: {text}\n"
@@ -104,8 +115,7 @@ def test_the_solution_opens_after_three_honest_tries(cell, capsys):
     assert "after 1 more try:" in said_by_solution()
     try_("value = 1\n" + WRONG.format("value"))
     shown = said_by_solution()
-    exercise = all_exercises()[0]
-    assert shown == f"{exercise.reference}\nWhy: {exercise.explanation}\n"
+    assert shown == f"{MAKE_LISTENER.reference}\nWhy: {MAKE_LISTENER.explanation}\n"
 
 
 def test_a_change_in_a_helper_or_a_constant_is_another_try(cell):
@@ -124,7 +134,7 @@ def test_code_without_source_is_tried_once(capsys):
 
 
 def test_the_solution_opens_after_a_pass(cell, capsys):
-    check("2.2", cell(all_exercises()[1].reference)["Lines"])
+    check("2.2", cell(LINES.reference)["Lines"])
     capsys.readouterr()
     solution("2.2")
     assert capsys.readouterr().out.startswith("class Lines:")
@@ -132,17 +142,19 @@ def test_the_solution_opens_after_a_pass(cell, capsys):
 
 def test_progress(cell, capsys):
     check("2.1", cell(WRONG.format(1))["make_listener"])
-    check("2.2", cell(all_exercises()[1].reference)["Lines"])
+    check("2.2", cell(LINES.reference)["Lines"])
     check("2.2", cell("class Lines: pass")["Lines"])
     hint("2.3")
     capsys.readouterr()
     progress()
-    assert capsys.readouterr().out.splitlines()[:4] == [
-        "2.1 make_listener  1 try   5 min",
-        "2.2 Lines          passed  8 min",
-        "2.3 serve_one      open    6 min",
-        "2.4 serve_forever  open    3 min",
-    ]
+    rows = capsys.readouterr().out.splitlines()
+    assert [row.split()[0] for row in rows] == IDS
+    assert len({len(row) for row in rows}) == 1  # columns
+    table = {id: " ".join(row.split()[1:]) for id, row in zip(IDS, rows)}
+    assert table["2.1"] == "make_listener 1 try 5 min"
+    assert table["2.2"] == "Lines passed 8 min"
+    assert table["2.3"] == "serve_one open 6 min"
+    assert table["3.1"] == "try_accept, try_recv open 6 min"
 
 
 def test_a_machine_without_free_descriptors_is_no_try(cell, monkeypatch, capsys):
@@ -173,3 +185,72 @@ def test_the_reference_itself_passes_but_is_not_taken_for_the_learners(capsys, h
     assert check("2.2", Lines).passed
     assert "This Lines is the course's own, so nothing is kept." in capsys.readouterr().out
     assert not home.exists()
+
+
+TRY_ACCEPT = """
+def try_accept(listener):
+    try:
+        connection, _ = listener.accept()
+    except BlockingIOError:
+        return None
+    connection.setblocking(False)
+    return connection
+"""
+TRY_RECV = """
+def try_recv(sock, size):
+    {}
+    try:
+        return sock.recv(size)
+    except BlockingIOError:
+        return None
+    except ConnectionError:
+        return b""
+"""
+
+
+def test_several_functions_are_one_exercise_and_two_files(cell, capsys, home):
+    names = cell(TRY_ACCEPT + TRY_RECV.format("pass"))
+    assert check("3.1", names["try_accept"], names["try_recv"]).passed
+    said = capsys.readouterr().out
+    assert said.startswith("3.1 try_accept, try_recv\n  ok: ")
+    assert said.endswith("3.1 passed. Your try_accept is now in mine/try_accept.py, your try_recv is now in mine/try_recv.py.\n")
+    assert sorted(path.name for path in home.glob("*.py")) == ["try_accept.py", "try_recv.py"]
+    solution("3.1")
+    shown = capsys.readouterr().out
+    assert shown.count("import socket\n") == 1 and "def try_accept(" in shown and "\n\n\ndef try_recv(" in shown
+
+
+def test_several_functions_in_the_wrong_order(cell, capsys):
+    names = cell(TRY_ACCEPT + TRY_RECV.format("pass"))
+    assert check("3.1", names["try_recv"], names["try_accept"]).open
+    assert capsys.readouterr().out == 'Keep to the order: check("3.1", try_accept, try_recv).\n'
+
+
+def test_half_of_several_functions(cell, capsys):
+    stub = next(exercise for exercise in all_exercises() if exercise.id == "3.1").stub
+    for source in (stub + TRY_ACCEPT, stub + TRY_RECV.format("pass")):
+        names = cell(source)
+        assert check("3.1", names["try_accept"], names["try_recv"]).open
+        assert capsys.readouterr().out == "3.1 is open: not all of try_accept, try_recv is written yet.\n"
+    assert journal.read() == {}
+
+
+def test_a_change_in_one_of_several_functions_is_another_try(cell, capsys):
+    for line, tries in ("return b''", 1), ("return b''  # a comment", 1), ("return None", 2):
+        names = cell(TRY_ACCEPT + TRY_RECV.format(line))
+        assert not check("3.1", names["try_accept"], names["try_recv"]).passed
+        assert journal.read()["exercises"]["3.1"]["tries"] == tries
+
+
+def test_one_of_several_functions_is_the_courses_own(cell, capsys, home):
+    from course_lib.mine import try_recv
+
+    assert check("3.1", cell(TRY_ACCEPT)["try_accept"], try_recv).passed
+    assert "This try_recv is the course's own, so nothing is kept. Run your cell of 3.1 again" in capsys.readouterr().out
+    assert not home.exists()
+
+
+def test_several_functions_of_which_one_cannot_go_into_another_process(cell, capsys):
+    names = cell("lock = __import__('threading').Lock()\n" + TRY_ACCEPT + TRY_RECV.format("lock"))
+    result = check("3.1", names["try_accept"], names["try_recv"])
+    assert result.findings[-1].startswith("not yet: Your code uses lock, a lock of this notebook.")

@@ -5,6 +5,7 @@ import pytest
 from nbclient import NotebookClient
 
 from course_lib.exercises import all_exercises
+from course_lib.exercises.exercise import file_of
 
 STATE = """
 def state():
@@ -61,10 +62,10 @@ def test_functions_of_cells(run, home):
         stub, open_, reference, passed = said[4 + 4 * number : 8 + 4 * number]
         assert open_ == f"{exercise.id} is open: {exercise.name} is not written yet.\n"
         assert reference == ""
-        assert passed.endswith(f"\n{exercise.id} passed. Your {exercise.name} is now in mine/{exercise.file}.\n")
+        assert passed.endswith(f"\n{exercise.id} passed. Your {exercise.name} is now in mine/{file_of(exercise.name)}.\n")
     stuck, bad, same, table = said[-5], said[-3], said[-2], said[-1]
     assert "it sleeps in line 7, `time.sleep(1000)`.\n  make_listener printed:\n    | before\n" in stuck
     assert "ended its whole process with status 1" in bad
     assert same == "True\n"
     assert table.count("passed") == len(exercises)
-    assert {path.name for path in home.iterdir()} >= {exercise.file for exercise in exercises}
+    assert {path.name for path in home.iterdir()} >= {file_of(exercise.name) for exercise in exercises}

@@ -10,8 +10,8 @@ from course_lib.exercises import all_exercises, check
 from course_lib.exercises.blocking import Lines
 from course_lib.exercises.keep import CannotKeep, as_module, keep, source
 
-NAMES = [exercise.name for exercise in all_exercises()]
-LINES, SERVE_ONE = all_exercises()[1:3]
+NAMES = [name for exercise in all_exercises() for name in exercise.names]
+LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in ("2.2", "2.3"))
 
 OWN_LINES = """
 class Lines:
@@ -67,7 +67,7 @@ def test_a_file_that_was_spoilt_by_hand(content, home, capsys):
 
 
 def test_an_unknown_name():
-    with pytest.raises(AttributeError, match="no exercise is called 'Nothing'; there are make_listener, Lines"):
+    with pytest.raises(AttributeError, match=f"no exercise is called 'Nothing'; there are {', '.join(NAMES)}"):
         mine.Nothing
     with pytest.raises(ImportError):
         from course_lib.mine import Nothing  # noqa: F401
@@ -131,7 +131,7 @@ def serve_one(conn: socket, mode=AF_INET) -> None:
 
 def test_imports_constants_and_helpers_come_along(cell, home):
     names = cell(EVERYTHING)
-    keep(names["serve_one"], SERVE_ONE, NAMES)
+    keep([names["serve_one"]], SERVE_ONE, NAMES)
     text = (home / "serve_one.py").read_text()
     head = text.partition("\n\n\n")[0].splitlines()
     assert head == [
@@ -183,7 +183,7 @@ def test_what_cannot_be_stored_is_one_sentence(cell_source, says, cell, home):
     cell(cell_source, names)
     del names["missing_later"]
     with pytest.raises(CannotKeep) as reason:
-        keep(names["serve_one"], SERVE_ONE, NAMES)
+        keep([names["serve_one"]], SERVE_ONE, NAMES)
     assert says in str(reason.value)
     assert not home.exists()
 
@@ -198,7 +198,7 @@ def test_a_pass_counts_although_it_cannot_be_stored(capsys, home):
 
 
 def test_a_failed_store_leaves_the_old_file(cell, home, monkeypatch):
-    keep(cell(OWN_LINES)["Lines"], LINES, NAMES)
+    keep([cell(OWN_LINES)["Lines"]], LINES, NAMES)
     old = (home / "lines.py").read_bytes()
 
     def full(path, text):
@@ -206,7 +206,7 @@ def test_a_failed_store_leaves_the_old_file(cell, home, monkeypatch):
 
     monkeypatch.setattr(journal, "replace_file", full)
     with pytest.raises(CannotKeep, match="cannot be written: No space left on device"):
-        keep(cell(OWN_LINES + "    more = 1\n")["Lines"], LINES, NAMES)
+        keep([cell(OWN_LINES + "    more = 1\n")["Lines"]], LINES, NAMES)
     assert (home / "lines.py").read_bytes() == old
 
 
@@ -235,4 +235,30 @@ def test_source_of_things_in_a_cell(cell):
 
 def test_the_stored_reference_is_the_reference():
     for exercise in all_exercises():
-        assert as_module(exercise.solution, exercise, NAMES).endswith(exercise.reference.partition("\n\n\n")[2] or exercise.reference)
+        for name, solution in zip(exercise.names, exercise.solutions):
+            text = as_module(solution, exercise.id, name, NAMES)
+            assert text.startswith(f'"""{exercise.id} {name}: my own version."""\n') and text.endswith("\n\n" + source(solution))
+
+
+def test_several_functions_can_be_imported_each_by_its_name(cell, capsys):
+    names = cell(
+        """
+        LIMIT = 7
+        def try_accept(listener): return LIMIT
+        def try_recv(sock, size): return try_accept(sock)
+        """
+    )
+    exercise = next(exercise for exercise in all_exercises() if exercise.id == "3.1")
+    keep([names["try_accept"], names["try_recv"]], exercise, NAMES)
+    from course_lib.mine import try_accept, try_recv
+
+    assert try_accept(None) == try_recv(None, 1) == 7
+    assert capsys.readouterr().out == ""
+
+
+def test_several_functions_are_stored_all_or_none(cell, home):
+    names = cell("def try_accept(listener): pass\nthing = object()\ndef try_recv(sock, size): return thing")
+    exercise = next(exercise for exercise in all_exercises() if exercise.id == "3.1")
+    with pytest.raises(CannotKeep, match="it uses thing of the notebook"):
+        keep([names["try_accept"], names["try_recv"]], exercise, NAMES)
+    assert not home.exists()
