@@ -1,5 +1,6 @@
 """What the time lanes are sent, how much of it, and that a panel left alone does not grow."""
 
+import functools
 import json
 import math
 import socket
@@ -14,6 +15,7 @@ from course_lib.observe.recorder import KEPT
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets import observe
 from course_lib.widgets.history import THREAD, Changes
+from panel_state import shown_after
 
 READABLE, WRITABLE, HANG_UP = 1, 2, 4
 
@@ -138,7 +140,7 @@ class Looks:
 
     @property
     def state(self) -> dict:
-        return next(message["state"] for message, _ in reversed(self.sent) if "state" in message)
+        return functools.reduce(shown_after, (message for message, _ in self.sent), {})
 
 
 class TestThePump:

@@ -8,9 +8,10 @@ import pytest
 
 from course_lib.clients import Client
 from course_lib.observe import wait_until
-from course_lib.servers import BlockingServer, Server, stop_all
+from course_lib.servers import BlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
+from panel_state import shown_after
 
 
 @pytest.fixture
@@ -24,24 +25,19 @@ class Page:
     """What a browser does: says that it shows the panel, clicks, and keeps the last state it was sent."""
 
     def __init__(self, panel):
-        self.panel, self.messages, self.received = panel, [], []
+        self.panel, self.messages, self.state = panel, [], {}
         panel.send = self.hear
         self.click("ready")
 
     def hear(self, message, buffers):
         self.messages.append((message, buffers[0]))
-        if "state" in message:
-            self.received.append(message)
+        self.state = shown_after(self.state, message)
 
     def click(self, kind, **more):
         self.panel._hear(self.panel, {"type": kind, "view": "page", **more}, [])
 
-    @property
-    def state(self):
-        return self.received[-1]["state"] if self.received else {}
-
     def shows(self, condition, seconds=5):
-        return wait_until(lambda: bool(self.received) and condition(self.state), seconds)
+        return wait_until(lambda: bool(self.state) and condition(self.state), seconds)
 
 
 @pytest.fixture
@@ -171,7 +167,7 @@ def test_the_pump_ends_when_the_page_is_gone_and_comes_back(server, page_of):
     assert page.shows(lambda s: True)
     page.click("gone")
     assert wait_until(lambda: page.panel._pump is None)
-    page.received.clear()
+    page.state = {}
     page.click("ready")
     assert page.shows(lambda s: s["server"]["running"])
 
@@ -302,3 +298,41 @@ class TestStillPictures:
             client.sendall(b"x")
             client.recv(1)
         assert 'alt="' in observe(server).picture() and "system calls" in observe(server).picture()
+
+
+class TestTheListsOfSelect:
+    def test_they_stand_beside_the_descriptors_while_calls_are_recorded(self, page_of):
+        with SelectServer() as server:
+            page = page_of(server)
+            assert page.shows(lambda s: s["rows"] and not any(row["asked"] or row["found"] for row in s["rows"]))
+            page.click("record", on=True)
+            page.click("connect")  # it ends the select in flight, which was not seen to begin
+            assert page.shows(lambda s: [row["asked"] for row in s["rows"]] == ["read", "read"])
+            page.click("connect")
+            assert page.shows(lambda s: [row["found"] for row in s["rows"]] == ["read", "", ""])
+            page.click("send", client="alice", text="hello")
+            assert page.shows(lambda s: [row["found"] for row in s["rows"]] == ["", "read", ""])
+            page.click("slow", client="alice")
+            page.click("send_block", client="alice")
+            assert page.shows(lambda s: s["rows"][1]["asked"] == "write")
+            assert "select: handed in" in page.panel.picture()
+            page.click("record", on=False)
+            assert page.shows(lambda s: not any(row["asked"] for row in s["rows"]))
+            assert "select: handed in" not in page.panel.picture()
+
+
+def test_a_message_holds_the_rows_that_changed(page_of):
+    pairs = [socket.socketpair() for _ in range(20)]
+    page = page_of([end for pair in pairs for end in pair])
+    assert page.shows(lambda s: len(s["rows"]) == 40)
+    before = len(page.messages)
+    pairs[3][0].send(b"x")
+    number = pairs[3][1].fileno()
+    assert page.shows(lambda s: next(row for row in s["rows"] if row["number"] == number)["receive"] == "1")
+    changed = [row["number"] for message, _ in page.messages[before:] for row in message.get("rows", [])]
+    assert set(changed) <= {number, pairs[3][0].fileno()}
+    pairs[5][0].close()
+    assert page.shows(lambda s: len(s["rows"]) == 39)
+    for pair in pairs:
+        for end in pair:
+            end.close()

@@ -86,27 +86,26 @@ def descriptors(of=None) -> list[Descriptor]:
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for n in map(_number, _several(of)) if n >= 0})
-    poll = select.poll()
-    for number in numbers:
-        poll.register(number, _ASKED)
-    bits = dict(poll.poll(0))
-    watchers = _watchers()
-    found = (_describe(n, bits.get(n, 0), watchers) for n in numbers if not bits.get(n, 0) & select.POLLNVAL)
+    targets = _targets()
+    wanted = targets if of is None else {n for n in map(_number, _several(of)) if n in targets}
+    numbers = sorted(wanted)
+    bits = kernel.poll(numbers, _ASKED)
+    watchers = _watchers(targets)
+    found = (_describe(n, targets[n], bits.get(n, 0), watchers) for n in numbers if not bits.get(n, 0) & select.POLLNVAL)
     return [d for d in found if d is not None]
 
 
 def open_numbers() -> list[int]:
     """The numbers of this process's open descriptors, lowest first."""
-    return sorted(number for number, _ in _targets())
+    return sorted(_targets())
 
 
-def _targets() -> list[tuple[int, str]]:
-    """(number, what it names) for every open descriptor, but for the handle that lists them."""
-    found = []
+def _targets() -> dict[int, str]:
+    """{number: what it names} of every open descriptor, but for the handle that lists them."""
+    found = {}
     for name in kernel.names("/proc/self/fd"):
         try:
-            found.append((int(name), kernel.readlink(f"/proc/self/fd/{name}")))
+            found[int(name)] = kernel.readlink(f"/proc/self/fd/{name}")
         except OSError:
             continue  # closed meanwhile
     return found
@@ -132,10 +131,10 @@ def _number(thing) -> int:
         return -1
 
 
-def _describe(number: int, bits: int, watchers: dict[tuple[int, int], list[Watcher]]) -> Descriptor | None:
+def _describe(number: int, target: str, bits: int, watchers: dict[tuple[int, int], list[Watcher]]) -> Descriptor | None:
     """None when the descriptor was closed while we looked."""
     try:
-        target, blocking = kernel.readlink(f"/proc/self/fd/{number}"), os.get_blocking(number)
+        blocking = os.get_blocking(number)
         if target.startswith("socket:["):
             inode = int(target[8:-1])
             named = _socket(number, inode, bits)
@@ -217,13 +216,13 @@ def _other(number: int, mode: int, target: str) -> dict:
     )
 
 
-def _watchers() -> dict[tuple[int, int], list[Watcher]]:
+def _watchers(targets: dict[int, str]) -> dict[tuple[int, int], list[Watcher]]:
     """Every interest of every epoll of this process, by (descriptor, inode).
 
     The inode tells a socket from an older one that had the same number and lives on in a duplicate.
     """
     found: dict[tuple[int, int], list[Watcher]] = {}
-    for epoll in (number for number, target in _targets() if target == "anon_inode:[eventpoll]"):
+    for epoll in (number for number, target in targets.items() if target == "anon_inode:[eventpoll]"):
         try:
             lines = kernel.read(f"/proc/self/fdinfo/{epoll}").splitlines()
         except OSError:

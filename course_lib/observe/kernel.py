@@ -11,6 +11,7 @@ import ctypes
 import os
 import socket
 import struct
+from array import array
 
 Address = tuple[str, int] | str
 
@@ -69,6 +70,14 @@ def option_bytes(number: int, level: int, name: int, size: int) -> bytes:
     value, length = ctypes.create_string_buffer(size), ctypes.c_uint(size)
     _checked(_libc.getsockopt(number, level, name, value, ctypes.byref(length)))
     return value.raw
+
+
+def poll(numbers: list[int], events: int) -> dict[int, int]:
+    """What poll(2) finds now, without waiting: {number: event bits} of those that have any. `events` is asked of each."""
+    asked = array("I", [0]) * (2 * len(numbers))  # struct pollfd: int fd; short events; short revents
+    asked[::2], asked[1::2] = array("I", numbers), array("I", [events]) * len(numbers)
+    _checked(_libc.poll(ctypes.c_void_p(asked.buffer_info()[0]), ctypes.c_ulong(len(numbers)), 0))
+    return {number: answer >> 16 for number, answer in zip(numbers, asked[1::2]) if answer >> 16}
 
 
 def local_address(number: int) -> Address | None:

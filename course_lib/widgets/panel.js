@@ -12,8 +12,11 @@ const COLUMNS = [
   ["receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet"],
   ["send", "send queue", "bytes sent that the other side has not acknowledged"],
   ["state", "TCP state", "the kernel's state of the connection"],
+  ["asked", "select: handed in", "the lists of the server's select() that it stands in"],
+  ["found", "select: came back", "the lists that the last select() gave back with it in them"],
   ["watched", "watched by", "epolls that have it in their interest list"],
 ];
+const ONLY_IF_ANY = ["asked", "found", "watched"]; // columns that are shown when a row has something in them
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
 function element(tag, properties = {}, ...children) {
@@ -198,7 +201,10 @@ function render({ model, el }) {
         }
       });
     });
-    table.classList.toggle("watching", state.rows.some((row) => row.watched));
+    const selecting = state.rows.some((row) => row.asked || row.found);
+    for (const key of ONLY_IF_ANY) {
+      table.classList.toggle(`without-${key}`, key === "watched" ? !state.rows.some((row) => row.watched) : !selecting);
+    }
     hidden.hidden = !state.hidden;
     setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
   }
@@ -221,9 +227,11 @@ function render({ model, el }) {
     panel.classList.remove("silent");
     if (buffers[0].byteLength) lanes.add(message, buffers[0]);
     if (!message.state) return;
+    const known = new Map([...state.rows, ...message.rows].map((row) => [row.number, row]));
+    const next = { ...message.state, rows: message.order.map((number) => known.get(number)) };
     // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
-    model.set("shown", message.state);
-    show(message.state);
+    model.set("shown", next);
+    show(next);
   }
 
   function lost() {

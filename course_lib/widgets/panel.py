@@ -10,7 +10,7 @@ import anywidget
 import traitlets
 
 from course_lib.clients import Client
-from course_lib.observe import Descriptor, Doing, descriptors
+from course_lib.observe import Descriptor, Doing, SelectLists, descriptors
 
 from . import words
 from .history import Changes
@@ -100,23 +100,24 @@ class Panel(anywidget.AnyWidget):
             }
         elif not rows:
             note = "Every socket that this panel shows is closed. Run the cell again."
-        here = sleepers(rows)
+        here, lists = sleepers(rows), self.subject.select_lists if self._is_server else None
         first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
         return {
             "server": server,
             "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
-            "can_connect": bool(self._address()), "note": note,
+            "can_connect": self._address(rows) is not None, "note": note,
             "clients": self._client_states(rows),
-            "rows": [self._row(row, here) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
+            "rows": [self._row(row, here, lists) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
             "hidden": len(rows) - len(first),
         }
 
-    def _row(self, row: Descriptor, here: dict[int, str]) -> dict:
+    def _row(self, row: Descriptor, here: dict[int, str], lists: SelectLists | None) -> dict:
         return {
             "number": row.number, "kind": row.kind, "peer": self.bench.name_of(row.peer) or _place(row.peer),
             "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
             "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else _count(row.receive_queue),
             "send": _count(row.send_queue), "state": row.state or "",
+            "asked": _in_lists(row.number, lists and lists.asked), "found": _in_lists(row.number, lists and lists.found),
             "watched": ", ".join(map(str, row.watched_by)), "asleep": here.get(row.number, ""),
         }
 
@@ -125,10 +126,11 @@ class Panel(anywidget.AnyWidget):
         accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
         return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
 
-    def _address(self) -> tuple[str, int] | None:
+    def _address(self, rows: list[Descriptor]) -> tuple[str, int] | None:
+        """Where a client can connect: the server's address, or that of the first listener."""
         if self._is_server:
             return self.subject.address if self.subject.running else None
-        return self.subject.address
+        return next((row.local for row in rows if row.kind == "listener"), None)
 
     # Messages of the page. The callback only queues: all panels share one thread for callbacks.
 
@@ -141,7 +143,8 @@ class Panel(anywidget.AnyWidget):
 
     def _run(self) -> None:
         """Carry out what was clicked, look at the kernel, send what changed; end when no page shows the panel."""
-        sent, asleep_since, heard, events = None, 0.0, time.monotonic(), []
+        sent, asleep_since, heard = None, 0.0, time.monotonic()
+        events = [] if self._events.empty() else [self._events.get()]
         while True:
             for message in events:
                 heard = time.monotonic()
@@ -164,7 +167,7 @@ class Panel(anywidget.AnyWidget):
             message, records = self._changes_since(rows, state["server"])
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
-                message["state"] = state
+                message |= _news(state, sent)
                 sent, asleep_since = same, since
             if records or "state" in message:
                 self.send(message, buffers=[records])
@@ -229,7 +232,7 @@ class Panel(anywidget.AnyWidget):
                 getattr(client, kind)()
 
     def _connect(self, count: int) -> None:
-        address = self._address()
+        address = self._address(self.subject.descriptors())
         if address is None:
             self._note = "Nobody listens, so a client would be refused."
             return
@@ -267,6 +270,16 @@ class Panel(anywidget.AnyWidget):
         return f"observe({count} socket{'s' if count > 1 else ''})"
 
 
+def _news(state: dict, before: dict | None) -> dict:
+    """What a page that shows `before` must hear to show `state`: all but the rows, the rows that changed, and their order."""
+    known = {row["number"]: row for row in before["rows"]} if before else {}
+    return {
+        "state": {name: value for name, value in state.items() if name != "rows"},
+        "order": [row["number"] for row in state["rows"]],
+        "rows": [row for row in state["rows"] if known.get(row["number"]) != row],
+    }
+
+
 def _doing_words(doing) -> str:
     if doing.ended or not doing.asleep:
         return doing.ended or "running"
@@ -299,6 +312,11 @@ def _mode(rows: list[Descriptor], kind: str) -> str:
 def _active(row: Descriptor, here: dict[int, str]) -> bool:
     return row.kind == "listener" or row.readable or row.hangup or bool(row.receive_queue or row.send_queue) \
         or row.number in here
+
+
+def _in_lists(number: int, lists: list[list[int]] | None) -> str:
+    """Which of the three lists of a select a descriptor is in, in words."""
+    return ", ".join(name for name, numbers in zip(("read", "write", "except"), lists or ()) if number in numbers)
 
 
 def _place(address) -> str:

@@ -6,8 +6,10 @@ from html import escape
 COLUMNS = (
     ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("asleep", "asleep here"), ("blocking", "mode"),
     ("readable", "readable"), ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"),
-    ("send", "send queue"), ("state", "TCP state"), ("watched", "watched by"),
+    ("send", "send queue"), ("state", "TCP state"), ("asked", "select: handed in"), ("found", "select: came back"),
+    ("watched", "watched by"),
 )
+_ONLY_IF_ANY = {"asked", "found", "watched"}
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
@@ -17,7 +19,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
         parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
     if state["note"]:
         parts.append(f"<div>{escape(state['note'])}</div>")
-    shown = [(key, title) for key, title in COLUMNS if key != "watched" or any(row["watched"] for row in state["rows"])]
+    shown = [(key, title) for key, title in COLUMNS if key not in _ONLY_IF_ANY or any(row[key] for row in state["rows"])]
     head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>"

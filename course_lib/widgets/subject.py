@@ -22,10 +22,6 @@ class Sockets:
             if sock.fileno() >= 0 and (sock.fileno() in listening) == (of == "listener"):
                 sock.setblocking(blocking)
 
-    @property
-    def address(self) -> tuple[str, int] | None:
-        """Where a client can connect: the address of the first listener."""
-        return next((d.local for d in self.descriptors() if d.kind == "listener"), None)
 
 
 def subject_of(thing) -> tuple[object, Bench]:
