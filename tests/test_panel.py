@@ -8,7 +8,7 @@ import pytest
 
 from course_lib.clients import Client
 from course_lib.observe import wait_until
-from course_lib.servers import BlockingServer, SelectServer, Server, stop_all
+from course_lib.servers import BlockingServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
 from panel_state import shown_after
@@ -336,3 +336,27 @@ def test_a_message_holds_the_rows_that_changed(page_of):
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+class TestServersThatNeverBlock:
+    def test_their_own_mode_needs_no_words(self, page_of):
+        with SelectServer() as server:
+            page = page_of(server)
+            page.click("connect")
+            assert page.shows(lambda s: (s["listener"], s["connections"]) == ("non-blocking", "non-blocking") and s["note"] == "")
+
+    def test_made_blocking_they_freeze_and_the_panel_says_why(self, page_of):
+        with NonBlockingServer() as server:
+            page = page_of(server)
+            page.click("connect")
+            assert page.shows(lambda s: s["connections"] == "non-blocking")
+            page.click("blocking", of="connections", blocking=True)
+            assert page.shows(lambda s: "the server sleeps in recv() until its client acts" in s["note"])
+            page.click("blocking", of="connections", blocking=False)
+            page.click("send", client="alice", text="hello")
+            assert page.shows(lambda s: s["note"] == "" and "HELLO" not in s["note"] and not s["server"]["asleep"])
+            page.click("blocking", of="listener", blocking=True)
+            assert page.shows(lambda s: "sleeps in accept() until somebody comes" in s["note"])
+            page.click("blocking", of="listener", blocking=False)
+            page.click("connect")
+            assert page.shows(lambda s: s["note"] == "" and len(s["rows"]) == 3)

@@ -59,6 +59,7 @@ class Server:
         self._view: ThreadView | None = None
         self._sockets: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
         self._run = registry.current_run()
+        self.own_modes: dict[str, bool] = {}  # "listener", "connections": blocking before set_blocking() came, if it came
         self._recorder = Recorder()
         self._classes = SocketClasses(self._recorder, self._adopt)
         self._recorder.on_switch(self._switch_sockets)
@@ -82,6 +83,7 @@ class Server:
             listener = self._listen()
             self._address = listener.getsockname()
             self._stopping, self.error = False, None
+            self.own_modes.clear()
             self._recorder.stopping = False
             self._thread = threading.Thread(
                 target=self._serve, args=(listener,), name=f"{type(self).__name__}:{self._address[1]}", daemon=True)
@@ -175,14 +177,17 @@ class Server:
         """
         if of not in ("listener", "connections", "all"):
             raise ValueError(f'of is "listener", "connections" or "all", not {of!r}')
-        listening = {d.number: d.kind == "listener" for d in descriptors(self._open_sockets())}
+        now = {d.number: d for d in descriptors(self._open_sockets())}
         for sock in self._open_sockets():
-            if of == "all" or listening.get(sock.fileno()) == (of == "listener"):
+            kind = "listener" if (row := now.get(sock.fileno())) and row.kind == "listener" else "connections"
+            if of in ("all", kind):
                 try:
                     sock.setblocking(blocking)
                 except OSError as error:
                     if error.errno != errno.EBADF:  # closed by its server meanwhile
                         raise
+                    continue
+                self.own_modes.setdefault(kind, row.blocking if row else not blocking)
 
     # What it asks of the kernel
 

@@ -94,10 +94,15 @@ function lanesView({ element, setText }) {
       paper.fillText(text, 4, top + LANE_HEIGHT / 2, LABEL_WIDTH - 10);
       paper.fillStyle = faint;
       paper.fillRect(LABEL_WIDTH, top + LANE_HEIGHT - 1, width - LABEL_WIDTH, 1);
+      const names = []; // of the thread's states, written last: nothing may cover them
       steps.forEach((step, i) => {
         const from = x(step.at), to = x(Math.min(steps[i + 1]?.at ?? end, end));
         if (to <= LABEL_WIDTH || step.at > end) return;
-        if (number === THREAD) return paintThread(texts.get(step.bits) ?? "", from, to, top);
+        if (number === THREAD) {
+          paintThread(texts.get(step.bits) ?? "", from, to, top);
+          names.push({ text: texts.get(step.bits) ?? "", from, to });
+          return;
+        }
         if (step.bits & WRITABLE) { paper.fillStyle = brand; paper.fillRect(from, top + LANE_HEIGHT - 6, to - from, 1.5); }
         if (step.bits & READABLE) { paper.fillStyle = brand; paper.fillRect(from, top + 3, Math.max(1.5, to - from), LANE_HEIGHT - 12); }
         if (step.bits & HANG_UP) hatch(from, to, top);
@@ -109,10 +114,16 @@ function lanesView({ element, setText }) {
       for (const call of calls) {
         if (call.to < start || call.from > end) continue;
         const from = x(call.from), to = Math.max(from + 2, x(Math.min(call.to, end)));
-        if (number === THREAD) { paintThread(texts.get(call.label) ?? "", from, to, top, call.to - call.from > 0.001); continue; }
+        if (number === THREAD) {
+          const slept = call.to - call.from > 0.001;
+          paintThread(texts.get(call.label) ?? "", from, to, top, slept);
+          if (slept) names.push({ text: texts.get(call.label) ?? "", from, to });
+          continue;
+        }
         paper.fillStyle = warn;
         paper.fillRect(to - 2, top + 2, 2, LANE_HEIGHT - 5);
       }
+      writeNames(names, top);
     });
 
     paper.fillStyle = ink;
@@ -132,14 +143,23 @@ function lanesView({ element, setText }) {
     function paintThread(text, from, to, top, asleep = /^(asleep|held)/.test(text)) {
       paper.fillStyle = asleep ? faint : warn;
       paper.fillRect(from, top + 4, Math.max(1, to - from), LANE_HEIGHT - 9);
-      if (to - from < 24) return;
-      paper.save();
-      paper.beginPath();
-      paper.rect(from, top, to - from, LANE_HEIGHT);
-      paper.clip();
-      paper.fillStyle = ink;
-      paper.fillText(text, Math.max(from, LABEL_WIDTH) + 4, top + LANE_HEIGHT / 2);
-      paper.restore();
+    }
+
+    // From left to right, each in the room that the one before has left; the longer box says more.
+    function writeNames(names, top) {
+      let free = LABEL_WIDTH;
+      for (const { text, from, to } of names.sort((a, b) => a.from - b.from || b.to - a.to)) {
+        const start = Math.max(from, free);
+        if (to - start < 24) continue;
+        paper.save();
+        paper.beginPath();
+        paper.rect(start, top, to - start, LANE_HEIGHT);
+        paper.clip();
+        paper.fillStyle = ink;
+        paper.fillText(text, start + 4, top + LANE_HEIGHT / 2);
+        paper.restore();
+        free = Math.min(to, start + 4 + paper.measureText(text).width + 8);
+      }
     }
 
     function hatch(from, to, top) {

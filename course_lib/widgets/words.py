@@ -16,15 +16,21 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
         return "It is stopped: its descriptors are closed, and a client is refused. Start serves again on the same address."
     if not doing.asleep:
         return ""
-    if doing.call == "accept" and _non_blocking(rows, "listener"):
+    if doing.call == "accept" and _is(rows, "listener", blocking=False):
         return ("The listener is non-blocking now. The server still sleeps in the accept() that it began before: the kernel "
                 f"looks at the flag when a call begins. The next accept() with nobody waiting raises {_AGAIN}.")
-    if doing.call in ("recv", "send") and _non_blocking(rows, "connection", doing.descriptor):
+    if doing.call in ("recv", "send") and _is(rows, "connection", False, doing.descriptor):
         return (f"This connection is non-blocking now. The server still sleeps in the {doing.call}() that it began before: "
                 f"the kernel looks at the flag when a call begins. Its next recv() with nothing to read raises {_AGAIN}.")
-    if _non_blocking(rows, "listener"):
+    if server.own_modes.get("listener") is True and _is(rows, "listener", blocking=False):
         return (f"The listener is non-blocking now. Nothing happens while the server sleeps in {doing.call}(). When it "
                 f"comes back to accept() and nobody waits there, accept() raises {_AGAIN}: let the clients leave, and see.")
+    if server.own_modes.get("listener") is False and doing.call == "accept":
+        return ("The listener is blocking now, so the server sleeps in accept() until somebody comes. "
+                "Meanwhile it serves nobody.")
+    if server.own_modes.get("connections") is False and doing.call in ("recv", "send"):
+        return (f"This connection is blocking now, so the server sleeps in {doing.call}() until its client acts. "
+                "Meanwhile it serves nobody else.")
     return ""
 
 
@@ -38,5 +44,5 @@ def _how_it_ended(server) -> str:
     return f"The server {server.fate}."
 
 
-def _non_blocking(rows: list[Descriptor], kind: str, number: int | None = None) -> bool:
-    return any(row.kind == kind and not row.blocking and number in (None, row.number) for row in rows)
+def _is(rows: list[Descriptor], kind: str, blocking: bool, number: int | None = None) -> bool:
+    return any(row.kind == kind and row.blocking == blocking and number in (None, row.number) for row in rows)

@@ -1,0 +1,128 @@
+"""Many clients that behave at random: no byte of an answer is lost, nothing leaks, and the server stops at once."""
+
+import errno
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from course_lib.observe import open_numbers, wait_until
+from course_lib.servers import NonBlockingServer, SelectServer, Server, stop_all
+
+STORM = Path(__file__).with_name("storm.py")
+CLIENTS, SECONDS = 300, 8
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left():
+    yield
+    stop_all()
+
+
+def storm(server: Server, clients: int = CLIENTS, seconds: float = SECONDS) -> subprocess.CompletedProcess:
+    return subprocess.run([sys.executable, STORM, *map(str, server.address), str(clients), str(seconds)],
+                          capture_output=True, text=True, timeout=120)
+
+
+@pytest.mark.parametrize("model", [NonBlockingServer, SelectServer])
+@pytest.mark.parametrize("recorded", [False, True], ids=["", "recorded"])
+def test_every_answer_is_whole_and_nothing_is_left(model, recorded):
+    before = open_numbers()
+    server = model().start()
+    server.record(recorded)
+    weather = storm(server)
+    assert weather.returncode == 0, weather.stdout + weather.stderr
+    assert all(f" {fate}" in weather.stdout for fate in ("half-close", "reset", "vanish", "come and go"))
+    assert server.error is None
+    assert wait_until(lambda: [d.kind for d in server.descriptors()] == ["listener"], 10), "connections of clients that left"
+    server.stop()
+    assert not server.running and open_numbers() == before
+
+
+@pytest.mark.parametrize("model", [NonBlockingServer, SelectServer])
+def test_it_stops_in_the_middle(model):
+    server = model().start()
+    weather = subprocess.Popen([sys.executable, STORM, *map(str, server.address), str(CLIENTS), "60"], stdout=subprocess.DEVNULL)
+    try:
+        assert wait_until(lambda: len(server.descriptors()) > CLIENTS / 2, 30)
+        server.stop()
+        assert not server.running and server.error is None and not server.descriptors()
+    finally:
+        weather.kill()
+        weather.wait()
+
+
+class Forgetful(Server):
+    """It sends what fits, and forgets the rest."""
+
+    def serve(self, listener):
+        connections = []
+        listener.setblocking(False)
+        while True:
+            try:
+                connections.append(listener.accept()[0])
+                connections[-1].setblocking(False)
+                connections[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+            except BlockingIOError:
+                pass
+            for connection in connections[:]:
+                try:
+                    if data := connection.recv(65536):
+                        connection.send(data)
+                        continue
+                except BlockingIOError:
+                    continue
+                except OSError as error:
+                    if error.errno not in (errno.ECONNRESET, errno.EPIPE):
+                        raise
+                connections.remove(connection)
+                connection.close()
+
+
+def test_the_storm_finds_a_server_that_loses_bytes():
+    with Forgetful() as server:
+        weather = storm(server, clients=50, seconds=2)
+    assert weather.returncode == 1 and ("are missing" in weather.stdout or "did not send" in weather.stdout)
+
+
+class TestWithoutDescriptors:
+    """A server in a process that has almost none left: who is in the queue waits, and is served when one is free."""
+
+    CHILD = """
+import resource, socket, sys
+from course_lib.observe import open_numbers, wait_until
+from course_lib.servers import {model}
+server = {model}().start()
+address = server.address
+free = max(open_numbers()) + 1
+resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, free + 2))
+print(*address, flush=True)
+sys.stdin.readline()
+print(server.error, server.doing().ended, server.doing().cpu < 0.5, flush=True)
+sys.stdin.readline()
+server.stop()
+print(server.running, flush=True)
+"""
+
+    @pytest.mark.parametrize("model", ["NonBlockingServer", "SelectServer"])
+    def test_emfile_is_survived(self, model):
+        child = subprocess.Popen([sys.executable, "-c", self.CHILD.format(model=model)], stdin=subprocess.PIPE,
+                                 stdout=subprocess.PIPE, text=True)
+        with child:
+            host, port = child.stdout.readline().split()
+            clients = [socket.create_connection((host, int(port)), timeout=20) for _ in range(6)]
+            for client in clients:
+                client.sendall(b"hello")
+            # Some have a descriptor, the others wait in the queue until one of those has left.
+            for client in clients:
+                assert client.recv(100) == b"hello"
+                client.close()
+            child.stdin.write("\n")
+            child.stdin.flush()
+            error, ended, idle = child.stdout.readline().split()
+            assert (error, ended) == ("None", "None")
+            assert idle == "True" or model == "NonBlockingServer"
+            child.communicate("\n")
+        assert child.returncode == 0
