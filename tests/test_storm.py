@@ -4,15 +4,21 @@ import errno
 import socket
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
 
 from course_lib.observe import open_numbers, wait_until
-from course_lib.servers import NonBlockingServer, SelectServer, Server, stop_all
+from course_lib.servers import EpollServer, NonBlockingServer, PollServer, SelectServer, Server, stop_all
 
 STORM = Path(__file__).with_name("storm.py")
 CLIENTS, SECONDS = 300, 8
+SERVE_ALL = {
+    "nonblocking": NonBlockingServer, "select": SelectServer, "poll": PollServer, "epoll": EpollServer,
+    "epoll on edges": partial(EpollServer, edge_triggered=True),
+}
+EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
 
 @pytest.fixture(autouse=True)
@@ -26,22 +32,22 @@ def storm(server: Server, clients: int = CLIENTS, seconds: float = SECONDS) -> s
                           capture_output=True, text=True, timeout=120)
 
 
-@pytest.mark.parametrize("model", [NonBlockingServer, SelectServer])
-@pytest.mark.parametrize("recorded", [False, True], ids=["", "recorded"])
+@EACH
+@pytest.mark.parametrize("recorded", [False, True], ids=["quiet", "recorded"])
 def test_every_answer_is_whole_and_nothing_is_left(model, recorded):
     before = open_numbers()
     server = model().start()
     server.record(recorded)
-    weather = storm(server)
+    weather = storm(server, seconds=SECONDS / 2 if recorded else SECONDS)
     assert weather.returncode == 0, weather.stdout + weather.stderr
     assert all(f" {fate}" in weather.stdout for fate in ("half-close", "reset", "vanish", "come and go"))
     assert server.error is None
-    assert wait_until(lambda: [d.kind for d in server.descriptors()] == ["listener"], 10), "connections of clients that left"
+    assert wait_until(lambda: {d.kind for d in server.descriptors()} <= {"listener", "epoll"}, 10), "connections of clients that left"
     server.stop()
     assert not server.running and open_numbers() == before
 
 
-@pytest.mark.parametrize("model", [NonBlockingServer, SelectServer])
+@EACH
 def test_it_stops_in_the_middle(model):
     server = model().start()
     weather = subprocess.Popen([sys.executable, STORM, *map(str, server.address), str(CLIENTS), "60"], stdout=subprocess.DEVNULL)
@@ -94,7 +100,7 @@ class TestWithoutDescriptors:
 import resource, socket, sys
 from course_lib.observe import open_numbers, wait_until
 from course_lib.servers import {model}
-server = {model}().start()
+server = {model}({more}).start()
 address = server.address
 free = max(open_numbers()) + 1
 resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, free + 2))
@@ -106,9 +112,11 @@ server.stop()
 print(server.running, flush=True)
 """
 
-    @pytest.mark.parametrize("model", ["NonBlockingServer", "SelectServer"])
-    def test_emfile_is_survived(self, model):
-        child = subprocess.Popen([sys.executable, "-c", self.CHILD.format(model=model)], stdin=subprocess.PIPE,
+    @pytest.mark.parametrize("model, more", [
+        ("NonBlockingServer", ""), ("SelectServer", ""), ("PollServer", ""), ("EpollServer", ""), ("EpollServer", "edge_triggered=True"),
+    ])
+    def test_emfile_is_survived(self, model, more):
+        child = subprocess.Popen([sys.executable, "-c", self.CHILD.format(model=model, more=more)], stdin=subprocess.PIPE,
                                  stdout=subprocess.PIPE, text=True)
         with child:
             host, port = child.stdout.readline().split()

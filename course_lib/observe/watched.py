@@ -21,7 +21,7 @@ class WatchedSocket(socket.socket):
     """A plain socket, but for one thing: it tells the base of the sockets that come from it, by accept() or dup().
 
     The quiet and the recording class of a server have the same layout in memory, so that a socket can change between
-    them while its thread sleeps in one of its calls. `number` is its descriptor, which the base enters.
+    them while its thread sleeps in one of its calls. `number` is its descriptor, known from the first recording on.
     """
 
     __slots__ = ("number",)
@@ -140,6 +140,8 @@ class SocketClasses:
 
     def fit(self, sock: WatchedSocket) -> None:
         """Give a socket the class that it needs now."""
+        if self._recorder.on:  # not before: the number takes memory, and thousands of sockets may be idle
+            sock.number = sock.fileno()
         sock.__class__ = self._held if self._recorder.held else self._recording if self._recorder.on else self.quiet
 
 

@@ -6,7 +6,9 @@
 
 from .base import PortInUse, Server, echo
 from .blocking_server import BlockingServer
+from .epoll_server import EpollServer
 from .nonblocking_server import NonBlockingServer
+from .poll_server import PollServer
 from .registry import live_servers, stop_all
 from .select_server import SelectServer
 
@@ -14,8 +16,11 @@ MODELS: dict[str, type[Server]] = {
     "blocking": BlockingServer,
     "nonblocking": NonBlockingServer,
     "select": SelectServer,
+    "poll": PollServer,
+    "epoll": EpollServer,
 }
 
 __all__ = [
-    "MODELS", "BlockingServer", "NonBlockingServer", "PortInUse", "SelectServer", "Server", "echo", "live_servers", "stop_all",
+    "MODELS", "BlockingServer", "EpollServer", "NonBlockingServer", "PollServer", "PortInUse", "SelectServer", "Server", "echo",
+    "live_servers", "stop_all",
 ]

@@ -57,7 +57,8 @@ class Server:
         self._stopping = False
         self._thread: threading.Thread | None = None
         self._view: ThreadView | None = None
-        self._sockets: weakref.WeakValueDictionary[int, socket.socket] = weakref.WeakValueDictionary()
+        self._sockets: list[weakref.ref[socket.socket]] = []  # those that are gone are left out now and then
+        self._sweep_at = 64
         self._run = registry.current_run()
         self.own_modes: dict[str, bool] = {}  # "listener", "connections": blocking before set_blocking() came, if it came
         self._recorder = Recorder()
@@ -274,9 +275,11 @@ class Server:
 
     def _enter(self, sock: socket.socket) -> None:
         with self._recorder.gate:
-            self._sockets[sock.fileno()] = sock
-            sock.number = sock.fileno()
+            self._sockets.append(weakref.ref(sock))
             self._classes.fit(sock)
+            if len(self._sockets) >= self._sweep_at:
+                self._sockets = [weakref.ref(sock) for sock in self._open_sockets()]
+                self._sweep_at = 2 * len(self._sockets) + 64
 
     def _adopt(self, connection: socket.socket) -> None:
         self._enter(connection)
@@ -284,8 +287,7 @@ class Server:
             _shut_down(connection)
 
     def _open_sockets(self) -> list[socket.socket]:
-        """A copy made in one step: the server's thread adds to it meanwhile."""
-        found = (reference() for reference in self._sockets.valuerefs())
+        found = (reference() for reference in list(self._sockets))  # a copy: the server's thread adds to it meanwhile
         return [sock for sock in found if sock is not None and sock.fileno() >= 0]
 
     def _serve(self, listener: socket.socket) -> None:

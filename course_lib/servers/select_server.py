@@ -1,4 +1,7 @@
-"""The server that sleeps for all its clients at once: one thread, and one select() for all sockets."""
+"""The server that sleeps for all its clients at once: one thread, and one select() for all sockets.
+
+It ends when a connection gets the number 1024: select() takes smaller ones only (select(2), BUGS).
+"""
 
 import errno
 import select
@@ -10,7 +13,7 @@ PAUSE = 0.1  # seconds
 
 
 class SelectServer(Server):
-    """Serves whoever is ready, and sleeps while nobody is. It ends at descriptor 1024, which select() does not take."""
+    """Serves whoever is ready, and sleeps while nobody is."""
 
     def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it (accept(2))
