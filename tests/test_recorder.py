@@ -824,23 +824,34 @@ def test_the_listing_agrees_with_strace(model, tmp_path):
     assert {name for name, _, _ in shown[len(listed):]} <= {WAITING[model], "accept", "close", "recv"}
 
 
-class TestTheListsOfSelect:
-    def test_what_was_handed_in_and_what_came_back(self):
+class TestWhatWaitsSay:
+    def test_select_what_was_handed_in_and_what_came_back(self):
         with SelectServer() as server:
             listener = server.descriptors()[0].number
-            assert server.select_lists is None
+            assert server.handed_in() is None and server.came_back() is None
             server.record()
             with connect(server) as client:
                 assert asks(client, b"hello") == b"hello"
                 connection = next(d.number for d in server.descriptors() if d.kind == "connection")
-                assert wait_until(lambda: server.select_lists.asked == [[listener, connection], [], []])
-                assert server.select_lists.found == [[connection], [], []]  # of the select before the one it sleeps in
-                select_calls = [call for call in server.calls() if call.name == "select"]
-                assert select_calls[-1].asked == f"[{listener}, {connection}], [], []"
-                assert select_calls[-1].result == f"[{connection}], [], []"
-                assert str(select_calls[-1]).startswith(f"select([{listener}, {connection}], [], []) = [{connection}], [], [] <")
+                assert wait_until(lambda: server.handed_in() == {listener: "read", connection: "read"})
+                assert server.came_back() == {connection: "read"}  # of the select before the one it sleeps in
+                last = [call for call in server.calls() if call.name == "select"][-1]
+                assert (last.asked, last.result) == (f"[{listener}, {connection}], [], []", f"[{connection}], [], []")
+                assert str(last).startswith(f"select([{listener}, {connection}], [], []) = [{connection}], [], [] <")
             server.record(False)
-            assert server.select_lists is None
+            assert server.handed_in() is None and server.came_back() is None
+
+    @pytest.mark.parametrize("model, words", [(PollServer, "POLLIN"), (EpollServer, "EPOLLIN"), (SelectorServer, "EPOLLIN")])
+    def test_poll_and_epoll(self, model, words):
+        with model() as server:
+            assert asleep(server, WAITING[model])
+            server.record()
+            with connect(server) as client:
+                assert asks(client, b"hello") == b"hello"
+                connection = next(d.number for d in server.descriptors() if d.kind == "connection")
+                assert server.came_back() == {connection: words} and server.handed_in() is None
+                client.shutdown(socket.SHUT_WR)
+                assert client.recv(100) == b""
 
     def test_a_held_select_names_its_lists(self):
         with SelectServer() as server:
@@ -850,7 +861,7 @@ class TestTheListsOfSelect:
                 assert wait_until(lambda: server.pending)
                 assert server.step(5).name == "accept"  # the select in flight was not seen
                 assert server.pending.name == "select" and str(server.pending) == f"select({server.pending.asked})"
-                assert server.select_lists.asked == json.loads(f"[{server.pending.asked}]")
+                assert list(server.handed_in()) == json.loads(f"[{server.pending.asked}]")[0]
 
     def test_an_earlier_recording_says_nothing_of_the_select_it_is_in(self):
         with SelectServer() as server:
@@ -859,7 +870,7 @@ class TestTheListsOfSelect:
             server.record(False)
             visit(server)
             server.record()
-            assert server.select_lists is None
+            assert server.handed_in() is None and server.came_back() is None
 
     @pytest.mark.parametrize("arguments, error", [((None, [], []), "TypeError"), (([], []), "TypeError"), ((["x"], [], []), "TypeError"),
                                                   (([-1], [], []), "ValueError")])

@@ -3,6 +3,7 @@
 import ctypes
 import os
 import platform
+import select
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -169,7 +170,8 @@ def _details(found: Descriptor | None) -> tuple[str, ...]:
     if found.kind == "epoll":
         lines = kernel.read(f"/proc/self/fdinfo/{found.number}").splitlines()
         entries = [_interest(line) for line in lines if line.startswith("tfd:")]
-        return tuple(f"watches {entry['tfd']} for {event_names(int(entry['events'], 16) & ~0x18, 'EPOLL') or 'nothing now'}"
+        unasked = select.EPOLLERR | select.EPOLLHUP  # the kernel adds them to every interest
+        return tuple(f"watches {entry['tfd']} for {event_names(int(entry['events'], 16) & ~unasked, 'EPOLL') or 'nothing now'}"
                      for entry in entries) or ("its interest list is empty",)
     queues = (("accept queue", found.accept_queue, "client"), ("receive queue", found.receive_queue, "byte"),
               ("send queue", found.send_queue, "byte"))

@@ -69,18 +69,6 @@ class Pending:
         return _written(self.name, self.descriptor, self.asked)
 
 
-@dataclass(frozen=True, slots=True)
-class SelectLists:
-    """The lists of a server's select: three lists of descriptors each, readers, writers, exceptional (select(2)).
-
-    asked  what the select that it is in was handed, or the last one
-    found  what the last one that returned gave back; None before the first
-    """
-
-    asked: list[list[int]]
-    found: list[list[int]] | None = None
-
-
 def _written(name: str, descriptor: int | None, asked: str | None) -> str:
     return f"{name}({_short(asked) if asked else '' if descriptor is None else descriptor})"
 
@@ -96,7 +84,8 @@ class Recorder:
         self.held = False
         self.pending: Pending | None = None
         self.stopping = False
-        self.lists: SelectLists | None = None  # of its selects, while they are recorded
+        self.asked: list[list[int]] | None = None  # the lists of the select that it is in, or of the last one
+        self._began = 0.0
         self._wanted = False
         self._released = 0
         self._passed = 0
@@ -123,6 +112,20 @@ class Recorder:
         """The recorded calls, oldest first: at most the `last` ones, and those that began after `since` (perf_counter)."""
         newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._ring.copy()))
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
+
+    def handed_in(self) -> dict[int, str] | None:
+        """The lists of the select that the server is in, or of its last one; None when none was seen to begin."""
+        return self.asked and _by_number(self.asked)
+
+    def came_back(self) -> dict[int, str] | None:
+        """What the last select, poll or epoll_wait gave back; None when none was recorded."""
+        for entry in reversed(self._ring.copy()):
+            if entry[0] < self._began:
+                return None
+            if len(entry) > 5 and entry[3] in _WAITS and isinstance(entry[4], list):
+                return _by_number(entry[4]) if entry[3] == "select" else {
+                    number: event_names(events, "POLL" if entry[3] == "poll" else "EPOLL") for number, events in entry[4]}
+        return None
 
     def hold(self) -> None:
         """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
@@ -178,7 +181,8 @@ class Recorder:
 
     def _begins(self) -> None:
         if not self.on:
-            self.lists = None  # those of an earlier recording: the select that it is in now was not seen to begin
+            # What an earlier recording saw says nothing of the wait that it is in now.
+            self.asked, self._began = None, now()
 
     def _switch(self) -> None:
         for switch in list(self._switches):
@@ -219,3 +223,15 @@ def _ready(name: str, found: list) -> str:
 def lists_text(lists: list[list[int]]) -> str:
     """The three lists of a select as text: `[7, 9], [], []`."""
     return ", ".join(map(str, lists))
+
+
+_WAITS = {"select", "poll", "epoll_wait"}
+
+
+def _by_number(lists: list[list[int]]) -> dict[int, str]:
+    """The three lists of a select as {7: "read, write"}."""
+    found: dict[int, str] = {}
+    for name, numbers in zip(("read", "write", "except"), lists):
+        for number in numbers:
+            found[number] = f"{found[number]}, {name}" if number in found else name
+    return found

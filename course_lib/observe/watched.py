@@ -11,7 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
-from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, SelectLists, lists_text, now
+from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, lists_text, now
 
 _EPOLL, _POLL, _SELECT = select.epoll, select.poll, select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
@@ -223,8 +223,7 @@ def _select(*arguments):
         things = [list(things) for things in arguments[:3]]  # a list of its own: an iterator can be walked once only
     except TypeError:
         return _SELECT(*arguments)  # which says what is wrong
-    asked, before = _numbers(things), recorder.lists
-    recorder.lists = SelectLists(asked, before and before.found)
+    asked = recorder.asked = _numbers(things)
     if recorder.held:
         recorder.before("select", None, lists_text(asked))
     entered = now()
@@ -233,9 +232,8 @@ def _select(*arguments):
     except OSError as error:
         recorder.append((entered, now(), None, "select", None, error.errno, b"", asked))
         raise
-    left, found = now(), _numbers(result)
-    recorder.append((entered, left, None, "select", found, 0, b"", asked))
-    recorder.lists = SelectLists(asked, found)
+    left = now()
+    recorder.append((entered, left, None, "select", _numbers(result), 0, b"", asked))
     return result
 
 

@@ -11,7 +11,7 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, SelectLists, ThreadView, descriptors
+from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, ThreadView, descriptors
 from course_lib.observe.watched import SocketClasses, recorded_thread
 
 from . import registry
@@ -233,10 +233,17 @@ class Server:
         """The call in front of which it is held, or None."""
         return self._recorder.pending
 
-    @property
-    def select_lists(self) -> SelectLists | None:
-        """The lists of its select: handed in, and given back. None while its calls are not recorded, or it calls none."""
-        return self._recorder.lists if self._recorder.on else None
+    def handed_in(self) -> dict[int, str] | None:
+        """What its select was handed: {descriptor: "read", "write" or "read, write"}, of the select that it is in or the last.
+
+        None while its calls are not recorded, and for other calls: poll keeps its list to itself, and the interest list of
+        an epoll is in the kernel (`descriptors()` shows it).
+        """
+        return self._recorder.handed_in() if self._recorder.on else None
+
+    def came_back(self) -> dict[int, str] | None:
+        """What its last select, poll or epoll_wait gave back: {descriptor: "read" or "EPOLLIN | EPOLLHUP"}; None as above."""
+        return self._recorder.came_back() if self._recorder.on else None
 
     # Inside
 

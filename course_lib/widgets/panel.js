@@ -12,9 +12,9 @@ const COLUMNS = [
   ["receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet"],
   ["send", "send queue", "bytes sent that the other side has not acknowledged"],
   ["state", "TCP state", "the kernel's state of the connection"],
-  ["asked", "select: handed in", "the lists of the server's select() that it stands in"],
-  ["found", "select: came back", "the lists that the last select() gave back with it in them"],
-  ["watched", "watched by", "epolls that have it in their interest list"],
+  ["watched", "watched by", "epolls that have it in their interest list, and for what"],
+  ["asked", "handed in", "the lists of the server's select() that it stands in"],
+  ["found", "came back", "what the last select(), poll() or epoll_wait() gave back for it"],
 ];
 const ONLY_IF_ANY = ["asked", "found", "watched"]; // columns that are shown when a row has something in them
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
@@ -201,10 +201,7 @@ function render({ model, el }) {
         }
       });
     });
-    const selecting = state.rows.some((row) => row.asked || row.found);
-    for (const key of ONLY_IF_ANY) {
-      table.classList.toggle(`without-${key}`, key === "watched" ? !state.rows.some((row) => row.watched) : !selecting);
-    }
+    for (const key of ONLY_IF_ANY) table.classList.toggle(`without-${key}`, !state.rows.some((row) => row[key]) && !(key === "found" && state.server?.waits));
     hidden.hidden = !state.hidden;
     setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
   }

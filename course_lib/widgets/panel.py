@@ -10,7 +10,7 @@ import anywidget
 import traitlets
 
 from course_lib.clients import Client
-from course_lib.observe import Descriptor, Doing, SelectLists, descriptors
+from course_lib.observe import Descriptor, Doing, descriptors
 
 from . import words
 from .history import Changes
@@ -88,6 +88,7 @@ class Panel(anywidget.AnyWidget):
 
     def _state(self, rows: list[Descriptor], doing: Doing | None) -> dict:
         server, note = None, self._note
+        asked, found = (self.subject.handed_in(), self.subject.came_back()) if self._is_server else (None, None)
         if doing:
             note = " ".join(filter(None, (note, words.fate(self.subject, rows, doing))))
             server = {
@@ -96,28 +97,28 @@ class Panel(anywidget.AnyWidget):
                 "doing": f"held before {self.subject.pending}" if self.subject.pending else _doing_words(doing),
                 "asleep": doing.asleep and not self.subject.pending, "seconds": round(doing.seconds, 1),
                 "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
-                "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
+                "pending": str(self.subject.pending or ""), "waits": found is not None, "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
         elif not rows:
             note = "Every socket that this panel shows is closed. Run the cell again."
-        here, lists = sleepers(rows), self.subject.select_lists if self._is_server else None
+        here = sleepers(rows)
         first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
         return {
             "server": server,
             "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
             "can_connect": self._address(rows) is not None, "note": note,
             "clients": self._client_states(rows),
-            "rows": [self._row(row, here, lists) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
+            "rows": [self._row(row, here, asked or {}, found or {}) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
             "hidden": len(rows) - len(first),
         }
 
-    def _row(self, row: Descriptor, here: dict[int, str], lists: SelectLists | None) -> dict:
+    def _row(self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str]) -> dict:
         return {
             "number": row.number, "kind": row.kind, "peer": self.bench.name_of(row.peer) or _place(row.peer),
             "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
             "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else _count(row.receive_queue),
             "send": _count(row.send_queue), "state": row.state or "",
-            "asked": _in_lists(row.number, lists and lists.asked), "found": _in_lists(row.number, lists and lists.found),
+            "asked": asked.get(row.number, ""), "found": found.get(row.number, ""),
             "watched": ", ".join(map(str, row.watched_by)), "asleep": here.get(row.number, ""),
         }
 
@@ -312,11 +313,6 @@ def _mode(rows: list[Descriptor], kind: str) -> str:
 def _active(row: Descriptor, here: dict[int, str]) -> bool:
     return row.kind == "listener" or row.readable or row.hangup or bool(row.receive_queue or row.send_queue) \
         or row.number in here
-
-
-def _in_lists(number: int, lists: list[list[int]] | None) -> str:
-    """Which of the three lists of a select a descriptor is in, in words."""
-    return ", ".join(name for name, numbers in zip(("read", "write", "except"), lists or ()) if number in numbers)
 
 
 def _place(address) -> str:

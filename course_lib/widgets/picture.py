@@ -6,8 +6,8 @@ from html import escape
 COLUMNS = (
     ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("asleep", "asleep here"), ("blocking", "mode"),
     ("readable", "readable"), ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"),
-    ("send", "send queue"), ("state", "TCP state"), ("asked", "select: handed in"), ("found", "select: came back"),
-    ("watched", "watched by"),
+    ("send", "send queue"), ("state", "TCP state"), ("watched", "watched by"),
+    ("asked", "handed in"), ("found", "came back"),
 )
 _ONLY_IF_ANY = {"asked", "found", "watched"}
 
