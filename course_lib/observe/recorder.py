@@ -33,7 +33,8 @@ class Call:
     result      what came back: bytes moved, a new descriptor, the ready descriptors, or None
     error       the name of the error ("EAGAIN"), or None
     data        the first bytes that went through, at most DATA_KEPT of them
-    asked       the three lists that a select was handed, "[7, 9], [], []"; None for other calls
+    asked       what it was called with: the lists of a select, "[7, 9], [], []"; the change of an epoll_ctl,
+                "ADD, 7, EPOLLIN"; None for other calls
     """
 
     name: str
@@ -70,7 +71,7 @@ class Pending:
 
 
 def _written(name: str, descriptor: int | None, asked: str | None) -> str:
-    return f"{name}({_short(asked) if asked else '' if descriptor is None else descriptor})"
+    return f"{name}({', '.join(str(part) for part in (descriptor, asked and _short(asked)) if part is not None)})"
 
 
 def _short(text: str, length: int = 60) -> str:
@@ -206,7 +207,7 @@ def _any(entered: float, left: float, descriptor: int | None, name: str, result,
     if isinstance(result, list):  # what select, poll or epoll_wait found ready
         result = _ready(name, result)
     error = errno.errorcode.get(error, str(error)) if error else None
-    return Call(name, descriptor, entered, left - entered, result, error, data, asked and lists_text(asked))
+    return Call(name, descriptor, entered, left - entered, result, error, data, lists_text(asked) if isinstance(asked, list) else asked)
 
 
 _OF_SHAPE = {4: _received, 5: _sent, 7: _any, 8: _any}

@@ -11,6 +11,7 @@ import threading
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
 
+from .descriptors import event_names
 from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, lists_text, now
 
 _EPOLL, _POLL, _SELECT = select.epoll, select.poll, select.select
@@ -148,22 +149,36 @@ class SocketClasses:
 # select, poll and epoll
 
 
-def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None):
-    """The function `raw`, recorded."""
+def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None, asked: Callable = lambda *arguments: None):
+    """The function `raw`, recorded; `asked` says in words what it is called with."""
 
     def call(*arguments, **named):
+        words = asked(*arguments, **named)
         if recorder.held:
-            recorder.before(name, descriptor)
+            recorder.before(name, descriptor, words)
         entered = now()
         try:
             result = raw(*arguments, **named)
         except OSError as error:
-            recorder.append((entered, now(), descriptor, name, None, error.errno, b""))
+            recorder.append((entered, now(), descriptor, name, None, error.errno, b"", words))
             raise
-        recorder.append((entered, now(), descriptor, name, result, 0, b""))
+        recorder.append((entered, now(), descriptor, name, result, 0, b"", words))
         return result
 
     return call
+
+
+def _change(operation: str) -> Callable:
+    """What an epoll_ctl is called with, in words: "ADD, 7, EPOLLIN"."""
+
+    def words(fd=-1, eventmask=EVENTS_OF_REGISTER, *more) -> str:
+        events = "" if operation == "DEL" else f", {event_names(eventmask, 'EPOLL') or '0'}" if isinstance(eventmask, int) else ""
+        return f"{operation}, {_number(fd)}{events}"
+
+    return words
+
+
+EVENTS_OF_REGISTER = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT  # where none are named (Python's select.epoll.register)
 
 
 class _Waiter:
@@ -176,11 +191,13 @@ class _Waiter:
 
     def _switch(self, on: bool) -> None:
         epoll = self._own is not None
-        for name, call in _WAITING.items():
+        for name, operation in _METHODS.items():
             method = getattr(self._raw, name)
-            # poll's register changes a list of its own, epoll's is a system call.
-            recorded = on and (epoll or name == "poll")
-            setattr(self, name, _called(method, self._recorder, call if epoll else name, self._own) if recorded else method)
+            if on and not operation:
+                method = _called(method, self._recorder, "epoll_wait" if epoll else "poll", self._own)
+            elif on and epoll:  # poll's register changes a list of its own, epoll's is a system call
+                method = _called(method, self._recorder, "epoll_ctl", self._own, _change(operation))
+            setattr(self, name, method)
 
     def __getattr__(self, name: str):
         return getattr(self._raw, name)
@@ -192,7 +209,7 @@ class _Waiter:
         self._raw.close()
 
 
-_WAITING = {"poll": "epoll_wait", "register": "epoll_ctl", "modify": "epoll_ctl", "unregister": "epoll_ctl"}
+_METHODS = {"poll": "", "register": "ADD", "modify": "MOD", "unregister": "DEL"}
 
 
 class _EpollMaker(type):

@@ -12,11 +12,12 @@ const COLUMNS = [
   ["receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet"],
   ["send", "send queue", "bytes sent that the other side has not acknowledged"],
   ["state", "TCP state", "the kernel's state of the connection"],
-  ["watched", "watched by", "epolls that have it in their interest list, and for what"],
+  ["watched", "interest list", "the epoll that has it in its interest list, and the events it is watched for"],
   ["asked", "handed in", "the lists of the server's select() that it stands in"],
   ["found", "came back", "what the last select(), poll() or epoll_wait() gave back for it"],
 ];
-const ONLY_IF_ANY = ["asked", "found", "watched"]; // columns that are shown when a row has something in them
+// Columns that are shown once a row has had something in them.
+const ONLY_IF_ANY = ["asleep", "watched", "asked", "found"];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
 function element(tag, properties = {}, ...children) {
@@ -128,6 +129,7 @@ function render({ model, el }) {
   let state = null;
   let heardAt = 0;
   const rows = new Map();
+  const used = new Set(); // those of ONLY_IF_ANY
 
   function showServer() {
     serverLine.hidden = stepLine.hidden = !state.server;
@@ -201,7 +203,11 @@ function render({ model, el }) {
         }
       });
     });
-    for (const key of ONLY_IF_ANY) table.classList.toggle(`without-${key}`, !state.rows.some((row) => row[key]) && !(key === "found" && state.server?.waits));
+    for (const key of ONLY_IF_ANY) {
+      if (state.rows.some((row) => row[key])) used.add(key);
+      const over = (key === "asked" || key === "found") && !state.server?.recording;
+      table.classList.toggle(`without-${key}`, over || !used.has(key));
+    }
     hidden.hidden = !state.hidden;
     setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
   }

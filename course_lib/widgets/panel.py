@@ -97,7 +97,7 @@ class Panel(anywidget.AnyWidget):
                 "doing": f"held before {self.subject.pending}" if self.subject.pending else _doing_words(doing),
                 "asleep": doing.asleep and not self.subject.pending, "seconds": round(doing.seconds, 1),
                 "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
-                "pending": str(self.subject.pending or ""), "waits": found is not None, "calls": [str(call) for call in self.subject.calls(_LISTED)],
+                "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
         elif not rows:
             note = "Every socket that this panel shows is closed. Run the cell again."
@@ -118,8 +118,8 @@ class Panel(anywidget.AnyWidget):
             "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
             "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else _count(row.receive_queue),
             "send": _count(row.send_queue), "state": row.state or "",
-            "asked": asked.get(row.number, ""), "found": found.get(row.number, ""),
-            "watched": ", ".join(map(str, row.watched_by)), "asleep": here.get(row.number, ""),
+            "asked": asked.get(row.number, ""), "found": _without_prefix(found.get(row.number, "")),
+            "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""), "asleep": here.get(row.number, ""),
         }
 
     def _client_states(self, rows: list[Descriptor]) -> list[dict]:
@@ -313,6 +313,11 @@ def _mode(rows: list[Descriptor], kind: str) -> str:
 def _active(row: Descriptor, here: dict[int, str]) -> bool:
     return row.kind == "listener" or row.readable or row.hangup or bool(row.receive_queue or row.send_queue) \
         or row.number in here
+
+
+def _without_prefix(events: str) -> str:
+    """EPOLLIN and POLLIN as IN: a table is narrow."""
+    return events.replace("EPOLL", "").replace("POLL", "")
 
 
 def _place(address) -> str:

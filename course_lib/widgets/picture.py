@@ -6,10 +6,10 @@ from html import escape
 COLUMNS = (
     ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("asleep", "asleep here"), ("blocking", "mode"),
     ("readable", "readable"), ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"),
-    ("send", "send queue"), ("state", "TCP state"), ("watched", "watched by"),
+    ("send", "send queue"), ("state", "TCP state"), ("watched", "interest list"),
     ("asked", "handed in"), ("found", "came back"),
 )
-_ONLY_IF_ANY = {"asked", "found", "watched"}
+_ONLY_IF_ANY = {"asleep", "asked", "found", "watched"}
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:

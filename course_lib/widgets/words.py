@@ -5,13 +5,14 @@ import errno
 from course_lib.observe import Descriptor, Doing
 
 _AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
-_BACK = "Start brings it back, with a new blocking listener on the same address."
 
 
 def fate(server, rows: list[Descriptor], doing: Doing) -> str:
     """One or two sentences on how the server ended, or what will happen to it; "" when there is nothing to say."""
     if server.fate:
-        return f"{_how_it_ended(server)} Its thread is over and its descriptors are closed. {_BACK}"
+        new = "a new blocking listener" if isinstance(server.error, BlockingIOError) else "a new listener"
+        return (f"{_how_it_ended(server)} Its thread is over and its descriptors are closed. "
+                f"Start brings it back, with {new} on the same address.")
     if not server.running:
         return "It is stopped: its descriptors are closed, and a client is refused. Start serves again on the same address."
     if not doing.asleep:
