@@ -2,10 +2,10 @@
 
 import fcntl
 import os
+import resource
 import socket
 import stat
 import subprocess
-import sys
 import tempfile
 import threading
 import time
@@ -54,7 +54,8 @@ def _use_fd_table(talk: Talk, learner) -> None:
     with ExitStack() as opened:
         read, write = os.pipe()
         folder = os.open("/", os.O_RDONLY)
-        high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, _HIGH)
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, min(_HIGH, limit - 10))
         numbers = {read, write, folder, high}
         for number in numbers:
             opened.callback(os.close, number)
@@ -63,7 +64,7 @@ def _use_fd_table(talk: Talk, learner) -> None:
         truth = _table("self")
         got = learner()
         _has_the_form(got)
-        if left := open_numbers_beside(truth):
+        if left := _more_open(truth):
             raise Wrong(f"fd_table left {left} more open than before: with os.scandir(...) as entries: closes its own number.")
         _agrees(got, truth, numbers, high)
     talk.good("file, folder, pipe, socket, and a number far above the others")
@@ -102,7 +103,7 @@ def _table(process: int | str) -> dict[int, str]:
     return found
 
 
-def open_numbers_beside(before: dict[int, str] | set[int]) -> int:
+def _more_open(before: dict[int, str] | set[int]) -> int:
     """How many descriptors are open whose numbers were not."""
     return len(set(open_numbers()) - set(before))
 
@@ -112,7 +113,8 @@ def _has_the_form(got: object) -> None:
         raise Wrong(f"fd_table returned {a(got)}: return a dict, {{number: what it names}}.")
     for number, target in got.items():
         if isinstance(number, str):
-            raise Wrong(f"A key of your table is the text {number!r}: the names in the folder are text, int(name) makes numbers of them.")
+            raise Wrong(f"A key of your table is the text {number!r}: the names in the folder are text, and "
+                        "int(name) makes numbers of them.")
         if not isinstance(number, int):
             raise Wrong(f"A key of your table is {a(number)}: the keys are the numbers.")
         if not isinstance(target, str):
@@ -123,7 +125,7 @@ def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high:
     missing, more = sorted(truth.keys() - got.keys()), sorted(got.keys() - truth.keys())
     if missing == [high]:
         raise Wrong(f"Number {high} is open too, and it is missing: do not count up to a limit, list the folder /proc/self/fd.")
-    if numbers and got and not numbers & got.keys():
+    if numbers and got and not any(got.get(number) == truth[number] for number in numbers):
         raise Wrong(
             "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that you "
             "start, such as ls, reads its own table (proc_pid_fd(5))."
@@ -131,7 +133,8 @@ def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high:
     if missing and all(number <= 2 for number in missing):
         raise Wrong(f"Number {missing[0]} is missing: 0, 1 and 2 are rows like all the others.")
     if missing and all(not truth[number].startswith("/") or "(deleted)" in truth[number] for number in missing):
-        raise Wrong(f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, and is open all the same.")
+        raise Wrong(f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, "
+                    "and is open all the same.")
     if missing:
         raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.")
     if more and got[more[0]].rpartition("/")[2] == "fd":
@@ -169,34 +172,58 @@ class Oops(Exception):
 
 def check_capture(attempt: Attempt) -> None:
     run = attempt.run(_use_capture)
-    a_pipe = run.hear("capture(fn) did not return within 1 s")["pipe"]
+    told, pipe, much = {}, False, False
     try:
-        run.hear("")
+        while "done" not in told:
+            told = run.hear("capture(fn) did not return within 1 s")
+            pipe, much = told.get("pipe", pipe), told.get("much", much)
     except Stuck as stuck:
-        if a_pipe and stuck.asleep:
+        if pipe and stuck.asleep and not much:
+            raise Wrong(
+                f"fn has written to your pipe, and capture does not return: {stuck.doing}. Who reads a pipe sees its end only when "
+                "every number that names the end for writing is closed, yours too (pipe(7)). Or use a temporary file."
+            ) from None
+        if pipe and stuck.asleep:
             raise Wrong(
                 f"Deadlock when fn writes 200 kB: {stuck.doing}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until "
-                "somebody reads, and you read only after fn has returned. Use a temporary file."
+                "somebody reads, and nobody reads on while fn runs. Use a temporary file."
             ) from None
         raise
     run.alone()
 
 
+_TEXTS = b"one\n", b"two\n", b"again\n", b"before the error\n"  # what fn writes
+
+
 def _use_capture(talk: Talk, learner) -> None:
-    original = os.dup(1)
-    one = _One(original)
+    # What goes past capture is kept apart: of what this process prints, a learner is to see their own only.
+    shown, aside = os.dup(1), os.memfd_create("aside")
+    os.dup2(aside, 1)
+    try:
+        _try_capture(talk, learner)
+    finally:
+        os.dup2(shown, 1)
+        printed = os.pread(aside, 1 << 16, 0)
+        for text in _TEXTS:
+            printed = printed.replace(text, b"")
+        os.write(1, printed.strip(b"x"))
+
+
+def _try_capture(talk: Talk, learner) -> None:
+    one = _One(os.dup(1))
     talk.step("capture(fn), where fn writes eight bytes, did not return within 1 s")
 
     def few() -> None:
         one.called()
+        talk.tell(pipe=one.is_a_pipe(), much=False)
         os.write(1, b"one\n")
-        subprocess.run(["echo", "two"])
+        subprocess.run(["echo", "two"], stderr=subprocess.DEVNULL)
         one.wrote()
 
-    before = set(open_numbers())
+    before = _table("self")
     got = learner(few)
     one.was_redirected()
-    one.is_back(before, "")
+    one.is_back(before)
     one.gave(got, b"one\ntwo\n")
     talk.good("os.write(1, ...) and a child process; afterwards 1 is what it was, and nothing is left open")
 
@@ -211,39 +238,41 @@ def _use_capture(talk: Talk, learner) -> None:
     one.gave(got, b"again\n")
     talk.good("a second call gives its own text only")
 
-    talk.step("capture(fn), where fn raises, did not return within 1 s")
-
-    def raises() -> None:
-        one.called()
-        os.write(1, b"before the error\n")
-        raise Oops("on purpose")
-
-    before = set(open_numbers())
-    try:
-        learner(raises)
-    except Oops:
-        pass
-    else:
-        raise Wrong("fn raised an exception, and capture hid it: the caller has to know. Put things back in finally:, without except.")
-    one.is_back(before, "after fn raised: put it back in finally:")
-    talk.good("when fn raises, 1 is put back too, and the exception goes on")
-
     def much() -> None:
         one.called()
-        talk.tell(pipe=stat.S_ISFIFO(os.fstat(1).st_mode))
+        talk.tell(pipe=one.is_a_pipe(), much=True)
         talk.step("capture(fn), where fn writes 200 kB, did not return within 1 s")
         left = memoryview(b"x" * _MUCH)
         while left:
             left = left[os.write(1, left):]
         one.wrote()
 
-    before = set(open_numbers())
+    before = _table("self")
     got = learner(much)
-    one.is_back(before, "")
-    if isinstance(got, bytes) and len(got) < _MUCH:
+    one.is_back(before)
+    if isinstance(got, bytes) and 0 < len(got) < _MUCH:
         raise Wrong(f"fn wrote {_MUCH} bytes, and you returned {len(got)}: read until there is no more.")
     one.gave(got, b"x" * _MUCH)
     talk.good("200 kB")
+
+    talk.step("capture(fn), where fn raises, did not return within 1 s")
+
+    def raises() -> None:
+        one.called()
+        talk.tell(pipe=one.is_a_pipe(), much=False)
+        os.write(1, b"before the error\n")
+        raise Oops("on purpose")
+
+    before = _table("self")
+    try:
+        learner(raises)
+    except Oops:
+        pass
+    else:
+        raise Wrong("fn raised an exception, and capture hid it: the caller has to know. "
+                    "Put things back in finally:, without except.")
+    one.is_back(before, "after fn raised")
+    talk.good("when fn raises, 1 is put back too, and the exception goes on")
 
 
 class _One:
@@ -259,8 +288,14 @@ class _One:
     def called(self) -> None:
         self._calls += 1
         os.write(self._mark, b"x")
+        if not _is_open(1):
+            raise Wrong("While fn ran, descriptor 1 was closed, so it could write nothing: os.dup2(number, 1) closes it and "
+                        "points it elsewhere in one step.")
         self._redirected = not self._is_original()
         self._inherited = os.get_inheritable(1)
+
+    def is_a_pipe(self) -> bool:
+        return stat.S_ISFIFO(os.fstat(1).st_mode)
 
     def wrote(self) -> None:
         status = os.fstat(1)
@@ -281,24 +316,27 @@ class _One:
                 "object sys.stdout: redirect the descriptor, with os.dup2 (dup(2))."
             )
 
-    def is_back(self, before: set[int], when: str) -> None:
-        try:
-            os.fstat(1)
-        except OSError:
-            raise Wrong(f"Descriptor 1 is closed {when or 'afterwards'}: keep what it names with os.dup(1) before, and os.dup2(saved, 1) after.") from None
+    def is_back(self, before: dict[int, str], when: str = "afterwards") -> None:
+        """Raise Wrong unless 1 is what it was, and all else as in the table `before`."""
+        how = "put it back in finally:" if when != "afterwards" else "saved = os.dup(1) before, os.dup2(saved, 1) after (dup(2))"
+        if not _is_open(1):
+            raise Wrong(f"Descriptor 1 is closed {when}: {how}.")
         if not self._is_original():
-            same = os.path.samestat(os.fstat(1), os.fstat(self._original))
-            if same:
+            if os.path.samestat(os.fstat(1), os.fstat(self._original)):
                 raise Wrong("1 names the old file again, but through a new open file description, with an offset of its own: "
                             "do not open it anew, keep the old one with os.dup(1) and os.dup2(saved, 1).")
-            kind = open_files(1).descriptions[0].kind
-            raise Wrong(f"Descriptor 1 still points to your {kind} {when or 'afterwards'}: saved = os.dup(1) before, os.dup2(saved, 1) after (dup(2)).")
+            raise Wrong(f"Descriptor 1 still points to your {open_files(1).descriptions[0].kind} {when}: {how}.")
         if not os.get_inheritable(1):
-            raise Wrong("1 is close-on-exec now, so programs that are started later have no standard output: os.dup2(saved, 1) clears the flag.")
-        if left := open_numbers_beside(before):
-            kinds = " and ".join(sorted({d.kind for d in open_files(set(open_numbers()) - before).descriptions}))
-            raise Wrong(f"capture left {left} more open than before {f'({kinds}) ' if kinds else ''}"
-                        f"{'after fn raised: close in finally:' if when else ': close the saved copy, and the file or pipe'}.".replace(") :", "):"))
+            raise Wrong("1 is close-on-exec now, so programs that are started later have no standard output: "
+                        "os.dup2(saved, 1) clears the flag.")
+        after = _table("self")
+        if changed := [number for number in before if after.get(number) != before[number]]:
+            raise Wrong(f"Number {changed[0]} named {before[changed[0]]!r} before, and you closed or overwrote it: take the number "
+                        "that os.dup gives, do not choose one.")
+        if new := after.keys() - before.keys():
+            kinds = " and ".join(sorted({description.kind for description in open_files(new).descriptions}))
+            raise Wrong(f"capture left {len(new)} more open {when} than before ({kinds}): close the saved copy, and the file or pipe, "
+                        "in finally:.")
 
     def gave(self, got: object, expected: bytes) -> None:
         if isinstance(got, str):
@@ -327,6 +365,14 @@ class _One:
         return found.rows[0].description == found.rows[1].description or not found.compared and one.thing == two.thing
 
 
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+    except OSError:
+        return False
+    return True
+
+
 def _short(data: bytes) -> str:
     return repr(data) if len(data) <= 60 else f"{data[:20]!r}… ({len(data)} bytes)"
 
@@ -344,7 +390,13 @@ def leaks(fn: Callable[[], object]) -> list[str]:
 
 def check_leaks(attempt: Attempt) -> None:
     run = attempt.run(_use_leaks)
-    run.hear("leaks(fn) did not return within 1 s")
+    try:
+        run.hear("leaks(fn) did not return within 1 s")
+    except Raised as error:
+        if error.type == "FileNotFoundError":
+            raise Wrong(f"os.readlink found no such entry{error.line}: the listing of the folder had a number of its own, closed by "
+                        "now. Use fd_table, which knows this.") from None
+        raise
     run.alone()
 
 
@@ -395,9 +447,11 @@ def _use_leaks(talk: Talk, learner) -> None:
         if sorted(got) == sorted(expected):
             continue
         if fn is once_more:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under two numbers.")
+            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under "
+                        "two numbers.")
         if fn is takes_a_number_over:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something else now.")
+            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something "
+                        "else now.")
         raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
     talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
     if got := _found(learner, closes_one)[0]:
@@ -413,16 +467,18 @@ def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
     opened: set[int] = set()
 
     def counted() -> None:
+        at_first = set(open_numbers())
         calls.append(fn())
-        opened.update(set(open_numbers()) - before)
+        opened.update(set(open_numbers()) - at_first)
 
     got = learner(counted)
     if len(calls) != 1:
         raise Wrong(f"leaks called fn {len(calls)} times: call it once, and look at the tables before and after.")
     if not isinstance(got, list):
         raise Wrong(f"leaks returned {a(got)}: return a list of targets.")
-    if any(not isinstance(target, str) for target in got):
-        raise Wrong(f"leaks returned a list with {a(next(t for t in got if not isinstance(t, str)))} in it: return what the numbers name, as text.")
+    for target in got:
+        if not isinstance(target, str):
+            raise Wrong(f"leaks returned a list with {a(target)} in it: return what the numbers name, as text.")
     if left := len(set(open_numbers()) - before - opened):
         raise Wrong(f"leaks itself left {left} more open than before.")
     return got, calls[0]
@@ -491,7 +547,7 @@ def fd_table(pid: int | str = "self") -> dict[int, str]:
         hints=(
             "os.listdir(f\"/proc/{pid}/fd\") gives the numbers, as text.",
             "Listing a folder needs a descriptor too. It is in the list, and closed when you come to its link: which exception is that?",
-            "For each name: try table[int(name)] = os.readlink(f\"/proc/{pid}/fd/{name}\"), and pass on FileNotFoundError.",
+            "For each name: try table[int(name)] = os.readlink(f\"/proc/{pid}/fd/{name}\"), and skip what raises FileNotFoundError.",
         ),
         solution=fd_table,
         explanation=(

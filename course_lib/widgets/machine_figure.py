@@ -1,0 +1,219 @@
+"""The machine as a still picture, drawn from what the kernel says: number → row → open file description → thing."""
+
+import base64
+import io
+import os
+from collections.abc import Iterable
+from html import escape
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.patches import FancyBboxPatch
+
+from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
+
+_ROW, _DESCRIPTION, _THING = "#dbe8f6", "#fde7c9", "#e6e6e6"  # told apart by their columns and headings too
+_INK, _SHARED = "#222222", "#a34700"
+_NUMBERS, _CENTRE, _THINGS = 0.2, 6.4, 10.9  # left edges of the three columns
+_NUMBER, _FLAG, _WIDE = 2.4, 2.3, 14.8  # widths of a row's two parts, and of the drawing
+_LINE = 0.62  # height of one line of text
+_LONGEST, _LONGEST_LABEL = 30, 14  # characters of a name that are drawn
+
+
+class Machine(Figure):
+    """A matplotlib figure that a notebook shows as it is; `words` says the same for those who do not see it."""
+
+    words = ""
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        picture = io.BytesIO()
+        FigureCanvasAgg(self).print_png(picture)
+        source = base64.b64encode(picture.getvalue()).decode()
+        shown = escape(self.words.partition("\n")[0])
+        html = (f'<img alt="{shown}" style="max-width: 100%" src="data:image/png;base64,{source}">'
+                f"<details><summary>the picture in words</summary><pre>{escape(self.words)}</pre></details>")
+        return {"text/plain": self.words, "text/html": html}
+
+
+def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named) -> Machine:
+    """Draw what numbers name, from live data: rows with close-on-exec, open file descriptions, and the things behind.
+
+    things     descriptors, or what has a fileno()
+    named      the same with a name, as `machine(a=3, b=5)`
+    processes  other processes in whose tables the same numbers are looked up: `{"the child": pid}`, or only the pids
+    details    also the queues of sockets and the interest lists of epolls
+    Raises TypeError for what has no descriptor, ValueError when nothing of it is open.
+    """
+    labels = {_number(thing): name for name, thing in named.items()}
+    others = processes if isinstance(processes, dict) else {f"process {pid}": pid for pid in processes}
+    found = open_files([*map(_number, things), *labels], others.values())
+    if not found.rows:
+        raise ValueError("none of these numbers is open: there is nothing to draw")
+    owners = {os.getpid(): "the notebook's process"} | {pid: name for name, pid in others.items()}
+    return draw(found, labels, owners, details)
+
+
+def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], details: bool = False) -> Machine:
+    """The picture of plain data. labels: number → name; owners: process id → the heading of its table."""
+    rows, height = _row_places(found, owners)
+    blocks = [_description_lines(d) for d in found.descriptions]
+    wanted = [_mean(place for place, row in rows if row.description == i) for i in range(len(blocks))]
+    descriptions = _spread(wanted, [_height(lines) for lines in blocks])
+    boxes = [_thing_lines(thing, details) for thing in found.things]
+    wanted = [_mean(place for place, d in zip(descriptions, found.descriptions) if d.thing == i) for i in range(len(boxes))]
+    things = _spread(wanted, [_height(lines) for lines in boxes])
+    height = max([height, *(p + _height(b) / 2 for p, b in [*zip(descriptions, blocks), *zip(things, boxes)])]) + 0.2
+
+    figure = Machine(figsize=(9.4, 0.75 + 0.36 * (height + 1)), dpi=110, facecolor="white", layout="constrained")
+    axes = figure.subplots()
+    axes.set_xlim(0, _WIDE)
+    axes.set_ylim(height, -1)
+    axes.axis("off")
+    headings = {_NUMBERS: "number → row of the table", _CENTRE: "open file description", _THINGS: "what it names"}
+    for left, heading in headings.items():
+        axes.text(left, -0.6, heading, fontsize=9, fontweight="bold", color=_INK)
+
+    shared = {row.description for group in found.sharing() for row in group}
+    _headings(axes, found, rows, owners)
+    for place, row in rows:
+        label = _cut(labels.get(row.number, ""), _LONGEST_LABEL)
+        _box(axes, _NUMBERS, place, _NUMBER, _LINE, [f"{label} = {row.number}" if label else str(row.number)], _ROW, bold=True)
+        _box(axes, _NUMBERS + _NUMBER, place, _FLAG, _LINE, [f"close-on-exec: {'yes' if row.close_on_exec else 'no'}"], _ROW)
+        _arrow(axes, _NUMBERS + _NUMBER + _FLAG, place, _CENTRE, descriptions[row.description], row.description in shared)
+    for index, (place, lines) in enumerate(zip(descriptions, blocks)):
+        _box(axes, _CENTRE, place, 3.2, _height(lines), lines, _DESCRIPTION, thick=index in shared)
+        _arrow(axes, _CENTRE + 3.2, place, _THINGS, things[found.descriptions[index].thing], False)
+    for place, lines in zip(things, boxes):
+        _box(axes, _THINGS, place, _WIDE - _THINGS - 0.1, _height(lines), lines, _THING)
+    axes.set_title(finding(found), fontsize=10.5, loc="left")
+    figure.words = in_words(found, labels, owners)
+    return figure
+
+
+def finding(found: OpenFiles) -> str:
+    """What the picture shows, in one line."""
+    shares = sum(map(len, found.sharing()))
+    kinds = {thing.kind for thing in found.things}
+    thing = kinds.pop() if len(kinds) == 1 else "thing"
+    counts = ", ".join((_count(len(found.rows), "row"), _count(len(found.descriptions), "open file description"),
+                        _count(len(found.things), thing)))
+    if not found.compared:
+        return f"{counts}; this kernel does not say which rows share a description"
+    return f"{counts}: " + (f"{shares} of the rows share a description" if shares else "each row has its own description")
+
+
+def in_words(found: OpenFiles, labels: dict[int, str], owners: dict[int, str]) -> str:
+    """The whole picture as text, one row a line. A number that has a name is called by it."""
+    lines = [finding(found) + "."]
+    for row in found.rows:
+        description = found.descriptions[row.description]
+        name = labels.get(row.number, str(row.number))
+        owner = f"{owners[row.process]}: " if len(owners) > 1 else ""
+        about = ", ".join(_description_lines(description))
+        lines.append(f"{owner}{name} → description {row.description + 1} ({about}) → {_short(found.things[description.thing])}; "
+                     f"close-on-exec {'yes' if row.close_on_exec else 'no'}")
+    return "\n".join(lines)
+
+
+def _row_places(found: OpenFiles, owners: dict[int, str]) -> tuple[list[tuple[float, Row]], float]:
+    """(y, row) for each row, and the height of all; a process's rows stand under its heading."""
+    places, y = [], 0.0
+    for process in owners:
+        y += 0.9 if len(owners) > 1 else 0.1
+        own = [row for row in found.rows if row.process == process]
+        for row in own:
+            places.append((y + 0.35, row))
+            y += 0.95
+        y += 0.3 if own else 0.9
+    return places, y
+
+
+def _headings(axes, found: OpenFiles, rows: list[tuple[float, Row]], owners: dict[int, str]) -> None:
+    if len(owners) == 1:
+        return
+    y = 0.0
+    for process, name in owners.items():
+        own = [place for place, row in rows if row.process == process]
+        axes.text(_NUMBERS, y + 0.6, name, fontsize=8.5, style="italic", color=_INK)
+        if not own:
+            axes.text(_NUMBERS + 0.2, y + 1.3, "no such row", fontsize=8.5, color=_INK)
+        y += 0.9 + 0.95 * len(own) + (0.3 if own else 0.9)
+
+
+def _description_lines(description: Description) -> list[str]:
+    lines = [description.kind + (f", opened to {description.access}" if description.access else "")]
+    if description.offset is not None:
+        lines.append(f"offset {description.offset}")
+    return [*lines, f"O_NONBLOCK {'off' if description.blocking else 'on'}"]
+
+
+def _thing_lines(thing: Thing, details: bool) -> list[str]:
+    return [_short(thing), *(thing.details if details else ())]
+
+
+def _short(thing: Thing) -> str:
+    """The kind, and for what has a path the end of it."""
+    if not thing.name.startswith("/"):
+        return thing.kind
+    path, deleted, _ = thing.name.partition(" (deleted)")
+    if path.startswith("/memfd:"):
+        return _cut(f"file in memory: {path[7:]}", _LONGEST)
+    name = path.rsplit("/", 1)[-1] or "/"
+    if deleted and name.startswith("#"):  # made with O_TMPFILE
+        return "file without a name"
+    return _cut(f"{thing.kind} {name}{', name deleted' * bool(deleted)}", _LONGEST)
+
+
+def _cut(text: str, length: int) -> str:
+    return text if len(text) <= length else text[: length - 1] + "…"
+
+
+def _spread(wanted: list[float], heights: list[float]) -> list[float]:
+    """Places near the wanted ones, in their order, so that no box covers another."""
+    places, end = [0.0] * len(wanted), 0.0
+    for index in sorted(range(len(wanted)), key=wanted.__getitem__):
+        places[index] = max(wanted[index], end + heights[index] / 2)
+        end = places[index] + heights[index] / 2 + 0.25
+    return places
+
+
+def _height(lines: list[str]) -> float:
+    return _LINE * len(lines) + 0.1
+
+
+def _mean(places: Iterable[float]) -> float:
+    found = list(places)
+    return sum(found) / len(found)
+
+
+def _box(axes, left: float, middle: float, width: float, height: float, lines: list[str], colour: str, *,
+         bold: bool = False, thick: bool = False) -> None:
+    axes.add_patch(FancyBboxPatch(
+        (left, middle - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.08",
+        facecolor=colour, edgecolor=_SHARED if thick else _INK, linewidth=2.2 if thick else 0.8))
+    for number, line in enumerate(lines):
+        y = middle + _LINE * (number - (len(lines) - 1) / 2)
+        axes.text(left + 0.15, y, line, fontsize=8.5, va="center", color=_INK,
+                  fontweight="bold" if bold else "normal", clip_on=True, parse_math=False)
+
+
+def _arrow(axes, x: float, y: float, to_x: float, to_y: float, shared: bool) -> None:
+    colour, width = (_SHARED, 1.8) if shared else (_INK, 0.9)
+    style = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "shrinkA": 0, "shrinkB": 1}
+    axes.annotate("", (to_x, to_y), (x, y), arrowprops=style)
+
+
+def _number(thing) -> int:
+    if isinstance(thing, int):
+        return thing
+    try:
+        return thing.fileno()
+    except AttributeError:
+        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
+
+
+def _count(number: int, thing: str) -> str:
+    return f"{number} {thing}" if number == 1 else f"{number} directories" if thing == "directory" else f"{number} {thing}s"

@@ -1,0 +1,275 @@
+"""The descriptor table of the notebook's process, live, with buttons that open, copy and close things of its own."""
+
+import os
+import queue
+import socket
+import threading
+import time
+from html import escape
+from pathlib import Path
+
+import anywidget
+import traitlets
+
+from course_lib.observe import open_files, open_numbers
+
+from .routing import while_busy
+
+_PERIOD = 0.2  # seconds between two looks at the kernel
+_UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
+_MOST = 40  # things it holds at a time: the process needs its numbers for other work
+_FREE = 6  # free numbers that are shown, the lowest first
+_HERE = Path(__file__).parent
+COLUMNS = (
+    ("number", "number"), ("close_on_exec", "close-on-exec"), ("description", "description"), ("kind", "kind"),
+    ("offset", "offset"), ("nonblock", "O_NONBLOCK"),
+)
+
+_live: "ProcessTable | None" = None
+
+
+def process_table() -> "ProcessTable":
+    """The descriptor table of this process, live. There is one at a time: a new one closes what the last one left open."""
+    global _live
+    if _live is not None:
+        _live.close()
+    _live = ProcessTable()
+    return _live
+
+
+class ProcessTable(anywidget.AnyWidget):
+    """Opens things of its own and shows the number each one got. `state()` is what it shows, as a plain value.
+
+    Only what it has opened itself can be closed through it: never a descriptor of Jupyter's or of a cell.
+    """
+
+    _esm = _HERE / "process_table.js"
+    _css = _HERE / "process_table.css"
+    shown = traitlets.Dict().tag(sync=True)  # the state at the time of making
+
+    def __init__(self) -> None:
+        self._own: dict[int, tuple[int, int]] = {}  # number -> (device, inode) of what was opened there
+        self._said = ""
+        self._lock = threading.RLock()  # around what it holds
+        self._starting = threading.Lock()  # around the birth and the end of the pump
+        self._events: queue.SimpleQueue = queue.SimpleQueue()
+        self._pump: threading.Thread | None = None
+        self._views: set[str] = set()
+        super().__init__(shown=self.state())
+        self.on_msg(self._hear)
+        while_busy(self)
+
+    # What the buttons do
+
+    def open_file(self) -> int:
+        """Open one and the same file once more, to read (open(2)); returns the number it got."""
+        with self._room():
+            return self._keep("open", os.open(__file__, os.O_RDONLY))
+
+    def pipe(self) -> tuple[int, int]:
+        """Make a pipe; returns the numbers of its two ends: (to read, to write)."""
+        with self._room(2):
+            ends = os.pipe()
+            return self._keep("pipe", *ends)
+
+    def socket(self) -> int:
+        """Make a TCP socket that is connected to nothing; returns its number."""
+        with self._room():
+            return self._keep("socket", socket.socket().detach())
+
+    def dup(self, number: int) -> int:
+        """Copy the row of one of its own numbers (dup(2)); returns the new number. Raises ValueError for another's."""
+        with self._room():
+            self._mine(number)
+            return self._keep(f"dup({number})", os.dup(number))
+
+    def read(self, number: int, count: int = 3) -> bytes:
+        """Read through one of its own numbers if it names a file; else b"", for the read could wait.
+
+        Raises ValueError for another's.
+        """
+        with self._lock:
+            self._mine(number)
+            if not self._is_file(number):
+                self._said = f"{number} is no file: a read could wait, so nothing is read here."
+                return b""
+            data = os.read(number, count)
+            self._said = f"read({number}, {count}) gave {data!r}"
+            return data
+
+    def set_blocking(self, number: int, blocking: bool) -> None:
+        """Clear or set O_NONBLOCK through one of its own numbers (fcntl(2)). Raises ValueError for another's."""
+        with self._lock:
+            self._mine(number)
+            os.set_blocking(number, blocking)
+            self._said = f"O_NONBLOCK is {'off' if blocking else 'on'}, set through {number}"
+
+    def close_number(self, number: int) -> None:
+        """Close one of its own numbers (close(2)). Raises ValueError for another's."""
+        with self._lock:
+            self._mine(number)
+            del self._own[number]
+            os.close(number)
+            self._said = f"close({number}): the row is empty"
+
+    def close_all(self) -> None:
+        """Close all that it still holds."""
+        with self._lock:
+            for number in list(self._own):
+                try:
+                    self.close_number(number)
+                except ValueError:
+                    pass  # a cell has closed it already
+            self._own.clear()
+            self._said = "all its own rows are empty"
+
+    def close(self) -> None:
+        """Close what it holds, and the widget."""
+        self.close_all()
+        self._views.clear()
+        self._events.put({"type": "gone"})
+        super().close()
+
+    # What it shows
+
+    def numbers(self) -> list[int]:
+        """The numbers of its own that are open, lowest first."""
+        with self._lock:
+            return sorted(self._own)
+
+    def free(self) -> list[int]:
+        """The lowest numbers that are free in this process now, lowest first."""
+        taken = set(open_numbers())
+        return [number for number in range(len(taken) + _FREE) if number not in taken][:_FREE]
+
+    def state(self) -> dict:
+        """What it shows, as JSON-ready values: rows (its own), others (all other numbers), free, said."""
+        with self._lock:
+            for number in [n for n in self._own if not self._is_mine(n)]:
+                del self._own[number]
+            found = open_files(list(self._own)) if self._own else None
+            rows = [] if found is None else [self._row(row, found) for row in found.rows]
+            others = [number for number in open_numbers() if number not in self._own]
+            return {"rows": rows, "others": others, "free": self.free(), "said": self._said,
+                    "compared": found is None or found.compared}
+
+    def _row(self, row, found) -> dict:
+        description = found.descriptions[row.description]
+        sharing = [other.number for other in found.rows if other.description == row.description]
+        alone = "own" if found.compared or description.kind == "socket" else "not known here"  # kcmp(2) is not allowed
+        name = alone if len(sharing) == 1 else "shared by " + " and ".join(map(str, sharing))
+        return {"number": row.number, "close_on_exec": row.close_on_exec, "description": name,
+                "kind": description.kind + (f", to {description.access}" if description.kind == "pipe" else ""),
+                "offset": description.offset, "nonblock": not description.blocking}
+
+    def _room(self, wanted: int = 1):
+        if len(self._own) + wanted > _MOST:
+            raise ValueError(f"it holds {len(self._own)} things: close some first")
+        return self._lock
+
+    def _keep(self, call: str, *numbers: int):
+        for number in numbers:
+            self._own[number] = _identity(number)
+        got = numbers[0] if len(numbers) == 1 else numbers
+        self._said = f"{call} gave {' and '.join(map(str, numbers))}"
+        return got
+
+    def _mine(self, number: int) -> None:
+        if number not in self._own:
+            raise ValueError(f"{number} was not opened here, so it is left alone")
+        if not self._is_mine(number):
+            del self._own[number]
+            raise ValueError(f"{number} was closed elsewhere and may name somebody else's thing now, so it is left alone")
+
+    def _is_mine(self, number: int) -> bool:
+        try:
+            return _identity(number) == self._own[number]
+        except OSError:
+            return False
+
+    def _is_file(self, number: int) -> bool:
+        return open_files(number).descriptions[0].offset is not None
+
+    # Messages of the page. The callback only queues: all widgets share one thread for callbacks.
+
+    def _hear(self, _widget, message: dict, _buffers) -> None:
+        self._events.put(message)
+        with self._starting:
+            if self._pump is None:
+                self._pump = threading.Thread(target=self._run, name="process table", daemon=True)
+                self._pump.start()
+
+    def _run(self) -> None:
+        """The pump: do what the page asks, look at the kernel, send what changed; ends when no page looks on."""
+        sent, seen = None, time.monotonic()
+        while True:
+            for message in self._next():
+                seen = time.monotonic()
+                sent = None if message.get("type") == "ready" else sent
+                self._act(message)
+            with self._starting:
+                if self._events.empty() and (not self._views or time.monotonic() - seen > _UNSEEN):
+                    self._pump = None
+                    return
+            state = self.state()
+            if state != sent:
+                self.send(state)
+                sent = state
+
+    def _next(self) -> list[dict]:
+        try:
+            return [self._events.get(timeout=_PERIOD)]
+        except queue.Empty:
+            return []
+
+    def _act(self, message: dict) -> None:
+        kind, number = message.get("type"), message.get("number")
+        if kind in ("ready", "alive"):
+            self._views.add(str(message.get("view")))
+        elif kind == "gone":
+            self._views.discard(str(message.get("view")))
+        else:
+            try:
+                self._click(kind, number)
+            except (OSError, ValueError) as error:  # shown to the person who clicked
+                self._said = str(error)
+
+    def _click(self, kind, number) -> None:
+        simple = {"open": self.open_file, "pipe": self.pipe, "socket": self.socket, "close_all": self.close_all}
+        if kind in simple:
+            simple[kind]()
+        elif kind in ("dup", "read", "close", "nonblock") and isinstance(number, int):
+            if kind == "nonblock":
+                self.set_blocking(number, not os.get_blocking(number))
+            else:
+                {"dup": self.dup, "read": self.read, "close": self.close_number}[kind](number)
+
+    # What a notebook stores
+
+    def picture(self) -> str:
+        """The table as static HTML."""
+        state = self.state()
+        head = "".join(f'<th scope="col">{title}</th>' for _, title in COLUMNS)
+        body = "".join("<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in COLUMNS) + "</tr>"
+                       for row in state["rows"])
+        return (f"<div>{len(state['others'])} rows belong to Jupyter and your cells. Free, lowest first: "
+                f"{', '.join(map(str, state['free']))} …</div>"
+                f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+
+    def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
+        bundle = super()._repr_mimebundle_(**kwargs)
+        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
+        return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
+
+    def __repr__(self) -> str:
+        return "process_table()"
+
+
+def cell_text(value) -> str:
+    """A value as the table shows it: words for yes and no, nothing for None."""
+    return {"True": "yes", "False": "no", "None": ""}.get(str(value), str(value))
+
+
+def _identity(number: int) -> tuple[int, int]:
+    status = os.fstat(number)
+    return status.st_dev, status.st_ino

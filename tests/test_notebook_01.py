@@ -1,0 +1,20 @@
+"""What nbval cannot see of notebook 01: under pytest, ipykernel leaves the standard streams of its process alone."""
+
+import nbformat
+from outputs import NOTEBOOKS, client, environment
+
+
+def outcome(notebook, key) -> str:
+    """The text of the cell that compares this guess."""
+    cell = next(cell for cell in notebook.cells if f'compare("{key}"' in cell.source)
+    return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+
+
+def test_the_standard_streams_of_a_learners_notebook(tmp_path):
+    notebook = nbformat.read(NOTEBOOKS / "01_file_descriptors.ipynb", as_version=4)
+    settings = environment(tmp_path)
+    settings.pop("PYTEST_CURRENT_TEST")  # ipykernel looks for it (ipykernel/iostream.py, OutStream)
+    client(notebook).execute(env=settings)
+    assert outcome(notebook, "stdout-number").endswith("The kernel: another number.")
+    assert "the same for 2 and sys.stderr: True" in outcome(notebook, "which-arrives")
+    assert outcome(notebook, "which-arrives").endswith("The kernel: only what is written to 1.")

@@ -1,0 +1,94 @@
+"""The puzzle of notebook 01: solved it redirects, and every wrong order gets words that are true of it."""
+
+import itertools
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.lesson.parsons import first_bug, puzzles
+
+PUZZLE = puzzles()["redirect"]
+RIGHT = PUZZLE["solution"]
+BUGS = ("keep-number", "turn-object")
+WRITES = "os.write(1, b'one\\n'); subprocess.run(['echo', 'two'])"
+
+
+def run(blocks, work=WRITES, folder=None):
+    """A plain program made of these blocks, and what it says of its numbers at the end."""
+    lines = [PUZZLE["blocks"][block]["code"] for block in blocks]
+    program = "\n".join([
+        "import os, subprocess, sys", f"def work(): {work}",
+        "def table(): return os.readlink('/proc/self/fd/1'), len(os.listdir('/proc/self/fd'))", "before = table()",
+        "try:", *("    " + line for line in lines), "except ZeroDivisionError: pass",
+        "print(before == table(), file=sys.stderr)"])
+    return subprocess.run([sys.executable, "-u", "-c", program], cwd=folder, capture_output=True, text=True, timeout=30)
+
+
+def test_the_right_program_redirects_and_leaves_all_as_it_was(tmp_path):
+    done = run(RIGHT, folder=tmp_path)
+    assert (done.stdout, done.stderr) == ("", "True\n")
+    assert (tmp_path / "list.txt").read_text() == "one\ntwo\n"
+
+
+def test_also_when_the_work_raises(tmp_path):
+    done = run(RIGHT, "os.write(1, b'one\\n'); 1 / 0", tmp_path)
+    assert (done.stdout, done.stderr) == ("", "True\n")
+
+
+def test_the_bug_of_turning_the_object_is_real(tmp_path):
+    done = run([block if block != "turn" else "turn-object" for block in RIGHT], folder=tmp_path)
+    assert done.stdout == "one\ntwo\n" and (tmp_path / "list.txt").read_text() == ""
+
+
+def test_the_bug_of_keeping_a_number_is_real(tmp_path):
+    done = run([block if block != "keep" else "keep-number" for block in RIGHT], folder=tmp_path)
+    assert done.returncode != 0 and "FileNotFoundError" in done.stderr  # 1 is closed: the program has no standard output left
+
+
+def test_letting_go_before_turning_back_is_what_the_words_say(tmp_path):
+    done = run([*RIGHT[:-2], "let-go", "turn-back"], folder=tmp_path)
+    assert "Bad file descriptor" in done.stderr
+
+
+def test_eight_lines_and_two_bugs_beside_their_twins():
+    pool = PUZZLE["pool"]
+    assert sorted(pool) == sorted(PUZZLE["blocks"]) and 6 <= len(RIGHT) <= 9
+    assert set(pool) - set(RIGHT) == set(BUGS)
+    for twin, bug in PUZZLE["pairs"]:
+        assert twin in RIGHT and bug in BUGS and abs(pool.index(twin) - pool.index(bug)) == 1
+
+
+def test_every_wrong_program_gets_words():
+    assert first_bug(PUZZLE, RIGHT) is None
+    for length in range(len(RIGHT) + 1):
+        assert length == len(RIGHT) or first_bug(PUZZLE, RIGHT[:length])
+        for found in PUZZLE["blocks"]:
+            if RIGHT[length : length + 1] != [found] and found not in RIGHT[:length]:
+                said = first_bug(PUZZLE, [*RIGHT[:length], found])
+                assert said.startswith(f"Line {length + 1}: ") and len(said) > 40 and "None" not in said
+
+
+def test_a_block_that_is_there_is_not_called_missing():
+    for found in itertools.permutations(RIGHT):
+        bug = first_bug(PUZZLE, list(found))
+        for block in RIGHT:
+            assert bug is None or PUZZLE["blocks"][block]["missing"] not in bug
+
+
+@pytest.mark.parametrize(
+    ("blocks", "words"),
+    [
+        (["open", "keep-number"], "Line 2: This keeps a number, not the thing"),
+        (["open", "turn"], "Line 2: Row 1 is turned to the file once, after keeping"),
+        (["open", "keep", "turn-object"], "Line 3: This changes Python's object only"),
+        (["keep", "open", "turn", "try", "work", "finally", "turn-back", "let-go"], "Line 1: Keeping comes once, directly under `with`"),
+        (["open", "keep", "turn", "work"], "Line 4: `work()` runs under `try:`"),
+        (["open", "keep", "turn", "try", "work", "turn-back"], "Line 6: Turning back belongs under `finally:`"),
+        (["open", "keep", "turn", "try", "work", "finally", "let-go", "turn-back"], "Line 7: `saved` is closed before it was used"),
+        (["open", "keep", "turn", "try", "work", "finally", "turn-back"], "After line 7 something is missing. `saved` stays open"),
+        ([*RIGHT, "turn-object"], "Line 9: This changes Python's object only"),
+    ],
+)
+def test_the_words_of_typical_orders(blocks, words):
+    assert first_bug(PUZZLE, blocks).startswith(words)
