@@ -141,6 +141,12 @@ class Bench:
         for client in list(self.clients.values()):
             client.look()
 
+    def close(self) -> None:
+        """Close every client that is still open."""
+        for client in list(self.clients.values()):
+            if client.open:
+                client.close()
+
     def name_of(self, peer) -> str | None:
         """The name of the client with this address, or None."""
         return self.labels.get(peer) if isinstance(peer, tuple) else None
@@ -150,7 +156,10 @@ _benches: weakref.WeakKeyDictionary[object, Bench] = weakref.WeakKeyDictionary()
 
 
 def bench_of(thing) -> Bench:
-    """The bench of a server or socket: the same one for every panel on it."""
+    """The bench of a server or socket: the same one for every panel on it. Clients of servers that have stopped are closed."""
+    for server, bench in list(_benches.items()):
+        if server is not thing and getattr(server, "running", True) is False:
+            bench.close()
     return _benches.setdefault(thing, Bench())
 
 

@@ -6,7 +6,7 @@ import threading
 
 import pytest
 
-from course_lib.clients import Client
+from course_lib.clients import Client, crowd
 from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
@@ -336,6 +336,15 @@ def test_a_message_holds_the_rows_that_changed(page_of):
     for pair in pairs:
         for end in pair:
             end.close()
+
+
+def test_a_crowd_leaves_when_its_server_has_stopped_and_another_crowd_comes():
+    with BlockingServer() as server:
+        first = crowd(server, 3)
+    assert all(client.open for client in first)  # what happened to them can still be looked at
+    with BlockingServer() as server:
+        assert len(crowd(server, 2)) == 2
+        assert not any(client.open for client in first)
 
 
 class TestServersThatNeverBlock:
