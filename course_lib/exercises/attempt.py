@@ -22,6 +22,7 @@ class Attempt:
         self._learner = learner
         self._deadline = time.monotonic() + TIME_LIMIT
         self._runs: list[Run] = []
+        self._ended: list[Run] = []
         self._open = ExitStack()
 
     def __enter__(self) -> "Attempt":
@@ -50,9 +51,18 @@ class Attempt:
             sock.close()
         return run
 
+    def begin_anew(self) -> None:
+        """End all that runs, and start with a whole time limit again: for a check in two parts."""
+        self._open.close()
+        self._ended += self._runs
+        self._runs = []
+        self._deadline = time.monotonic() + TIME_LIMIT
+
     def listen(self, send_buffer: int | None = None) -> socket.socket:
         """A listener on 127.0.0.1; its connections inherit the size of the send buffer (bytes)."""
         listener = self._open.enter_context(socket.socket())
+        # its connections inherit this too: the second part of an answer does not wait for the ACK of the first (tcp(7))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if send_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
         listener.bind(("127.0.0.1", 0))
@@ -83,7 +93,7 @@ class Attempt:
     @property
     def output(self) -> str:
         """What the learner's code printed, the last 64 kB of each process."""
-        return "".join(run.output.decode(errors="backslashreplace") for run in self._runs)
+        return "".join(run.output.decode(errors="backslashreplace") for run in self._ended + self._runs)
 
 
 def ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> None:

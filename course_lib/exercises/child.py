@@ -1,11 +1,14 @@
 """The learner's code runs here: a fresh interpreter, started for one check and killed by it."""
 
-import faulthandler
+import os
 import pickle
 import resource
 import signal
 import socket
 import sys
+import traceback
+from itertools import islice
+from types import FrameType
 from typing import NoReturn
 
 from .exercise import Wrong
@@ -22,13 +25,22 @@ def limit(which: int, value: int) -> None:
     resource.setrlimit(which, (value, hard))
 
 
+def tell_lines(trace: int, frame: FrameType | None) -> None:
+    """Write the lines that run now, the innermost first, as faulthandler does; a sleeping call goes on (PEP 475).
+
+    faulthandler itself will not do: its handler loses errno, and a busy server then gets "[Errno 0]" for EAGAIN.
+    """
+    lines = (f'  File "{f.f_code.co_filename}", line {number} in {f.f_code.co_name}\n' for f, number in traceback.walk_stack(frame))
+    os.write(trace, ("".join(islice(lines, 100)) + "runpy\n").encode(errors="backslashreplace"))
+
+
 def main() -> NoReturn:
     control, trace, *numbers = map(int, sys.argv[1:])
     limit(resource.RLIMIT_AS, MEMORY)
     limit(resource.RLIMIT_FSIZE, OUTPUT)
     limit(resource.RLIMIT_CORE, 0)
     signal.alarm(LIFETIME)
-    faulthandler.register(signal.SIGUSR1, file=trace, all_threads=False)
+    signal.signal(signal.SIGUSR1, lambda number, frame: tell_lines(trace, frame))
     talk = Talk(socket.socket(fileno=control))
     try:
         # Standard input is a file: the learner's code finds it at its end.

@@ -169,11 +169,22 @@ class Run:
 
     def wakes(self) -> int:
         """How often its first thread has gone to sleep so far."""
+        return self._status("voluntary_ctxt_switches")
+
+    def memory(self) -> int:
+        """Bytes of memory that it holds now (VmRSS of proc_pid_status(5))."""
+        return self._status("VmRSS") * 1024
+
+    def interrupt(self, number: signal.Signals) -> bool:
+        """Send a signal, if it has a handler for it; False if it has none (the signal would end it)."""
         try:
-            status = Path(f"/proc/{self._process.pid}/status").read_text()
+            caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE)
         except OSError:
-            return 0
-        return int(re.search(r"^voluntary_ctxt_switches:\s+(\d+)", status, re.MULTILINE).group(1))
+            return False
+        if not int(caught.group(1), 16) >> (number - 1) & 1:
+            return False
+        os.kill(self._process.pid, number)
+        return True
 
     @contextmanager
     def paused(self) -> Iterator[None]:
@@ -250,7 +261,7 @@ class Run:
                     return {}
                 case {"good": text}:
                     self._good(text)
-                case {"step": what, "seconds": seconds}:
+                case {"step": what, "seconds": seconds} if not patient:
                     begin, used, until = now, self.cpu(), now + seconds
                 case {"wrong": text}:
                     raise Wrong(printable(text))
@@ -301,7 +312,7 @@ class Run:
         return own + _waited_for_a_processor(str(self._process.pid)) > BUSY
 
     def where(self) -> str:
-        """The line of the learner's code that runs now, " in line 3, `...`", or ""; faulthandler in the child tells it."""
+        """The line of the learner's code that runs now, " in line 3, `...`", or ""; a signal handler in the child tells it."""
         os.kill(self._process.pid, signal.SIGUSR1)
         dump = b""
         while b"runpy" not in dump and _readable(0.3, self._trace):  # the outermost frame comes last
@@ -312,6 +323,15 @@ class Run:
             if is_learners(file):
                 return where((file, int(line)))
         return ""
+
+    def _status(self, field: str) -> int:
+        """A number of proc_pid_status(5); 0 when it has gone."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0
+        found = re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE)
+        return int(found.group(1)) if found else 0
 
     def _stat(self) -> list[str]:
         """The fields of proc_pid_stat(5), from the third (the state) on; [] when it has gone."""

@@ -1,5 +1,668 @@
 """Exercises of notebook 04: one wait for all, a server on it, and where it ends."""
 
-from .exercise import Exercise
+import errno
+import fcntl
+import os
+import resource
+import select
+import socket
+import time
+from types import FunctionType
+from typing import Callable
 
-EXERCISES: tuple[Exercise, ...] = ()
+from course_lib.observe import open_numbers, wait_until
+
+from .attempt import Attempt, reset
+from .blocking import Lines
+from .exercise import Exercise, Wrong
+from .harness import SMALL, Trial, check_server, still_open, your_server
+from .nonblocking import Conn, try_accept, try_recv
+from .run import NotChecked, Raised, Stuck, where
+from .talk import Talk, a, own_frame
+
+
+def ready(
+    readers: list[socket.socket], writers: list[socket.socket], timeout: float | None
+) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Sleep until a socket is ready, at most `timeout` seconds (None: no limit). Return (readable, writable)."""
+    for name, socks in ("readers", readers), ("writers", writers):
+        for position, sock in enumerate(socks):
+            if sock.fileno() == -1:  # closed, and select() would not say which one
+                raise ValueError(f"{name}[{position}] is closed")
+    # the kernel walks through both lists; while nobody in them is ready, the thread sleeps
+    readable, writable, _ = select.select(readers, writers, [], timeout)
+    return readable, writable
+
+
+def check_ready(attempt: Attempt) -> None:
+    listener = attempt.listen()
+    address = listener.getsockname()
+    run = attempt.run(_use_ready, listener)
+    told = run.hear("ready did not answer within 1 s")
+    run.watch(0.1)  # nobody comes, so it must go on waiting
+    attempt.connect(address)
+    run.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")
+    attempt.good("None is no limit: it waits until a client connects")
+    if told["high"]:
+        attempt.note("it takes descriptor 1024, so it is not select() that you call. What was asked it does.")
+    run.alone()
+
+
+def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
+    (one, its_peer), (other, others_peer) = socket.socketpair(), socket.socketpair()
+    names = {one: "one", other: "other", listener: "listener"}
+
+    def gives(readers: list, writers: list, timeout: float | None, expected: tuple[list, list], when: str) -> None:
+        lists = list(readers), list(writers)
+        got = learner(*lists, timeout)
+        call = f"ready({_named(readers, names)}, {_named(writers, names)}, {timeout})"
+        _is_pair_of_lists(got, call)
+        for which, found, right in zip(("first", "second"), got, expected):
+            if set(found) != set(right) or len(found) != len(right):
+                raise Wrong(f"{call}: {when}. The {which} list is {_named(found, names)}, not {_named(right, names)}.")
+        if lists != (readers, writers):
+            raise Wrong(f"{call} changed a list that it was given: the caller still needs it.")
+
+    talk.step("ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait")
+    gives([one, other], [], 0, ([], []), "nothing has come")
+    talk.step("ready([one, other], [], 0.3) did not return within 1.3 s: `timeout` counts seconds", 1.3)
+    begin, used = time.monotonic(), time.process_time()
+    gives([one, other], [], 0.3, ([], []), "nothing has come")
+    if time.monotonic() - begin < 0.25:
+        raise Wrong("ready([one, other], [], 0.3): nothing had come, and it did not wait 0.3 s. Hand `timeout` on to select().")
+    if time.process_time() - used > 0.1:
+        raise Wrong("ready([one, other], [], 0.3) used the processor while it waited: select() sleeps, if you hand it `timeout`.")
+    gives([], [], 0, ([], []), "there is nothing to wait for")
+    talk.good("nothing is ready: two empty lists, when the time is over")
+
+    talk.step("Something is ready, and ready() did not return within 1 s")
+    its_peer.send(b"hello")
+    gives([one, other], [], 60, ([one], []), "bytes have come for `one`")
+    one.setblocking(False)
+    try:
+        left = one.recv(100)
+    except BlockingIOError:
+        left = b""
+    if left != b"hello":
+        raise Wrong("After ready() the bytes were gone: it only looks, and reading is for the caller.")
+    gives([], [one, other], 60, ([], [one, other]), "both send buffers have room")
+    others_peer.close()
+    gives([one, other], [], 60, ([other], []), "the peer of `other` has finished, and the end counts as readable (select(2))")
+    its_peer.send(b"hello")
+    gives([other, one], [one], 60, ([other, one], [one]), "`one` has bytes to read and room to write")
+    try:
+        while True:
+            one.send(bytes(65536))
+    except BlockingIOError:
+        pass  # now its send buffer is full
+    gives([], [one], 0, ([], []), "its send buffer is full")
+    for sock, blocking in (one, False), (other, True):
+        if sock.fileno() == -1 or sock.getblocking() != blocking:
+            raise Wrong("ready() closed a socket, or changed whether it is blocking: it only looks.")
+    talk.good("bytes, the end of a stream, room to write: each in its list")
+
+    talk.step("A socket is closed, and ready() did not return within 1 s")
+    gone, _ = socket.socketpair()
+    gone.close()
+    names[gone] = "closed"
+    for readers, writers, place in ([one, gone], [], "readers[1]"), ([one], [gone, other], "writers[0]"):
+        call = f"ready({_named(readers, names)}, {_named(writers, names)}, 0)"
+        try:
+            learner(readers, writers, 0)
+        except ValueError as error:
+            if place not in str(error):
+                raise Wrong(
+                    f"{call} raised ValueError: {error}{where(own_frame(error.__traceback__))}. In a server with a hundred "
+                    f"clients, which one? Raise a ValueError with {place} in its text. A closed socket has the number -1."
+                ) from None
+        else:
+            raise Wrong(f"{call} passed over the closed socket in silence: raise ValueError, with {place} in its text.")
+    high = _takes_high_number(learner, one)
+    talk.good("a closed socket: a ValueError that says which one it is")
+
+    talk.tell(high=high)
+    got = learner([listener], [], None)
+    if not select.select([listener], [], [], 0)[0]:
+        raise Wrong("ready([listener], [], None) returned and nobody had connected: None is no limit. Hand it on to select().")
+    _is_pair_of_lists(got, "ready([listener], [], None)")
+    if got[0] != [listener] or got[1]:
+        raise Wrong("ready([listener], [], None): a client had connected, and the listener is not in the first list.")
+    talk.tell()
+
+
+def _is_pair_of_lists(got: object, call: str) -> None:
+    if isinstance(got, tuple) and len(got) == 3:
+        raise Wrong(f"{call} returned all three lists of select(): return the first two, (readable, writable).")
+    if not isinstance(got, tuple) or len(got) != 2 or not all(isinstance(part, list) for part in got):
+        raise Wrong(f"{call} returned {a(got)}: return a tuple of two lists, (readable, writable).")
+    for thing in got[0] + got[1]:
+        if not isinstance(thing, socket.socket):
+            raise Wrong(f"{call} returned a list with {a(thing)} in it: return the sockets that you were given.")
+
+
+def _named(socks: list[socket.socket], names: dict[socket.socket, str]) -> str:
+    return f"[{', '.join(names.get(sock, 'another') for sock in socks)}]"
+
+
+def _takes_high_number(learner: Callable, sock: socket.socket) -> bool:
+    """Does it take descriptor 1024? With select() it must raise, and must not say that the socket is closed."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    try:
+        number = fcntl.fcntl(sock, fcntl.F_DUPFD, 1024)
+    except OSError:  # this machine does not give so many descriptors
+        return False
+    with socket.socket(fileno=number) as high:
+        try:
+            learner([high], [], 0)
+        except ValueError as error:
+            if "closed" in str(error) or "readers[0]" in str(error):
+                raise Wrong(
+                    f"A socket with the number {number} is open, and ready() said: {error}. select() raises ValueError for "
+                    "numbers from 1024 on too. Ask the socket itself: fileno() is -1 when it is closed."
+                ) from None
+            return False
+    return True
+
+
+def select_server(listener: socket.socket) -> None:
+    """Serve all clients, and sleep while none of them is ready."""
+    listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
+    conns: dict[socket.socket, Conn] = {}
+    while True:
+        # wait
+        readers = [sock for sock, conn in conns.items() if conn.want_read]
+        writers = [sock for sock, conn in conns.items() if conn.want_write]
+        readable, writable = ready([listener, *readers], writers, None)
+        # accept
+        if listener in readable:
+            readable.remove(listener)
+            if sock := try_accept(listener):
+                conns[sock] = Conn(sock)
+        # read
+        for sock in readable:
+            conns[sock].on_readable()
+        # answer
+        for sock in writable:
+            conns[sock].on_writable()
+        # let go
+        for sock, conn in list(conns.items()):  # a copy: the loop takes some of them out
+            if conn.over:
+                del conns[sock]
+                sock.close()
+
+
+def fd_limit() -> int:
+    """Return the lowest descriptor number that select() refuses, found by trying, with one socket."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    # up to the hard limit a process may raise its own; without this the kernel may refuse before select() does
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+    with socket.socket() as sock:
+        number = sock.fileno()
+        while True:
+            number = fcntl.fcntl(sock, fcntl.F_DUPFD, number + 1)  # the lowest free number from there on, for the same socket
+            try:
+                select.select([number], [], [], 0)
+            except ValueError:
+                return number
+            finally:
+                os.close(number)
+
+
+def check_fd_limit(attempt: Attempt) -> None:
+    run = attempt.run(_use_fd_limit)
+    try:
+        told = run.hear("fd_limit() did not return within 2 s", 2.0)
+    except Raised as error:
+        if error.type == "ValueError" and "out of range" in error.text:
+            raise Wrong(f"{error} That is the refusal: catch it, and return the number.") from None
+        if error.errno == errno.EBADF:
+            raise Wrong(
+                f"{error} No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, "
+                "number)."
+            ) from None
+        raise
+    if told["hard"] <= told["limit"]:
+        raise NotChecked(f"On this machine a process may have {told['hard']} descriptors, so select() never comes to its limit.")
+    got, limit = told["got"], told["limit"]
+    if told["type"] != "a value of type int":
+        raise Wrong(f"fd_limit returned {told['type']}: return the number, an int.")
+    if not told["calls"]:
+        raise Wrong(
+            f"fd_limit returned {got}, and select.select() was not called once: find it by trying. Somebody's number may be "
+            "true for another machine."
+        )
+    if told["refused"] is None:
+        if got == told["soft"]:
+            raise Wrong(
+                f"{got} is how many descriptors this process may open (RLIMIT_NOFILE, getrlimit(2)), and select() refused "
+                "none. Its own limit is another one, and does not move when you raise this."
+            )
+        raise Wrong(f"fd_limit returned {got}, and select() refused nothing that you gave it: go on with higher numbers.")
+    if told["watched"] > 1:
+        raise Wrong(
+            f"You found {got} by counting: you gave select() {told['watched']} entries in one call. Is it their count or a "
+            "number that it refuses? Find it with ONE socket: fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high "
+            "number (fcntl(2))."
+        )
+    if told["opened"] > 100:
+        raise Wrong(
+            f"You found {got} by counting: {told['opened']} descriptors were open when select() refused. Do it with ONE "
+            "socket: fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high number (fcntl(2)); close that before the "
+            "next."
+        )
+    if got != limit:
+        if got == limit - 1:
+            raise Wrong(f"{got} is the last number that select() takes: asked is the first that it refuses.")
+        if got == told["soft"]:
+            raise Wrong(f"{got} is how many descriptors this process may open (getrlimit(2)). select() refused before that.")
+        raise Wrong(f"fd_limit returned {got}. select() refused {told['refused']}, and the first number that it refuses is {limit}.")
+    if told["refused"] != limit or told["taken"] != limit - 1:
+        raise Wrong(
+            f"fd_limit returned {got}, and it has not shown it: the highest number that select() took from you was "
+            f"{told['taken']}, the lowest that it refused {told['refused']}. These two must be neighbours."
+        )
+    attempt.good(f"select() takes descriptor {limit - 1} and refuses {limit}, with one socket in the list")
+    if told["left"] > 0:
+        raise Wrong(f"fd_limit left {told['left']} descriptors open: close each copy (os.close) before the next.")
+    run.alone()
+    attempt.good("no descriptor is left open")
+
+
+def _use_fd_limit(talk: Talk, learner: Callable) -> None:
+    _, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    soft = min(hard, 3000)  # a number of its own, so that it is not taken for the limit of select()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    limit = 0 if soft < 2048 else fd_limit()
+    resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+    if not limit:
+        talk.tell(hard=hard, limit=hard)
+        return
+    asked = {"calls": 0, "taken": None, "refused": None, "watched": 0, "opened": 0}
+    before = set(open_numbers())
+    raw = select.select
+
+    def watched(*arguments):
+        lists = [list(part) for part in arguments[:3]]
+        numbers = [thing if isinstance(thing, int) else thing.fileno() for part in lists for thing in part]
+        asked["calls"] += 1
+        try:
+            found = raw(*lists, *arguments[3:])
+        except ValueError:
+            high = max(numbers, default=-1)
+            if high >= 0 and (asked["refused"] is None or high < asked["refused"]):
+                asked.update(refused=high, watched=len(numbers), opened=len(set(open_numbers()) - before))
+            raise
+        asked["taken"] = max([asked["taken"] or 0, *numbers])
+        return found
+
+    select.select = watched
+    _replace(learner, raw, watched, set())
+    talk.step("fd_limit() did not return within 2 s", 2.0)
+    try:
+        got = learner()
+    except OSError as error:
+        if error.errno in (errno.EMFILE, errno.EINVAL):
+            raise Wrong(
+                f"The kernel refused, not select(): {type(error).__name__}: {error}{where(own_frame(error.__traceback__))}. "
+                f"This process may have {resource.getrlimit(resource.RLIMIT_NOFILE)[0]} descriptors (getrlimit(2)); "
+                "select() comes to its limit before."
+            ) from None
+        raise
+    finally:
+        select.select = raw
+    left = len(set(open_numbers()) - before)
+    talk.tell(got=got if isinstance(got, int) else None, type=a(got), limit=limit, hard=hard, soft=soft, left=left, **asked)
+
+
+def _replace(function: Callable, raw: Callable, watched: Callable, seen: set[int]) -> None:
+    """Put `watched` where ``from select import select`` has put the real one, also in functions that it calls."""
+    if not isinstance(function, FunctionType) or id(function) in seen:
+        return
+    seen.add(id(function))
+    for name, value in list(function.__globals__.items()):
+        if value is raw:
+            function.__globals__[name] = watched
+        elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
+            _replace(value, raw, watched, seen)
+
+
+def chat(listener: socket.socket) -> None:
+    """Send each line to all other clients. Let go of a client for which more than 64 kB wait."""
+    listener.setblocking(False)
+    inbuf: dict[socket.socket, Lines] = {}
+    outbuf: dict[socket.socket, bytearray] = {}
+    while True:
+        # wait
+        readable, writable = ready([listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)
+        gone = set()
+        # accept
+        if listener in readable:
+            readable.remove(listener)
+            if sock := try_accept(listener):
+                inbuf[sock], outbuf[sock] = Lines(), bytearray()
+        # read
+        for sock in readable:
+            data = try_recv(sock, 4096)
+            if data == b"":
+                gone.add(sock)
+            for line in inbuf[sock].feed(data or b""):
+                for other in outbuf.keys() - {sock}:
+                    outbuf[other] += line + b"\n"
+        # answer
+        for sock in writable:
+            try:
+                del outbuf[sock][: sock.send(outbuf[sock])]
+            except BlockingIOError:
+                pass  # the send buffer is full
+            except ConnectionError:
+                gone.add(sock)
+        # let go, also of those who do not read: what waits for them is our memory
+        for sock in gone | {sock for sock in outbuf if len(outbuf[sock]) > 64 * 1024}:
+            del inbuf[sock], outbuf[sock]
+            sock.close()
+
+
+def check_chat(attempt: Attempt) -> None:
+    trial = Trial(attempt, send_buffer=1 << 16)  # smaller than what Eve shall not read, larger than what the others read at once
+    with trial.explained():
+        _one_to_all(trial)
+        _whole_lines(trial)
+        trial.idle("Five clients are there and nobody talks")
+        attempt.good("nobody talks: it sleeps")
+        _leavers(trial)
+        _never_reads(trial)
+        _chat_ends(trial)
+
+
+_NAMES = "Ann", "Ben", "Cleo", "Dan", "Eve"
+
+
+def _one_to_all(trial: Trial) -> None:
+    *trial.clients, last = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
+    trial.clients.append(last)
+    if not wait_until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
+        trial.run.watch(0)
+        client = next(client for client in trial.clients if not trial.way(client)[0])
+        try:
+            trial.run.hear("Five clients connected, and not all of them were accepted within 1 s")
+        except Stuck as stuck:
+            if not trial.way(client)[0]:
+                raise trial.unanswered(client, "Five clients connected, and one was not accepted within 1 s", stuck) from None
+    trial.own = trial.run.sockets() - 5
+    for number, (name, client) in enumerate(zip(_NAMES, trial.clients)):
+        line = f"{name} is here\n".encode()
+        trial.send(client, line)
+        for other, to in zip(trial.clients, _NAMES):
+            if other is not client:
+                _hears(trial, other, line, f"{name} sent a line", to, client)
+        _nothing_back(client, f"{name} sent a line")
+    trial.run.alone()
+    trial.attempt.good("five clients: each line goes to all others, and not back")
+
+
+def _hears(trial: Trial, client: socket.socket, text: bytes, what: str, to: str, sender: socket.socket | None = None) -> None:
+    got, stuck = trial.receive(client, len(text))
+    if got == text:
+        return
+    if not stuck:
+        trial.run.explain_end()
+    if sender:
+        _nothing_back(sender, what)
+    if stuck and not got:
+        # Where the line stopped, the sender's connection shows.
+        raise trial.unanswered(sender or client, f"{what}, and {to} did not get it within 1 s", stuck, private=False)
+    if len(got) > 100 and text.startswith(got):
+        end = "then the end: let go of clients that do not read, and of no others"
+        if stuck:
+            end = f"nothing more within 1 s: {your_server(stuck)}"
+        raise Wrong(f"{what}, and {to} got {len(got)} of {len(text)} bytes, {end}.")
+    if not got:
+        raise Wrong(f"{what}, and {to} got b'', the end: the server let go of a client that is still there.")
+    if got == text.upper():
+        raise Wrong(f"{what}, and {to} got it in capitals: hand the line on as it is.")
+    if got + b"\n" == text:
+        raise Wrong(f"{what}, and {to} got it without b'\\n' at its end.")
+    raise Wrong(f"{what}, and {to} got {got[:60]!r}, not {text[:60]!r}.")
+
+
+def _nothing_back(sender: socket.socket, what: str) -> None:
+    if select.select([sender], [], [], 0)[0] and (got := sender.recv(100)):
+        if got.count(got.partition(b"\n")[0]) > 1:
+            raise Wrong(f"{what} and got {got!r} back: do all clients share one buffer? Each one needs its own.")
+        raise Wrong(f"{what} and got {got!r} back: a line goes to all OTHERS.")
+
+
+def _whole_lines(trial: Trial) -> None:
+    ann, ben, cleo, *_ = trial.clients
+    for one, other in zip(b"I am Ann\n", b"I am Ben\n"):
+        for client, byte in (ann, one), (ben, other):
+            trial.send(client, bytes([byte]))
+            trial.read_all(client)
+    got, stuck = trial.receive(cleo, 18)
+    if got != b"I am Ann\nI am Ben\n":
+        what = "Ann and Ben sent a line each at the same time, one byte after the other, and Cleo got"
+        if not stuck:
+            trial.run.explain_end()
+        raise Wrong(f"{what} {got!r}: hand on whole lines only, and keep one buffer for each client (Lines).")
+    for client, to, text in (ann, "Ann", b"I am Ben\n"), (ben, "Ben", b"I am Ann\n"):
+        _hears(trial, client, text, "A line came in pieces", to)
+    for client in trial.clients[3:]:
+        trial.receive(client, 18)
+    trial.send(ann, b"one\ntwo\n")
+    for client, to in zip(trial.clients[1:], _NAMES[1:]):
+        _hears(trial, client, b"one\ntwo\n", "Ann sent two lines in one packet", to)
+    trial.attempt.good("lines in pieces, two lines in one packet: all arrive whole")
+
+
+def _leavers(trial: Trial) -> None:
+    trial.happened = "A client left and your server died: "
+    ann, ben, cleo, dan, eve = trial.clients
+    with trial.run.paused():
+        trial.send(dan, b"bye\n")
+        dan.close()
+        visitor = trial.connect()
+        reset(visitor)
+    for client, to in (ann, "Ann"), (ben, "Ben"), (cleo, "Cleo"), (eve, "Eve"):
+        _hears(trial, client, b"bye\n", "Dan sent a line and left", to)
+    trial.clients.remove(dan)
+    if stuck := trial.holds(4):
+        number = trial.run.sockets() - trial.own - 4
+        raise Wrong(f"Two clients left, and {still_open(number)}: {your_server(stuck)}. After b'', close and forget.")
+    dan = trial.connect()
+    trial.clients.insert(3, dan)
+    trial.send(dan, b"I am back\n")
+    for client, to in (ann, "Ann"), (ben, "Ben"), (cleo, "Cleo"), (eve, "Eve"):
+        _hears(trial, client, b"I am back\n", "Dan came again and sent a line", to)
+    trial.attempt.good("clients come and leave, also with a reset")
+
+
+BATCH = b"".join(b"line %04d of a long talk, with nothing in it but words %s\n" % (number, b"." * 960) for number in range(32))
+BATCHES = 128  # 4 MB in all
+
+
+def _never_reads(trial: Trial) -> None:
+    trial.happened = "One client does not read, and your server died: "
+    ann, ben, cleo, dan, eve = trial.clients
+    before = trial.run.memory()
+    for _ in range(BATCHES):
+        trial.send(ann, BATCH)
+        for client, to in (ben, "Ben"), (cleo, "Cleo"), (dan, "Dan"):
+            _hears(trial, client, BATCH, "Eve does not read; Ann sent lines", to)
+    grown = trial.run.memory() - before
+    if trial.way(eve)[0]:
+        total = f"{len(BATCH) * BATCHES // 1_000_000} MB"
+        if grown > 2 << 20:
+            raise Wrong(
+                f"Eve never reads, and after {total} the memory of your server grew by {grown / 1e6:.0f} MB: everything "
+                "that waits for her. Let go of a client for which more than 64 kB wait."
+            )
+        raise Wrong(
+            f"Eve never reads, and after {total} she is still there: what she should have got is lost. "
+            "Let go of a client for which more than 64 kB wait, so that she knows."
+        )
+    trial.clients.remove(eve)
+    trial.attempt.good("a client that never reads is let go, and the others do not wait for it")
+
+
+def _chat_ends(trial: Trial) -> None:
+    trial.happened = "All clients left and your server died: "
+    with trial.run.paused():
+        for client in trial.clients:
+            client.close()
+    if stuck := trial.holds(0):
+        number = trial.run.sockets() - trial.own
+        raise Wrong(f"All clients have left, and {still_open(number)}: {your_server(stuck)}.")
+    trial.calm("All clients have left")
+    trial.run.alone()
+    trial.attempt.good("when all have gone, no descriptor is left, and it sleeps")
+
+
+EXERCISES = (
+    Exercise(
+        id="4.1",
+        minutes=4,
+        task=(
+            "Write `ready(readers, writers, timeout)`: sleep in `select.select()` until a socket is ready, `timeout` "
+            "seconds at most, and return a tuple of two lists, (readable, writable). If one of the sockets is closed, "
+            "raise a `ValueError` with its place in the text, such as `readers[1]`."
+        ),
+        stub='''\
+import select
+import socket
+
+
+def ready(
+    readers: list[socket.socket], writers: list[socket.socket], timeout: float | None
+) -> tuple[list[socket.socket], list[socket.socket]]:
+    """Sleep until a socket is ready, at most `timeout` seconds (None: no limit). Return (readable, writable)."""
+    raise NotImplementedError
+''',
+        hints=(
+            "select.select() takes three lists and a time limit in seconds, None for no limit. It gives three lists back.",
+            "The third list is for exceptional conditions, such as urgent data: give it [] and drop what comes back.",
+            "A closed socket's fileno() is -1. Look at all of them before select() does: for name, socks in (\"readers\", "
+            "readers), ...",
+        ),
+        solution=ready,
+        explanation=(
+            "select() hands all sockets to the kernel at once, and one thread sleeps for all of them; the first one that "
+            "is ready wakes it. What comes back is a hint about who is ready, and no data: reading and accepting are still "
+            "to do. The end of a stream counts as readable, for recv() would not wait: it gives b''. A socket that you "
+            "have closed has the number -1, and select() only says that -1 is no descriptor; in a loop with a hundred "
+            "clients the place in the list is what you need to find the mistake."
+        ),
+        check=check_ready,
+    ),
+    Exercise(
+        id="4.2",
+        minutes=12,
+        task=(
+            "Write `select_server(listener)`: one loop, one `ready()`, and a `Conn` for each client. It answers each line "
+            "in capitals, serves any number of clients, and sleeps while nobody talks. The five steps are *wait · accept · "
+            "read · answer · let go*."
+        ),
+        stub='''\
+import socket
+
+from course_lib.mine import Conn, ready, try_accept
+
+
+def select_server(listener: socket.socket) -> None:
+    """Serve all clients, and sleep while none of them is ready."""
+    listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
+    conns: dict[socket.socket, Conn] = {}
+    while True:
+        # wait · accept · read · answer · let go
+        raise NotImplementedError
+''',
+        hints=(
+            "wait: the listener is always a reader. Which clients are readers, which are writers? A Conn says it: "
+            "want_read, want_write.",
+            "accept: if the listener is readable, try_accept gives a socket or None. It is not a client, so take it out of "
+            "`readable` before you call on_readable() for the others.",
+            "let go: go over a COPY, list(conns.items()), for you take entries out. First forget the socket (del), then "
+            "close it: a closed socket in the next ready() is a ValueError.",
+        ),
+        solution=select_server,
+        explanation=(
+            "The thread sleeps in one place only, in ready(), and there it waits for everybody. All other calls are on "
+            "non-blocking sockets and come back at once, so no client can hold up another one. The lists are made anew in "
+            "each round, from what each Conn wants: to write only while answers wait, or select() returns at once, for "
+            "ever, because a socket with an empty send buffer is always writable; to read only while no answer waits, so "
+            "that a client that never reads fills its own buffers. Who is over is taken out before it is closed, and the "
+            "loop that takes out goes over a copy."
+        ),
+        check=check_server,
+    ),
+    Exercise(
+        id="4.3",
+        minutes=5,
+        task=(
+            "Write `fd_limit()`: find by trying the lowest descriptor number that `select.select()` refuses. Use ONE socket: "
+            "`fcntl.fcntl(sock, fcntl.F_DUPFD, number)` gives it one more descriptor, the lowest free one from `number` on."
+        ),
+        stub='''\
+import fcntl
+import os
+import resource
+import select
+import socket
+
+
+def fd_limit() -> int:
+    """Return the lowest descriptor number that select() refuses, found by trying, with one socket."""
+    raise NotImplementedError
+''',
+        hints=(
+            "select() takes plain numbers as well as sockets, so select.select([number], [], [], 0) asks for one number. "
+            "Refused is ValueError.",
+            "Close each copy with os.close(number) before you make the next one. Begin low, and go up one by one.",
+            "If F_DUPFD itself fails (EINVAL, EMFILE), the kernel was first: this process may not have so many descriptors. "
+            "resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard)) raises soft, at most to hard.",
+        ),
+        solution=fd_limit,
+        explanation=(
+            "One socket in the list, and select() refuses it: what counts is the NUMBER, not how many sockets you watch. "
+            "C's fd_set is a row of FD_SETSIZE bits, one for each number from 0 to 1023 (select(2)), and Python refuses "
+            "what does not fit in (ValueError). All descriptors share these numbers, files and pipes too; a server with "
+            "many open files meets the wall with few clients. RLIMIT_NOFILE is another limit: how many numbers the kernel "
+            "gives out. You can raise that one, but not this one."
+        ),
+        check=check_fd_limit,
+    ),
+    Exercise(
+        id="4.4",
+        minutes=10,
+        task=(
+            "For those who want more. Write `chat(listener)`: each line of a client goes to all OTHER clients, as it is. A "
+            "client may read slowly or never: if more than 64 kB wait for it, let go of it."
+        ),
+        stub='''\
+import socket
+
+from course_lib.mine import Lines, ready, try_accept, try_recv
+
+
+def chat(listener: socket.socket) -> None:
+    """Send each line to all other clients. Let go of a client for which more than 64 kB wait."""
+    raise NotImplementedError
+''',
+        hints=(
+            "Conn answers its own client, so it is of no use here. What do you keep for each client? A Lines for what it "
+            "sent, a bytearray for what it still has to get.",
+            "A line of one client goes to the end of every other client's bytearray. Send only when that client is writable.",
+            "Collect those who are to go in a set, and let go of them at the end of the round: then nobody is taken out "
+            "twice.",
+        ),
+        solution=chat,
+        explanation=(
+            "The parts are those of select_server; only the way of a line is another one, from one client's buffer to all "
+            "the others'. So one client that does not read makes the SERVER's memory grow, by what all the others say. "
+            "There are three answers: keep all (until the memory is full), keep the others waiting (one client stops the "
+            "chat), or let go of the slow one. A limit for each client is what real servers do: redis, for one, closes a "
+            "subscriber whose output buffer is over its limit."
+        ),
+        check=check_chat,
+    ),
+)

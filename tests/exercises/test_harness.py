@@ -1,0 +1,223 @@
+"""The ten points for a server: what passes passes always, what is wrong is caught, and a slow machine is nobody's fault."""
+
+import os
+import subprocess
+import sys
+from contextlib import contextmanager
+
+import pytest
+
+from course_lib.exercises import blocking, nonblocking, selecting
+from course_lib.exercises.attempt import Attempt
+from course_lib.exercises.exercise import Wrong
+from course_lib.exercises.harness import check_server, tell_closed_sockets
+from course_lib.exercises.run import NotChecked
+
+TEN = [
+    "ok: a client is answered",
+    "ok: a second client is answered while the first one is silent",
+    "ok: more messages on the same connection",
+    "ok: a line in pieces, two lines in one packet: each client has a buffer of its own",
+    "ok: nobody talks: it sleeps",
+    "ok: 20 clients at once, and none of them is forgotten",
+    "ok: clients that leave, and clients that half-close: first all answers, then the end",
+    "ok: clients that are reset, or gone before accept(), do not end it",
+    "ok: a slow reader gets all of its 600000 bytes, and nobody waits for it",
+    "ok: when all have gone, no descriptor is left, and it sleeps",
+]
+NINE = [line.replace(", and it sleeps", "") for line in TEN if line != "ok: nobody talks: it sleeps"]
+
+# The servers of the course answer whatever arrives; with this kind of socket whole lines arrive.
+WHOLE_LINES = """
+import socket
+from course_lib.servers import {server}
+
+
+class LineSocket(socket.socket):
+    rest = b""
+
+    def accept(self):
+        connection, peer = super().accept()
+        return LineSocket(fileno=connection.detach()), peer
+
+    def recv(self, size):
+        data = super().recv(size)
+        whole, end, self.rest = (self.rest + data).rpartition(b"\\n")
+        if data and not end:
+            raise BlockingIOError
+        return whole + end
+
+
+def server(listener):
+    {server}(bytes.upper).serve(LineSocket(fileno=listener.detach()))
+"""
+
+
+def ten_points(server, **how):
+    """What the check found, and the text of what was wrong (None: it passed)."""
+    with Attempt(server, server.__name__) as attempt:
+        try:
+            check_server(attempt, **how)
+        except Wrong as wrong:
+            return attempt.findings, str(wrong)
+    return attempt.findings, None
+
+
+@contextmanager
+def spinning(programs: int):
+    """So many programs that want a processor all the time."""
+    program = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
+    running = [subprocess.Popen(program, stdout=subprocess.PIPE) for _ in range(programs)]
+    try:
+        for program in running:
+            program.stdout.readline()
+        yield
+    finally:
+        for program in running:
+            program.kill()
+            program.wait()
+            program.stdout.close()
+
+
+@contextmanager
+def crowded():
+    """One processor for the check, the learner's code and three programs that never sleep."""
+    before = os.sched_getaffinity(0)
+    os.sched_setaffinity(0, {min(before)})
+    try:
+        with spinning(3):
+            yield
+    finally:
+        os.sched_setaffinity(0, before)
+
+
+def test_the_reference_gets_the_same_ten_lines_each_time(as_before):
+    for _ in range(3):
+        assert ten_points(selecting.select_server) == (TEN, None)
+
+
+def test_it_passes_beside_a_busy_program(as_before):
+    with spinning(1):
+        for _ in range(3):
+            assert ten_points(selecting.select_server) == (TEN, None)
+
+
+def test_a_crowded_machine_is_not_blamed_on_the_learner(as_before):
+    with crowded():
+        for _ in range(3):
+            try:
+                assert ten_points(selecting.select_server) == (TEN, None)
+            except NotChecked as reason:
+                assert "too busy" in str(reason)
+
+
+@pytest.mark.parametrize(
+    "wrong", ["serves one after the other", "never waits", "never closes", "closes, and stays in the list of select"]
+)
+def test_a_wrong_server_is_caught_on_a_crowded_machine(wrong, cell, as_before):
+    from exercises.wrong.selecting import IMPORTS, SERVER
+
+    source, says = SERVER[wrong]
+    server = cell(source, cell(IMPORTS))["select_server"]
+    with crowded():
+        try:
+            found, said = ten_points(server)
+        except NotChecked as reason:
+            assert "too busy" in str(reason)
+        else:
+            assert said and says in said
+
+
+@pytest.mark.parametrize("server, sleeps", [("SelectServer", True), ("NonBlockingServer", False)])
+def test_the_servers_of_the_course_pass(server, sleeps, cell, as_before):
+    found, said = ten_points(cell(WHOLE_LINES.format(server=server))["server"], sleeps=sleeps)
+    assert said is None
+    assert [line for line in found if line.startswith("ok: ")] == (TEN if sleeps else NINE)
+
+
+def test_a_server_that_spins_passes_only_where_it_may(as_before):
+    assert ten_points(nonblocking.busy_server, sleeps=False) == (NINE, None)
+    found, said = ten_points(nonblocking.busy_server)
+    assert found == TEN[:4]
+    assert said.startswith("Nobody talks, yet your server runs all the time (CPU ")
+
+
+def test_a_blocking_server_is_stopped_at_the_second_client(as_before):
+    for how in {}, {"sleeps": False}:
+        found, said = ten_points(blocking.serve_forever, **how)
+        assert found == TEN[:1]
+        assert said.startswith("The first client is silent, and a second one got no answer within 1 s: your server sleeps")
+        assert "recv() waits for ONE socket (recv(2))" in said
+
+
+def test_output_without_end_is_stopped(cell, as_before):
+    server = cell("def server(listener):\n    while True:\n        print('waiting for a client' * 1000)")["server"]
+    found, said = ten_points(server)
+    assert said.startswith("server prints without end in line 3, ")
+
+
+def test_late_by_the_learner_or_by_the_machine(cell, monkeypatch, as_before):
+    server = cell("def server(listener):\n    import time; time.sleep(60)")["server"]
+    monkeypatch.setattr("course_lib.exercises.attempt.TIME_LIMIT", 0.5)
+    assert ten_points(server)[1].startswith("The check was not through when its time was up; it sleeps in line 2")
+    monkeypatch.setattr("course_lib.exercises.run.BUSY", -1)  # as if other programs had kept the processor
+    with pytest.raises(NotChecked, match="The machine was too busy"):
+        ten_points(server)
+
+
+def test_what_runs_in_the_child_can_be_chosen(cell, as_before):
+    names = cell("""
+    from course_lib.exercises.harness import tell_closed_sockets
+
+    def inside(talk, learner, listener):
+        tell_closed_sockets(talk)
+        learner("an argument more", listener)
+
+    def server(first, listener):
+        from course_lib.exercises.selecting import select_server
+        assert first == "an argument more"
+        select_server(listener)
+    """)
+    assert ten_points(names["server"], inside=names["inside"]) == (TEN, None)
+
+
+def test_a_server_without_the_signal_handler_is_not_killed_by_it(cell, as_before):
+    inside = cell("def inside(talk, learner, listener): learner(listener)")["inside"]
+    assert ten_points(selecting.select_server, inside=inside) == (TEN, None)
+    assert tell_closed_sockets.__doc__
+
+
+def test_waking_up_for_nothing_is_noted(cell, as_before):
+    server = cell(right_server().replace("None)", "0.002)"))["select_server"]
+    found, said = ten_points(server)
+    assert said is None
+    assert [line for line in found if line not in TEN] == [
+        "note: nobody talked, and your server woke up again and again: a time limit makes it look for nothing."
+    ]
+
+
+def test_memory_for_a_client_that_never_reads_is_noted(cell, as_before):
+    server = cell(right_server().replace("if conn.want_read", "if not conn.finished"))["select_server"]
+    found, said = ten_points(server)
+    assert said is None
+    assert [line for line in found if line not in TEN] == [
+        "note: a client that sends and never reads: your server took 2 MB from it and keeps all the answers in memory. "
+        "While answers wait, do not ask for readable."
+    ]
+
+
+@pytest.mark.parametrize("seconds", [None, 30, 0.5])
+def test_a_time_limit_on_the_wait_is_allowed(seconds, cell, as_before):
+    server = cell(right_server().replace("None)", f"{seconds})"))["select_server"]
+    assert ten_points(server) == (TEN, None)
+
+
+def test_one_client_for_each_round_is_allowed(cell, as_before):
+    source = right_server().replace("for sock in readable:", "for sock in readable[:1]:").replace("in writable:", "in writable[-1:]:")
+    assert ten_points(cell(source)["select_server"]) == (TEN, None)
+
+
+def right_server() -> str:
+    """The reference of 4.2 as a cell, to be changed."""
+    exercise = next(exercise for exercise in selecting.EXERCISES if exercise.id == "4.2")
+    return exercise.reference
