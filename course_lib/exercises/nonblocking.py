@@ -13,10 +13,14 @@ from course_lib.observe import descriptors, wait_until
 from .attempt import Attempt, reset
 from .blocking import Lines
 from .exercise import Exercise, Wrong
-from .run import Raised
+from .harness import check_server, use_server
+from .run import Raised, Run
 from .talk import Talk, a, open_sockets
 
 _RESET = "ConnectionResetError", "BrokenPipeError"
+_SILENT = 400  # clients that connect and say nothing
+_AT_ONCE = 50  # of them: fewer than the accept queue holds
+_WINDOW = 0.2  # seconds over which the CPU time of the server is taken
 _IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
 
@@ -87,7 +91,10 @@ def _use_try_accept(talk: Talk, try_accept: Callable, listener: socket.socket) -
             _is_connection(connection)
         if got[2] is not None:
             raise Wrong(f"Two clients were waiting and both were taken; the third call returned {a(got[2])}, not None.")
-        taken = [connection.getpeername() for connection in got[:2]]
+        try:
+            taken = [connection.getpeername() for connection in got[:2]]
+        except OSError:  # ENOTCONN
+            raise Wrong("try_accept returned a socket that is not connected: return the one that accept() gives.") from None
         if taken != [client.getsockname() for client in clients]:
             raise Wrong("Two clients were waiting; two calls of try_accept must give a connection each, in the order they came.")
         left = len(open_sockets() - before) - 2
@@ -330,7 +337,7 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
     talk.step("A new Conn, with nothing to read and nothing to send, did not return within 1 s")
     with _both_ends(learner) as (conn, sock, client):
         if getattr(conn, "sock", None) is not sock:
-            raise Wrong("conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and to close it.")
+            raise Wrong("conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it.")
         for name, wanted, otherwise in (
             ("over", False, "over is true for a new Conn: then the server lets it go before its first byte."),
             ("want_read", True, "want_read is false for a new Conn: then nobody reads its first line."),
@@ -526,7 +533,9 @@ def _is_over(conn: object, answers: int, of: int) -> None:
     if answers < of:
         if _says(conn, "over") and conn.outbuf:
             raise _over_too_early(answers, of)
-        raise Wrong(f"The client half-closed and got {answers} of {of} answers: b'' says that it sends no more, but it still reads (shutdown(2)).")
+        raise Wrong(
+            f"The client half-closed and got {answers} of {of} answers: b'' says that it sends no more, but it still reads (shutdown(2))."
+        )
     for _ in range(2):  # the end may not have been read yet
         if _says(conn, "want_read") and select.select([conn.sock], [], [], 1)[0]:
             conn.on_readable()
@@ -596,6 +605,39 @@ def busy_server(listener: socket.socket) -> None:
             if conn.over:
                 conns.remove(conn)
                 conn.sock.close()
+
+
+def check_busy_server(attempt: Attempt) -> None:
+    check_server(attempt, sleeps=False)
+    listener = attempt.listen()
+    address = listener.getsockname()
+    run = attempt.run(use_server, listener)
+    if not _spins(run):
+        if run.asleep_in() == "sleep":
+            attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
+        else:
+            attempt.note("nobody talks, and it sleeps: this is more than was asked.")
+        return
+    busy, own = [], run.sockets()
+    for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
+        for _ in range(_AT_ONCE):
+            attempt.connect(address)
+        if not wait_until(lambda: run.sockets() == own + connected, 1.0):
+            raise Wrong(f"{connected} clients are connected and silent, and your server holds {run.sockets() - own} connections.")
+        if connected in (100, _SILENT):
+            busy.append(_spins(run))
+    if all(busy):
+        attempt.note(
+            "nobody talks, and with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps. This is "
+            "no fault of yours; it has no way to wait for many sockets at once."
+        )
+
+
+def _spins(run: Run) -> bool:
+    """Does it use the processor while nobody talks? One that sleeps uses nothing."""
+    used = run.cpu()
+    run.watch(_WINDOW)
+    return run.cpu() - used > _WINDOW / 10
 
 
 CONN_STUB = '''\
@@ -719,9 +761,19 @@ def busy_server(listener: socket.socket) -> None:
     """Serve all clients in turns, and never wait for one of them."""
     raise NotImplementedError
 ''',
-        hints=("a", "b"),
+        hints=(
+            "Keep the Conns in a list. One round: try_accept once, and a Conn for what it gives; then look at every Conn.",
+            "For each Conn: if want_read, on_readable(); if want_write, on_writable(); if over, let go.",
+            "Letting go is two steps: off the list, then conn.sock.close(). Loop over a copy of the list: for conn in list(conns).",
+        ),
         solution=busy_server,
-        explanation="",
-        check=lambda attempt: None,
+        explanation=(
+            "No call in the loop waits, so no client can make the others wait: not a silent one, not one that reads slowly. What "
+            "each of them needs is in its Conn and not in the place where the program stands. Removing from a list while a loop "
+            "goes over it would skip the next Conn, so the loop goes over a copy. The price is the loop itself: a round asks every "
+            "client, most of them for nothing, and when nobody talks the next round begins at once. And when descriptors run out, "
+            "try_accept raises EMFILE and this server ends; the NonBlockingServer of the course goes on and asks again."
+        ),
+        check=check_busy_server,
     ),
 )

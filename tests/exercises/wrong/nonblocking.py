@@ -198,6 +198,17 @@ TRY = {
         """,
         "A client was waiting, and try_accept returned None.",
     ),
+    "returns the listener": _accept(
+        """
+        def try_accept(listener):
+            try:
+                listener.accept()[0].setblocking(False)
+                return listener
+            except BlockingIOError:
+                return None
+        """,
+        "returned a socket that is not connected: return the one that accept() gives",
+    ),
     "closes what it accepted": _accept(
         """
         def try_accept(listener):
@@ -548,4 +559,87 @@ CONN = {
     ),
 }
 
-CASES = {"3.1": TRY, "3.2": CONN}
+_BUSY = """
+def busy_server(listener):
+    listener.setblocking(False)
+    conns = []
+    while True:
+        if sock := try_accept(listener):
+            conns.append(Conn(sock))
+        for conn in list(conns):
+            if conn.want_read:
+                conn.on_readable()
+            if conn.want_write:
+                conn.on_writable()
+            if conn.over:
+                conns.remove(conn)
+                conn.sock.close()
+"""
+
+
+def _busy(says: str, *changes: tuple[str, str]) -> tuple[str, str]:
+    source = _BUSY
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    return source, says
+
+
+BUSY = {
+    "a blocking listener": _busy("accept() waits for ONE socket (accept(2)), and meanwhile nobody looks after the others", ("    listener.setblocking(False)\n", "    listener.setblocking(True)\n")),
+    "one client after the other": (
+        """
+        def busy_server(listener):
+            listener.setblocking(False)
+            while True:
+                if sock := try_accept(listener):
+                    conn = Conn(sock)
+                    while not conn.over:
+                        if conn.want_read:
+                            conn.on_readable()
+                        if conn.want_write:
+                            conn.on_writable()
+                    sock.close()
+        """,
+        "The first client is silent, and a second one got no answer within 1 s",
+    ),
+    "the loop over clients without accept": (
+        """
+        def busy_server(listener):
+            conns = []
+            while not conns:
+                if sock := try_accept(listener):
+                    conns.append(Conn(sock))
+            while True:
+                for conn in conns:
+                    conn.on_readable()
+                    conn.on_writable()
+        """,
+        "The client waits in the accept queue",
+    ),
+    "never lets go": _busy("stay open", ("            if conn.over:\n                conns.remove(conn)\n                conn.sock.close()\n", "")),
+    "forgets without closing": _busy("stay open", ("conns.remove(conn)\n                conn.sock.close()", "kept.append(conn); conns.remove(conn)"), ("    conns = []\n", "    conns = []; kept = []\n")),
+    "closes and keeps it": _busy("Forget each one when you close it", ("                conns.remove(conn)\n", "")),
+    "never writes": _busy("got no answer within 1 s", ("            if conn.want_write:\n                conn.on_writable()\n", "")),
+    "returns when nobody is there": _busy(
+        "returned; it should serve without end", ("        if sock := try_accept(listener):\n", "        if not conns and not select.select([listener], [], [], 0.01)[0]: return\n        if sock := try_accept(listener):\n")
+    ),
+    "a thread for each client": (
+        """
+        def busy_server(listener):
+            listener.setblocking(False)
+            def one(conn):
+                while not conn.over:
+                    conn.on_readable()
+                    conn.on_writable()
+                conn.sock.close()
+            while True:
+                if sock := try_accept(listener):
+                    threading.Thread(target=one, args=(Conn(sock),), daemon=True).start()
+        """,
+        "started a thread that still runs; one thread is enough here",
+    ),
+    "a nap of a second": _busy("No client can wake it there", ("    while True:\n", "    while True:\n        time.sleep(1.5)\n")),
+}
+
+CASES = {"3.1": TRY, "3.2": CONN, "3.3": BUSY}

@@ -1,0 +1,91 @@
+"""3.1 to 3.3: right solutions of other kinds pass, with a note where they cost something."""
+
+import pytest
+
+from course_lib.exercises import check
+from exercises.wrong.nonblocking import _BUSY, _CONN, ACCEPT, IMPORTS, RECV
+
+
+def changed(source: str, *changes: tuple[str, str]) -> str:
+    for old, new in changes:
+        assert source.count(old) == 1, old
+        source = source.replace(old, new)
+    return source
+
+
+def found(id: str, cell, source: str, *names: str) -> list[str]:
+    learner = cell(source, cell(IMPORTS))
+    result = check(id, *(learner[name] for name in names))
+    assert result.passed, result.findings
+    return [finding for finding in result.findings if finding.startswith("note: ")]
+
+
+ASKS_FIRST = """
+def try_accept(listener):
+    if not select.select([listener], [], [], 0)[0]:
+        return None
+    connection, _ = listener.accept()
+    os.set_blocking(connection.fileno(), False)
+    return connection
+"""
+LOOKS_AT_ERRNO = """
+def try_recv(sock, size):
+    try:
+        return sock.recv(size, socket.MSG_DONTWAIT)
+    except OSError as error:
+        if error.errno == errno.EAGAIN:
+            return None
+        if error.errno == errno.ECONNRESET:
+            return b""
+        raise
+"""
+HIDES = """
+def try_recv(sock, size):
+    try:
+        return sock.recv(size)
+    except BlockingIOError:
+        return None
+    except OSError:
+        return b""
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "note"), [(ASKS_FIRST + RECV, ""), (ACCEPT + LOOKS_AT_ERRNO, ""), (ACCEPT + HIDES, "it hides a bug of your own (EBADF)")]
+)
+def test_other_ways_to_try(source, note, cell, as_before):
+    notes = found("3.1", cell, source, "try_accept", "try_recv")
+    assert note in notes[0] if note else not notes
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], ""),
+        ([("del self.outbuf[:sent]", "self.outbuf = self.outbuf[sent:]")], "copies all the rest each time"),
+        ([("return not self.finished and not self.outbuf", "return not self.finished")], "made outbuf grow without end"),
+        ([("            self.outbuf += line.upper() + b\"\\n\"\n", "            self.outbuf += line.upper() + b\"\\n\"\n        self.on_writable()\n")], ""),
+        ([("        data = try_recv(self.sock, 4096)\n        if data is None:\n            return\n", "        data = b\"\"\n        while chunk := try_recv(self.sock, 4096):\n            data += chunk\n        if not data and chunk is None:\n            return\n")], ""),
+        ([("try_recv(self.sock, 4096)", "try_recv(self.sock, 512)")], ""),
+    ],
+    ids=["the reference in other words", "copies", "reads on", "sends at once", "reads all there is", "small reads"],
+)  # fmt: skip
+def test_other_kinds_of_conn(changes, note, cell, as_before):
+    notes = found("3.2", cell, changed(_CONN, *changes), "Conn")
+    assert note in notes[0] if note else not notes
+
+
+SELECTS = [("    while True:\n", "    while True:\n        select.select([listener, *(conn.sock for conn in conns if conn.want_read)], [conn.sock for conn in conns if conn.want_write], [])\n")]  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], "with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps"),
+        ([("    while True:\n", "    while True:\n        time.sleep(0.005)\n")], "it naps between the rounds"),
+        (SELECTS, "it sleeps: this is more than was asked"),
+    ],
+    ids=["spins", "naps", "selects"],
+)
+def test_other_kinds_of_busy_server(changes, note, cell, as_before):
+    assert note in found("3.3", cell, changed(_BUSY, *changes), "busy_server")[-1]
