@@ -27,17 +27,16 @@ def test_each_exercise_has_typical_wrong_solutions():
 
 
 @pytest.mark.parametrize("id", EXERCISES)
-def test_the_reference_passes_as_a_cell(id, cell, as_before, capsys):
+def test_the_reference_passes_as_a_cell(id, cell, as_before, capsys, checked):
     exercise = EXERCISES[id]
     names = cell(exercise.reference)
-    capsys.readouterr()
-    result = check(id, *handed_over(exercise, names))
+    result = checked(id, *handed_over(exercise, names))
     assert result.passed and not result.open, result.findings
     first = capsys.readouterr().out
     assert first.startswith(f"{id} {exercise.name}\n  ok: ")
     stored = ", your ".join(f"{name} is now in mine/{file_of(name)}" for name in exercise.names)
     assert first.endswith(f"\n{id} passed. Your {stored}.\n")
-    assert check(id, *handed_over(exercise, names)).passed
+    assert checked(id, *handed_over(exercise, names)).passed
     assert capsys.readouterr().out == first  # the same text each time: it is stored in notebooks
 
 
@@ -56,10 +55,9 @@ def test_the_stub_is_open_and_no_try(id, cell, as_before, capsys):
 
 
 @pytest.mark.parametrize("id, imports, source, says", CASES)
-def test_a_typical_wrong_solution_gets_its_message(id, imports, source, says, cell, as_before, capsys):
+def test_a_typical_wrong_solution_gets_its_message(id, imports, source, says, cell, as_before, capsys, checked):
     names = cell(imports)
-    capsys.readouterr()
-    result = check(id, *handed_over(EXERCISES[id], cell(source, names)))
+    result = checked(id, *handed_over(EXERCISES[id], cell(source, names)))
     said = capsys.readouterr().out
     assert not result.passed and not result.open
     cause = result.findings[-1]

@@ -1,0 +1,201 @@
+"""5.x and 6.x: right solutions of other kinds pass, with a note where one is due; the four servers have one bug each."""
+
+import inspect
+
+import pytest
+
+from course_lib.exercises import check, epolling
+from course_lib.exercises.attempt import Attempt
+from course_lib.exercises.harness import check_server
+from exercises.test_harness import TEN
+from exercises.wrong import epolling as wrong_epolling
+from exercises.wrong import polling as wrong_polling
+from exercises.wrong.epolling import _OUT, _READY, _TELL, DRAIN, EPOLL, PROVOKE, STOPPER, _SEND
+from exercises.wrong.polling import _FOUND, POLL, SELECT, SERVER, changed
+
+SEARCHES = """
+class PollEngine:
+    def __init__(self):
+        self.watched = []
+
+    def watch(self, sock, read, write, data):
+        self.watched = [entry for entry in self.watched if entry[0] is not sock]
+        self.watched.append((sock, (read and select.POLLIN) | (write and select.POLLOUT), data))
+
+    def unwatch(self, sock):
+        self.watched = [entry for entry in self.watched if entry[0] is not sock]
+
+    def wait(self, seconds):
+        poll = select.poll()
+        by_number = {}
+        for sock, mask, data in self.watched:
+            poll.register(sock, mask)
+            by_number[sock.fileno()] = data
+        found = []
+        for number, bits in poll.poll(-1 if seconds is None else int(seconds * 1000)):
+            hup = bits & ~(select.POLLIN | select.POLLOUT) != 0
+            found.append((by_number[number], bits & select.POLLIN != 0 or hup, bits & select.POLLOUT != 0, hup))
+        return found
+"""
+TRIES = """        try:
+            self.epoll.register(sock, mask)
+        except FileExistsError:
+            self.epoll.modify(sock, mask)
+"""
+FORGIVES = """        try:
+            self.epoll.unregister(number)
+        except OSError:
+            pass
+"""
+KEEPS_SETS = """
+class SelectEngine:
+    def __init__(self):
+        self.readers, self.writers, self.data = set(), set(), {}
+
+    def watch(self, sock, read, write, data):
+        (self.readers.add if read else self.readers.discard)(sock)
+        (self.writers.add if write else self.writers.discard)(sock)
+        self.data[sock] = data
+
+    def unwatch(self, sock):
+        self.readers.discard(sock)
+        self.writers.discard(sock)
+        self.data.pop(sock, None)
+
+    def wait(self, seconds):
+        readable, writable, _ = select.select(self.readers, self.writers, [], seconds)
+        both = [(self.data[sock], True, sock in writable, False) for sock in readable]
+        return both + [(self.data[sock], False, True, False) for sock in writable if sock not in readable]
+"""
+SHORT_READS = """
+def drain(sock):
+    data = b""
+    while select.select([sock], [], [], 0)[0]:
+        piece = try_recv(sock, 10_000)
+        if piece == b"":
+            return data, True
+        data += piece or b""
+    return data, False
+"""
+EVENTFD = """
+class Stopper:
+    def __init__(self, engine):
+        self.engine, self.file = engine, open(os.eventfd(0), "r+b", buffering=0)
+        engine.watch(self.file, True, False, self)
+
+    def stop(self):
+        os.eventfd_write(self.file.fileno(), 1)
+
+    def close(self):
+        self.engine.unwatch(self.file)
+        self.file.close()
+"""
+ONCE = """
+class Stopper:
+    def __init__(self, engine):
+        self.engine, self.stopped = engine, False
+        self.number, self.end = os.pipe()
+        engine.watch(self, True, False, self)
+
+    def fileno(self):
+        return self.number
+
+    def stop(self):
+        if not self.stopped:
+            self.stopped = True
+            os.write(self.end, b"x")
+
+    def close(self):
+        self.engine.unwatch(self)
+        os.close(self.number)
+        os.close(self.end)
+"""
+AT_MOST_1023 = "1100 sockets were ready, and wait() told of 1023; the others come with the next call."
+
+
+def notes(id: str, cell, source: str, *names: str) -> list[str]:
+    """The notes of a check that must pass."""
+    imports = wrong_polling.IMPORTS if id.startswith("5") else wrong_epolling.IMPORTS
+    learner = cell(source, cell(imports))
+    result = check(id, *(learner[name] for name in names))
+    assert result.passed, result.findings
+    return [finding for finding in result.findings if finding.startswith("note: ")]
+
+
+@pytest.mark.parametrize("source", [POLL, SEARCHES, changed(POLL, (_FOUND, _FOUND.replace("readable,", "readable or hup,")))])
+def test_other_kinds_of_poll_engine(source, cell, as_before):
+    assert notes("5.1", cell, source, "PollEngine") == []
+
+
+@pytest.mark.parametrize("source", [SELECT, KEEPS_SETS])
+def test_other_kinds_of_select_engine(source, cell, as_before):
+    assert notes("5.2", cell, source, "SelectEngine") == []
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], ""),
+        ([("engine.wait(None)", "engine.wait(None)[:1]")], ""),
+        ([("engine.wait(None)", "engine.wait(0.002)")], "a time limit makes it look for nothing"),
+        ([("if conn.want_read and (readable or hup)", "if readable or hup"), ("if conn.want_write and (writable or hup)", "if conn.want_write")], ""),
+    ],
+    ids=["the reference in other words", "one for each round", "wakes for nothing", "tries at once"],
+)  # fmt: skip
+def test_other_kinds_of_server(changes, note, cell, as_before):
+    found = notes("5.3", cell, changed(SERVER, *changes), "server")
+    assert all(note in each for each in found) and bool(found) == bool(note)
+
+
+@pytest.mark.parametrize(
+    ("changes", "note"),
+    [
+        ([], AT_MOST_1023),
+        ([(_READY, "ready = self.epoll.poll(seconds, 2000)")], ""),
+        ([(_READY, "ready = self.epoll.poll(seconds, 100)")], "1100 sockets were ready, and wait() told of 100;"),
+        ([(_TELL, TRIES), (_OUT, FORGIVES)], AT_MOST_1023),
+    ],
+    ids=["the reference in other words", "room for all", "a hundred at a time", "tries and forgives"],
+)
+def test_other_kinds_of_epoll_engine(changes, note, cell, as_before):
+    found = notes("6.1", cell, changed(EPOLL, *changes), "EpollEngine")
+    assert all(note in each for each in found) and bool(found) == bool(note)
+
+
+@pytest.mark.parametrize("source", [DRAIN, SHORT_READS, DRAIN.replace("65536", "100")])
+def test_other_kinds_of_drain(source, cell, as_before):
+    assert notes("6.2", cell, source, "drain") == []
+
+
+@pytest.mark.parametrize("change", [[], [('    client.close()\n', "    client.shutdown(socket.SHUT_WR)\n")], [("range(12)", "range(100)")]])
+def test_other_experiments(change, cell, as_before):
+    for _ in range(3):
+        assert notes("6.3", cell, changed(PROVOKE, *change), *(f"provoke_{letter}" for letter in "abcd")) == []
+
+
+@pytest.mark.parametrize("source", [STOPPER, EVENTFD, ONCE, changed(STOPPER, (_SEND, "        self.other.send(b'x') if not hasattr(self, 'n') else None\n        self.n = 1\n"))])  # fmt: skip
+def test_other_kinds_of_stopper(source, cell, as_before):
+    assert notes("6.4", cell, source, "Stopper") == []
+
+
+def test_each_repair_is_in_its_server_once():
+    for suspect, repairs in epolling.REPAIRS.items():
+        for old, _ in repairs:
+            assert inspect.getsource(suspect).count(old) == 1, (suspect.__name__, old)
+
+
+@pytest.mark.parametrize("suspect", [epolling.server_a, epolling.server_d])
+def test_without_its_bug_it_is_a_good_server(suspect, as_before):
+    """b has too few descriptors for twenty clients, and c lets all of them go on purpose."""
+    with Attempt(suspect, suspect.__name__) as attempt:
+        check_server(attempt, inside=serve_repaired)
+    assert [finding for finding in attempt.findings if finding in TEN] == TEN
+
+
+def serve_repaired(talk, learner, listener):
+    from course_lib.exercises import epolling
+    from course_lib.exercises.harness import tell_closed_sockets
+
+    tell_closed_sockets(talk)
+    listener.setblocking(False)
+    epolling.repair(getattr(epolling, learner.__name__))(listener)
