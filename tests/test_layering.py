@@ -22,6 +22,7 @@ MAY_IMPORT = {
     "exercises": {"servers", "observe", "clients", "journal"},
     "mine": {"exercises", "journal"},
     "widgets": {"observe", "clients"},
+    "measure": {"servers", "observe", "widgets"},
     "lesson": {"claims", "exercises", "journal", "widgets"},
 }
 STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "claims"]

@@ -1,0 +1,209 @@
+"""The measurements as still figures: logarithmic axes, a title that is computed, labels at the lines, words for the blind."""
+
+import base64
+import io
+import math
+import textwrap
+from collections.abc import Sequence
+from html import escape
+
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator
+
+from .findings import finding
+from .ladder import Rung
+from .palette import MARKERS, ON_WHITE, styles
+from .waiting import PUBLISHED, SOURCE, Cost
+
+_INK, _QUIET = "#222222", "#555555"
+_APART = 0.055  # of the height: two labels that stand nearer than that are moved apart
+
+Line = list[tuple[float, float, float, float]]  # x, y, the lowest and the highest y of the rounds
+
+
+class Drawing(Figure):
+    """A matplotlib figure that a notebook shows as it is; `words` says the same for those who do not see it."""
+
+    words = ""
+
+    def __repr__(self) -> str:
+        return self.words
+
+    def png(self) -> bytes:
+        """The picture as a PNG file."""
+        picture = io.BytesIO()
+        FigureCanvasAgg(self).print_png(picture)
+        return picture.getvalue()
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        source = base64.b64encode(self.png()).decode()
+        html = f'<img alt="{escape(self.words)}" style="max-width: 100%" src="data:image/png;base64,{source}">'
+        return {"text/plain": self.words, "text/html": html}
+
+
+def plot_waiting(rows: Sequence[Cost]) -> Drawing:
+    """The rows of `waiting_cost`, beside what a book printed for the same kinds (PUBLISHED; its SOURCE stands below).
+
+    Raises ValueError when there are no rows.
+    """
+    title = finding(rows)
+    figure = _figure(9.6, 4.9)
+    here, book = figure.subplots(1, 2, sharey=True)
+    published = [row for row in PUBLISHED if row.kind in {own.kind for own in rows}]
+    ours, theirs = _lines_of(rows), _lines_of(published)
+    both = [*ours.values(), *theirs.values()]
+    _draw(here, ours, _notes(rows), height=both)
+    _draw(book, theirs, {}, height=both)
+    here.set_title("this machine, asked from Python", fontsize=10, color=_INK)
+    book.set_title("The Linux Programming Interface, in C", fontsize=10, color=_INK)
+    here.set_ylabel("µs of CPU time for one wait", color=_INK)
+    book.set_ylabel("µs for one wait", color=_INK)
+    for axes in (here, book):
+        axes.set_xlabel("descriptors watched, one of them ready", color=_INK)
+    below = [*_reasons(rows), *_not_counted(rows), f"Right: {SOURCE}."]
+    _finish(figure, title, below)
+    figure.words = "\n".join([title + ".", *map(str, rows), *_not_counted(rows),
+                              f"The book: {finding(published)}. {SOURCE}."])
+    return figure
+
+
+def plot_ready(rows: Sequence[Cost]) -> Drawing:
+    """The rows of `ready_cost`. Raises ValueError when there are no rows."""
+    title = finding(rows)
+    figure = _figure(7.2, 4.6)
+    axes = figure.subplots()
+    _draw(axes, _lines_of(rows), _notes(rows))
+    axes.set_xlabel("descriptors watched, all of them ready", color=_INK)
+    axes.set_ylabel("µs of CPU time for one wait", color=_INK)
+    _finish(figure, title, _reasons(rows))
+    figure.words = "\n".join([title + ".", *map(str, rows)])
+    return figure
+
+
+def plot_ladder(rows: Sequence[Rung]) -> Drawing:
+    """The rows of `ladder`: CPU time a request against idle clients. Raises ValueError when there are no rows."""
+    title = finding(rows)
+    figure = _figure(8.2, 4.8)
+    axes = figure.subplots()
+    lines = {}
+    for row in rows:
+        line = lines.setdefault(row.server, [])
+        if row.cpu is not None:
+            line.append((row.idle, row.cpu, row.low, row.high))
+    smallest = min((row.idle for row in rows if row.idle), default=1)
+    # No logarithm has a place for 0: below the smallest number the axis is linear.
+    axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
+    _draw(axes, lines, _notes(rows), with_zero=True)
+    axes.set_xlabel(f"idle clients ({rows[0].active} more are active)", color=_INK)
+    axes.set_ylabel("µs of CPU time of the server, for one request", color=_INK)
+    _finish(figure, title, _reasons(rows))
+    figure.words = "\n".join([title + ".", *map(str, rows)])
+    return figure
+
+
+def _not_counted(rows: Sequence[Cost]) -> list[str]:
+    wakes = [row.wake for row in rows if row.wake is not None]
+    if not wakes:
+        return []
+    return ["Not counted: the write that makes one ready and the read after it, "
+            f"{min(wakes):.2f} to {max(wakes):.2f} µs together."]
+
+
+def _figure(width: float, height: float) -> Drawing:
+    return Drawing(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
+
+
+def _lines_of(rows: Sequence[Cost]) -> dict[str, Line]:
+    lines = {}
+    for row in rows:
+        line = lines.setdefault(row.kind, [])
+        if row.microseconds is not None:
+            low, high = (row.low, row.high) if row.low is not None else (row.microseconds, row.microseconds)
+            line.append((row.watched, row.microseconds, low, high))
+    return lines
+
+
+def _draw(axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False,
+          height: list[Line] | None = None) -> None:
+    """Draw the lines; `height` are those that must fit in, if there are others beside these."""
+    if not with_zero:
+        axes.set_xscale("log")
+    axes.set_yscale("log")
+    axes.set_autoscaley_on(False)
+    axes.set_autoscalex_on(with_zero and len({x for line in lines.values() for x, *_ in line}) > 1)
+    drawn = {}
+    style_of = styles(lines)
+    for name, line in lines.items():
+        line = sorted(line)
+        if not line:
+            continue
+        colour, marker = ON_WHITE[style_of[name]], MARKERS[style_of[name]]
+        xs, ys, lows, highs = zip(*line)
+        errors = [[max(0.0, y - low) for y, low in zip(ys, lows)], [max(0.0, high - y) for y, high in zip(ys, highs)]]
+        axes.errorbar(xs, ys, yerr=errors, color=colour, marker=marker, markersize=5, linewidth=1.8, capsize=2.5)
+        highest = all(y <= ys[-1] for other in lines.values() for x, y, *_ in other if x == xs[-1])
+        drawn[name] = (xs[-1], ys[-1], colour, highest)
+    xs = sorted({x for line in lines.values() for x, *_ in line})
+    if xs:
+        if not with_zero or len(xs) == 1:
+            axes.set_xlim(xs[0] / 1.4, 1.4 * xs[-1] + with_zero)
+        fit = [point for line in height or lines.values() for point in line]
+        axes.set_ylim(min(low for *_, low, _ in fit) / 1.7, max(high for *_, high in fit) * 1.7)
+        axes.set_xticks(xs, [f"{x:,.0f}" for x in xs])
+        axes.minorticks_off()
+    ys = [y for line in lines.values() for _, y, *_ in line]
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ys and max(ys) < 300 * min(ys) else (1,)))
+    axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}"))
+    axes.tick_params(colors=_INK, labelsize=9)
+    axes.grid(axis="y", which="major", color="#dddddd", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)
+    _label(axes, drawn, notes)
+
+
+def _label(axes, ends: dict[str, tuple[float, float, str, bool]], notes: dict[str, str]) -> None:
+    """Each line's name beside its last point: above, where a line ends early and on top. Others are moved apart."""
+    low, high = map(math.log, axes.get_ylim())
+    used: dict[float, float] = {}  # the highest place that has a label, at each x
+    end = max((x for x, *_ in ends.values()), default=0)
+    for name, (x, y, colour, highest) in sorted(ends.items(), key=lambda item: item[1][1]):
+        place = used[x] = max((math.log(y) - low) / (high - low), used.get(x, -1.0) + _APART)
+        text = f"{name}, {notes[name]}" if name in notes else name
+        above = highest and x < end
+        axes.annotate(text, (x, math.exp(low + place * (high - low))), xytext=(2, 7) if above else (9, 0),
+                      textcoords="offset points", ha="right" if above else "left", va="bottom" if above else "center",
+                      color=colour, fontsize=9, fontweight="bold", parse_math=False, annotation_clip=False, zorder=5,
+                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})
+
+
+def _notes(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, str]:
+    """{name: "not at 10,000"} for lines that have no point at larger numbers."""
+    notes = {}
+    for row in rows:
+        name, number, value = _point(row)
+        if value is None and name not in notes:
+            notes[name] = f"not at {number:,}"
+    return notes
+
+
+def _reasons(rows: Sequence[Cost] | Sequence[Rung]) -> list[str]:
+    """Why points are missing: the first reason of each line."""
+    reasons = {}
+    for row in rows:
+        name, number, value = _point(row)
+        if value is None:
+            reasons.setdefault(name, f"{name}, {number:,}: {row.why_not}.")
+    return list(reasons.values())
+
+
+def _point(row: Cost | Rung) -> tuple[str, int, float | None]:
+    return (row.kind, row.watched, row.microseconds) if isinstance(row, Cost) else (row.server, row.idle, row.cpu)
+
+
+def _finish(figure: Drawing, title: str, below: list[str]) -> None:
+    inches = figure.get_figwidth()
+    figure.suptitle(textwrap.fill(title, int(inches * 11)), fontsize=11, color=_INK, x=0.01, ha="left", parse_math=False)
+    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 15), break_on_hyphens=False)]
+    if lines:
+        figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
+        figure.supxlabel("\n".join(lines), fontsize=8, color=_QUIET, x=0.01, ha="left", parse_math=False)

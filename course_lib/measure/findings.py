@@ -1,0 +1,83 @@
+"""What rows of a measurement show, in one sentence that is computed from them."""
+
+from collections.abc import Sequence
+
+from .ladder import Rung
+from .waiting import Cost
+
+
+def finding(rows: Sequence[Cost] | Sequence[Rung]) -> str:
+    """The finding of `waiting_cost`, `ready_cost` or `ladder`: the title of their figures. Raises ValueError for no rows."""
+    if not rows:
+        raise ValueError("there are no rows: nothing was measured")
+    if isinstance(rows[0], Rung):
+        return _of_ladder(rows)
+    return _of_ready(rows) if any(row.ready > 1 for row in rows) else _of_waiting(rows)
+
+
+def _of_waiting(rows: Sequence[Cost]) -> str:
+    points = {kind: [(row.watched, row.microseconds) for row in rows if row.kind == kind]
+              for kind in dict.fromkeys(row.kind for row in rows)}
+    parts = _growth(points, "watched descriptors a wait takes", "as long")
+    return _joined(parts) or "one number of descriptors alone shows no growth: measure a second one"
+
+
+def _of_ready(rows: Sequence[Cost]) -> str:
+    most = max((row.watched for row in rows if row.microseconds is not None), default=None)
+    if most is None:
+        return "Nothing could be measured"
+    there = sorted((row for row in rows if row.watched == most and row.microseconds is not None),
+                   key=lambda row: row.microseconds)
+    cheapest, *others = there
+    text = f"with all of {most:,} descriptors ready, {cheapest.kind} is the cheapest"
+    return _joined([text, *(f"{row.kind} takes {times(row.microseconds / cheapest.microseconds)} as long" for row in others)])
+
+
+def _of_ladder(rows: Sequence[Rung]) -> str:
+    points = {server: [(row.idle, row.cpu) for row in rows if row.server == server]
+              for server in dict.fromkeys(row.server for row in rows)}
+    parts = _growth(points, "idle clients a request costs", "as much") or _cheapest(rows)
+    missing: dict[int, list[str]] = {}
+    for server, own in points.items():
+        if without := [number for number, value in own if value is None]:
+            missing.setdefault(min(without), []).append(server)
+    parts += [f"{', '.join(names)} could not be measured with {number:,}" for number, names in sorted(missing.items())]
+    return _joined(parts)
+
+
+def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: str) -> list[str]:
+    """How each grew from its smallest number to its largest, those with the same numbers together."""
+    grown: dict[tuple[int, int], list[str]] = {}
+    for name, own in points.items():
+        first, last = _ends(own)
+        if first and first != last:
+            together = grown.setdefault((first[0], last[0]), [])
+            together.append(f"{times(last[1] / first[1])} {'' if together else much + ' '}with {name}")
+    return [f"from {few:,} to {many:,} {what} {', '.join(each)}"
+            for (few, many), each in sorted(grown.items(), key=lambda item: -item[0][1])]
+
+
+def _cheapest(rows: Sequence[Rung]) -> list[str]:
+    """For one number of idle clients alone."""
+    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    if not measured:
+        return []
+    first, *others = measured
+    text = f"with {first.idle:,} idle clients a request costs {first.cpu:.1f} µs of CPU time with {first.server}"
+    return [text, *(f"{times(row.cpu / first.cpu)} as much with {row.server}" for row in others)]
+
+
+def _ends(points: list[tuple[int, float | None]]) -> tuple:
+    """The measured points with the smallest and the largest number; (None, None) when nothing was measured."""
+    measured = sorted(point for point in points if point[1] is not None)
+    return (measured[0], measured[-1]) if measured else (None, None)
+
+
+def times(ratio: float) -> str:
+    """A ratio in words: "1.1 times", "480 times"."""
+    return f"{ratio:.1f} times" if ratio < 10 else f"{ratio:,.0f} times"
+
+
+def _joined(parts: list[str]) -> str:
+    text = "; ".join(parts)
+    return text[:1].upper() + text[1:]

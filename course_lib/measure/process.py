@@ -1,0 +1,130 @@
+"""Processes in which something is measured, or serves, or makes load. They speak in lines of JSON."""
+
+import ctypes
+import json
+import os
+import resource
+import select
+import signal
+import subprocess
+import sys
+import threading
+import time
+from contextlib import ExitStack
+
+MOST = 1 << 20  # descriptors that a process asks for, if it cannot say how many it needs
+_PR_SET_PDEATHSIG = 1  # prctl(2)
+
+
+class Process:
+    """A fresh Python process that runs ``main()`` of a module of this package.
+
+    module      the name of the module; `arguments` reach it as JSON (`arguments()`)
+    keep        descriptors that it inherits under the same numbers
+    payload     bytes that its standard input holds; without them standard input is what `say` writes
+    """
+
+    def __init__(self, module: str, *arguments: object, keep: tuple[int, ...] = (), payload: bytes | None = None) -> None:
+        self._lock = threading.Lock()
+        self._buffer = b""
+        with ExitStack() as files:
+            given = subprocess.PIPE
+            if payload is not None:
+                # A file in memory: a pipe could fill up while the process is not reading yet.
+                given = files.enter_context(open(os.memfd_create("payload"), "w+b", buffering=0))
+                given.write(payload)
+                given.seek(0)
+            self._process = subprocess.Popen(
+                [sys.executable, "-c", f"from {__package__}.{module} import main; main()", json.dumps([os.getpid(), *arguments])],
+                stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=keep,
+                start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the notebook
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        self.pid = self._process.pid
+
+    def say(self, **message: object) -> None:
+        """Send it a line, unless it has gone."""
+        try:
+            self._process.stdin.write(json.dumps(message).encode() + b"\n")
+            self._process.stdin.flush()
+        except BrokenPipeError:
+            pass
+
+    def hear(self, seconds: float) -> dict | None:
+        """Its next message; {} when it has gone, None when nothing came in time."""
+        until = time.monotonic() + seconds
+        poll = select.poll()
+        poll.register(self._process.stdout, select.POLLIN)
+        while b"\n" not in self._buffer:
+            if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
+                return None
+            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+            if not chunk:
+                return {}
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        return json.loads(line)
+
+    def signal(self, number: signal.Signals) -> None:
+        """Send a signal to it and to all that it started, unless it has gone."""
+        with self._lock:
+            if self._process.returncode is None:  # else its number may belong to another process by now
+                try:
+                    os.killpg(self.pid, number)
+                except ProcessLookupError:
+                    pass
+
+    def kill(self) -> None:
+        """Kill it, from any thread; `end` does the rest."""
+        self.signal(signal.SIGKILL)
+
+    def end(self) -> int:
+        """Kill it, wait for it, close what belongs to it, and return its status as subprocess does."""
+        self.kill()
+        with self._lock:
+            status = self._process.wait()
+        for file in (self._process.stdin, self._process.stdout):
+            if file and not file.closed:
+                try:
+                    file.close()
+                except BrokenPipeError:
+                    pass
+        return status
+
+
+# What the processes themselves need
+
+
+_answers = 1  # where `tell` writes
+
+
+def arguments() -> list:
+    """What the process was given. From now on it dies with the process that started it, and what it prints goes nowhere."""
+    global _answers
+    parent, *given = json.loads(sys.argv[1])
+    _answers = os.dup(1)
+    with open(os.devnull, "wb") as nowhere:
+        os.dup2(nowhere.fileno(), 1)
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:
+        sys.exit()
+    return given
+
+
+def tell(**message: object) -> None:
+    """Send the parent a message."""
+    os.write(_answers, json.dumps(message).encode() + b"\n")
+
+
+def raise_limit(wanted: int) -> int:
+    """Let this process have `wanted` descriptors, or as many as it may raise the limit to (getrlimit(2)); return the limit."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
+    if soft != resource.RLIM_INFINITY and soft < most:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
+        return most
+    return soft
+
+
+def too_few(needed: int, limit: int) -> str:
+    """The sentence for a limit of descriptors that is too low."""
+    return f"needs {needed} descriptors in one process, and the limit is {limit} (RLIMIT_NOFILE, ulimit -Hn)"
