@@ -1,4 +1,4 @@
-"""The server that epoll wakes: the kernel keeps the list of its sockets, and hands over only those that are ready."""
+"""The server that epoll wakes: the kernel keeps the list of its sockets, and hands over those that are ready."""
 
 import errno
 import select
@@ -12,7 +12,7 @@ PAUSE = 0.1  # seconds
 class EpollServer(Server):
     """Serves whoever is ready, and sleeps while nobody is. A wait costs nothing for those who are idle.
 
-    edge_triggered  hear of each change once (EPOLLET), instead of each time as long as a state lasts (epoll(7))
+    edge_triggered  hear of each change once (EPOLLET), not of a state as long as it lasts (epoll(7))
     """
 
     def __init__(self, answer: Answer = echo, port: int = 0, edge_triggered: bool = False) -> None:
@@ -20,7 +20,7 @@ class EpollServer(Server):
         self.edge_triggered = edge_triggered
 
     def serve(self, listener: socket.socket) -> None:
-        listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
+        listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         with select.epoll() as epoll:
             (self._on_edges if self.edge_triggered else self._on_levels)(epoll, listener)
 
@@ -33,7 +33,7 @@ class EpollServer(Server):
             # wait: sleeps while the ready list is empty; hands over what is in it
             ready = epoll.poll(pause)
             if pause:
-                epoll.modify(door, select.EPOLLIN)
+                epoll.register(door, select.EPOLLIN)
                 pause = None
             for number, events in ready:
                 if number == door:
@@ -45,14 +45,15 @@ class EpollServer(Server):
                     except OSError as error:
                         if error.errno not in (errno.EMFILE, errno.ENFILE):
                             raise
-                        epoll.modify(door, 0)  # no number is free, and it would be readable for ever: a pause
+                        epoll.unregister(door)  # no number is free: a pause
                         pause = PAUSE
                         continue
                     connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
                     connections[connection.fileno()] = connection
                     epoll.register(connection, select.EPOLLIN)
                     continue
-                connection, answer, sent = connections[number], unsent.get(number, b""), 0
+                connection, sent = connections[number], 0
+                answer = unsent.get(number, b"") if unsent else b""
                 try:
                     if not answer:
                         # read: takes what has arrived; b"" says that the peer has finished sending
@@ -66,12 +67,12 @@ class EpollServer(Server):
                 except ConnectionError:
                     answer = None  # the peer cut the connection
                 if answer is None:
-                    # let go: out of the interest list before the number is given back (epoll(7), Questions and answers)
+                    # let go: out of the interest list before the number is given back (epoll(7))
                     epoll.unregister(number)
                     unsent.pop(number, None)
                     connections.pop(number).close()
                 elif sent < len(answer):
-                    epoll.modify(number, select.EPOLLOUT)  # until there is room, nothing more is read from it
+                    epoll.modify(number, select.EPOLLOUT)  # until there is room, no more is read
                     unsent[number] = memoryview(answer)[sent:]
                 elif number in unsent:
                     epoll.modify(number, select.EPOLLIN)
@@ -81,7 +82,7 @@ class EpollServer(Server):
         connections: dict[int, socket.socket] = {}
         unsent: dict[int, memoryview] = {}
         door, pause = listener.fileno(), False
-        going: set[int] = set()  # who had an event and has not said EAGAIN since: the kernel will not name it again
+        going: set[int] = set()  # who had an event and has not said EAGAIN since
         epoll.register(door, select.EPOLLIN | select.EPOLLET)
         while True:
             # wait: sleeps only when everybody has said EAGAIN
@@ -110,7 +111,7 @@ class EpollServer(Server):
                 connection, answer, sent = connections[number], unsent.pop(number, b""), 0
                 try:
                     if not answer:
-                        # read: a piece in each round, until nothing is left, so that nobody waits for a long talker
+                        # read: a piece in each round, so that nobody waits for a long talker
                         data = connection.recv(4096)
                         answer = self.answer(data) if data else None
                     if answer:

@@ -10,17 +10,17 @@ PAUSE = 100  # milliseconds
 
 
 class PollServer(Server):
-    """Serves whoever is ready, and sleeps while nobody is. The kernel walks through all its sockets at each wait."""
+    """Serves whoever is ready, and sleeps while nobody is. Each wait walks through all its sockets."""
 
     def serve(self, listener: socket.socket) -> None:
-        listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
+        listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         connections: dict[int, socket.socket] = {}
         unsent: dict[int, memoryview] = {}  # what is left of an answer, while a send buffer is full
         door, pause = listener.fileno(), None
         poll = select.poll()
         poll.register(door, select.POLLIN)
         while True:
-            # wait: hands the whole list over; the kernel walks through it, and lets the thread sleep if none is ready
+            # wait: the kernel gets the whole list and walks through it; the thread sleeps if none is ready
             ready = poll.poll(pause)
             if pause:
                 poll.register(door, select.POLLIN)
@@ -35,14 +35,15 @@ class PollServer(Server):
                     except OSError as error:
                         if error.errno not in (errno.EMFILE, errno.ENFILE):
                             raise
-                        poll.unregister(door)  # no number is free, and it would be readable for ever: a pause
+                        poll.unregister(door)  # no number is free: a pause
                         pause = PAUSE
                         continue
                     connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
                     connections[connection.fileno()] = connection
                     poll.register(connection, select.POLLIN)
                     continue
-                connection, answer, sent = connections[number], unsent.get(number, b""), 0
+                connection, sent = connections[number], 0
+                answer = unsent.get(number, b"") if unsent else b""
                 try:
                     if not answer:
                         # read: takes what has arrived; b"" says that the peer has finished sending

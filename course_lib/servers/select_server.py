@@ -16,7 +16,7 @@ class SelectServer(Server):
     """Serves whoever is ready, and sleeps while nobody is."""
 
     def serve(self, listener: socket.socket) -> None:
-        listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it (accept(2))
+        listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         unsent: dict[socket.socket, memoryview] = {}  # what is left of the answer of each connection
         pause = None  # how long select() may sleep, when no number is free for the next client
         while True:
@@ -24,7 +24,7 @@ class SelectServer(Server):
             writing = [sock for sock in unsent if unsent[sock]]
             if pause is None:
                 reading.append(listener)
-            # wait: the kernel walks through both lists, and lets the thread sleep until somebody in them is ready
+            # wait: the kernel walks through both lists; the thread sleeps until somebody is ready
             readable, writable, _ = select.select(reading, writing, [], pause)
             pause = None
             if listener in readable:
@@ -37,7 +37,7 @@ class SelectServer(Server):
                 except OSError as error:
                     if error.errno not in (errno.EMFILE, errno.ENFILE):
                         raise
-                    pause = PAUSE  # the client stays in the queue, and the listener readable: leave it out for a moment
+                    pause = PAUSE  # no number is free: the client stays in the queue for a moment
                 else:
                     connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
                     unsent[connection] = memoryview(b"")
@@ -48,7 +48,7 @@ class SelectServer(Server):
                         data = sock.recv(4096)
                         unsent[sock] = memoryview(self.answer(data)) if data else None
                     if unsent[sock]:
-                        # answer: the send buffer takes what it has room for; the rest waits until there is room again
+                        # answer: the send buffer takes what it has room for; the rest waits
                         sent = sock.send(unsent[sock])
                         unsent[sock] = unsent[sock][sent:]
                 except BlockingIOError:

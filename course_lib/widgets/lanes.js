@@ -60,7 +60,7 @@ function lanesView({ element, setText }) {
     order = [...(isServer ? [{ number: THREAD, label: "the server's thread" }] : []),
       ...rows.map((row) => ({ number: row.number, label: `${row.number} ${row.peer || row.kind}` }))];
     setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  "
-      + (recording ? "▮ calls: recorded, exact to the microsecond" : "| sampled 25 times a second"));
+      + (recording ? "▮ calls: recorded, exact to the microsecond" : "| sampled 30 times a second"));
   }
 
   function draw() {
