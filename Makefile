@@ -13,7 +13,7 @@ lab: .venv/lab
 		$$([ "$$BROWSER$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser)
 
 test: .venv/test
-	@.venv/bin/python -m pytest
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
 
 outputs: .venv/test
 	@.venv/bin/python tests/outputs.py
