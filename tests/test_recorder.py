@@ -437,7 +437,7 @@ class TestWhatALearnerMayWrite:
         assert [(call.name, call.result) for call in self.run(serve, client)][1:3] == [("recv_into", 5), ("send", 5)]
 
     @pytest.mark.parametrize("data", [bytearray(b"hello"), memoryview(b"hello"), memoryview(b""), b"",
-                                      memoryview(struct.pack("5i", *range(5))).cast("i")], ids=repr)
+                                      memoryview(struct.pack("5i", *range(5))).cast("i")], ids=["bytearray", "memoryview", "empty memoryview", "empty", "integers"])
     @pytest.mark.parametrize("method", ["send", "sendall"])
     def test_whatever_can_be_sent(self, data, method):
         def serve(listener):
