@@ -35,7 +35,7 @@ def test_each_exercise_is_complete():
         (("2.2",), 'Hand over your class too: check("2.2", Lines).'),
         (("2.1", 5), "asks for the function make_listener itself, not for a value of type int"),
         (("2.1", list), "asks for the function make_listener, and list is a class."),
-        (("2.2", object()), "asks for the class Lines itself, not for a value of type object"),
+        (("2.2", ...), "asks for the class Lines itself, not for a value of type ellipsis"),
         (("2.2", print), "asks for the class Lines itself"),
         (("2.1", print, print), '2.1 asks for one function, and you handed over 2: check("2.1", make_listener).'),
         (("3.1",), 'Hand over your 2 functions too: check("3.1", try_accept, try_recv).'),
