@@ -377,15 +377,6 @@ def test_the_solution_is_the_server_of_the_course():
     assert ast.dump(ast.Module(ours, [])) == ast.dump(ast.Module(source, []))
 
 
-def test_seven_lines_and_two_bugs_beside_their_twins():
-    pool = PUZZLE["pool"]
-    assert sorted(pool) == sorted(PUZZLE["blocks"]) and 6 <= len(RIGHT) <= 9
-    bugs = set(pool) - set(RIGHT)
-    assert len(bugs) == 2 == len(PUZZLE["pairs"])
-    for twin, bug in PUZZLE["pairs"]:
-        assert twin in RIGHT and bug in bugs and abs(pool.index(twin) - pool.index(bug)) == 1
-
-
 def test_solved_by_its_own_lines_and_kept():
     card = parsons("blocking-server")
     build(card, RIGHT)

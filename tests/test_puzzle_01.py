@@ -51,24 +51,6 @@ def test_letting_go_before_turning_back_is_what_the_words_say(tmp_path):
     assert "Bad file descriptor" in done.stderr
 
 
-def test_eight_lines_and_two_bugs_beside_their_twins():
-    pool = PUZZLE["pool"]
-    assert sorted(pool) == sorted(PUZZLE["blocks"]) and 6 <= len(RIGHT) <= 9
-    assert set(pool) - set(RIGHT) == set(BUGS)
-    for twin, bug in PUZZLE["pairs"]:
-        assert twin in RIGHT and bug in BUGS and abs(pool.index(twin) - pool.index(bug)) == 1
-
-
-def test_every_wrong_program_gets_words():
-    assert first_bug(PUZZLE, RIGHT) is None
-    for length in range(len(RIGHT) + 1):
-        assert length == len(RIGHT) or first_bug(PUZZLE, RIGHT[:length])
-        for found in PUZZLE["blocks"]:
-            if RIGHT[length : length + 1] != [found] and found not in RIGHT[:length]:
-                said = first_bug(PUZZLE, [*RIGHT[:length], found])
-                assert said.startswith(f"Line {length + 1}: ") and len(said) > 40 and "None" not in said
-
-
 def test_a_block_that_is_there_is_not_called_missing():
     for found in itertools.permutations(RIGHT):
         bug = first_bug(PUZZLE, list(found))

@@ -8,7 +8,7 @@ import textwrap
 
 import pytest
 
-from course_lib.lesson.parsons import first_bug, parsons, puzzles
+from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.servers import PollServer
 
 PUZZLE = puzzles()["poll-server"]
@@ -41,45 +41,6 @@ def test_its_statements_are_those_of_the_server_in_the_same_order():
     after = each.body[each.body.index(guarded) + 1 :]
     kept = [WithoutTheShortcut().visit(statement) for statement in (*guarded.body, *after)]
     assert dump(ast.parse(lines(RIGHT)).body) == dump(kept)
-
-
-def test_nine_lines_and_two_bugs_beside_their_twins():
-    pool = PUZZLE["pool"]
-    assert sorted(pool) == sorted(PUZZLE["blocks"]) and len(RIGHT) == 9 and len(BUGS) == 2 == len(PUZZLE["pairs"])
-    for twin, bug in PUZZLE["pairs"]:
-        assert twin in RIGHT and bug in BUGS and abs(pool.index(twin) - pool.index(bug)) == 1
-
-
-def test_every_line_is_one_line_of_the_list():
-    assert all("\n" not in block["code"] and len(block["code"]) <= 84 for block in PUZZLE["blocks"].values())
-
-
-def test_the_right_program_has_no_bug():
-    assert first_bug(PUZZLE, RIGHT) is None
-    card = parsons("poll-server")
-    card.widget
-    for block in RIGHT:
-        card._pool.value = block
-        card.add()
-    card.check()
-    assert "Solved." in card._note.value
-    card.close()
-
-
-def test_every_wrong_line_gets_words_and_a_line_that_is_there_is_not_called_missing():
-    for place in range(len(RIGHT) + 1):
-        for found in set(PUZZLE["blocks"]) - set(RIGHT[:place]) - set(RIGHT[place : place + 1]):
-            rest = [block for block in RIGHT[place:] if block != found]
-            for program in ([*RIGHT[:place], found], [*RIGHT[:place], found, *rest]):
-                words = first_bug(PUZZLE, program)
-                assert words.startswith(f"Line {place + 1}: ") and len(words) > 30
-                assert not any(PUZZLE["blocks"][block]["missing"] in words for block in program if block in RIGHT)
-
-
-@pytest.mark.parametrize("length", range(len(RIGHT)))
-def test_every_unfinished_program_is_told_what_comes_next(length):
-    words = first_bug(PUZZLE, RIGHT[:length])
-    assert words == "Your program is empty." if not length else PUZZLE["blocks"][RIGHT[length]]["missing"] in words
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():
