@@ -1,15 +1,12 @@
 """The measurements as still figures: logarithmic axes, a title that is computed, labels at the lines, words for the blind."""
 
-import base64
-import io
 import math
 import textwrap
 from collections.abc import Sequence
-from html import escape
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, LogLocator
+
+from course_lib.widgets.drawing import Drawing
 
 from .findings import finding
 from .ladder import Rung
@@ -20,26 +17,6 @@ _INK, _QUIET = "#222222", "#555555"
 _APART = 0.055  # of the height: two labels that stand nearer than that are moved apart
 
 Line = list[tuple[float, float, float, float]]  # x, y, the lowest and the highest y of the rounds
-
-
-class Drawing(Figure):
-    """A matplotlib figure that a notebook shows as it is; `words` says the same for those who do not see it."""
-
-    words = ""
-
-    def __repr__(self) -> str:
-        return self.words
-
-    def png(self) -> bytes:
-        """The picture as a PNG file."""
-        picture = io.BytesIO()
-        FigureCanvasAgg(self).print_png(picture)
-        return picture.getvalue()
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        source = base64.b64encode(self.png()).decode()
-        html = f'<img alt="{escape(self.words)}" style="max-width: 100%" src="data:image/png;base64,{source}">'
-        return {"text/plain": self.words, "text/html": html}
 
 
 def plot_waiting(rows: Sequence[Cost]) -> Drawing:

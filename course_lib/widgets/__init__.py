@@ -3,7 +3,7 @@
 from .panel import Panel, observe
 from .process_table import ProcessTable, process_table
 
-__all__ = ["Machine", "Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
+__all__ = ["Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
 
 
 def __getattr__(name: str):
@@ -12,7 +12,7 @@ def __getattr__(name: str):
         from .figures import timeline
 
         return timeline
-    if name in ("Machine", "machine"):
+    if name == "machine":
         from . import machine_figure
 
         return getattr(machine_figure, name)

@@ -1,26 +1,14 @@
 """Recorded calls as a still picture: who was called when, and which calls slept."""
 
-import io
-
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
-
 from course_lib.observe import Call
+
+from .drawing import Drawing
 
 ASLEEP = 0.001  # seconds; a call that took longer is drawn as sleep
 _SLEEP, _WORK = "#b8c7d9", "#d55e00"  # told apart by lightness too
 
 
-class Timeline(Figure):
-    """A matplotlib figure that a notebook shows as it is, with no pyplot."""
-
-    def _repr_png_(self) -> bytes:
-        picture = io.BytesIO()
-        FigureCanvasAgg(self).print_png(picture)
-        return picture.getvalue()
-
-
-def timeline(server, seconds: float = 10.0) -> Timeline:
+def timeline(server, seconds: float = 10.0) -> Drawing:
     """The calls that a server's recorder holds, as a figure: one lane a descriptor, the last `seconds` of them.
 
     server   anything with `calls()` and names of its connections, as the servers of the course
@@ -33,7 +21,7 @@ def timeline(server, seconds: float = 10.0) -> Timeline:
     calls = [call for call in calls if call.entered + call.seconds > end - seconds]
     start = max(end - seconds, min(call.entered for call in calls))
     lanes = sorted({call.descriptor for call in calls if call.descriptor is not None})
-    figure = Timeline(figsize=(9, 1.2 + 0.35 * (len(lanes) + 1)), layout="constrained")
+    figure = Drawing(figsize=(9, 1.2 + 0.35 * (len(lanes) + 1)), layout="constrained")
     axes = figure.subplots()
     for row, lane in enumerate(["thread", *lanes]):
         _lane(axes, row, [call for call in calls if lane in ("thread", call.descriptor)], start, named=lane == "thread")
@@ -41,7 +29,8 @@ def timeline(server, seconds: float = 10.0) -> Timeline:
     axes.invert_yaxis()
     axes.set_xlim(0, end - start or 1e-6)
     axes.set_xlabel("seconds    (box: asleep in the call; line: a call that came back at once)")
-    axes.set_title(finding(calls, end - start), fontsize=11)
+    figure.words = finding(calls, end - start)
+    axes.set_title(figure.words, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
     return figure
 

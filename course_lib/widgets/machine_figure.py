@@ -1,16 +1,13 @@
 """The machine as a still picture, drawn from what the kernel says: number → row → open file description → thing."""
 
-import base64
-import io
 import os
 from collections.abc import Iterable
-from html import escape
 
-from matplotlib.backends.backend_agg import FigureCanvasAgg
-from matplotlib.figure import Figure
 from matplotlib.patches import FancyBboxPatch
 
 from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
+
+from .drawing import Drawing
 
 _ROW, _DESCRIPTION, _THING = "#dbe8f6", "#fde7c9", "#e6e6e6"  # told apart by their columns and headings too
 _INK, _SHARED = "#222222", "#a34700"
@@ -20,25 +17,7 @@ _LINE = 0.62  # height of one line of text
 _LONGEST, _LONGEST_LABEL = 30, 14  # characters of a name that are drawn
 
 
-class Machine(Figure):
-    """A matplotlib figure that a notebook shows as it is; `words` says the same for those who do not see it."""
-
-    words = ""
-
-    def __repr__(self) -> str:
-        return self.words
-
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        picture = io.BytesIO()
-        FigureCanvasAgg(self).print_png(picture)
-        source = base64.b64encode(picture.getvalue()).decode()
-        shown = escape(self.words.partition("\n")[0])
-        html = (f'<img alt="{shown}" style="max-width: 100%" src="data:image/png;base64,{source}">'
-                f"<details><summary>the picture in words</summary><pre>{escape(self.words)}</pre></details>")
-        return {"text/plain": self.words, "text/html": html}
-
-
-def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named) -> Machine:
+def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named) -> Drawing:
     """Draw what numbers name, from live data: rows with close-on-exec, open file descriptions, and the things behind.
 
     things     descriptors, or what has a fileno()
@@ -56,7 +35,7 @@ def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bo
     return draw(found, labels, owners, details)
 
 
-def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], details: bool = False) -> Machine:
+def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], details: bool = False) -> Drawing:
     """The picture of plain data. labels: number → name; owners: process id → the heading of its table."""
     rows, height = _row_places(found, owners)
     blocks = [_description_lines(d) for d in found.descriptions]
@@ -67,7 +46,7 @@ def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], detai
     things = _spread(wanted, [_height(lines) for lines in boxes])
     height = max([height, *(p + _height(b) / 2 for p, b in [*zip(descriptions, blocks), *zip(things, boxes)])]) + 0.2
 
-    figure = Machine(figsize=(9.4, 0.75 + 0.36 * (height + 1)), dpi=110, facecolor="white", layout="constrained")
+    figure = Drawing(figsize=(9.4, 0.75 + 0.36 * (height + 1)), dpi=110, facecolor="white", layout="constrained")
     axes = figure.subplots()
     axes.set_xlim(0, _WIDE)
     axes.set_ylim(height, -1)
