@@ -8,7 +8,7 @@ import pytest
 
 from course_lib.clients import Client, crowd
 from course_lib.observe import wait_until
-from course_lib.servers import BlockingServer, NonBlockingServer, SelectServer, Server, stop_all
+from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
 from panel_state import shown_after
@@ -240,7 +240,7 @@ def test_what_cannot_be_observed_is_one_sentence(thing):
 
 def test_a_part_that_is_none_is_one_sentence(server):
     assert observe(server, parts="lanes").parts == ["lanes"]
-    with pytest.raises(ValueError, match="no part 'lane'; its parts are controls, clients, table, lanes, calls"):
+    with pytest.raises(ValueError, match="no part 'lane'; its parts are controls, clients, table, tasks, lanes, calls"):
         observe(server, parts=["lane"])
 
 
@@ -285,7 +285,7 @@ class TestStillPictures:
         lanes = [label.get_text().split()[0] for label in figure.axes[0].get_yticklabels()]
         assert lanes[0] == "the" and set(lanes[1:]) == {"listener", "connection"}
         assert f"{len(server.calls())} system calls" in figure.axes[0].get_title()
-        assert figure._repr_png_().startswith(b"\x89PNG")
+        assert figure.png().startswith(b"\x89PNG")
 
     def test_nothing_recorded_is_one_sentence(self, server):
         with pytest.raises(ValueError, match="call server.record"):
@@ -319,6 +319,27 @@ class TestTheListsOfSelect:
             page.click("record", on=False)
             assert page.shows(lambda s: not any(row["asked"] for row in s["rows"]))
             assert "handed in" not in page.panel.picture()
+
+
+class TestTasks:
+    def test_each_task_has_the_name_of_its_client(self, page_of):
+        with CoroutineServer() as server:
+            page = page_of(server)
+            page.click("connect")
+            page.click("connect")
+            assert page.shows(lambda s: [task["client"] for task in s["tasks"]["shown"]] == ["listener", "alice", "bob"])
+            assert page.state["tasks"]["ready"] == 0
+            listener, alice, bob = page.state["tasks"]["shown"]
+            assert (listener["name"], alice["name"], alice["state"]) == ("accept_clients", "serve_client", "read")
+            page.click("hold")
+            page.click("send", client="alice", text="hello")
+            assert page.shows(lambda s: s["server"]["pending"].startswith("recv(") and s["tasks"]["ready"] == 1)
+            first = page.state["tasks"]["shown"][0]
+            assert (first["client"], first["state"], first["waits"]) == ("alice", "running", "running")
+            page.click("step")
+            assert page.shows(lambda s: s["server"]["pending"].startswith("send("))
+            page.click("step")
+            assert page.shows(lambda s: s["server"]["pending"].startswith("epoll_wait(") and s["tasks"]["ready"] == 0)
 
 
 def test_a_message_holds_the_rows_that_changed(page_of):

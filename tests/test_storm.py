@@ -10,13 +10,16 @@ from pathlib import Path
 import pytest
 
 from course_lib.observe import open_numbers, wait_until
-from course_lib.servers import EpollServer, NonBlockingServer, PollServer, SelectServer, Server, stop_all
+from course_lib.servers import (
+    AsyncioServer, CoroutineServer, EpollServer, NonBlockingServer, PollServer, SelectServer, Server, ThreadedServer, stop_all,
+)
 
 STORM = Path(__file__).with_name("storm.py")
 CLIENTS, SECONDS = 300, 8
 SERVE_ALL = {
     "nonblocking": NonBlockingServer, "select": SelectServer, "poll": PollServer, "epoll": EpollServer,
-    "epoll on edges": partial(EpollServer, edge_triggered=True),
+    "epoll on edges": partial(EpollServer, edge_triggered=True), "coroutine": CoroutineServer,
+    "coroutine of async def": partial(CoroutineServer, native=True), "asyncio": AsyncioServer, "threads": ThreadedServer,
 }
 EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
@@ -102,10 +105,14 @@ from course_lib.observe import open_numbers, wait_until
 from course_lib.servers import {model}
 server = {model}({more}).start()
 address = server.address
+# What a server opens for itself, such as an epoll, is open once it waits for clients.
+wait_until(lambda: server.doing().call in ("accept", "select", "poll", "epoll_wait"), 2)
 free = max(open_numbers()) + 1
-resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, free + 2))
+soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+resource.setrlimit(resource.RLIMIT_NOFILE, (free + 2, hard))
 print(*address, flush=True)
 sys.stdin.readline()
+resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))  # to look takes a descriptor too
 print(server.error, server.doing().ended, server.doing().cpu < 0.5, flush=True)
 sys.stdin.readline()
 server.stop()
@@ -114,6 +121,7 @@ print(server.running, flush=True)
 
     @pytest.mark.parametrize("model, more", [
         ("NonBlockingServer", ""), ("SelectServer", ""), ("PollServer", ""), ("EpollServer", ""), ("EpollServer", "edge_triggered=True"),
+        ("CoroutineServer", ""), ("CoroutineServer", "native=True"), ("AsyncioServer", ""), ("ThreadedServer", ""),
     ])
     def test_emfile_is_survived(self, model, more):
         child = subprocess.Popen([sys.executable, "-c", self.CHILD.format(model=model, more=more)], stdin=subprocess.PIPE,

@@ -9,7 +9,7 @@ from typing import Callable
 
 from course_lib import journal
 
-from . import blocking, descriptors, epolling, nonblocking, polling, selecting
+from . import blocking, coroutines, cpu_io, descriptors, epolling, nonblocking, polling, selecting
 from .attempt import Attempt
 from .exercise import Exercise, Wrong, file_of
 from .keep import CannotKeep, as_module, keep
@@ -36,7 +36,7 @@ class Result:
 
 def all_exercises() -> list[Exercise]:
     """All exercises of the course, in its order."""
-    modules = descriptors, blocking, nonblocking, selecting, polling, epolling
+    modules = descriptors, blocking, nonblocking, selecting, polling, epolling, coroutines, cpu_io
     return [exercise for module in modules for exercise in module.EXERCISES]
 
 

@@ -7,9 +7,10 @@ An ordinary user may read all of it about a process of their own.
 from .descriptors import Descriptor, Watcher, descriptors, open_numbers
 from .open_files import Description, OpenFiles, Row, Thing, open_files
 from .recorder import Call, Pending, Recorder
+from .tasks import TaskView, tasks
 from .threads import Doing, ThreadView, asleep_on, doing, wait_until
 
 __all__ = [
-    "Call", "Descriptor", "Doing", "Pending", "Recorder", "ThreadView", "Watcher", "asleep_on", "descriptors",
-    "doing", "open_numbers", "wait_until",
+    "Call", "Descriptor", "Doing", "Pending", "Recorder", "TaskView", "ThreadView", "Watcher", "asleep_on", "descriptors",
+    "doing", "open_numbers", "tasks", "wait_until",
 ]

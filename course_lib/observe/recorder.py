@@ -83,13 +83,12 @@ class Recorder:
 
     def __init__(self) -> None:
         self.held = False
-        self.pending: Pending | None = None
         self.stopping = False
         self.asked: list[list[int]] | None = None  # the lists of the select that it is in, or of the last one
         self._began = 0.0
         self._wanted = False
-        self._released = 0
-        self._passed = 0
+        self._standing: dict[threading.Thread, Pending] = {}  # who stands before which call, in the order in which they came
+        self._released: set[threading.Thread] = set()  # who may go, and has not gone yet
         self.gate = threading.Condition()  # also held while a socket or waiter is fitted, so that none misses a switch
         self._ring: deque[tuple] = deque(maxlen=KEPT)
         self._switches: list[weakref.WeakMethod] = []
@@ -99,6 +98,11 @@ class Recorder:
     def on(self) -> bool:
         """True while calls are recorded: when somebody wants it, and while the server is held."""
         return self._wanted or self.held
+
+    @property
+    def pending(self) -> Pending | None:
+        """The call in front of which the server is held; with several threads, the one that a step would let go first."""
+        return next(iter(self._standing.copy().values()), None)
 
     # For the person who looks
 
@@ -138,20 +142,30 @@ class Recorder:
     def step(self, seconds: float = 1.0) -> Call | None:
         """Let a held server make one call, and wait up to `seconds` until it stands before the next one.
 
+        Of several threads, the one that has stood longest makes its call; it is waited for until it comes to another or ends.
         Returns the call that came back; None when the server still sleeps in it, or did not come to one.
         """
+        deadline = now() + seconds
         with self.gate:
-            if not self.gate.wait_for(lambda: self.pending is not None or not self.held, seconds) or not self.held:
+            if not self.gate.wait_for(lambda: self._standing or not self.held, seconds) or not self.held:
                 return None
-            self.pending, self._released, passed = None, 1, self._passed
+            thread, call = next(iter(self._standing.items()))
+            del self._standing[thread]
+            self._released.add(thread)
+            began = now()
             self.gate.notify_all()
-            came_back = self.gate.wait_for(lambda: self._passed > passed and (self.pending or not self.held), seconds)
-        return self._ring and came_back and self.calls(last=1)[0] or None
+            while self.held and thread not in self._standing and thread.is_alive() and (left := deadline - now()) > 0:
+                self.gate.wait(min(left, 0.02))  # the end of a thread is not announced
+            if self.held and thread not in self._standing and thread.is_alive():
+                return None
+        calls = [c for c in self.calls(since=began) if (c.name, c.descriptor) == (call.name, call.descriptor)]
+        return calls[0] if calls else None
 
     def run_on(self) -> None:
         """Hold no longer."""
         with self.gate:
-            self.held, self._released = False, 0
+            self.held = False
+            self._released.clear()
             self._switch()
             self.gate.notify_all()
 
@@ -162,11 +176,12 @@ class Recorder:
         with self.gate:
             if not self.held or self.stopping:
                 return
-            self.pending = Pending(name, descriptor, asked)
+            thread = threading.current_thread()
+            self._standing[thread] = Pending(name, descriptor, asked)
             self.gate.notify_all()
-            self.gate.wait_for(lambda: self._released or not self.held or self.stopping)
-            self.pending, self._released = None, 0
-            self._passed += 1
+            self.gate.wait_for(lambda: thread in self._released or not self.held or self.stopping)
+            self._standing.pop(thread, None)
+            self._released.discard(thread)
 
     def on_switch(self, switch: Callable[[bool], None]) -> None:
         """Have `switch(on)` called whenever recording begins or ends, and now."""

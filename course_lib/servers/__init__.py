@@ -4,13 +4,16 @@
         server.address                      # ("127.0.0.1", 40213)
 """
 
+from .asyncio_server import AsyncioServer
 from .base import PortInUse, Server, echo
 from .blocking_server import BlockingServer
+from .coroutine_server import CoroutineServer
 from .epoll_server import EpollServer
 from .nonblocking_server import NonBlockingServer
 from .poll_server import PollServer
 from .registry import live_servers, stop_all
 from .select_server import SelectServer
+from .threaded_server import ThreadedServer
 
 MODELS: dict[str, type[Server]] = {
     "blocking": BlockingServer,
@@ -18,9 +21,12 @@ MODELS: dict[str, type[Server]] = {
     "select": SelectServer,
     "poll": PollServer,
     "epoll": EpollServer,
+    "coroutine": CoroutineServer,
+    "asyncio": AsyncioServer,
+    "threads": ThreadedServer,
 }
 
 __all__ = [
-    "MODELS", "BlockingServer", "EpollServer", "NonBlockingServer", "PollServer", "PortInUse", "SelectServer", "Server", "echo",
-    "live_servers", "stop_all",
+    "MODELS", "AsyncioServer", "BlockingServer", "CoroutineServer", "EpollServer", "NonBlockingServer", "PollServer", "PortInUse",
+    "SelectServer", "Server", "ThreadedServer", "echo", "live_servers", "stop_all",
 ]

@@ -11,7 +11,8 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Literal, Self
 
-from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, ThreadView, descriptors
+from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, TaskView, ThreadView, descriptors, tasks
+from course_lib.observe.tasks import has_tasks
 from course_lib.observe.watched import SocketClasses, recorded_thread
 
 from . import registry
@@ -105,11 +106,13 @@ class Server:
         self._recorder.stop()
         for sock in self._open_sockets():
             _shut_down(sock)
-        if self._thread is threading.current_thread() or self._ends_within(0.4):
+        self._wake()
+        if threading.current_thread() in self._threads() or self._ends_within(0.4):
             return
         for _ in range(5):
             # Its sockets are shut down and yet it runs on: end it at its next line of Python.
-            ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(self._thread.ident), ctypes.py_object(_Stop))
+            for thread in filter(threading.Thread.is_alive, self._threads()):
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
             if self._ends_within(0.1):
                 break
         for sock in self._open_sockets():
@@ -159,6 +162,14 @@ class Server:
             return Doing(asleep=False, ended="not started")
         now = self._view.doing() if self.running else None
         return now if now and not now.ended else Doing(asleep=False, ended=self.fate or "stopped")
+
+    def tasks(self) -> list[TaskView] | None:
+        """The tasks of its `loop`, in order: who runs, who is ready, who waits for what. None for a server that has no such loop.
+
+        `print(*server.tasks(), sep="\n")` lists them. The loop is CoroutineServer's, or one of your own with the same lists.
+        """
+        loop = getattr(self, "loop", None)
+        return tasks(loop) if has_tasks(loop) else None
 
     @property
     def fate(self) -> str | None:
@@ -250,6 +261,13 @@ class Server:
     def _switch_sockets(self, on: bool) -> None:
         for sock in self._open_sockets():
             self._classes.fit(sock)
+
+    def _wake(self) -> None:
+        """Wake its thread where it may sleep on none of its sockets: for a model that does."""
+
+    def _threads(self) -> list[threading.Thread]:
+        """The threads that serve: its own, and those that a model adds."""
+        return [self._thread]
 
     def _ends_within(self, seconds: float) -> bool:
         self._thread.join(seconds)

@@ -113,9 +113,20 @@ function render({ model, el }) {
   const hidden = element("div", { className: "hidden-rows" });
 
   const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table);
+
+  const queue = element("ol", { "aria-label": "ready queue" });
+  const taskBody = element("tbody");
+  const taskTable = element("table", { "aria-label": "tasks" }, element("thead", {}, element("tr", {},
+    ...[["task", "the name of the generator or coroutine"], ["for", "the client or listener whose descriptor it has to do with"],
+      ["waits for", "what the loop's lists say of it: its place in the ready queue, the descriptor, or the time"]]
+      .map(([title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title })))), taskBody);
+  const moreTasks = element("div", { className: "hidden-rows" });
+  const taskBox = element("div", { className: "tasks" }, element("div", { className: "line" }, "ready queue: ", queue),
+    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of tasks" }, taskTable), moreTasks);
+
   const parts = {
     controls: element("div", {}, stepLine, modes), clients: element("div", {}, clientLine, clientList),
-    table: element("div", {}, scroll, hidden), lanes: lanes.box, calls: listing,
+    table: element("div", {}, scroll, hidden), tasks: taskBox, lanes: lanes.box, calls: listing,
   };
   const { controls, ...others } = Object.fromEntries(Object.entries(parts).filter(([part]) => model.get("parts").includes(part)));
   const panel = element("div", { className: "observatory" }, serverLine, ...(controls ? [controls] : []), note, ...Object.values(others));
@@ -212,6 +223,33 @@ function render({ model, el }) {
     setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
   }
 
+  // Rows are kept and their texts changed, so that what did not change does not flicker.
+  function fill(list, count, make) {
+    while (list.children.length > count) list.lastChild.remove();
+    while (list.children.length < count) list.append(make());
+  }
+
+  function showTasks() {
+    taskBox.hidden = !state.tasks;
+    if (!state.tasks) return;
+    const { shown, ready, hidden: left } = state.tasks;
+    const turns = shown.filter((task) => task.state === "running" || task.state === "ready");
+    const texts = turns.map((task) => [task.state === "running" ? "▶" : "", task.name, task.client, task.state === "running" ? "(running)" : ""]
+      .filter(Boolean).join(" "));
+    if (ready > turns.length) texts.push(`and ${ready - turns.length} more`);
+    if (texts.length === 0) texts.push("empty");
+    fill(queue, texts.length, () => element("li"));
+    texts.forEach((text, i) => setText(queue.children[i], text));
+    fill(taskBody, shown.length, () => element("tr", {}, element("th", { scope: "row" }), element("td"), element("td")));
+    shown.forEach((task, i) => {
+      const row = taskBody.children[i];
+      row.dataset.state = task.state;
+      [task.name, task.client, (task.state === "running" ? "▶ " : "") + task.waits].forEach((text, column) => setText(row.children[column], text));
+    });
+    moreTasks.hidden = !left;
+    setText(moreTasks, left ? `${left} are not shown; the ready ones come first` : "");
+  }
+
   function show(next) {
     state = next;
     heardAt = performance.now();
@@ -222,6 +260,7 @@ function render({ model, el }) {
     note.hidden = !state.note;
     showClients();
     showRows();
+    showTasks();
     lanes.label(state.rows, Boolean(state.server), Boolean(state.server?.recording));
   }
 

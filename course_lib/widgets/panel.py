@@ -11,6 +11,7 @@ import traitlets
 
 from course_lib.clients import Client
 from course_lib.observe import Descriptor, Doing, descriptors
+from course_lib.observe.tasks import MOST
 
 from . import words
 from .history import Changes
@@ -18,16 +19,17 @@ from .picture import picture_html
 from .routing import while_busy
 from .subject import sleepers, subject_of
 
-_PERIOD = 0.04  # seconds between two looks at the kernel
+_PERIOD = 1 / 30  # seconds between two looks at the kernel
 _SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _SHOWN = 200  # rows; beyond that the active ones come first
+_TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
-PARTS = ("controls", "clients", "table", "lanes", "calls")
+PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
 _HERE = Path(__file__).parent
 
 
@@ -80,7 +82,10 @@ class Panel(anywidget.AnyWidget):
     # What it shows
 
     def state(self) -> dict:
-        """Everything the panel shows but the lanes, as JSON-ready values: server, listener, connections, note, clients, rows, hidden."""
+        """Everything the panel shows but the lanes, as JSON-ready values.
+
+        server, listener, connections, note, clients, tasks, rows, hidden
+        """
         return self._state(*self._look())
 
     def _look(self) -> tuple[list[Descriptor], Doing | None]:
@@ -108,6 +113,7 @@ class Panel(anywidget.AnyWidget):
             "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
             "can_connect": self._address(rows) is not None, "note": note,
             "clients": self._client_states(rows),
+            "tasks": self._tasks(rows),
             "rows": [self._row(row, here, asked or {}, found or {}) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
             "hidden": len(rows) - len(first),
         }
@@ -121,6 +127,18 @@ class Panel(anywidget.AnyWidget):
             "asked": asked.get(row.number, ""), "found": _without_prefix(found.get(row.number, "")),
             "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""), "asleep": here.get(row.number, ""),
         }
+
+    def _tasks(self, rows: list[Descriptor]) -> dict | None:
+        """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
+        tasks = self.subject.tasks() if hasattr(self.subject, "tasks") else None
+        if tasks is None:
+            return None
+        whose = {row.number: self.bench.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
+        shown = [{"name": task.name, "client": whose.get(task.number, ""), "waits": task.waits, "state": task.state}
+                 for task in tasks[:_TASKS]]
+        left = len(tasks) - len(shown)
+        hidden = "" if not left else f"over {left} more tasks" if len(tasks) >= MOST else f"{left} more tasks"
+        return {"ready": sum(task.state in ("running", "ready") for task in tasks), "shown": shown, "hidden": hidden}
 
     def _client_states(self, rows: list[Descriptor]) -> list[dict]:
         queued = any(row.accept_queue for row in rows)
@@ -257,7 +275,7 @@ class Panel(anywidget.AnyWidget):
         from .figures import timeline  # matplotlib takes long to import, and few pictures need it
 
         lanes = timeline(self.subject)
-        return picture_html(self.state(), lanes._repr_png_(), lanes.axes[0].get_title())
+        return picture_html(self.state(), lanes.png(), lanes.words)
 
     def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -9,11 +9,12 @@ COLUMNS = (
     ("send", "send queue"), ("state", "TCP state"), ("watched", "interest list"),
     ("asked", "handed in"), ("found", "came back"),
 )
+TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 _ONLY_IF_ANY = {"asleep", "asked", "found", "watched"}
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
-    """The server line, the note, the table, and the lanes as an image (PNG). All text is escaped."""
+    """The server line, the note, the table, the tasks, and the lanes as an image (PNG). All text is escaped."""
     parts = []
     if server := state["server"]:
         parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
@@ -27,10 +28,23 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if state["hidden"]:
         parts.append(f"<div>{state['hidden']} more descriptors are not shown</div>")
+    if state["tasks"]:
+        parts.append(_tasks_html(state["tasks"]))
     if lanes:
         source = base64.b64encode(lanes).decode()
         parts.append(f'<img alt="{escape(described)}" src="data:image/png;base64,{source}">')
     return "".join(parts)
+
+
+def _tasks_html(tasks: dict) -> str:
+    queue = [task for task in tasks["shown"] if task["state"] in ("running", "ready")]
+    words = ", ".join(" ".join(filter(None, (task["name"], task["client"]))) for task in queue)
+    more = f", and {tasks['ready'] - len(queue)} more" if tasks["ready"] > len(queue) else ""
+    body = "".join("<tr>" + "".join(f"<td>{escape(task[key])}</td>" for key, _ in TASK_COLUMNS) + "</tr>" for task in tasks["shown"])
+    head = "".join(f'<th scope="col">{title}</th>' for _, title in TASK_COLUMNS)
+    hidden = f"<div>{tasks['hidden']} are not shown</div>" if tasks["hidden"] else ""
+    return (f"<div>ready queue: {escape(words or 'empty')}{more}</div>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hidden}")
 
 
 def cell_text(key: str, value) -> str:

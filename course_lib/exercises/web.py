@@ -1,0 +1,574 @@
+"""Exercise 7.4: HTTP on one connection, and the check that asks it as its clients do."""
+
+import re
+import shutil
+import signal
+import socket
+import subprocess
+from collections.abc import Callable, Coroutine, Generator, Iterator
+from contextlib import contextmanager
+from types import GeneratorType, coroutine
+
+from course_lib.observe import wait_until
+
+from .attempt import Attempt, reset
+from .event_loop import Loop
+from .exercise import Wrong
+from .harness import SMALL, Trial, still_open, your_server
+from .run import Open, Raised, Stuck, printable
+from .talk import Talk, a, describe
+from .waits import accept, recv, send_all
+
+_REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
+_BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
+_BINARY = bytes(range(256)) + b"\r\n\r\n" + "中文".encode()
+_PAGES = {"/": b"hello\n", "/other": b"another page\n", "/empty": b"", "/binary": _BINARY, "/big": _BIG}
+_TOGETHER = 5  # slow pages at once
+
+
+def http(conn: socket.socket, page: Callable[[str], Generator]) -> Generator:
+    """Serve HTTP/1.1 on this connection until the client has finished, then close it.
+
+    `body = yield from page(path)` gives the body of a page as bytes, or None if there is no such page.
+    """
+    try:
+        unread = b""
+        while True:
+            while b"\r\n\r\n" not in unread:  # the empty line ends a request
+                if len(unread) > 65_536 or not (data := (yield from recv(conn, 4096))):
+                    return
+                unread += data
+            head, _, unread = unread.partition(b"\r\n\r\n")
+            request, *lines = head.decode("latin-1").split("\r\n")
+            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
+            last = fields.get("connection") == "close"
+            match request.split(" "):
+                case ["GET", path, _]:
+                    status, body = "200 OK", (yield from page(path))
+                    if body is None:
+                        status, body = "404 Not Found", b"There is no such page.\n"
+                case words:  # it may have a body that we would take for the next request
+                    status, body, last = "501 Not Implemented" if len(words) == 3 else "400 Bad Request", b"", True
+            said = f"Content-Length: {len(body)}\r\n" + "Connection: close\r\n" * last
+            yield from send_all(conn, f"HTTP/1.1 {status}\r\n{said}\r\n".encode() + body)
+            if last:
+                return
+    except ConnectionError:
+        pass  # the client has gone
+    finally:
+        conn.close()
+
+
+def check_http(attempt: Attempt) -> None:
+    check_web(attempt, _serve_http, "http")
+
+
+def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
+    web = _Web(attempt, inside, name)
+    with web.explained():
+        for point in (
+            _answers,
+            _keeps_alive,
+            _pieces,
+            _pipeline,
+            _half_closed,
+            _closes,
+            _slow_reader,
+            _slow_pages,
+            _nonsense,
+            _gone,
+            _curl,
+            _leaves_nothing,
+        ):
+            point(web)
+            web.left_open()
+
+
+class _Web:
+    """The learner's http in the course's Loop, in a process of its own, and its clients."""
+
+    def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
+        self.attempt, self.name = attempt, name
+        self.trial = Trial(attempt, True, inside)
+        self.run = self.trial.run
+        self._came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
+
+    @contextmanager
+    def explained(self) -> Iterator[None]:
+        with self.trial.explained():
+            yield
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        client = self.trial.connect(receive_buffer)
+        self._came[client] = bytearray()
+        return client
+
+    def send(self, client: socket.socket, data: bytes) -> None:
+        self.trial.send(client, data)
+
+    def ask(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
+        """Send a request and compare its answer."""
+        self.send(client, _REQUEST % path.encode())
+        self.expect(client, path, what, why)
+
+    def expect(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
+        """The answer to GET path must come next."""
+        status, body = self.answer(client, f"{what}, GET {path}", why)
+        right = 200 if path in _PAGES else 404
+        if status != right:
+            hint = " `if not body` takes an empty page for none: ask `if body is None`." if path == "/empty" else ""
+            raise Wrong(f"{what}, GET {path}: the status of the answer is {status}, not {right}.{hint}")
+        if right == 200 and body != _PAGES[path]:
+            raise Wrong(f"{what}, GET {path}: the body is {_part(body)}, not {_part(_PAGES[path])}.")
+
+    def answer(self, client: socket.socket, what: str, why: str = "") -> tuple[int, bytes]:
+        """Status and body of the next answer."""
+        came = self._came[client]
+        while b"\r\n\r\n" not in came:
+            self._more(client, what, why)
+        head, _, rest = bytes(came).partition(b"\r\n\r\n")
+        if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
+            raise Wrong(
+                f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, "
+                "4)."
+            )
+        fields = dict(re.findall(rb"\r\n([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n|$)", head))
+        length = next((value for name, value in fields.items() if name.lower() == b"content-length"), None)
+        if length is None:
+            raise Wrong(
+                f"{what}: the answer has no field Content-Length. Then its body ends where the connection ends (RFC 9112, 6.3), "
+                "and the client waits for that."
+            )
+        if not length.isdigit():
+            raise Wrong(f"{what}: Content-Length is {length!r}; it is the number of bytes of the body.")
+        size = len(head) + 4 + int(length)
+        while len(came) < size:
+            self._more(client, what, why, int(length), len(came) - len(head) - 4)
+        body = bytes(came[len(head) + 4 : size])
+        del came[:size]
+        return int(first[1]), body
+
+    def _more(self, client: socket.socket, what: str, why: str, length: int | None = None, had: int = 0) -> None:
+        """Wait for more of an answer; if it ends or nothing comes, tell why."""
+        came = self._came[client]
+        try:
+            data = self.run.read(client, 1, what)
+        except Stuck as stuck:
+            self.left_open()
+            does = your_server(stuck)
+            if length is not None:
+                raise Wrong(
+                    f"{what}: Content-Length says {length}, and {had} bytes came: {does}. It is len(body), in bytes; and "
+                    "send_all sends them all."
+                ) from None
+            if came:
+                raise Wrong(
+                    f"{what}: {_part(bytes(came))} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n, and an "
+                    "empty line ends the head."
+                ) from None
+            if stuck.asleep and self.run.asleep_in() == "epoll_wait":
+                self.run.watch(0)
+                unread = self.trial.way(client)[1]
+                why = why or (
+                    "The client's bytes have arrived and nobody reads them." if unread else
+                    "The client's bytes were read. Does the task wait for more, though the empty line has come? Or is a call of "
+                    "send_all without "
+                    "`yield from`, which runs nothing?"
+                )  # fmt: skip
+                raise Wrong(f"{what}: no answer within 1 s, and all tasks wait. {why}") from None
+            call = self.run.asleep_in()
+            if stuck.asleep and call in ("recv", "read", "send", "write"):
+                raise Wrong(
+                    f"{what}: no answer within 1 s: {does}, in {call}(), for one client, and all others wait. Leave the "
+                    "connection non-blocking."
+                ) from None
+            raise Wrong(
+                f"{what}: no answer within 1 s: {does}. All clients wait for it: a task gives the others their turn only when it "
+                "yields."
+            ) from None
+        if not data:
+            self.raised(what, why)
+            if length is not None:
+                raise Wrong(f"{what}: Content-Length says {length}, and {had} bytes came, then the end.")
+            if came:
+                raise Wrong(f"{what}: {_part(bytes(came))} came, then the end: the head of an answer ends with an empty line.")
+            raise Wrong(f"{what}: no answer came, but the end: the connection was closed too early.{why and ' '}{why}")
+        came += data
+        try:
+            came += client.recv(1 << 20, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionResetError):
+            pass
+
+    def ends(self, client: socket.socket, what: str, why: str) -> None:
+        """Now the connection must end, and nothing may come before."""
+        came = bytes(self._came[client])
+        try:
+            came += self.run.read(client, 100, "")
+        except Stuck as stuck:
+            if not stuck.data:
+                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+            came += stuck.data
+        if came:
+            raise Wrong(f"{what}, and {_part(came)} came instead of the end.")
+
+    def tasks(self) -> list[dict]:
+        """What became of the tasks that ended otherwise than they should."""
+        if not self.run.interrupt(signal.SIGUSR2):
+            return []
+        return self.run.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+
+    def raised(self, what: str, why: str = "") -> None:
+        """A connection ended too early: if a task raised an exception, this is why."""
+        wait_until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
+        for task in self.tasks():
+            if about := task["about"]:
+                if about["unwritten"]:
+                    raise Open
+                error = Raised(self.name, about)
+                raise Wrong(f"{what}: {f'{error} {why}' if why else _explained_http(error)}")
+
+    def left_open(self) -> None:
+        """Raise Wrong if a task has ended and its connection is open."""
+        for task in self.tasks():
+            if not task["open"]:
+                continue
+            if about := task["about"]:
+                if about["unwritten"]:
+                    raise Open
+                error = Raised(self.name, about)
+                if error.type in ("ConnectionResetError", "BrokenPipeError", "PageFailed"):
+                    cause = "a page raised an exception" if error.type == "PageFailed" else f"the client has gone ({error.type})"
+                    raise Wrong(
+                        f"When {cause}{error.line}, {self.name} ends, and the connection stays open: `try: … finally: "
+                        "conn.close()`."
+                    )
+                raise _explained_http(error)
+            raise Wrong(
+                f"{self.name} has returned, and its connection is still open, so the client waits for its end: `try: … finally: "
+                "conn.close()`."
+            )
+
+
+def _part(data: bytes) -> str:
+    return repr(data) if len(data) <= 60 else f"{data[:40]!r}… ({len(data)} bytes)"
+
+
+def _explained_http(error: Raised) -> Wrong:
+    text, why = error.text, ""
+    if error.type == "TypeError" and ("generator" in text or "coroutine" in text):
+        why = "A plain call of a generator function gives a generator object and runs nothing: `yield from` gives its value."
+    elif error.type == "BlockingIOError":
+        why = "The connection is non-blocking: `yield from recv(conn, n)` and `yield from send_all(conn, data)` wait for it."
+    elif error.type == "UnicodeDecodeError":
+        why = "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes."
+    elif error.type == "ValueError" and "too many values" in text and "expected 2" in text:
+        why = "More than one request may have come, so there is more than one empty line: partition(), or split(..., 1)."
+    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
+        why = (
+            "Is it the first line of a request, in three words? A request ends at its empty line, not before; and it may be "
+            "nonsense."
+        )
+    elif error.type == "TypeError" and "NoneType" in text:
+        why = "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own."
+    elif error.errno == 9:  # EBADF
+        why = "The connection was closed before."
+    elif error.type == "TypeError" and ("bytes-like" in text or "'bytes'" in text or "to bytes" in text or "to str" in text):
+        why = "A socket carries bytes: head.decode('latin-1') makes a str of them, text.encode() bytes of a str."
+    return Wrong(f"{error}{why and ' '}{why}")
+
+
+class PageFailed(Exception):
+    """What one of the pages raises."""
+
+
+def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> None:
+    """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
+    loop, ended, slow = Loop(), [], []
+    signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended))
+
+    @coroutine  # so it may stand behind await too
+    def page(path: str) -> Generator:
+        if not isinstance(path, str):
+            talk.send(
+                {
+                    "wrong": (
+                        f"page(path) was called with {a(path)}: the path is a str, such as '/'. head.decode('latin-1') makes one."
+                    )
+                }
+            )
+        elif path.strip() != path or not path.startswith("/"):
+            talk.send(
+                {
+                    "wrong": (
+                        f"page(path) was called with {path[:60]!r}: the path is the second word of the first line, such as '/'."
+                    )
+                }
+            )
+        if path == "/slow":
+            slow.append(path)
+            for _ in range(100):
+                if len(slow) >= _TOGETHER:
+                    break
+                yield "sleep", 0.005
+            return b"%d at once" % len(slow)
+        if path == "/wait":
+            yield "sleep", 0.02
+            return b"waited"
+        if path == "/broken":
+            raise PageFailed("this page is broken")
+        yield "sleep", 0
+        return _PAGES.get(path)
+
+    @coroutine
+    def client(conn: object) -> Generator:
+        about, task = None, http(conn, page)
+        try:
+            while True:
+                wait = task.send(None)
+                if isinstance(wait, GeneratorType | Coroutine):
+                    talk.send({"wrong": "A task yielded a generator: go through it with `yield from`, which gives its value."})
+                    return
+                yield wait
+        except StopIteration:
+            pass
+        except Exception as error:
+            about = describe(error)
+        left = getattr(conn, "sock", conn).fileno() != -1
+        if about or left:
+            ended.append({"about": about, "open": left})
+
+    @coroutine
+    def door() -> Generator:
+        while True:
+            loop.spawn(client((yield from accept(listener))))
+
+    getattr(listener, "sock", listener).setblocking(False)
+    loop.spawn(door())
+    loop.run()
+    raise Wrong("The loop has ended: the task that accepts clients raised an exception.")
+
+
+def _answers(web: _Web) -> None:
+    client = web.trial.first = web.connect()
+    web.ask(client, "/", "A client sent a request in one packet")
+    web.trial.own = web.run.sockets() - 1
+    web.run.alone()
+    web.attempt.good("a request is answered: 200 OK, Content-Length, the page")
+
+
+def _keeps_alive(web: _Web) -> None:
+    client = web.trial.first
+    for number, path in enumerate(("/", "/other", "/nothing", "/", "/empty", "/", "/binary", "/?q=1", "/")):
+        web.ask(
+            client, path, "A second request on the same connection" if not number else "One more request on the same connection"
+        )
+    client = web.connect()
+    web.ask(client, "/", "The first client is silent, and a second one asked")
+    client.close()
+    web.trial.calm("A client has gone and nobody talks", _AFTER_END)
+    web.attempt.good("more requests on the same connection; 404 for a page that is not there")
+
+
+_AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
+
+
+def _pieces(web: _Web) -> None:
+    why = "A request may come in pieces: until the empty line has come, `yield from recv(conn, 4096)` again, and add."
+    client = web.connect()
+    client.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # else it waits for the ACK of each byte, which comes late (tcp(7))
+    reads = True
+    for number, byte in enumerate(_REQUEST % b"/other"):
+        if number == 20:
+            web.ask(
+                web.trial.first,
+                "/",
+                "One client has sent half of a request, and another one asked",
+                "Each connection needs a buffer of its own.",
+            )
+        woken = web.run.wakes()
+        web.send(client, bytes([byte]))
+        reads = reads and wait_until(lambda: web.run.wakes() > woken and web.run.state() == "S", 0.2)
+    web.expect(client, "/other", "A client sent a request one byte at a time", why)
+    request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
+    web.send(client, request)
+    web.expect(client, "/", f"A client sent a request of {len(request)} bytes", why)
+    web.send(client, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Name: caf\xe9\r\n\r\n")
+    web.expect(client, "/", "A header field holds a byte that is not UTF-8")
+    client.close()
+    web.attempt.good("a request that comes one byte at a time, and a long one")
+
+
+def _pipeline(web: _Web) -> None:
+    why = "Two requests may come in one recv(): what stands behind the empty line is the beginning of the next one. Keep it."
+    client = web.connect()
+    paths = ["/", "/other", "/nothing", "/binary", "/"]
+    web.send(client, b"".join(_REQUEST % path.encode() for path in paths) + (_REQUEST % b"/other")[:20])
+    for number, path in enumerate(paths, 1):
+        web.expect(client, path, f"{len(paths)} requests came in one packet, and number {number} of them was", why)
+    web.send(client, (_REQUEST % b"/other")[20:])
+    web.expect(client, "/other", "A request came in two parts, the first of them in one packet with another request", why)
+    client.close()
+    web.attempt.good("several requests in one packet")
+
+
+def _half_closed(web: _Web) -> None:
+    client = web.connect()
+    with web.run.paused():
+        web.send(client, _REQUEST % b"/other" + _REQUEST % b"/")
+        client.shutdown(socket.SHUT_WR)
+    what = "A client sent two requests and half-closed"
+    why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
+    web.expect(client, "/other", what, why)
+    web.expect(client, "/", what, why)
+    web.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
+    for sent, what in (
+        (b"", "A client sent nothing and half-closed"),
+        (b"GET / HT", "A client sent half of a request and half-closed"),
+    ):
+        client = web.connect()
+        web.send(client, sent)
+        client.shutdown(socket.SHUT_WR)
+        web.ends(client, what, _AFTER_END)
+    web.attempt.good("a client that half-closes gets all its answers, then the end")
+
+
+def _closes(web: _Web) -> None:
+    for field in b"Connection: close", b"connection: close":
+        client = web.connect()
+        web.send(client, (_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
+        web.expect(client, "/other", f"A client sent `{field.decode()}`")
+        why = (
+            "Close after this answer (RFC 9112, 9.6)."
+            + " The names of fields are the same in capitals and small letters." * field.islower()
+        )
+        web.ends(client, f"A client asked for `{field.decode()}` and has its answer", why)
+    web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
+    web.attempt.good("Connection: close")
+
+
+def _slow_reader(web: _Web) -> None:
+    slow = web.connect(receive_buffer=SMALL)
+    web.send(slow, _REQUEST % b"/big")
+    web.run.watch(0.02)
+    web.ask(web.trial.first, "/", "One client does not read its long answer, and another one asked")
+    web.expect(slow, "/big", "A client reads a page of 600000 bytes slowly")
+    web.ask(slow, "/", "A client has read a page of 600000 bytes and asked for another one")
+    slow.close()
+    web.attempt.good("a page of 600000 bytes for a slow reader, and nobody waits for it")
+
+
+def _slow_pages(web: _Web) -> None:
+    clients = [web.connect() for _ in range(_TOGETHER)]
+    with web.run.paused():
+        for client in clients:
+            web.send(client, _REQUEST % b"/slow")
+    answers = [
+        web.answer(client, f"{_TOGETHER} clients asked for a slow page, and one got no answer: GET /slow") for client in clients
+    ]
+    for status, body in answers:
+        if status != 200 or body != b"%d at once" % _TOGETHER:
+            raise Wrong(
+                f"{_TOGETHER} clients asked for a slow page at the same moment, and they were served one after the other: "
+                f"{_part(body)}. A page waits by what it "
+                "yields: `body = yield from page(path)` hands that on to the loop."
+            )
+    for client in clients:
+        client.close()
+    web.attempt.good(f"{_TOGETHER} slow pages at the same time")
+
+
+def _nonsense(web: _Web) -> None:
+    client = web.connect()
+    web.ask(client, "/", "A client asked for a page")
+    web.send(client, _REQUEST % b"/broken")
+    _answered_or_ended(web, client, "A page raised an exception")
+    web.left_open()
+    for request in b"hello\r\n\r\n", b"\x00\xff\x80\r\n\r\n", b"\r\n\r\n":
+        client = web.connect()
+        web.send(client, request)
+        client.shutdown(socket.SHUT_WR)
+        _answered_or_ended(web, client, f"A client sent {request!r}, which is no request")
+        web.left_open()
+    web.ask(web.trial.first, "/", "Other clients had sent nonsense")
+    web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
+
+
+def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
+    """It must not wait for ever; an answer or the end will do."""
+    try:
+        web.run.read(client, 1, what)
+    except Stuck as stuck:
+        web.left_open()
+        raise Wrong(
+            f"{what}, and neither an answer nor the end came within 1 s: {your_server(stuck)}. When anything goes wrong, close "
+            "the connection."
+        ) from None
+
+
+def _gone(web: _Web) -> None:
+    half = (_REQUEST % b"/")[:25]
+    clients = [web.connect() for _ in range(20)]
+    waiting = [web.connect() for _ in range(5)]
+    reading = [web.connect(receive_buffer=SMALL) for _ in range(5)]
+    for client in clients:
+        web.send(client, half)
+    for client in reading:
+        web.send(client, _REQUEST % b"/big")
+        web.run.read(client, 1, "A client asked for a page of 600000 bytes and got nothing within 1 s")
+    for client in waiting:
+        web.send(client, _REQUEST % b"/wait")
+    with web.run.paused():
+        for client in clients[:10]:
+            client.close()
+        for client in (*clients[10:], *waiting, *reading):
+            reset(client)
+    what = "30 clients have gone, in the middle of a request or of an answer"
+    web.ask(web.trial.first, "/", what)
+    stuck = web.trial.holds(1)
+    web.left_open()
+    if stuck:
+        raise Wrong(
+            f"{what}, and {still_open(web.run.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            "gives b'', or send_all raises."
+        )
+    web.trial.calm(f"{what}, and nobody talks", _AFTER_END)
+    web.attempt.good("30 clients that go in the middle of a request or of an answer")
+
+
+def _curl(web: _Web) -> None:
+    if not (curl := shutil.which("curl")):
+        web.attempt.note("curl is not installed, so it did not ask: sudo apt-get install curl")
+        return
+    host, port = web.trial.address
+    urls = [f"http://{host}:{port}{path}" for path in ("/", "/nothing")]
+    asked = subprocess.run(
+        [curl, "-q", "--noproxy", "*", "-sS", "-m", "2", "-w", "%{http_code} %{num_connects}\n", *urls],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    lines = asked.stdout.splitlines()
+    if asked.returncode or lines[:1] != [b"hello"] or lines[1:2] != [b"200 1"] or not lines[-1].endswith(b"404 0"):
+        web.raised("curl asked for / and for /nothing")
+        said = printable((asked.stderr or asked.stdout).decode(errors="replace").strip()[-200:])
+        raise Wrong(f"curl asked for / and, on the same connection, for /nothing, and was not content: {said}")
+    web.attempt.good("curl: 200 and 404 on one connection")
+
+
+def _leaves_nothing(web: _Web) -> None:
+    web.trial.first.close()
+    stuck = web.trial.holds(0)
+    web.left_open()
+    if stuck:
+        raise Wrong(
+            f"All clients have gone, and {still_open(web.run.sockets() - web.trial.own)}: {your_server(stuck)}. When recv gives "
+            "b'', close."
+        )
+    web.trial.calm("All clients have gone and nobody talks")
+    web.run.alone()
+    web.attempt.good("when all have gone, no connection is left, and it sleeps")
+
+
+def _serve_http(talk: Talk, learner: Callable, listener: socket.socket) -> None:
+    serve(talk, listener, accept, learner)

@@ -1,0 +1,62 @@
+"""The server on asyncio, the event loop of Python's standard library: a coroutine for each client."""
+
+import asyncio
+import errno
+import socket
+from contextlib import suppress
+
+from .base import BACKLOG, Answer, Server, echo
+
+
+class AsyncioServer(Server):
+    """Serves each client in a coroutine, with asyncio's streams.
+
+    read_size  how many bytes asyncio asks the kernel for at a time. None: its own choice, 256 kB; to allocate so large a
+               buffer for each read costs more than all else in a small request. 4096: as the other servers of the course
+    """
+
+    def __init__(self, answer: Answer = echo, port: int = 0, read_size: int | None = None) -> None:
+        super().__init__(answer, port)
+        self.read_size = read_size
+
+    def serve(self, listener: socket.socket) -> None:
+        # wait: asyncio sleeps in epoll_wait while no coroutine is ready
+        asyncio.run(self.accept_clients(listener))
+
+    async def accept_clients(self, listener: socket.socket) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._loop.set_exception_handler(self._tell)
+        self._over = self._loop.create_future()
+        if self._stopping:  # before there was a loop to wake
+            return
+        # accept: asyncio takes all that is in the accept queue; without a free number it pauses for a second
+        server = await asyncio.start_server(self.serve_client, sock=listener, backlog=BACKLOG)
+        try:
+            await self._over
+        finally:
+            server.close()
+
+    async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        if self.read_size:
+            writer.transport.max_size = self.read_size
+        try:
+            # read: takes what asyncio has received; b"" says that the peer has finished sending
+            while data := await reader.read(4096):
+                # answer: what the send buffer takes goes at once; waits while more than 64 kB are left
+                writer.write(self.answer(data))
+                await writer.drain()
+        except ConnectionError:
+            pass  # the peer cut the connection
+        finally:
+            # let go: after the last byte, gives the number back and sends the peer our end of the conversation
+            writer.close()
+
+    def _tell(self, loop: asyncio.AbstractEventLoop, context: dict) -> None:
+        """What asyncio would log ends the server, as an error in `answer` does in the others. A lack of descriptors passes."""
+        error = context.get("exception") or RuntimeError(context["message"])
+        if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE) and not self._over.done():
+            self._over.set_exception(error)
+
+    def _wake(self) -> None:
+        with suppress(AttributeError, RuntimeError):  # its loop does not run yet, or no longer
+            self._loop.call_soon_threadsafe(self._over.cancel)

@@ -1,0 +1,369 @@
+"""7.x: other right solutions pass, what is kept is what was meant, and loop, waits and HTTP of the reference hold in hard cases."""
+
+import contextlib
+import io
+import socket
+import time
+
+import pytest
+from exercises.wrong.coroutines import HTTP, IMPORTS, LOOP, RUN, WAITS, changed
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from course_lib.exercises import check
+from course_lib.exercises.coroutines import Loop, accept, http, recv, run, send_all, sleep
+from course_lib.exercises.keep import as_module
+
+OTHERS = {
+    "7.1 a dict, copied in each round": (
+        "7.1",
+        """
+        def run(tasks):
+            results = dict.fromkeys(tasks)
+            left = dict(tasks)
+            while left:
+                for name, task in list(left.items()):
+                    try:
+                        task.send(None)
+                    except BaseException as end:
+                        results[name] = end.value if isinstance(end, StopIteration) else end
+                        del left[name]
+            return results
+        """,
+    ),
+    "7.1 results in a dict that it was given": ("7.1", changed(RUN, ("results = {}", "results = {name: None for name in tasks}"))),
+    "7.2 yields before it tries": (
+        "7.2",
+        """
+        def recv(sock, n):
+            while True:
+                yield ("read", sock)
+                try:
+                    return sock.recv(n)
+                except BlockingIOError:
+                    pass
+                except ConnectionError:
+                    return b""
+
+        def send_all(sock, data):
+            while data:
+                yield ("write", sock)
+                try:
+                    data = data[sock.send(data):]
+                except BlockingIOError:
+                    pass
+
+        def accept(listener):
+            while True:
+                yield ("read", listener)
+                if conn := try_accept(listener):
+                    return conn
+
+        def sleep(seconds):
+            yield ("sleep", seconds)
+        """,
+    ),
+    "7.2 with a helper": (
+        "7.2",
+        changed(WAITS, ("def recv(sock, n):", "def wait(event, sock):\n    yield event, sock\n\ndef recv(sock, n):"))
+        .replace('yield "read", sock', 'yield from wait("read", sock)').replace('yield "write", sock', 'yield from wait("write", sock)'),
+    ),
+    "7.3 runs while somebody is ready, and wakes both": (
+        "7.3",
+        changed(LOOP, ("while self.ready or self.socks or self.sleepers:", "while self.ready:"), ("readable or hup, writable or hup", "True, True")),
+    ),
+    "7.3 keeps each task in a list": (
+        "7.3",
+        """
+        class Loop:
+            def __init__(self):
+                self.now, self.count, self.timers = [], 0, []
+                self.at, self.engine = {}, EpollEngine()
+
+            def spawn(self, task, name=None):
+                self.now.append(task)
+
+            def run(self):
+                while self.now or self.at or self.timers:
+                    batch, self.now = self.now, []
+                    for task in batch:
+                        try:
+                            self.enter(task, task.send(None))
+                        except StopIteration:
+                            pass
+                        except BaseException:
+                            print(traceback.format_exc())
+                    first = min(self.timers)[0] - time.time() if self.timers else None
+                    if not (self.now or self.at or self.timers):
+                        break
+                    for sock, r, w, hup in self.engine.wait(0 if self.now else None if first is None else max(first, 0)):
+                        waiting = self.at.pop(sock)
+                        for event, task in waiting.items():
+                            if hup or (event == "read" and r) or (event == "write" and w):
+                                self.now.append(task)
+                        left = {event: task for event, task in waiting.items() if task not in self.now}
+                        if left:
+                            self.at[sock] = left
+                            self.engine.watch(sock, "read" in left, "write" in left, sock)
+                        else:
+                            self.engine.unwatch(sock)
+                    for timer in sorted(self.timers):
+                        if timer[0] <= time.time():
+                            self.timers.remove(timer)
+                            self.now.append(timer[2])
+
+            def enter(self, task, event):
+                if event is None:
+                    self.now.append(task)
+                    return
+                kind, about = event
+                if kind == "sleep":
+                    self.count += 1
+                    self.timers.append((time.time() + about, self.count, task))
+                    return
+                assert kind in ("read", "write"), kind
+                for sock in [sock for sock in self.at if sock.fileno() == -1]:
+                    self.now += self.at.pop(sock).values()
+                    self.engine.unwatch(sock)
+                waiting = self.at.get(about, {}) | {kind: task}
+                self.engine.watch(about, "read" in waiting, "write" in waiting, about)
+                self.at[about] = waiting
+        """,
+    ),
+    "7.3 throws into the task": (
+        "7.3",
+        changed(
+            LOOP,
+            ("                self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)",
+             "                try:\n                    self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)\n"
+             "                except Exception as error:\n                    task.throw(error)"),
+        ),
+    ),
+    "7.4 head and body one after the other": (
+        "7.4",
+        changed(
+            HTTP,
+            ("\\r\\n\\r\\n\".encode() + body)", "\\r\\n\\r\\n\".encode())\n            yield from send_all(conn, body)"),
+            ("    finally:\n        conn.close()", "    except Exception:\n        pass\n    finally:\n        conn.close()"),
+        ),
+    ),
+    "7.4 a bytearray, one byte at a time": (
+        "7.4",
+        changed(
+            HTTP,
+            ("unread = b\"\"", "unread = bytearray()"), ("recv(conn, 4096)", "recv(conn, 1)"),
+            ("            head, _, unread = unread.partition(b\"\\r\\n\\r\\n\")", "            head, unread = bytes(unread[:-4]), bytearray()"),
+        ),
+    ),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("id, source", OTHERS.values(), ids=OTHERS)
+def test_another_right_solution_passes(id, source, cell, as_before):
+    names = cell(source, cell(IMPORTS))
+    wanted = {"7.1": ["run"], "7.2": ["recv", "send_all", "accept", "sleep"], "7.3": ["Loop"], "7.4": ["http"]}[id]
+    result = check(id, *(names[name] for name in wanted))
+    assert result.passed, result.findings
+
+
+def test_who_yields_before_trying_gets_a_note(cell):
+    names = cell(OTHERS["7.2 yields before it tries"][1], cell(IMPORTS))
+    result = check("7.2", *(names[name] for name in ("recv", "send_all", "accept", "sleep")))
+    assert "recv and send_all and accept yield before trying: one wait too many" in result.findings[-1]
+
+
+def test_the_sleep_of_another_module_is_kept_as_that(cell):
+    names = cell("from time import sleep\n\ndef nap():\n    sleep(1)\n")
+    assert "\nfrom time import sleep\n" in as_module(names["nap"], "9.9", "nap", ["sleep"])
+
+
+@settings(deadline=None, derandomize=True, database=None)
+@given(st.lists(st.integers(0, 6), max_size=8))
+def test_tasks_take_turns_whatever_their_lengths(lengths):
+    log = []
+
+    def task(name, steps):
+        for step in range(steps):
+            log.append((step, name))
+            yield
+        return steps
+
+    assert run({name: task(name, steps) for name, steps in enumerate(lengths)}) == dict(enumerate(lengths))
+    assert log == sorted(log) and len(log) == sum(lengths)
+
+
+def pair():
+    one, peer = socket.socketpair()
+    one.setblocking(False)
+    peer.setblocking(False)
+    return one, peer
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=30)
+@given(st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 64))
+def test_what_is_sent_is_received_however_it_is_cut(parts, size):
+    one, peer = pair()
+    got = []
+
+    def sender():
+        for part in parts:
+            yield from send_all(one, part)
+            yield
+        one.close()
+
+    def receiver():
+        while data := (yield from recv(peer, size)):
+            assert len(data) <= size
+            got.append(data)
+
+    loop = Loop()
+    loop.spawn(receiver())
+    loop.spawn(sender())
+    loop.run()
+    peer.close()
+    assert b"".join(got) == b"".join(parts)
+
+
+def test_the_loop_ends_when_all_that_is_waited_for_is_closed():
+    one, peer = pair()
+
+    def closer():
+        yield
+        one.close()
+
+    loop, told = Loop(), io.StringIO()
+    loop.spawn(recv(one, 1), "bob")
+    loop.spawn(closer())
+    with contextlib.redirect_stderr(told):
+        loop.run()
+    peer.close()
+    assert "Bad file descriptor" in told.getvalue() and "the task bob" in told.getvalue()
+    assert not (loop.ready or loop.readers or loop.writers or loop.sleepers or loop.names)
+
+
+def test_a_second_reader_of_a_socket_is_told():
+    one, peer = pair()
+    got = []
+
+    def reader():
+        got.append((yield from recv(one, 1)))
+
+    def writer():
+        yield
+        yield from send_all(peer, b"x")
+
+    loop, told = Loop(), io.StringIO()
+    for task in reader(), reader(), writer():
+        loop.spawn(task)
+    with contextlib.redirect_stderr(told):
+        loop.run()
+    one.close()
+    peer.close()
+    assert got == [b"x"] and "another task waits for this already" in told.getvalue()
+
+
+def test_a_sleeper_wakes_neither_early_nor_because_of_others():
+    one, peer = pair()
+    woke = []
+
+    def sleeper(begin):
+        yield from sleep(0.05)
+        woke.append(time.monotonic() - begin)
+
+    def chatter():
+        for _ in range(20):
+            yield from send_all(peer, b"x")
+            yield from recv(one, 1)
+            yield from sleep(0)
+
+    loop = Loop()
+    loop.spawn(sleeper(time.monotonic()))
+    loop.spawn(chatter())
+    loop.run()
+    one.close()
+    peer.close()
+    assert woke[0] >= 0.05
+
+
+@settings(deadline=None, derandomize=True, database=None, max_examples=40)
+@given(st.lists(st.sampled_from(["/", "/nothing", "/long"]), min_size=1, max_size=5), st.lists(st.integers(1, 400), max_size=8))
+def test_requests_may_be_cut_anywhere(paths, cuts):
+    pages = {"/": b"hello", "/long": b"x" * 1000}
+
+    def page(path):
+        yield
+        return pages.get(path)
+
+    conn, client = pair()
+    whole = b"".join(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode() for path in paths)
+    answers = bytearray()
+
+    def sends():
+        left = whole
+        for cut in cuts:
+            yield from send_all(client, left[:cut])
+            left = left[cut:]
+            yield
+        yield from send_all(client, left)
+        client.shutdown(socket.SHUT_WR)
+        while data := (yield from recv(client, 100)):
+            answers.extend(data)
+
+    loop = Loop()
+    loop.spawn(http(conn, page))
+    loop.spawn(sends())
+    loop.run()
+    client.close()
+    assert conn.fileno() == -1
+    for path in paths:
+        head, _, rest = bytes(answers).partition(b"\r\n\r\n")
+        body = pages.get(path, b"There is no such page.\n")
+        assert head.startswith(b"HTTP/1.1 " + (b"200" if path in pages else b"404")) and rest.startswith(body)
+        answers = bytearray(rest[len(body) :])
+    assert not answers
+
+
+@pytest.mark.parametrize("request_, status", [
+    (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"501"), (b"hello\r\n\r\n", b"400"), (b"\r\n\r\n", b"400"),
+    (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"200"),
+])  # fmt: skip
+def test_what_ends_a_connection_after_one_answer(request_, status):
+    def page(path):
+        yield
+        return b"hello"
+
+    conn, client = pair()
+    got = []
+
+    def asks():
+        yield from send_all(client, request_)
+        while data := (yield from recv(client, 1000)):
+            got.append(data)
+
+    loop = Loop()
+    loop.spawn(http(conn, page))
+    loop.spawn(asks())
+    loop.run()
+    client.close()
+    answer = b"".join(got)
+    assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 " + status) and b"\r\nConnection: close\r\n" in answer
+
+
+def test_a_client_is_accepted_when_it_comes():
+    listener = socket.create_server(("127.0.0.1", 0))
+    listener.setblocking(False)
+    accepted = []
+
+    def door():
+        accepted.append((yield from accept(listener)))
+
+    def client():
+        yield from sleep(0.01)
+        accepted.append(socket.create_connection(listener.getsockname()))
+
+    loop = Loop()
+    loop.spawn(door())
+    loop.spawn(client())
+    loop.run()
+    with listener, accepted[0] as one, accepted[1] as other:
+        assert {one.getpeername(), other.getpeername()} == {other.getsockname(), one.getsockname()}

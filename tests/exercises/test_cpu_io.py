@@ -1,0 +1,73 @@
+"""The references of 8.2 and 8.3 beyond their checks: on both loops of the course, closed early, and with results that cannot travel."""
+
+import os
+import socket
+import time
+
+import pytest
+
+from course_lib.exercises.coroutines import Loop
+from course_lib.exercises.cpu_io import longest_gap, offload
+from course_lib.observe import open_numbers
+from course_lib.servers.scheduler import Loop as SchedulerLoop
+
+
+@pytest.fixture(autouse=True)
+def no_child_and_no_descriptor_is_left():
+    before = sorted(open_numbers())
+    yield
+    with pytest.raises(ChildProcessError):
+        os.waitpid(-1, os.WNOHANG)
+    assert sorted(open_numbers()) == before
+
+
+@pytest.mark.parametrize("loop", [Loop, SchedulerLoop])
+def test_offload_runs_on_both_loops(loop):
+    results = {}
+
+    def task(name, *work):
+        results[name] = yield from offload(*work)
+
+    running = loop()
+    running.spawn(task("big", bytes, 300_000))
+    running.spawn(task("small", pow, 2, 10))
+    running.run()
+    assert results == {"big": bytes(300_000), "small": 1024}
+
+
+def test_computing_in_the_loop_is_a_gap_and_offloading_it_a_smaller_one():
+    def compute():
+        until = time.thread_time() + 0.5
+        while time.thread_time() < until:
+            pass
+
+    def here():
+        compute()
+        yield "sleep", 0
+
+    assert longest_gap(here()) >= 0.5
+    assert min(longest_gap(offload(compute)) for _ in range(3)) < 0.5
+
+
+def test_a_task_that_is_closed_early_ends_its_child():
+    task = offload(time.sleep, 60)
+    next(task)
+    task.close()
+
+
+def test_a_result_that_cannot_be_pickled_is_an_exception():
+    task = offload(lambda: lambda: None)
+    with pytest.raises(Exception, match="pickle"):
+        while True:
+            next(task)
+
+
+def test_a_client_that_is_let_go_meanwhile_notices_at_once():
+    client, connection = socket.socketpair()
+    client.settimeout(5)
+    task = offload(time.sleep, 60)
+    next(task)
+    connection.close()
+    assert client.recv(1) == b""
+    client.close()
+    task.close()

@@ -1,0 +1,181 @@
+"""Recording, holding and stepping the servers that have many tasks or many threads."""
+
+import socket
+import threading
+import time
+import warnings
+from functools import partial
+
+import pytest
+
+from course_lib.observe import asleep_on, open_numbers, wait_until
+from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer, stop_all
+
+MODELS = {
+    "coroutine": CoroutineServer, "async def": partial(CoroutineServer, native=True),
+    "asyncio": AsyncioServer, "threads": ThreadedServer,
+}
+SENDS = {"send", "sendall"}
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    numbers, threads = open_numbers(), threading.active_count()
+    yield
+    stop_all()
+    assert wait_until(lambda: threading.active_count() == threads) and open_numbers() == numbers
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def model(request):
+    return request.param
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(server.address, timeout=10)
+
+
+def visit(server: Server) -> None:
+    with connect(server) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+    assert wait_until(lambda: len(server._open_sockets()) == 1)
+
+
+def test_the_calls_of_a_visit_are_seen_while_recording_is_on(model):
+    with model() as server:
+        visit(server)
+        assert server.calls() == []
+        server.record()
+        visit(server)
+        seen = [call.name for call in server.calls() if not call.error]
+        sends = sum(name in SENDS for name in seen)
+        assert [seen.count("accept"), seen.count("recv"), sends, seen.count("close")] == [1, 2, 1, 1]
+        server.record(False)
+        before = len(server.calls())
+        visit(server)
+        # The call in flight when recording ended may still be entered.
+        assert [call.name for call in server.calls()[before:]] in ([], ["epoll_wait"])
+
+
+def test_switched_on_in_the_middle_of_a_conversation(model):
+    with model() as server, connect(server) as client:
+        for piece in (b"one", b"two", b"three"):
+            client.sendall(piece)
+            assert client.recv(100) == piece
+            server.record()
+        # The recv that a thread slept in when recording began was a plain one.
+        sent = lambda: [call.data for call in server.calls() if call.name in SENDS]  # noqa: E731
+        assert wait_until(lambda: sent() == [b"two", b"three"])
+
+
+def test_held_it_makes_no_call_and_stepped_one_by_one(model):
+    with model() as server, connect(server) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        server.hold()
+        client.sendall(b"held")
+        assert wait_until(lambda: server.pending is not None)
+        client.settimeout(0.1)
+        seen = []
+        while not SENDS & set(seen):
+            with pytest.raises(TimeoutError):
+                client.recv(100)
+            if (call := server.step()) is not None:
+                seen.append(call.name)
+            assert len(seen) < 10
+        client.settimeout(10)
+        assert client.recv(100) == b"held"
+        server.run_on()
+        client.sendall(b"free")
+        assert client.recv(100) == b"free"
+
+
+def test_stop_wins_over_hold(model):
+    for number in range(40):
+        server = model()
+        if number % 2:
+            server.hold()
+        server.start()
+        with connect(server) as client, warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            client.sendall(b"x")
+            if number % 3 == 0:
+                wait_until(lambda: server.pending is not None, 0.05)
+            server.hold()
+            server.stop()
+            assert not server.running and server.error is None
+
+
+def talk(server: Server, count: int) -> list[socket.socket]:
+    """So many clients that have been answered once; the thread of each sleeps in recv, and the first one in accept."""
+    clients = [connect(server) for _ in range(count)]
+    for client in clients:
+        client.sendall(b"x")
+        assert client.recv(1) == b"x"
+    numbers = {d.number for d in server.descriptors() if d.kind == "connection"}
+    assert wait_until(lambda: server.doing().call == "accept")
+    assert wait_until(lambda: all([call for _, call in asleep_on(numbers).get(number, [])] == ["recv"] for number in numbers))
+    return clients
+
+
+class TestManyThreads:
+    def test_they_stand_in_the_order_in_which_they_came_and_go_one_by_one(self):
+        with ThreadedServer() as server:
+            clients = talk(server, 3)
+            server.hold()
+            for i, client in enumerate(clients):
+                client.sendall(b"%d" % i)
+                # Its recv was in flight; it is the sendall before which it stands.
+                assert wait_until(lambda: len(server._recorder._standing) == i + 1)
+            for i, client in enumerate(clients):
+                call = server.step(0.2)  # afterwards it sleeps in recv or stands before it
+                while call is None or call.name != "sendall":
+                    call = server.step(0.2)
+                assert client.recv(10) == b"%d" % i == call.data
+            server.run_on()
+            for client in clients:
+                client.close()
+
+    def test_the_last_call_of_a_thread_is_told_without_waiting_for_another(self):
+        with ThreadedServer() as server:
+            client, = talk(server, 1)
+            server.hold()
+            client.close()
+            assert wait_until(lambda: str(server.pending).startswith("close("))
+            began = time.monotonic()
+            call = server.step(30)
+            assert call.name == "close" and time.monotonic() - began < 15
+
+    def test_two_steps_at_once_let_two_go(self):
+        with ThreadedServer() as server:
+            clients = talk(server, 2)
+            server.hold()
+            for client in clients:
+                client.sendall(b"y")
+            assert wait_until(lambda: len(server._recorder._standing) == 2)
+            server.step(0), server.step(0)
+            for client in clients:
+                assert client.recv(1) == b"y"
+            server.run_on()
+            for client in clients:
+                client.close()
+
+    def test_every_thread_ends_with_the_server_also_one_that_computes(self):
+        started = threading.Event()
+
+        def spins(request):
+            started.set()
+            while True:
+                pass
+
+        before = threading.active_count()
+        server = ThreadedServer(answer=spins).start()
+        with connect(server) as silent, connect(server) as busy, warnings.catch_warnings():
+            warnings.simplefilter("error", RuntimeWarning)
+            busy.sendall(b"x")
+            assert started.wait(10)
+            assert wait_until(lambda: len(server.descriptors()) == 3)
+            server.stop()
+            assert not server.running and threading.active_count() == before
+            assert silent.recv(1) == b""

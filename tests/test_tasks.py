@@ -1,0 +1,191 @@
+"""What tasks wait for, read from outside: the course's loop, a learner's own, and what the panel makes of it."""
+
+import json
+import threading
+import time
+from collections import deque
+from types import SimpleNamespace
+
+import pytest
+
+from course_lib.clients import crowd
+from course_lib.observe import TaskView, tasks, wait_until
+from course_lib.observe.tasks import MOST
+from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, Server, ThreadedServer, stop_all
+from course_lib.servers.scheduler import Loop, accept, sleep
+from course_lib.widgets import observe
+from course_lib.widgets import panel as panel_module
+
+
+@pytest.fixture(autouse=True)
+def no_server_is_left():
+    yield
+    stop_all()
+
+
+def waits(loop) -> list[str]:
+    return [f"{task.name}: {task.waits}" for task in tasks(loop)]
+
+
+class TestOfALoop:
+    def test_ready_ones_stand_in_the_order_of_their_turns(self):
+        loop = Loop()
+        for name in ("a", "b", "c"):
+            loop.spawn(sleep(0), name)
+        assert waits(loop) == ["a: ready: 1st in the queue", "b: ready: 2nd in the queue", "c: ready: 3rd in the queue"]
+
+    @pytest.mark.parametrize("place, words", [(2, "2nd"), (11, "11th"), (12, "12th"), (13, "13th"), (21, "21st"), (112, "112th")])
+    def test_ordinals(self, place, words):
+        assert TaskView("a", "ready", place=place).waits == f"ready: {words} in the queue"
+
+    def test_who_runs_looks_at_itself(self):
+        loop, seen = Loop(), []
+
+        def looks():
+            yield
+            seen.extend(waits(loop))
+
+        async def looks_natively():
+            await sleep(0)
+            seen.extend(waits(loop))
+
+        loop.spawn(looks()), loop.spawn(sleep(60), "sleeper"), loop.spawn(sleep(0), "next")
+        loop.on_error = lambda task: None
+        loop.spawn(ends_it(loop, seen))
+        with pytest.raises(InterruptedError):
+            loop.run()
+        assert seen[0] == "looks: running" and "sleeper: sleeping 60.0 s" in seen
+        seen.clear()
+        loop.spawn(looks_natively())
+        loop.run()
+        assert seen == ["looks_natively: running"]
+
+    def test_a_loop_of_ones_own_with_the_same_lists(self):
+        def task():
+            yield
+
+        one, two, three, four = task(), task(), task(), task()
+        loop = SimpleNamespace(ready=deque([one]), readers={71: two}, writers={71: three},
+                               sleepers=[(time.monotonic() + 5, 0, four)], names={one: "first", four: "last"})
+        assert waits(loop) == ["first: ready: 1st in the queue", "task: read 71", "task: write 71", "last: sleeping 5.0 s"]
+        assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
+
+    def test_the_reference_of_the_exercise(self):
+        coroutines = pytest.importorskip("course_lib.exercises.coroutines")
+        loop = coroutines.Loop()
+        loop.spawn(coroutines.sleep(0.01), "short")
+        assert waits(loop) == ["short: ready: 1st in the queue"]
+
+    @pytest.mark.parametrize("thing", [None, 5, object(), SimpleNamespace(ready=[])])
+    def test_what_has_no_such_lists_has_no_tasks(self, thing):
+        assert tasks(thing) == []
+
+    def test_of_thousands_the_first_ones_in_a_short_time(self):
+        tasks_of = SimpleNamespace(ready=deque(), readers={number: object() for number in range(20_000, 0, -1)})
+        assert [task.number for task in tasks(tasks_of)] == list(range(1, MOST + 1))
+
+    def test_looks_while_tasks_run_by_thousands_do_not_fail(self):
+        loop, over = Loop(), threading.Event()
+
+        def busy(i):
+            while not over.is_set():
+                yield
+                yield "sleep", 0.0001 * (i % 3)
+
+        for i in range(200):
+            loop.spawn(busy(i))
+        thread = threading.Thread(target=loop.run)
+        thread.start()
+        looks = [tasks(loop) for _ in range(300)]
+        over.set()
+        thread.join()
+        assert any(task.state == "ready" for look in looks for task in look)
+        assert all(len(look) <= 200 for look in looks)
+
+
+def ends_it(loop, seen):
+    while not seen:
+        yield
+
+    def stop(task):
+        raise task.error
+
+    loop.on_error = stop
+    raise InterruptedError
+
+
+@pytest.mark.parametrize("native", [False, True], ids=["generators", "async def"])
+class TestOfAServer:
+    def test_one_task_for_the_listener_and_one_for_each_client(self, native):
+        with CoroutineServer(native=native) as server:
+            crowd(server, 3)
+            assert wait_until(lambda: len(server.tasks()) == 4 and all(task.state == "read" for task in server.tasks()))
+            numbers = [d.number for d in server.descriptors() if d.kind != "epoll"]
+            assert [task.number for task in server.tasks()] == numbers
+            assert [task.waits for task in server.tasks()] == [f"read {number}" for number in numbers]
+        assert server.tasks() == []
+
+    def test_a_slow_reader_makes_its_task_wait_to_write(self, native):
+        with CoroutineServer(native=native) as server:
+            client, = crowd(server, 1)
+            client.slow = True
+            client.send(bytes(20 << 20))
+
+            def pushes():
+                client._send_on()
+                return any(task.state == "write" for task in server.tasks())
+
+            assert wait_until(pushes, 10)
+
+    def test_step_by_step_the_queue_gets_shorter(self, native):
+        with CoroutineServer(native=native) as server:
+            clients = crowd(server, 3)
+            assert wait_until(lambda: len(server.tasks()) == 4)
+            server.hold()
+            for client in clients:
+                client.send(b"hello")
+            seen = []
+            # The epoll_wait in flight may have come back with the first one only; the others are in the next.
+            assert wait_until(lambda: server.pending is not None)
+            while server.pending.name != "epoll_wait" or len(seen) < 6:
+                seen.append((server.pending.name, sum(task.state == "ready" for task in server.tasks()),
+                             sum(task.state == "running" for task in server.tasks())))
+                server.step()
+            calls = [(name, running) for name, _, running in seen if name != "epoll_wait"]
+            assert calls == [("recv", 1), ("send", 1)] * 3
+            server.run_on()
+
+
+@pytest.mark.parametrize("model", [BlockingServer, AsyncioServer, ThreadedServer])
+def test_a_server_without_such_a_loop_has_no_tasks(model):
+    with model() as server:
+        assert server.tasks() is None and observe(server).state()["tasks"] is None
+        assert "ready queue" not in observe(server).picture()
+
+
+class TestInThePanel:
+    def test_the_picture_has_the_queue_and_the_tasks_escaped(self):
+        class Own(Server):
+            def serve(self, listener):
+                listener.setblocking(False)
+                self.loop = Loop(on_error=self._end)
+                self.loop.spawn(accept(listener), "<b>door</b>")
+                self.loop.run()
+
+            def _end(self, task):
+                raise task.error
+
+        with Own() as server:
+            assert wait_until(lambda: server.tasks() and server.tasks()[0].state == "read")
+            picture = observe(server).picture()
+        assert "ready queue: empty" in picture and "&lt;b&gt;door&lt;/b&gt;" in picture and "<b>door" not in picture
+
+    def test_many_tasks_show_the_first_and_say_how_many_are_not_shown(self, monkeypatch):
+        monkeypatch.setattr(panel_module, "_TASKS", 2)
+        with CoroutineServer() as server:
+            crowd(server, 3)
+            assert wait_until(lambda: len(server.tasks()) == 4)
+            panel = observe(server)
+            assert (len(panel.state()["tasks"]["shown"]), panel.state()["tasks"]["hidden"]) == (2, "2 more tasks")
+            assert "2 more tasks are not shown" in panel.picture()
+            json.dumps(panel.state())
