@@ -22,7 +22,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.observe import Call, Recorder, doing, recorder as recorder_module, wait_until, watched
+from course_lib.observe import Call, Recorder, recorder as recorder_module, wait_until, watched
 from course_lib.servers import BlockingServer, Server, stop_all
 
 RESET = struct.pack("ii", 1, 0)

@@ -11,7 +11,7 @@ import threading
 import pytest
 
 from course_lib.observe import open_numbers, wait_until
-from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, SelectServer, Server, live_servers, stop_all
+from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, live_servers, stop_all
 
 RESET = struct.pack("ii", 1, 0)
 

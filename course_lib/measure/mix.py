@@ -20,7 +20,7 @@ from html import escape
 from course_lib.servers.registry import current_run
 
 from .process import arguments, tell
-from .work import Stopped, Work, carry_out
+from .work import Work, carry_out
 
 KINDS = ("threads", "processes", "coroutines")
 LIMIT = 4.0  # seconds for one kind; whoever is not through then stops
