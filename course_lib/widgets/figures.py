@@ -1,5 +1,7 @@
 """Recorded calls as a still picture: who was called when, and which calls slept."""
 
+import math
+
 from course_lib.observe import Call
 
 from .drawing import Drawing
@@ -24,7 +26,8 @@ def timeline(server, seconds: float = 10.0) -> Drawing:
     figure = Drawing(figsize=(9, 1.2 + 0.35 * (len(lanes) + 1)), layout="constrained")
     axes = figure.subplots()
     for row, lane in enumerate(["thread", *lanes]):
-        _lane(axes, row, [call for call in calls if lane in ("thread", call.descriptor)], start, named=lane == "thread")
+        mine = [call for call in calls if lane in ("thread", call.descriptor)]
+        _lane(axes, row, mine, start, named_from=0.08 * (end - start) if lane == "thread" else math.inf)
     axes.set_yticks(range(len(lanes) + 1), ["the server's thread", *(f"{_kind(lane, calls)} {lane}" for lane in lanes)])
     axes.invert_yaxis()
     axes.set_xlim(0, end - start or 1e-6)
@@ -35,15 +38,17 @@ def timeline(server, seconds: float = 10.0) -> Drawing:
     return figure
 
 
-def _lane(axes, row: int, calls: list[Call], start: float, named: bool) -> None:
+def _lane(axes, row: int, calls: list[Call], start: float, named_from: float) -> None:
+    """Draw the calls of one lane; the boxes of those that slept `named_from` seconds or longer have room for their names."""
     slept = [call for call in calls if call.seconds > ASLEEP]
     # One collection for all of them: thousands of small ones would take matplotlib many seconds.
     axes.vlines([max(0.0, call.entered - start) for call in calls if call.seconds <= ASLEEP],
                 row - 0.3, row + 0.3, colors=_WORK, linewidth=1.5)
     boxes = [(begin := max(0.0, call.entered - start), call.entered + call.seconds - start - begin) for call in slept]
     axes.broken_barh(boxes, (row - 0.3, 0.6), facecolors=_SLEEP, edgecolors="#5a6b7d", linewidth=0.5)
-    for call, (begin, length) in zip(slept, boxes) if named else ():
-        axes.text(begin + length / 2, row, call.name, ha="center", va="center", fontsize=8, clip_on=True)
+    for call, (begin, length) in zip(slept, boxes):
+        if length >= named_from:
+            axes.text(begin + length / 2, row, call.name, ha="center", va="center", fontsize=8, clip_on=True)
 
 
 def _kind(descriptor: int, calls: list[Call]) -> str:
