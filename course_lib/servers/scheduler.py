@@ -72,29 +72,31 @@ class Loop:
         """Run until every task has ended. When on_error or an interrupt ends it before, the tasks that are left are closed."""
         ready, readers, writers, sleepers = self.ready, self.readers, self.writers, self.sleepers
         self.failed.clear()
+        self._epoll = select.epoll()
         try:
-            with select.epoll() as self._epoll:
-                while ready or readers or writers or sleepers:
-                    # Those who are ready now. Who gets ready meanwhile has a turn in the next round, after the sockets.
-                    for _ in range(len(ready)):
-                        self._step(ready[0])
-                        ready.popleft()
-                    # The kernel lets the thread sleep until a descriptor is ready, or the first sleeper is due.
-                    seconds = None
-                    if ready:
-                        seconds = 0
-                    elif sleepers:
-                        seconds = min(max(0, sleepers[0][0] - time.monotonic()), LONGEST)
-                    if readers or writers or seconds:
-                        for number, events in self._epoll.poll(seconds):
-                            if events & _READABLE and number in readers:
-                                ready.append(readers[number])
-                            if events & _WRITABLE and number in writers:
-                                ready.append(writers[number])
-                    while sleepers and sleepers[0][0] <= time.monotonic():
-                        task = heapq.heappop(sleepers)[2]
-                        task.wait = ()
-                        ready.append(task)
+            while ready or readers or writers or sleepers:
+                # Those who are ready now. Who gets ready meanwhile has a turn in the next round, after the sockets.
+                for _ in range(len(ready)):
+                    self._step(ready[0])
+                    ready.popleft()
+                # The kernel lets the thread sleep until a descriptor is ready, or the first sleeper is due.
+                seconds = None
+                if ready:
+                    seconds = 0
+                elif sleepers:
+                    seconds = min(max(0, sleepers[0][0] - time.monotonic()), LONGEST)
+                if readers or writers or seconds:
+                    for number, events in self._epoll.poll(seconds):
+                        if events & _READABLE and number in readers:
+                            ready.append(readers[number])
+                        if events & _WRITABLE and number in writers:
+                            ready.append(writers[number])
+                        if number not in readers and number not in writers:
+                            self._begin_a_new_list()
+                while sleepers and sleepers[0][0] <= time.monotonic():
+                    task = heapq.heappop(sleepers)[2]
+                    task.wait = ()
+                    ready.append(task)
         finally:
             self._close()
         if self.failed:
@@ -174,7 +176,19 @@ class Loop:
                 if task not in self.ready:
                     self.ready.append(task)
 
+    def _begin_a_new_list(self) -> None:
+        """Have the kernel forget a socket that is closed here while a copy of its descriptor lives on: dup(2), fork(2).
+
+        Its entry can no longer be named and would be reported for ever; it goes with the whole interest list (epoll(7)).
+        """
+        self._epoll.close()
+        self._epoll = select.epoll()
+        for number in self.readers.keys() | self.writers.keys():
+            with suppress(OSError):  # closed too
+                self._epoll.register(number, select.EPOLLIN * (number in self.readers) | select.EPOLLOUT * (number in self.writers))
+
     def _close(self) -> None:
+        self._epoll.close()
         left = [*self.ready, *self.readers.values(), *self.writers.values(), *(task for _, _, task in self.sleepers)]
         for waiting in (self.ready, self.readers, self.writers, self.sleepers):
             waiting.clear()
