@@ -3,14 +3,9 @@
 import pytest
 
 
-@pytest.hookimpl(tryfirst=True)  # before xdist reads the groups
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    # Playwright keeps an asyncio loop running in the main thread: nothing else may need one after it. And two browsers
-    # at a time are more than two cores can drive.
+    # Playwright keeps an asyncio loop running in the main thread: nothing else may need one after it.
     items.sort(key=lambda item: "browser" in item.path.parts)
-    for item in items:
-        if "browser" in item.path.parts:
-            item.add_marker(pytest.mark.xdist_group("browser"))
 
 
 @pytest.fixture(autouse=True)
