@@ -1585,7 +1585,7 @@ HTTP_CASES = {
             while""",
             ),
         ),
-        "in recv(), for one client",
+        "The first client is silent, and a second one asked, GET /: no answer within 1 s",
     ),
     "drives the page by itself": (
         changed(
@@ -1752,7 +1752,7 @@ def http""",
 """,
             ),
         ),
-        "served one after the other",
+        "5 clients asked for a slow page",
     ),
     "a process for each page": (
         changed(
