@@ -176,8 +176,11 @@ class _Web:
                     "`yield from`, which runs nothing?"
                 )  # fmt: skip
                 raise Wrong(f"{what}: no answer within 1 s, and all tasks wait. {why}") from None
+            calls = ("recv", "read", "send", "write")
+            # The look at its line has woken it for a moment: it falls asleep in the same call again.
+            wait_until(lambda: self.run.asleep_in() in calls, 0.1)
             call = self.run.asleep_in()
-            if stuck.asleep and call in ("recv", "read", "send", "write"):
+            if stuck.asleep and call in calls:
                 raise Wrong(
                     f"{what}: no answer within 1 s: {does}, in {call}(), for one client, and all others wait. Leave the "
                     "connection non-blocking."
@@ -465,7 +468,12 @@ def _slow_pages(web: _Web) -> None:
         for client in clients:
             web.send(client, _REQUEST % b"/slow")
     answers = [
-        web.answer(client, f"{_TOGETHER} clients asked for a slow page, and one got no answer: GET /slow") for client in clients
+        web.answer(
+            client,
+            f"{_TOGETHER} clients asked for a slow page, and one got no answer: GET /slow",
+            "Are they served one after the other? A page waits by what it yields: `body = yield from page(path)` hands that on.",
+        )
+        for client in clients
     ]
     for status, body in answers:
         if status != 200 or body != b"%d at once" % _TOGETHER:
