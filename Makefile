@@ -1,10 +1,11 @@
 # make lab       opens the course in JupyterLab
 # make test      runs all tests
 # make outputs   runs every notebook and stores its outputs
+# make bench     measures the servers beside others: ten minutes. OPTIONS=--quick: one
 #
 # The first run sets up .venv. PYTHON=/path/to/python3 chooses the Python for it.
 
-.PHONY: lab test outputs
+.PHONY: lab test outputs bench
 
 lab: .venv/lab
 	@.venv/bin/python -m jupyterlab notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
@@ -19,13 +20,17 @@ test: .venv/test
 outputs: .venv/test
 	@.venv/bin/python tests/outputs.py
 
+bench: .venv/bench
+	@.venv/bin/python -m course_lib bench $(OPTIONS)
+
 # .venv/whole names the folder that .venv was made in; it is missing while pip is at work. So a .venv that was cut off
 # or moved, or that lost its Python, is found here and made anew.
 $(shell [ "$$(cat .venv/whole 2>/dev/null)" = "$$(pwd -P)" ] && .venv/bin/python -c '' 2>/dev/null || \
-	rm -f .venv/whole .venv/lab .venv/test)
+	rm -f .venv/whole .venv/lab .venv/test .venv/bench)
 
 .venv/test: extra = [test]
-.venv/lab .venv/test: pyproject.toml Makefile course_lib/jupyterlab.json course_lib/jupyter_server.json
+.venv/bench: extra = [test,bench]
+.venv/lab .venv/test .venv/bench: pyproject.toml Makefile course_lib/jupyterlab.json course_lib/jupyter_server.json
 	@[ -e .venv/whole ] || { $(make_venv); }
 	@echo "Installing JupyterLab and the course into .venv. The first time takes a minute or two."
 	@rm -f .venv/whole; \

@@ -1,17 +1,31 @@
 """The learner's own file on disk: guesses, tries, sentences. Standard library only."""
 
+import errno
 import fcntl
 import json
 import os
+import stat
 import tempfile
-from contextlib import contextmanager
+import time
+from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Iterator
+from typing import Callable, Iterator
 
 _FILE = "progress.json"
+_LOCK_LIMIT = 10.0  # seconds; another process has the lock for a few milliseconds only
+
+# What the course keeps under these names, in whatever section; any other name may hold anything.
+_TYPES = (
+    dict.fromkeys(["passed", "right", "solved", "tested"], bool)
+    | dict.fromkeys(["tries", "hints", "times", "sure", "sure_after"], int)
+    | dict.fromkeys(["answer", "belief", "last", "outcome", "question", "reason", "rewritten"], str)
+    | {"options": list}
+)
 
 # What could not be written, by folder: on a read-only disk the lesson still goes on until the kernel ends.
 _unsaved: dict[Path, dict] = {}
+# Why not, by folder: one sentence, which was printed once.
+_trouble: dict[Path, str] = {}
 
 
 def home() -> Path:
@@ -20,9 +34,10 @@ def home() -> Path:
     ``$COURSE_HOME`` if set; else ``mine`` beside the notebooks, when the working directory is the
     notebooks' folder; else ``notebooks/mine`` of the repository.
     """
-    if os.environ.get("COURSE_HOME"):
-        return Path(os.environ["COURSE_HOME"]).expanduser().absolute()
-    if Path("00_start_here.ipynb").exists():
+    chosen = os.path.expanduser(os.environ.get("COURSE_HOME", ""))
+    if chosen and not chosen.startswith("~"):  # it still does where nobody knows the user's own folder
+        return Path(chosen).absolute()
+    if os.path.exists("00_start_here.ipynb"):
         return Path("mine").absolute()
     return Path(__file__).resolve().parents[1] / "notebooks" / "mine"
 
@@ -30,16 +45,22 @@ def home() -> Path:
 def read() -> dict:
     """The whole journal, ``{section: {key: value}}``; ``{}`` when there is none.
 
-    A damaged file is set aside as ``journal.damaged-N.json``, never deleted, and one sentence is printed.
+    A damaged file is set aside as ``progress.damaged-N.json``, never deleted; what is sound in it stays, and one
+    sentence is printed.
     """
     folder = home()
+    data = {}
     try:
-        data = _load(folder)
+        data, whole = _load(folder)
+        if not whole:
+            data = _set_aside(folder)
+        if why := _refused(folder):
+            _say(folder, f"Your progress cannot be saved in {folder}: {why}. It is kept until the kernel ends.")
+        elif folder not in _unsaved:
+            _trouble.pop(folder, None)
     except OSError as error:
-        print(f"Your journal {folder / _FILE} cannot be read: {error.strerror}.")
-        data = {}
-    except ValueError:
-        data = _set_aside(folder)
+        _say(folder, f"Your progress in {folder / _FILE} cannot be read: {error.strerror}. "
+                     "What you do now is kept until the kernel ends.")
     return _merge(data, _unsaved.get(folder, {}))
 
 
@@ -49,27 +70,47 @@ def record(section: str, key: str, value: dict) -> None:
     If the journal cannot be written, one sentence is printed and the entry lives until this process ends.
     Raises TypeError if `value` is not a dict that JSON can hold.
     """
-    if not isinstance(value, dict):
-        raise TypeError(f"a journal entry is a dict, not {type(value).__name__}")
-    entry = {section: {key: json.loads(json.dumps(value))}}
+    update(section, key, lambda entry: value)
+
+
+def update(section: str, key: str, change: Callable[[dict], dict]) -> None:
+    """As `record`, of ``change(entry)``: the entry as it is now, ``{}`` if there is none, which nobody else changes meanwhile.
+
+    `change` returns another dict, and may be called twice.
+    """
     folder = home()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
-            try:
-                data = _load(folder)
-            except ValueError:
-                data = _move_damaged(folder)
-            data = _merge(_merge(data, _unsaved.get(folder, {})), entry)
-            replace_file(folder / _FILE, json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n")
+            data, whole = _load(folder)
+            if not whole:
+                _move_damaged(folder, data)
+            data = _merge(data, _unsaved.get(folder, {}))
+            data = _merge(data, _changed(data, section, key, change))
+            for left in folder.glob(f".{_FILE}.*"):  # by a process that was killed while it wrote
+                with suppress(OSError):
+                    left.unlink()
+            replace_file(folder / _FILE, _text(data))
         _unsaved.pop(folder, None)
+        if _trouble.pop(folder, None):
+            print(f"Your progress is saved again in {folder}.")
     except OSError as error:
-        _unsaved[folder] = _merge(_unsaved.get(folder, {}), entry)
-        print(f"Your progress cannot be saved in {folder}: {error.strerror}. It is kept until the kernel ends.")
+        try:
+            data, _ = _load(folder)
+        except OSError:
+            data = {}
+        unsaved = _unsaved.get(folder, {})
+        _unsaved[folder] = _merge(unsaved, _changed(_merge(data, unsaved), section, key, change))
+        _say(folder, f"Your progress cannot be saved in {folder}: {error.strerror}. It is kept until the kernel ends.")
 
 
-def replace_file(path: Path, text: str) -> None:
-    """Write `text` to `path` so that a reader, or a crash, sees the old file or the new one, never a half.
+def trouble() -> str:
+    """Why the learner's progress is not on disk now, one sentence; "" when it is."""
+    return _trouble.get(home(), "")
+
+
+def replace_file(path: Path, content: str | bytes) -> None:
+    """Write `content` to `path` so that a reader, or a crash, sees the old file or the new one, never a half.
 
     Raises OSError if the folder cannot be written; the old file is then untouched.
     """
@@ -77,27 +118,45 @@ def replace_file(path: Path, text: str) -> None:
     try:
         with open(number, "wb") as file:
             # A lone surrogate becomes \udXXX, which JSON and Python strings both read back.
-            file.write(text.encode("utf-8", "backslashreplace"))
+            file.write(content if isinstance(content, bytes) else content.encode("utf-8", "backslashreplace"))
             file.flush()
-            os.fsync(file.fileno())
+            os.fsync(file.fileno())  # or a power cut could leave the new name with none of the bytes
         os.replace(temporary, path)
     except BaseException:
-        os.unlink(temporary)
+        with suppress(OSError):
+            os.unlink(temporary)
         raise
 
 
-def _load(folder: Path) -> dict:
-    """The file's content. Raises ValueError if it is not ``{section: {key: {...}}}``."""
+def _load(folder: Path) -> tuple[dict, bool]:
+    """What is sound in the file, and whether that is all of it."""
+    path = folder / _FILE
     try:
-        data = json.loads((folder / _FILE).read_bytes())
+        if not stat.S_ISREG(path.stat().st_mode):  # a folder; or a pipe, from which a read would wait
+            return {}, False
+        data = json.loads(path.read_bytes())
     except FileNotFoundError:
-        return {}
-    except RecursionError:
-        raise ValueError("nested too deeply") from None
-    sections = data.values() if isinstance(data, dict) else [None]
-    if not all(isinstance(s, dict) and all(isinstance(v, dict) for v in s.values()) for s in sections):
-        raise ValueError("not a journal")
-    return data
+        return {}, True
+    except (ValueError, RecursionError):
+        return {}, False
+    sections = data.items() if isinstance(data, dict) else ()
+    sound = {name: {key: entry for key, entry in section.items() if _is_sound(entry)}
+             for name, section in sections if isinstance(section, dict)}
+    return sound, sound == data
+
+
+def _is_sound(entry: object) -> bool:
+    if not isinstance(entry, dict):
+        return False
+    return all(type(value) is _TYPES.get(name, type(value)) for name, value in entry.items()) and all(
+        isinstance(option, str) for option in entry.get("options", []))
+
+
+def _changed(data: dict, section: str, key: str, change: Callable[[dict], dict]) -> dict:
+    value = change(dict(data.get(section, {}).get(key, {})))
+    if not isinstance(value, dict):
+        raise TypeError(f"a journal entry is a dict, not {type(value).__name__}")
+    return {section: {key: json.loads(json.dumps(value))}}
 
 
 def _merge(old: dict, new: dict) -> dict:
@@ -105,35 +164,87 @@ def _merge(old: dict, new: dict) -> dict:
     return {section: old.get(section, {}) | new.get(section, {}) for section in old | new}
 
 
+def _text(data: dict) -> str:
+    return json.dumps(data, ensure_ascii=False, indent=1, sort_keys=True) + "\n"
+
+
 def _set_aside(folder: Path) -> dict:
+    """Move the damaged file aside and put what is sound in its place, which is returned."""
+    data = {}
     try:
         with _locked(folder):
-            try:
-                return _load(folder)  # another process may have repaired it meanwhile
-            except ValueError:
-                return _move_damaged(folder)
+            data, whole = _load(folder)
+            if not whole:  # no other process has repaired it meanwhile
+                _move_damaged(folder, data)
+                _unsaved[folder] = _merge(data, _unsaved.get(folder, {}))
+                with suppress(OSError):
+                    replace_file(folder / _FILE, _text(_unsaved[folder]))
+                    del _unsaved[folder]
     except OSError as error:
-        print(f"Your journal {folder / _FILE} is damaged and cannot be moved aside: {error.strerror}.")
-        return {}
+        _say(folder, f"Your progress in {folder / _FILE} is damaged and cannot be put right: {error.strerror}. "
+                     "What you do now is kept until the kernel ends.")
+    return data
 
 
-def _move_damaged(folder: Path) -> dict:
-    """Rename the damaged file (the lock is held); an empty journal takes its place."""
+def _move_damaged(folder: Path, sound: dict) -> None:
+    """Rename the damaged file; the lock is held."""
     number = 1
-    while (aside := folder / f"journal.damaged-{number}.json").exists():
+    while os.path.lexists(aside := folder / f"progress.damaged-{number}.json"):
         number += 1
     os.rename(folder / _FILE, aside)
-    print(f"Your journal was damaged. It is kept as {aside}, and a new one begins.")
-    return {}
+    rest = "what could be read of it stays" if any(sound.values()) else "a new one begins"
+    print(f"Your file of progress was damaged. It is kept as {aside}, and {rest}.")
+
+
+def _refused(folder: Path) -> str:
+    """Why nothing can be written into the folder, or into the one that it would be made in; "" if nothing is known."""
+    while not os.path.lexists(folder):
+        folder = folder.parent
+    if os.access(folder, os.W_OK | os.X_OK):
+        return ""
+    read_only = os.statvfs(folder).f_flag & os.ST_RDONLY
+    return os.strerror(errno.EROFS if read_only else errno.EACCES)
+
+
+def _say(folder: Path, sentence: str) -> None:
+    """Print it, if it is the first about this folder since all was well."""
+    if folder not in _trouble:
+        _trouble[folder] = sentence
+        print(sentence)
 
 
 @contextmanager
 def _locked(folder: Path) -> Iterator[None]:
     """Keep out other processes and threads. The lock is on a file of its own: the journal itself is replaced."""
-    with open(folder / ".progress.lock", "a") as lock:
-        fcntl.flock(lock, fcntl.LOCK_EX)
+    path = folder / ".progress.lock"
+    try:
+        lock = open(path, "a")
+    except PermissionError:
+        if not os.path.exists(path):
+            raise
+        lock = open(path)  # another user made it, by sudo perhaps; flock(2) asks for no right to write
+    with lock:
+        held = _lock(lock.fileno())
         try:
             yield
         finally:
-            # Unlocks even if a child forked by another thread holds a copy of this descriptor.
-            fcntl.flock(lock, fcntl.LOCK_UN)
+            if held:
+                # Unlocks even if a child forked by another thread holds a copy of this descriptor.
+                fcntl.flock(lock, fcntl.LOCK_UN)
+
+
+def _lock(number: int) -> bool:
+    """False where the file system has no locks. Raises TimeoutError if a process that stands still holds it."""
+    until = time.monotonic() + _LOCK_LIMIT
+    while True:
+        try:
+            fcntl.flock(number, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return True
+        except BlockingIOError:
+            if time.monotonic() > until:
+                raise TimeoutError(errno.ETIMEDOUT, "another process keeps it locked") from None
+            time.sleep(0.005)  # flock(2) knows no time limit, and SIGALRM belongs to the learner
+        except OSError as error:
+            if error.errno in (errno.ENOLCK, errno.ENOSYS, errno.EOPNOTSUPP):
+                return False
+            raise

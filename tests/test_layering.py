@@ -17,15 +17,18 @@ MAY_IMPORT = {
     "servers": {"observe"},
     "clients": set(),
     "journal": set(),
-    "saving": set(),
+    "shipped": {"journal"},
+    "saving": {"shipped", "journal"},
     "claims": set(),
     "exercises": {"servers", "observe", "clients", "journal"},
+    "grading": {"shipped", "exercises", "journal"},
     "mine": {"exercises", "journal"},
     "widgets": {"observe", "clients"},
     "measure": {"servers", "observe", "widgets"},
+    "bench": {"measure", "servers", "observe", "widgets", "journal"},
     "lesson": {"claims", "exercises", "journal", "widgets"},
 }
-STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "claims"]
+STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "shipped", "claims"]
 
 
 def imports(source: Path) -> set[str]:

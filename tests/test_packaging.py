@@ -20,7 +20,7 @@ from packaging.utils import canonicalize_name
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
-ON_CONDA = {"playwright": "playwright-python"}  # conda-forge's `playwright` is the one for Node
+ON_CONDA = {"playwright": "playwright-python", "redis": "redis-py"}  # conda-forge's `playwright` is the one for Node
 
 
 def requirements(*extras: str) -> dict[str, Requirement]:
@@ -31,11 +31,13 @@ def requirements(*extras: str) -> dict[str, Requirement]:
 def test_environment_yml_asks_for_what_pyproject_asks_for():
     *lines, pip = yaml.safe_load((REPOSITORY / "environment.yml").read_text())["dependencies"]
     specs = [rattler.MatchSpec(line) for line in lines]
-    conda = {spec.name.normalized: SpecifierSet(str(spec.version or "")) for spec in specs}
+    conda = {spec.name.normalized: SpecifierSet(str(spec.version or "")) for spec in specs if spec.name.normalized != "python"}
     *from_pypi, course = pip["pip"]
     pypi = {requirement.name: requirement.specifier for requirement in map(Requirement, from_pypi)}
     wanted = {ON_CONDA.get(name, name): requirement.specifier for name, requirement in requirements("test").items()}
-    assert conda | pypi == wanted | {"python": SpecifierSet(PROJECT["requires-python"]), "pip": SpecifierSet()}
+    python = next(spec for spec in specs if spec.name.normalized == "python")
+    assert SpecifierSet(PROJECT["requires-python"]).contains(str(python.version).removesuffix(".*"))
+    assert conda | pypi == wanted | {"pip": SpecifierSet()}
     assert not conda.keys() & pypi.keys() and course == "-e ."
 
 

@@ -9,7 +9,7 @@ from typing import Callable
 
 from course_lib import journal
 
-from . import blocking, coroutines, cpu_io, descriptors, epolling, nonblocking, polling, selecting
+from . import blocking, coroutines, cpu_io, descriptors, epolling, hand_over, nonblocking, polling, prefork, redis_protocol, selecting
 from .attempt import Attempt
 from .exercise import Exercise, Wrong, file_of
 from .keep import CannotKeep, as_module, keep
@@ -36,7 +36,7 @@ class Result:
 
 def all_exercises() -> list[Exercise]:
     """All exercises of the course, in its order."""
-    modules = descriptors, blocking, nonblocking, selecting, polling, epolling, coroutines, cpu_io
+    modules = descriptors, blocking, nonblocking, selecting, polling, epolling, coroutines, cpu_io, redis_protocol, prefork, hand_over
     return [exercise for module in modules for exercise in module.EXERCISES]
 
 
@@ -62,7 +62,7 @@ def hint(id: str = "") -> None:
         print(f'{id} has no more hints; you have had all {count}. solution("{id}") opens after a pass or {TRIES} tries.')
         return
     print(f"{id}, hint {given + 1} of {count}: {exercise.hints[given]}")
-    journal.record("exercises", id, entry | {"hints": given + 1})
+    journal.update("exercises", id, lambda entry: entry | {"hints": given + 1})
 
 
 def solution(id: str = "") -> None:
@@ -95,6 +95,9 @@ def _check(id: str, learners: tuple) -> Result:
         return Result(open=True)
     if unfit := _unfit(exercise, learners):
         print(unfit)
+        return Result(open=True)
+    if not (hasattr(os, "pidfd_open") and os.path.exists("/proc/self/fd")):
+        print("Checks need Linux with its /proc: they watch your code from outside. A container or a virtual machine will do.")
         return Result(open=True)
     several = len(learners) > 1
     with Attempt(learners if several else learners[0], "Your code" if several else exercise.name) as attempt:
@@ -192,7 +195,7 @@ def _passed(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
         if learner is own:  # bound by an import from course_lib.mine
             print(f"This {own.__name__} is the course's own, so nothing is kept. Run your cell of {exercise.id} again, then this check.")
             return
-    journal.record("exercises", exercise.id, _entry(exercise) | {"passed": True})
+    journal.update("exercises", exercise.id, lambda entry: entry | {"passed": True})
     try:
         keep(learners, exercise, _names())
     except CannotKeep as reason:
@@ -204,9 +207,9 @@ def _passed(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
 
 def _tried(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
     """Count a try, unless the code is the same as last time."""
-    entry, code = _entry(exercise), _fingerprint(exercise, learners)
-    if entry.get("last") != code:
-        journal.record("exercises", exercise.id, entry | {"tries": entry.get("tries", 0) + 1, "last": code})
+    code = _fingerprint(exercise, learners)
+    if _entry(exercise).get("last") != code:
+        journal.update("exercises", exercise.id, lambda entry: entry | {"tries": entry.get("tries", 0) + 1, "last": code})
 
 
 def _fingerprint(exercise: Exercise, learners: tuple[Callable, ...]) -> str:

@@ -2,14 +2,13 @@
 
 import socket
 import struct
-import time
 from contextlib import ExitStack
 from typing import Callable
 
 from .exercise import Wrong
-from .run import NotChecked, Open, Run, Stuck
+from .run import NotChecked, Open, Run, Stuck, TimeLimit
 
-TIME_LIMIT = 7.0  # seconds for one check in all; storing the function may take 3 more
+TIME_LIMIT = 7.0  # seconds for one check in all, where it need not wait for a processor; storing the function may take 3 more
 CLIENT_LIMIT = 2.0  # seconds for one call of a client
 
 
@@ -20,7 +19,7 @@ class Attempt:
         self.name = name
         self.findings: list[str] = []
         self._learner = learner
-        self._deadline = time.monotonic() + TIME_LIMIT
+        self._limit = TimeLimit(TIME_LIMIT)
         self._runs: list[Run] = []
         self._ended: list[Run] = []
         self._open = ExitStack()
@@ -40,7 +39,7 @@ class Attempt:
 
     def run(self, inside: Callable, *sockets: socket.socket) -> Run:
         """Run ``inside(talk, learner, *sockets)`` in a fresh process; the sockets are closed here."""
-        run = Run(self.name, self.good, self._deadline)
+        run = Run(self.name, self.good, self._limit)
         self._open.callback(run.kill)
         try:
             run.start(inside, self._learner, sockets)
@@ -56,7 +55,7 @@ class Attempt:
         self._open.close()
         self._ended += self._runs
         self._runs = []
-        self._deadline = time.monotonic() + TIME_LIMIT
+        self._limit = TimeLimit(TIME_LIMIT)
 
     def listen(self, send_buffer: int | None = None) -> socket.socket:
         """A listener on 127.0.0.1; its connections inherit the size of the send buffer (bytes)."""

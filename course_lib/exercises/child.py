@@ -1,5 +1,6 @@
 """The learner's code runs here: a fresh interpreter, started for one check and killed by it."""
 
+import fcntl
 import os
 import pickle
 import resource
@@ -16,13 +17,20 @@ from .talk import Talk, describe
 
 MEMORY = 2 << 30  # bytes of address space
 OUTPUT = 16 << 20  # bytes a file may have; standard output is a file here
-LIFETIME = 15  # seconds; only matters if the kernel dies and cannot kill this process
+LIFETIME = 60  # seconds; only matters if the kernel dies and cannot kill this process
 
 
 def limit(which: int, value: int) -> None:
     hard = resource.getrlimit(which)[1]
     value = value if hard == resource.RLIM_INFINITY else min(value, hard)
     resource.setrlimit(which, (value, hard))
+
+
+def lowest(number: int) -> int:
+    """The same open file under the lowest free number, so that the learner's code finds the same numbers each time."""
+    low = fcntl.fcntl(number, fcntl.F_DUPFD, 3)
+    os.close(max(low, number))
+    return min(low, number)
 
 
 def tell_lines(trace: int, frame: FrameType | None) -> None:
@@ -35,13 +43,14 @@ def tell_lines(trace: int, frame: FrameType | None) -> None:
 
 
 def main() -> NoReturn:
-    control, trace, *numbers = map(int, sys.argv[1:])
+    control, trace, *numbers = map(lowest, map(int, sys.argv[1:]))
     limit(resource.RLIMIT_AS, MEMORY)
     limit(resource.RLIMIT_FSIZE, OUTPUT)
     limit(resource.RLIMIT_CORE, 0)
     signal.alarm(LIFETIME)
     signal.signal(signal.SIGUSR1, lambda number, frame: tell_lines(trace, frame))
     talk = Talk(socket.socket(fileno=control))
+    talk.send({"started": True})  # the course's library is here; what ends this process from now on is the learner's
     try:
         # Standard input is a file: the learner's code finds it at its end.
         inside, learner = pickle.load(sys.stdin.buffer)

@@ -22,7 +22,7 @@ from pathlib import Path
 from .attempt import Attempt, reset
 from .epolling import EpollEngine
 from .exercise import Wrong
-from .run import Raised, Run, Stuck
+from .run import Raised, Run, Stopwatch, Stuck, waited_for_a_processor
 from .talk import Talk, is_learners
 from .waits import recv, send_all, shown, sleep
 
@@ -567,9 +567,9 @@ def _nobody_waits(trial: _LoopTrial) -> None:
             "did not go on within 1 s"
         )
         yield "sleep", 0.001
-        used = time.process_time()
+        watch, used = Stopwatch(), time.process_time()
         yield "sleep", 0.15
-        if time.process_time() - used > 0.02:
+        if time.process_time() - used > watch.passed() / 8:
             trial.fail(
                 "A task has read from a socket and waits for another one; in the first there is more, for which nobody waits, "
                 "and your Loop runs all "
@@ -652,7 +652,7 @@ def _late(trial: _LoopTrial) -> None:
 
     def sleeper(begin: float, waited: float) -> Generator:
         yield "sleep", 0.02
-        late.append(time.monotonic() - begin - 0.02 - (_waited_for_a_processor() - waited))
+        late.append(time.monotonic() - begin - 0.02 - (waited_for_a_processor() - waited))
 
     def sender(peer: socket.socket) -> Generator:
         yield "sleep", 0.03
@@ -663,7 +663,7 @@ def _late(trial: _LoopTrial) -> None:
         with one, peer:
             trial.run(
                 "One task sleeps 0.02 s, another one 0.03 s, and a third waits for a socket",
-                {"the sleeper": sleeper(time.monotonic(), _waited_for_a_processor()), "the other sleeper": sender(peer), "the one at the socket": recv(one, 1)},
+                {"the sleeper": sleeper(time.monotonic(), waited_for_a_processor()), "the other sleeper": sender(peer), "the one at the socket": recv(one, 1)},
                 1.5,
             )  # fmt: skip
         if late[-1] < 0.1:
@@ -672,14 +672,6 @@ def _late(trial: _LoopTrial) -> None:
         f"A task slept 0.02 s, and went on {min(late):.2f} s too late, twice: the engine waits until the first timer is due, no "
         "longer."
     )
-
-
-def _waited_for_a_processor() -> float:
-    """Seconds for which this process could have run and no processor was free (proc_pid_schedstat, sched-stats)."""
-    try:
-        return int(Path("/proc/self/schedstat").read_text().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
 
 
 def _fairness(trial: _LoopTrial) -> None:
@@ -897,7 +889,7 @@ def _talks(run: Run, client: socket.socket, line: bytes, what: str) -> None:
     try:
         got = run.read(client, len(line), what)
     except Stuck as stuck:
-        if stuck.asleep and run.asleep_in() == "sleep":
+        if stuck.asleep and stuck.call == "sleep":
             raise Wrong(
                 f"{what}: {stuck.doing}. It sleeps by the clock, where no socket can wake it: let engine.wait() have the seconds "
                 "until the next timer."
@@ -911,9 +903,9 @@ def _talks(run: Run, client: socket.socket, line: bytes, what: str) -> None:
 def _sleeps(run: Run, pid: int, what: str, seconds: int | None) -> None:
     """It must sleep in epoll_wait(), with the timeout that the next timer gives."""
     for _ in range(2):
-        begin, used, woke = time.monotonic(), run.cpu(), run.wakes()
+        watch, used, woke = run.stopwatch(), run.cpu(), run.wakes()
         run.watch(0.25)
-        cpu, wakes = (run.cpu() - used) / (time.monotonic() - begin), run.wakes() - woke
+        cpu, wakes = (run.cpu() - used) / watch.passed(), run.wakes() - woke
         if cpu < 0.1 and wakes <= 2:
             break
     else:
@@ -926,6 +918,7 @@ def _sleeps(run: Run, pid: int, what: str, seconds: int | None) -> None:
             f"{what}, nothing comes, and your Loop runs all the time (CPU {min(cpu, 1):.0%}){run.where()}: wait until the next "
             "timer, and without one for ever (None)."
         )
+    run.until(run.asleep_in, 0.5)
     call = run.asleep_in()
     if call and call != "epoll_wait":
         raise Wrong(

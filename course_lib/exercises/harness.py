@@ -13,8 +13,6 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
 
-from course_lib.observe import wait_until
-
 from .attempt import Attempt, reset
 from .exercise import Wrong
 from .run import Raised, Stuck
@@ -104,7 +102,7 @@ class Trial:
                 try:
                     data = data[client.send(data):]
                 except TimeoutError:
-                    if self.run.state() != "R" or self.run.cpu() - used > 0.5:
+                    if not _writable(client) and (self.run.state() != "R" or self.run.cpu() - used > 0.5):
                         raise
                     self.run.watch(0)  # other programs have the processor
         except ConnectionError:
@@ -147,17 +145,17 @@ class Trial:
         `private`: nobody else may get this answer.
         """
         accepted, unread = self.way(client)
-        call = self.run.asleep_in() if stuck.asleep else ""
+        call = stuck.call if stuck.asleep else ""
         others = (self.first, self.second, *self.clients)
         astray = next((other for other in others if other not in (None, client) and _readable(other)), None)
         if private and astray and (data := astray.recv(100, socket.MSG_PEEK)):
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
-            self.run.watch(0.1)
+            self.run.watch(0)
             why = "It does not come to this client." if unread else ""
             if accepted is False:
                 why = "The client waits in the accept queue."
-            elif self.way(client)[1] < unread:
+            elif self.run.until(lambda: self.way(client)[1] < unread, 0.1):
                 why = "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
         elif call == "sleep":
             why = "No client can wake it there: sleep in the call that waits for the sockets."
@@ -198,17 +196,17 @@ class Trial:
 
     def read_all(self, client: socket.socket) -> None:
         """Wait until the server has read what this client sent; if it does not, the missing answer will tell."""
-        wait_until(lambda: self.way(client) == (True, 0), 0.5)
+        self.run.until(lambda: self.way(client) == (True, 0), 0.5)
 
     def holds(self, clients: int) -> Stuck | None:
         """Wait until the server holds this many connections; if it does not within 1 s, what it does instead."""
-        until = time.monotonic() + 1.0
+        watch = self.run.stopwatch()
         while self.run.sockets() != self.own + clients:
             try:
-                if time.monotonic() < until:
+                if watch.passed() < 1.0:
                     self.run.watch(0.005)
                 else:
-                    self.run.hear("", 0.2)  # longer if it has not had the processor
+                    self.run.hear("", 0.2)
             except Stuck as stuck:
                 return stuck if self.run.sockets() != self.own + clients else None
         return None
@@ -222,7 +220,7 @@ class Trial:
     def settle(self) -> None:
         """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second."""
         self.run.watch(0.01)
-        wait_until(lambda: self.run.state() != "R", 0.1)
+        self.run.until(lambda: self.run.state() != "R", 0.1)
 
     def idle(self, when: str, why: str = "") -> None:
         """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed."""
@@ -247,7 +245,7 @@ class Trial:
 
     def calm(self, when: str, why: str = "") -> None:
         """The short form of `idle`: seen asleep again and again, it is believed."""
-        if self.sleeps and not wait_until(self._sleeps_five_times, 0.3):
+        if self.sleeps and not self.run.until(self._sleeps_five_times, 0.3):
             self.idle(when, why)
 
     def _sleeps_five_times(self) -> bool:

@@ -613,7 +613,7 @@ def check_busy_server(attempt: Attempt) -> None:
     address = listener.getsockname()
     run = attempt.run(use_server, listener)
     if not _spins(run):
-        if run.asleep_in() == "sleep":
+        if _naps(run):
             attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
         else:
             attempt.note("nobody talks, and it sleeps: this is more than was asked.")
@@ -622,7 +622,7 @@ def check_busy_server(attempt: Attempt) -> None:
     for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
         for _ in range(_AT_ONCE):
             attempt.connect(address)
-        if not wait_until(lambda: run.sockets() == own + connected, 1.0):
+        if not run.until(lambda: run.sockets() == own + connected, 1.0):
             raise Wrong(f"{connected} clients are connected and silent, and your server holds {run.sockets() - own} connections.")
         if connected in (100, _SILENT):
             busy.append(_spins(run))
@@ -634,10 +634,21 @@ def check_busy_server(attempt: Attempt) -> None:
 
 
 def _spins(run: Run) -> bool:
-    """Does it use the processor while nobody talks? One that sleeps uses nothing."""
-    used = run.cpu()
-    run.watch(_WINDOW)
-    return run.cpu() - used > _WINDOW / 10
+    """Does it use the processor while nobody talks, or wait for it? One that sleeps does neither."""
+    used, runs = run.cpu(), 0
+    for _ in range(10):
+        run.watch(_WINDOW / 10)
+        runs += run.state() == "R"
+    return run.cpu() - used > _WINDOW / 10 or runs > 5
+
+
+def _naps(run: Run) -> bool:
+    """Does it sleep by the clock? It is awake in between, so one look is not enough."""
+    for _ in range(5):
+        if run.asleep_in() == "sleep":
+            return True
+        run.watch(0.004)
+    return False
 
 
 CONN_STUB = '''\

@@ -16,6 +16,7 @@ import uuid
 from collections import ChainMap
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import CodeType
 from typing import BinaryIO, Callable, Iterator
 
@@ -30,6 +31,8 @@ from .talk import MARK, is_learners
 
 START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when the machine is quiet
 BUSY = 1.5  # seconds that a check may have waited for a processor before a time limit is nobody's fault
+MORE = 40.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
+TOO_BUSY = "The machine was too busy to check this in time; run the check again."
 
 
 class Open(Exception):
@@ -62,29 +65,49 @@ class Raised(Wrong):
 
 
 class Stuck(Wrong):
-    """Nothing came in time. `asleep`: it used less than a tenth of a core meanwhile; `data`: what a client got before."""
+    """Nothing came in time.
+
+    `asleep`: it used less than a tenth of a core meanwhile; `call`: the system call in which it slept then, or "";
+    `data`: what a client got before.
+    """
 
     data = b""
 
-    def __init__(self, what: str, cpu: float, asleep: bool, line: str) -> None:
-        self.asleep = asleep
+    def __init__(self, what: str, cpu: float, asleep: bool, line: str, call: str = "") -> None:
+        self.asleep, self.call = asleep, call
         self.doing = f"it {'sleeps' if asleep else f'runs all the time (CPU {cpu:.0%})'}{line}"
         super().__init__(f"{what}: {self.doing}.")
+
+
+class TimeLimit:
+    """So many seconds for one check in all, and more if it, or one of its processes, has waited for a processor."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end, self._own, self.processes = time.monotonic() + seconds, Stopwatch(), []
+
+    def end(self) -> float:
+        """When it is over, as things stand now (``time.monotonic()``)."""
+        return self._end + min(self.lost(), MORE)
+
+    def lost(self) -> float:
+        """Seconds of waiting for a processor: of this thread since the check began, of its processes in their whole life."""
+        return self._own.lost() + sum(map(waited_for_a_processor, self.processes))
 
 
 class Run:
     """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of an exercise module.
 
-    It reports what went well through `good`, and takes no time after `deadline` (``time.monotonic()``).
+    It reports what went well through `good`, and takes no time after the end of `limit`. In all its time limits only
+    that time counts in which neither it nor the check waited for a processor.
     """
 
-    def __init__(self, name: str, good: Callable[[str], None], deadline: float) -> None:
-        self._name, self._good, self._deadline = name, good, deadline
+    def __init__(self, name: str, good: Callable[[str], None], limit: TimeLimit) -> None:
+        self._name, self._good, self._limit = name, good, limit
         self._mark = uuid.uuid4().hex
         self._buffer, self._told = b"", []
         self._process: subprocess.Popen | None = None
+        self._started = False  # may code of the learner's have run?
         self._files = ExitStack()
-        self._waited = _waited_for_a_processor("self")
         self.output = b""
 
     def start(self, inside: Callable, learner: Callable, sockets: tuple[socket.socket, ...]) -> None:
@@ -106,10 +129,14 @@ class Run:
                 stderr=self._output,
                 pass_fds=numbers,
                 start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the kernel
+                cwd=self._files.enter_context(TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True)),
                 env=environment(self._mark),
             )
             self._end = self._files.enter_context(open(os.pidfd_open(self._process.pid), "rb", buffering=0))
+        self._limit.processes.append(str(self._process.pid))
         try:
+            self._wait("started", "", START_LIMIT)
+            self._started = True
             self._wait("ready", "", START_LIMIT)
         except Stuck:
             raise NotChecked(f"A fresh Python process did not start within {START_LIMIT:g} s; run the check again.") from None
@@ -129,6 +156,14 @@ class Run:
     def watch(self, seconds: float) -> None:
         """Let it go on for `seconds`. Raises as `hear` does if it ends or fails meanwhile, but not because time is over."""
         self._wait("", "", seconds, patient=True)
+
+    def stopwatch(self) -> "Stopwatch":
+        """It runs from now on, and stands still while this process or the check waits for a processor."""
+        return Stopwatch(self._process.pid)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something that nobody announces; False if it has not come true in this time."""
+        return self.stopwatch().until(condition, seconds)
 
     def read(self, client: socket.socket, size: int, what: str, seconds: float = 1.0) -> bytes:
         """`size` bytes that come to the client, or less if the stream ends before. Raises as `hear` does.
@@ -212,10 +247,11 @@ class Run:
 
     def alone(self) -> None:
         """Raise Wrong if it runs a second thread or has a child process."""
-        tasks = list(Path(f"/proc/{self._process.pid}/task").iterdir())
-        if len(tasks) > 1:
+        folder = Path(f"/proc/{self._process.pid}/task")
+        # join() returns when a thread has said its last word; its task is gone a moment later.
+        if not self.until(lambda: len(list(folder.iterdir())) == 1, 1.0):
             raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
-        if any(path.read_text().strip() for task in tasks if (path := task / "children").exists()):
+        if any(path.read_text().strip() for task in folder.iterdir() if (path := task / "children").exists()):
             raise Wrong(f"{self._name} started another process (fork?); one process is enough here.")
 
     def explain_end(self) -> None:
@@ -231,38 +267,42 @@ class Run:
             _kill_group(self._process.pid)
             self._process.wait()  # only now: once reaped, its number may belong to another process
             self._process = None
-            _kill_marked(self._mark)
-            size = os.fstat(self._output.fileno()).st_size
-            self.output = os.pread(self._output.fileno(), 1 << 16, max(0, size - (1 << 16)))
+            kill_marked(self._mark)
+            self.output = self._printed()
         self._files.close()
 
     def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict:
         """The next message of this kind, or {} when the client can read, or the time is over and we are `patient`."""
-        begin, used = time.monotonic(), self.cpu()
-        until = begin + seconds
+        watch, used, message = self.stopwatch(), self.cpu(), None
+        until = time.monotonic() + seconds
         while True:
-            message = self._receive(min(until, self._deadline), client)
+            message = message or self._receive(min(until, self._limit.end()), client)
             now = time.monotonic()
             match message:
-                case None if patient and now < self._deadline:
+                case None if patient and now < self._limit.end():
                     return {}
                 case None:
-                    spent, runs = self.cpu() - used, self._stat()[:1] == ["R"]
-                    late = now >= self._deadline
-                    if runs and spent < seconds / 2 and not late:
-                        until = now + seconds / 2  # other programs have the processor: that time does not count
+                    late = now >= self._limit.end()
+                    spent, runs, call = self.cpu() - used, self._runs(), self.asleep_in()
+                    left = seconds / 2 - spent if runs else seconds - watch.passed()
+                    if left > 0 and not late:  # other programs had the processor: that time does not count
+                        until = now + left
                         continue
-                    cpu = min(1.0, spent / max(now - begin, 0.01))
-                    if late and self._busy():
-                        raise NotChecked("The machine was too busy to check this in time; run the check again.")
-                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self.where())
+                    if message := self._receive(now, client):
+                        continue  # it came while we looked: so it slept, or ran, after its work
+                    cpu = min(1.0, spent / max(watch.passed(), 0.01))
+                    if late and self._limit.lost() > BUSY:
+                        raise NotChecked(TOO_BUSY)
+                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self.where(), call)
                     raise Wrong(f"The check was not through when its time was up; {stuck.doing}.") if late else stuck
                 case {"client": _}:
                     return {}
                 case {"good": text}:
                     self._good(text)
                 case {"step": what, "seconds": seconds} if not patient:
-                    begin, used, until = now, self.cpu(), now + seconds
+                    watch, used, until = self.stopwatch(), self.cpu(), now + seconds
+                case {"too busy": _}:
+                    raise NotChecked(TOO_BUSY)
                 case {"wrong": text}:
                     raise Wrong(printable(text))
                 case {"raised": {"unwritten": True}}:
@@ -278,6 +318,7 @@ class Run:
                     self._told.append(data)  # it comes while a client is waiting: somebody will ask
                 case _ if kind in message:
                     return message[kind]
+            message = None
 
     def _receive(self, until: float, client: socket.socket | None) -> dict | None:
         """The next message; None when the time is over. Raises Wrong if the child has gone or talks nonsense."""
@@ -289,7 +330,7 @@ class Run:
                 return {"client": True}
             chunk = self._control.recv(1 << 16) if self._control in ready else b""
             if not chunk:
-                raise Wrong(self._gone())
+                raise Wrong(self._gone()) if self._started else NotChecked(self._not_started())
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
@@ -306,16 +347,33 @@ class Run:
             return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
         return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
 
-    def _busy(self) -> bool:
-        """Have other programs kept the processor from the check or from the learner's code?"""
-        own = _waited_for_a_processor("self") - self._waited
-        return own + _waited_for_a_processor(str(self._process.pid)) > BUSY
+    def _not_started(self) -> str:
+        """The sentence for a process that ended before it had imported this package: half a file, a full disk, no memory."""
+        printed = self._printed().decode(errors="replace")
+        *_, said = "", *map(str.strip, printed.splitlines())
+        if places := re.findall(r'^ *File "(.*)", line (\d+)', printed, re.MULTILINE):
+            file, line = places[-1]
+            said += f", {Path(file).name}, line {line}"
+        if not said and _readable(0.5, self._end):
+            end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+            said = f"status {end.si_status}" if end.si_code == os.CLD_EXITED else signal.Signals(end.si_status).name
+        said = printable(said)[:300] or "it said nothing"
+        return f"The check could not start: a fresh Python process ended while it imported the course's library ({said})."
+
+    def _printed(self) -> bytes:
+        """The last 64 kB of what it has printed."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), 1 << 16, max(0, size - (1 << 16)))
 
     def where(self) -> str:
         """The line of the learner's code that runs now, " in line 3, `...`", or ""; a signal handler in the child tells it."""
+        while _readable(0, self._trace) and os.read(self._trace.fileno(), 1 << 16):
+            pass  # an answer that came too late, to a question before
         os.kill(self._process.pid, signal.SIGUSR1)
-        dump = b""
-        while b"runpy" not in dump and _readable(0.3, self._trace):  # the outermost frame comes last
+        dump, watch = b"", self.stopwatch()
+        while b"runpy" not in dump and watch.passed() < 0.3:  # the outermost frame comes last
+            if not _readable(0.05, self._trace):
+                continue
             if not (chunk := os.read(self._trace.fileno(), 1 << 16)):
                 break  # it closed its end
             dump += chunk
@@ -323,6 +381,16 @@ class Run:
             if is_learners(file):
                 return where((file, int(line)))
         return ""
+
+    def _runs(self) -> bool:
+        """Does one of its threads run, or wait for a processor or a disk?"""
+        for task in Path(f"/proc/{self._process.pid}/task").glob("[0-9]*/stat"):
+            try:
+                if task.read_text().rpartition(")")[2].split()[0] in "RD":
+                    return True
+            except OSError:  # it has ended
+                pass
+        return False
 
     def _status(self, field: str) -> int:
         """A number of proc_pid_status(5); 0 when it has gone."""
@@ -341,8 +409,39 @@ class Run:
             return []
 
 
-def _waited_for_a_processor(process: str) -> float:
-    """Seconds for which its first thread could have run and no processor was free (proc_pid_schedstat, sched-stats)."""
+class Stopwatch:
+    """Seconds since it was made, without those in which this thread, or `other`, waited for a processor.
+
+    `other` is the name of a process, or of one of its threads, in /proc: 4711, "self/task/4712"; None: nobody else.
+    """
+
+    def __init__(self, other: int | str | None = None) -> None:
+        self._processes = ["thread-self", *([str(other)] if other else [])]
+        self._begin, self._waited = time.monotonic(), self._waits()
+
+    def passed(self) -> float:
+        """At least a tenth of what a clock shows, so that each time limit is over some time."""
+        passed = time.monotonic() - self._begin
+        return max(passed - self.lost(), passed / 10)
+
+    def lost(self) -> float:
+        """What does not count."""
+        return max(0.0, self._waits() - self._waited)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something that nobody announces; False if it has not come true when `seconds` have passed."""
+        while not condition():
+            if self.passed() > seconds:
+                return condition()
+            time.sleep(0.001)
+        return True
+
+    def _waits(self) -> float:
+        return sum(map(waited_for_a_processor, self._processes))
+
+
+def waited_for_a_processor(process: str = "thread-self") -> float:
+    """Seconds for which its first thread, or this one, could have run and no processor was free (schedstat, sched-stats.rst)."""
     try:
         return int(Path(f"/proc/{process}/schedstat").read_text().split()[1]) / 1e9
     except (OSError, IndexError):
@@ -368,9 +467,10 @@ def printable(text: str) -> str:
 
 
 def environment(mark: str = "1") -> dict[str, str]:
-    """The environment of a child: it finds the same modules, prints in UTF-8, and carries the mark."""
+    """The environment of a child: in any folder it finds the same modules and `mine/`; it prints in UTF-8 and carries the mark."""
     return os.environ | {
-        "PYTHONPATH": os.pathsep.join(filter(None, sys.path)),
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # in a kernel "" is the notebook's folder
+        "COURSE_HOME": str(journal.home()),
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         MARK: mark,
     }
@@ -440,7 +540,7 @@ def _kill_group(group: int) -> None:
         pass
 
 
-def _kill_marked(mark: str) -> None:
+def kill_marked(mark: str) -> None:
     """Kill what is left, also outside the process group (setsid), and see it end.
 
     The mark is in the environment that a process was born with.

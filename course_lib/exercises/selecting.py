@@ -10,14 +10,14 @@ import time
 from types import FunctionType
 from typing import Callable
 
-from course_lib.observe import open_numbers, wait_until
+from course_lib.observe import open_numbers
 
 from .attempt import Attempt, reset
 from .blocking import Lines
 from .exercise import Exercise, Wrong
 from .harness import SMALL, Trial, check_server, still_open, your_server
 from .nonblocking import Conn, try_accept, try_recv
-from .run import NotChecked, Raised, Stuck, where
+from .run import NotChecked, Raised, Stopwatch, Stuck, where
 from .talk import Talk, a, own_frame
 
 
@@ -66,11 +66,11 @@ def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     talk.step("ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait")
     gives([one, other], [], 0, ([], []), "nothing has come")
     talk.step("ready([one, other], [], 0.3) did not return within 1.3 s: `timeout` counts seconds", 1.3)
-    begin, used = time.monotonic(), time.process_time()
+    watch, begin, used = Stopwatch(), time.monotonic(), time.process_time()
     gives([one, other], [], 0.3, ([], []), "nothing has come")
     if time.monotonic() - begin < 0.25:
         raise Wrong("ready([one, other], [], 0.3): nothing had come, and it did not wait 0.3 s. Hand `timeout` on to select().")
-    if time.process_time() - used > 0.1:
+    if time.process_time() - used > watch.passed() / 5:
         raise Wrong("ready([one, other], [], 0.3) used the processor while it waited: select() sleeps, if you hand it `timeout`.")
     gives([], [], 0, ([], []), "there is nothing to wait for")
     talk.good("nothing is ready: two empty lists, when the time is over")
@@ -381,7 +381,7 @@ _NAMES = "Ann", "Ben", "Cleo", "Dan", "Eve"
 def _one_to_all(trial: Trial) -> None:
     *trial.clients, last = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
     trial.clients.append(last)
-    if not wait_until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
+    if not trial.run.until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
         trial.run.watch(0)
         client = next(client for client in trial.clients if not trial.way(client)[0])
         try:
@@ -396,6 +396,7 @@ def _one_to_all(trial: Trial) -> None:
         for other, to in zip(trial.clients, _NAMES):
             if other is not client:
                 _hears(trial, other, line, f"{name} sent a line", to, client)
+        trial.settle()  # the sender may be the last one to get it
         _nothing_back(client, f"{name} sent a line")
     trial.run.alone()
     trial.attempt.good("five clients: each line goes to all others, and not back")
@@ -440,7 +441,7 @@ def _whole_lines(trial: Trial) -> None:
             trial.send(client, bytes([byte]))
             trial.read_all(client)
     got, stuck = trial.receive(cleo, 18)
-    if got != b"I am Ann\nI am Ben\n":
+    if not _are_lines(got, b"I am Ann\n", b"I am Ben\n"):
         what = "Ann and Ben sent a line each at the same time, one byte after the other, and Cleo got"
         if not stuck:
             trial.run.explain_end()
@@ -453,6 +454,11 @@ def _whole_lines(trial: Trial) -> None:
     for client, to in zip(trial.clients[1:], _NAMES[1:]):
         _hears(trial, client, b"one\ntwo\n", "Ann sent two lines in one packet", to)
     trial.attempt.good("lines in pieces, two lines in one packet: all arrive whole")
+
+
+def _are_lines(got: bytes, *lines: bytes) -> bool:
+    """Are these the lines, each of them whole? Which comes first is free: they were sent at the same time."""
+    return sorted(got.splitlines(keepends=True)) == sorted(lines)
 
 
 def _leavers(trial: Trial) -> None:
@@ -479,6 +485,7 @@ def _leavers(trial: Trial) -> None:
 
 BATCH = b"".join(b"line %04d of a long talk, with nothing in it but words %s\n" % (number, b"." * 960) for number in range(32))
 BATCHES = 128  # 4 MB in all
+_KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
 
 
 def _never_reads(trial: Trial) -> None:
@@ -492,7 +499,9 @@ def _never_reads(trial: Trial) -> None:
     grown = trial.run.memory() - before
     if trial.way(eve)[0]:
         total = f"{len(BATCH) * BATCHES // 1_000_000} MB"
-        if grown > 2 << 20:
+        # The kernel's number may be too small: it does not count pages that it took back, nor memory that was free before.
+        grown = max(grown, len(trial.receive(eve, _KEPT)[0])) if grown < _KEPT else grown
+        if grown >= _KEPT:
             raise Wrong(
                 f"Eve never reads, and after {total} the memory of your server grew by {grown / 1e6:.0f} MB: everything "
                 "that waits for her. Let go of a client for which more than 64 kB wait."

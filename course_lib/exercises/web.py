@@ -2,21 +2,17 @@
 
 import re
 import shutil
-import signal
 import socket
 import subprocess
-from collections.abc import Callable, Coroutine, Generator, Iterator
-from contextlib import contextmanager
-from types import GeneratorType, coroutine
-
-from course_lib.observe import wait_until
+from collections.abc import Callable, Generator
+from types import coroutine
 
 from .attempt import Attempt, reset
-from .event_loop import Loop
+from .conversation import AFTER_END, Conversation, cause_in_a_task, part, serve_each
 from .exercise import Wrong
-from .harness import SMALL, Trial, still_open, your_server
-from .run import Open, Raised, Stuck, printable
-from .talk import Talk, a, describe
+from .harness import SMALL, still_open, your_server
+from .run import Raised, Stuck, printable
+from .talk import Talk, a
 from .waits import accept, recv, send_all
 
 _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
@@ -64,47 +60,26 @@ def check_http(attempt: Attempt) -> None:
 
 
 def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
-    web = _Web(attempt, inside, name)
-    with web.explained():
-        for point in (
-            _answers,
-            _keeps_alive,
-            _pieces,
-            _pipeline,
-            _half_closed,
-            _closes,
-            _slow_reader,
-            _slow_pages,
-            _nonsense,
-            _gone,
-            _curl,
-            _leaves_nothing,
-        ):
-            point(web)
-            web.left_open()
+    _Web(attempt, inside, name).go_through(
+        _answers,
+        _keeps_alive,
+        _pieces,
+        _pipeline,
+        _half_closed,
+        _closes,
+        _slow_reader,
+        _slow_pages,
+        _nonsense,
+        _gone,
+        _curl,
+        _Web.leaves_nothing,
+    )
 
 
-class _Web:
-    """The learner's http in the course's Loop, in a process of its own, and its clients."""
+class _Web(Conversation):
+    """The learner's http and its clients."""
 
-    def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
-        self.attempt, self.name = attempt, name
-        self.trial = Trial(attempt, True, inside)
-        self.run = self.trial.run
-        self._came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        with self.trial.explained():
-            yield
-
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        client = self.trial.connect(receive_buffer)
-        self._came[client] = bytearray()
-        return client
-
-    def send(self, client: socket.socket, data: bytes) -> None:
-        self.trial.send(client, data)
+    complete = "the empty line has come"
 
     def ask(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
         """Send a request and compare its answer."""
@@ -119,13 +94,13 @@ class _Web:
             hint = " `if not body` takes an empty page for none: ask `if body is None`." if path == "/empty" else ""
             raise Wrong(f"{what}, GET {path}: the status of the answer is {status}, not {right}.{hint}")
         if right == 200 and body != _PAGES[path]:
-            raise Wrong(f"{what}, GET {path}: the body is {_part(body)}, not {_part(_PAGES[path])}.")
+            raise Wrong(f"{what}, GET {path}: the body is {part(body)}, not {part(_PAGES[path])}.")
 
     def answer(self, client: socket.socket, what: str, why: str = "") -> tuple[int, bytes]:
         """Status and body of the next answer."""
-        came = self._came[client]
+        came = self.came[client]
         while b"\r\n\r\n" not in came:
-            self._more(client, what, why)
+            self.more(client, what, why)
         head, _, rest = bytes(came).partition(b"\r\n\r\n")
         if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
             raise Wrong(
@@ -143,68 +118,31 @@ class _Web:
             raise Wrong(f"{what}: Content-Length is {length!r}; it is the number of bytes of the body.")
         size = len(head) + 4 + int(length)
         while len(came) < size:
-            self._more(client, what, why, int(length), len(came) - len(head) - 4)
+            self.more(client, what, why, (int(length), len(came) - len(head) - 4))
         body = bytes(came[len(head) + 4 : size])
         del came[:size]
         return int(first[1]), body
 
-    def _more(self, client: socket.socket, what: str, why: str, length: int | None = None, had: int = 0) -> None:
-        """Wait for more of an answer; if it ends or nothing comes, tell why."""
-        came = self._came[client]
-        try:
-            data = self.run.read(client, 1, what)
-        except Stuck as stuck:
-            self.left_open()
-            does = your_server(stuck)
-            if length is not None:
-                raise Wrong(
-                    f"{what}: Content-Length says {length}, and {had} bytes came: {does}. It is len(body), in bytes; and "
-                    "send_all sends them all."
-                ) from None
-            if came:
-                raise Wrong(
-                    f"{what}: {_part(bytes(came))} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n, and an "
-                    "empty line ends the head."
-                ) from None
-            if stuck.asleep and self.run.asleep_in() == "epoll_wait":
-                self.run.watch(0)
-                unread = self.trial.way(client)[1]
-                why = why or (
-                    "The client's bytes have arrived and nobody reads them." if unread else
-                    "The client's bytes were read. Does the task wait for more, though the empty line has come? Or is a call of "
-                    "send_all without "
-                    "`yield from`, which runs nothing?"
-                )  # fmt: skip
-                raise Wrong(f"{what}: no answer within 1 s, and all tasks wait. {why}") from None
-            calls = ("recv", "read", "send", "write")
-            # The look at its line has woken it for a moment: it falls asleep in the same call again.
-            wait_until(lambda: self.run.asleep_in() in calls, 0.1)
-            call = self.run.asleep_in()
-            if stuck.asleep and call in calls:
-                raise Wrong(
-                    f"{what}: no answer within 1 s: {does}, in {call}(), for one client, and all others wait. Leave the "
-                    "connection non-blocking."
-                ) from None
-            raise Wrong(
-                f"{what}: no answer within 1 s: {does}. All clients wait for it: a task gives the others their turn only when it "
-                "yields."
-            ) from None
-        if not data:
-            self.raised(what, why)
-            if length is not None:
-                raise Wrong(f"{what}: Content-Length says {length}, and {had} bytes came, then the end.")
-            if came:
-                raise Wrong(f"{what}: {_part(bytes(came))} came, then the end: the head of an answer ends with an empty line.")
-            raise Wrong(f"{what}: no answer came, but the end: the connection was closed too early.{why and ' '}{why}")
-        came += data
-        try:
-            came += client.recv(1 << 20, socket.MSG_DONTWAIT)
-        except (BlockingIOError, ConnectionResetError):
-            pass
+    def unfinished(self, came: bytes, begun: tuple[int, int] | None, does: str) -> str:
+        """`begun` is the value of Content-Length, and how many bytes of the body came; None before the head is complete."""
+        if begun:
+            length, had = begun
+            if not does:
+                return f"Content-Length says {length}, and {had} bytes came, then the end."
+            return (
+                f"Content-Length says {length}, and {had} bytes came: {does}. It is len(body), in bytes; and send_all sends "
+                "them all."
+            )
+        if came and does:
+            return (
+                f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n, and an empty line ends the "
+                "head."
+            )
+        return f"{part(came)} came, then the end: the head of an answer ends with an empty line." if came else ""
 
     def ends(self, client: socket.socket, what: str, why: str) -> None:
         """Now the connection must end, and nothing may come before."""
-        came = bytes(self._came[client])
+        came = bytes(self.came[client])
         try:
             came += self.run.read(client, 100, "")
         except Stuck as stuck:
@@ -212,56 +150,19 @@ class _Web:
                 raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
             came += stuck.data
         if came:
-            raise Wrong(f"{what}, and {_part(came)} came instead of the end.")
+            raise Wrong(f"{what}, and {part(came)} came instead of the end.")
 
-    def tasks(self) -> list[dict]:
-        """What became of the tasks that ended otherwise than they should."""
-        if not self.run.interrupt(signal.SIGUSR2):
-            return []
-        return self.run.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+    def gone(self, error: Raised) -> str:
+        return "a page raised an exception" if error.type == "PageFailed" else super().gone(error)
 
-    def raised(self, what: str, why: str = "") -> None:
-        """A connection ended too early: if a task raised an exception, this is why."""
-        wait_until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
-        for task in self.tasks():
-            if about := task["about"]:
-                if about["unwritten"]:
-                    raise Open
-                error = Raised(self.name, about)
-                raise Wrong(f"{what}: {f'{error} {why}' if why else _explained_http(error)}")
-
-    def left_open(self) -> None:
-        """Raise Wrong if a task has ended and its connection is open."""
-        for task in self.tasks():
-            if not task["open"]:
-                continue
-            if about := task["about"]:
-                if about["unwritten"]:
-                    raise Open
-                error = Raised(self.name, about)
-                if error.type in ("ConnectionResetError", "BrokenPipeError", "PageFailed"):
-                    cause = "a page raised an exception" if error.type == "PageFailed" else f"the client has gone ({error.type})"
-                    raise Wrong(
-                        f"When {cause}{error.line}, {self.name} ends, and the connection stays open: `try: … finally: "
-                        "conn.close()`."
-                    )
-                raise _explained_http(error)
-            raise Wrong(
-                f"{self.name} has returned, and its connection is still open, so the client waits for its end: `try: … finally: "
-                "conn.close()`."
-            )
+    def explain(self, error: Raised, why: str = "") -> str:
+        return f"{error} {why}" if why and not cause_in_a_task(error) else _explained_http(error)
 
 
-def _part(data: bytes) -> str:
-    return repr(data) if len(data) <= 60 else f"{data[:40]!r}… ({len(data)} bytes)"
-
-
-def _explained_http(error: Raised) -> Wrong:
+def _explained_http(error: Raised) -> str:
     text, why = error.text, ""
-    if error.type == "TypeError" and ("generator" in text or "coroutine" in text):
-        why = "A plain call of a generator function gives a generator object and runs nothing: `yield from` gives its value."
-    elif error.type == "BlockingIOError":
-        why = "The connection is non-blocking: `yield from recv(conn, n)` and `yield from send_all(conn, data)` wait for it."
+    if cause := cause_in_a_task(error):
+        why = cause
     elif error.type == "UnicodeDecodeError":
         why = "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes."
     elif error.type == "ValueError" and "too many values" in text and "expected 2" in text:
@@ -273,11 +174,9 @@ def _explained_http(error: Raised) -> Wrong:
         )
     elif error.type == "TypeError" and "NoneType" in text:
         why = "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own."
-    elif error.errno == 9:  # EBADF
-        why = "The connection was closed before."
     elif error.type == "TypeError" and ("bytes-like" in text or "'bytes'" in text or "to bytes" in text or "to str" in text):
         why = "A socket carries bytes: head.decode('latin-1') makes a str of them, text.encode() bytes of a str."
-    return Wrong(f"{error}{why and ' '}{why}")
+    return f"{error}{why and ' '}{why}"
 
 
 class PageFailed(Exception):
@@ -286,8 +185,7 @@ class PageFailed(Exception):
 
 def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> None:
     """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
-    loop, ended, slow = Loop(), [], []
-    signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended))
+    slow = []
 
     @coroutine  # so it may stand behind await too
     def page(path: str) -> Generator:
@@ -322,33 +220,7 @@ def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> Non
         yield "sleep", 0
         return _PAGES.get(path)
 
-    @coroutine
-    def client(conn: object) -> Generator:
-        about, task = None, http(conn, page)
-        try:
-            while True:
-                wait = task.send(None)
-                if isinstance(wait, GeneratorType | Coroutine):
-                    talk.send({"wrong": "A task yielded a generator: go through it with `yield from`, which gives its value."})
-                    return
-                yield wait
-        except StopIteration:
-            pass
-        except Exception as error:
-            about = describe(error)
-        left = getattr(conn, "sock", conn).fileno() != -1
-        if about or left:
-            ended.append({"about": about, "open": left})
-
-    @coroutine
-    def door() -> Generator:
-        while True:
-            loop.spawn(client((yield from accept(listener))))
-
-    getattr(listener, "sock", listener).setblocking(False)
-    loop.spawn(door())
-    loop.run()
-    raise Wrong("The loop has ended: the task that accepts clients raised an exception.")
+    serve_each(talk, listener, accept, lambda conn: http(conn, page))
 
 
 def _answers(web: _Web) -> None:
@@ -368,11 +240,8 @@ def _keeps_alive(web: _Web) -> None:
     client = web.connect()
     web.ask(client, "/", "The first client is silent, and a second one asked")
     client.close()
-    web.trial.calm("A client has gone and nobody talks", _AFTER_END)
+    web.trial.calm("A client has gone and nobody talks", AFTER_END)
     web.attempt.good("more requests on the same connection; 404 for a page that is not there")
-
-
-_AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
 
 
 def _pieces(web: _Web) -> None:
@@ -392,7 +261,7 @@ def _pieces(web: _Web) -> None:
             )
         woken = web.run.wakes()
         web.send(client, bytes([byte]))
-        reads = reads and wait_until(lambda: web.run.wakes() > woken and web.run.state() == "S", 0.2)
+        reads = reads and web.run.until(lambda: web.run.wakes() > woken and web.run.state() == "S", 0.2)
     web.expect(client, "/other", "A client sent a request one byte at a time", why)
     request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
     web.send(client, request)
@@ -433,7 +302,7 @@ def _half_closed(web: _Web) -> None:
         client = web.connect()
         web.send(client, sent)
         client.shutdown(socket.SHUT_WR)
-        web.ends(client, what, _AFTER_END)
+        web.ends(client, what, AFTER_END)
     web.attempt.good("a client that half-closes gets all its answers, then the end")
 
 
@@ -479,7 +348,7 @@ def _slow_pages(web: _Web) -> None:
         if status != 200 or body != b"%d at once" % _TOGETHER:
             raise Wrong(
                 f"{_TOGETHER} clients asked for a slow page at the same moment, and they were served one after the other: "
-                f"{_part(body)}. A page waits by what it "
+                f"{part(body)}. A page waits by what it "
                 "yields: `body = yield from page(path)` hands that on to the loop."
             )
     for client in clients:
@@ -541,7 +410,7 @@ def _gone(web: _Web) -> None:
             f"{what}, and {still_open(web.run.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
             "gives b'', or send_all raises."
         )
-    web.trial.calm(f"{what}, and nobody talks", _AFTER_END)
+    web.trial.calm(f"{what}, and nobody talks", AFTER_END)
     web.attempt.good("30 clients that go in the middle of a request or of an answer")
 
 
@@ -552,7 +421,7 @@ def _curl(web: _Web) -> None:
     host, port = web.trial.address
     urls = [f"http://{host}:{port}{path}" for path in ("/", "/nothing")]
     asked = subprocess.run(
-        [curl, "-q", "--noproxy", "*", "-sS", "-m", "2", "-w", "%{http_code} %{num_connects}\n", *urls],
+        [curl, "-q", "--noproxy", "*", "-sS", "-m", "5", "-w", "%{http_code} %{num_connects}\n", *urls],
         capture_output=True,
         stdin=subprocess.DEVNULL,
     )
@@ -562,20 +431,6 @@ def _curl(web: _Web) -> None:
         said = printable((asked.stderr or asked.stdout).decode(errors="replace").strip()[-200:])
         raise Wrong(f"curl asked for / and, on the same connection, for /nothing, and was not content: {said}")
     web.attempt.good("curl: 200 and 404 on one connection")
-
-
-def _leaves_nothing(web: _Web) -> None:
-    web.trial.first.close()
-    stuck = web.trial.holds(0)
-    web.left_open()
-    if stuck:
-        raise Wrong(
-            f"All clients have gone, and {still_open(web.run.sockets() - web.trial.own)}: {your_server(stuck)}. When recv gives "
-            "b'', close."
-        )
-    web.trial.calm("All clients have gone and nobody talks")
-    web.run.alone()
-    web.attempt.good("when all have gone, no connection is left, and it sleeps")
 
 
 def _serve_http(talk: Talk, learner: Callable, listener: socket.socket) -> None:

@@ -1,16 +1,18 @@
 """The table of descriptors: what each number is, and what the kernel says of it now."""
 
 import os
+import re
 import select
 import socket
 import stat
 import struct
 import termios
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
-from . import kernel
+from . import elsewhere, kernel
 from .kernel import Address
 
 TCP_STATES = (
@@ -20,8 +22,10 @@ TCP_STATES = (
 _TCP_INFO_SIZE = 32  # as far as tcpi_sacked (linux/tcp.h)
 _TCP_INFO_UNACKED = 24
 _SIOCOUTQ = 0x5411
-_ASKED = select.POLLIN | select.POLLOUT | select.POLLRDHUP
-_GONE = select.POLLHUP | select.POLLRDHUP | select.POLLERR
+_TELLS = hasattr(socket, "TCP_INFO") and hasattr(socket, "SO_DOMAIN")  # Linux tells a socket's family and TCP's state
+_RDHUP = getattr(select, "POLLRDHUP", 0)  # only Linux has it
+_ASKED = kernel.POLLIN | kernel.POLLOUT | _RDHUP
+_GONE = kernel.POLLHUP | _RDHUP | kernel.POLLERR
 
 _EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL", "RDHUP", "EXCLUSIVE", "ONESHOT", "ET")
 
@@ -86,29 +90,29 @@ def descriptors(of=None) -> list[Descriptor]:
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
-    targets = _targets()
-    wanted = targets if of is None else {n for n in map(_number, _several(of)) if n in targets}
-    numbers = sorted(wanted)
+    numbers = open_numbers() if of is None else sorted({n for n in map(_number, _several(of)) if n >= 0})
     bits = kernel.poll(numbers, _ASKED)
-    watchers = _watchers(targets)
-    found = (_describe(n, targets[n], bits.get(n, 0), watchers) for n in numbers if not bits.get(n, 0) & select.POLLNVAL)
+    looks = {number: look for number in numbers if not bits.get(number, 0) & kernel.POLLNVAL and (look := _nature_of(number))}
+    watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
+    found = (_describe(number, *look, bits.get(number, 0), watchers) for number, look in looks.items())
+    return [d for d in found if d is not None]
+
+
+def described(numbers: Iterable[int], watchers: "Interests") -> list[Descriptor]:
+    """The same of open numbers, with interest lists that were read before."""
+    numbers = list(numbers)
+    bits = kernel.poll(numbers, _ASKED)
+    found = (_describe(n, *look, bits.get(n, 0), watchers) for n in numbers if (look := _nature_of(n)))
     return [d for d in found if d is not None]
 
 
 def open_numbers() -> list[int]:
     """The numbers of this process's open descriptors, lowest first."""
-    return sorted(_targets())
-
-
-def _targets() -> dict[int, str]:
-    """{number: what it names} of every open descriptor, but for the handle that lists them."""
-    found = {}
-    for name in kernel.names("/proc/self/fd"):
-        try:
-            found[int(name)] = kernel.readlink(f"/proc/self/fd/{name}")
-        except OSError:
-            continue  # closed meanwhile
-    return found
+    if not kernel.HAS_PROC:
+        return elsewhere.open_numbers()
+    numbers = sorted(int(name) for name in kernel.names("/proc/self/fd"))
+    closed = kernel.poll(numbers, 0)  # such as that of the folder that lists them
+    return [number for number in numbers if not closed.get(number, 0) & kernel.POLLNVAL]
 
 
 def _several(of) -> Iterable:
@@ -131,22 +135,28 @@ def _number(thing) -> int:
         return -1
 
 
-def _describe(number: int, target: str, bits: int, watchers: dict[tuple[int, int], list[Watcher]]) -> Descriptor | None:
+def _nature_of(number: int) -> tuple[int, int] | None:
+    """(mode, inode) of what it names; None when it is closed."""
+    try:
+        return kernel.mode_and_inode(number)
+    except OSError:
+        return None
+
+
+def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interests") -> Descriptor | None:
     """None when the descriptor was closed while we looked."""
     try:
         blocking = os.get_blocking(number)
-        if target.startswith("socket:["):
-            inode = int(target[8:-1])
-            named = _socket(number, inode, bits)
+        if stat.S_ISSOCK(mode):
+            named = _socket(number, inode, bits) if _TELLS else elsewhere.socket_row(number, bool(bits & _GONE))
         else:
-            status = os.fstat(number)
-            inode, named = status.st_ino, _other(number, status.st_mode, target)
+            named = _other(number, mode, kernel.readlink(f"/proc/self/fd/{number}") if kernel.HAS_PROC else "")
     except OSError:
         return None
     return Descriptor(
         number=number, blocking=blocking,
-        readable=bool(bits & select.POLLIN), writable=bool(bits & select.POLLOUT), hangup=bool(bits & _GONE),
-        watched_by=tuple(watchers.get((number, inode), ())), **named,
+        readable=bool(bits & kernel.POLLIN), writable=bool(bits & kernel.POLLOUT), hangup=bool(bits & _GONE),
+        watched_by=watchers.of(number, inode), **named,
     )
 
 
@@ -160,7 +170,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
             kind, accept_queue = "listener", struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]
         else:
             # A connection that was reset is in state CLOSE like a new socket, but it has hung up.
-            kind = "socket" if state == "CLOSE" and not bits & select.POLLRDHUP else "connection"
+            kind = "socket" if state == "CLOSE" and not bits & _RDHUP else "connection"
     elif internet:
         kind = "datagram"
     elif family == socket.AF_UNIX:
@@ -216,21 +226,49 @@ def _other(number: int, mode: int, target: str) -> dict:
     )
 
 
-def _watchers(targets: dict[int, str]) -> dict[tuple[int, int], list[Watcher]]:
-    """Every interest of every epoll of this process, by (descriptor, inode).
+class Interests:
+    """The interest lists of some epolls, as they were when they were read (proc_pid_fdinfo(5)).
 
-    The inode tells a socket from an older one that had the same number and lives on in a duplicate.
+    They are kept small: a panel holds those of ten thousand sockets while the memory of a socket is being measured.
     """
-    found: dict[tuple[int, int], list[Watcher]] = {}
-    for epoll in (number for number, target in targets.items() if target == "anon_inode:[eventpoll]"):
-        try:
-            lines = kernel.read(f"/proc/self/fdinfo/{epoll}").splitlines()
-        except OSError:
-            continue
-        for entry in map(_interest, (line for line in lines if line.startswith("tfd:"))):
-            watcher = Watcher(epoll, int(entry["events"], 16))
-            found.setdefault((int(entry["tfd"]), int(entry["ino"], 16)), []).append(watcher)
-    return found
+
+    def __init__(self, epolls: Iterable[int]) -> None:
+        self._of: dict[Watcher, set[int]] = {}  # whom it watches: number and inode in one int
+        for epoll in epolls:
+            watched: dict[bytes, set[int]] = {}
+            with suppress(OSError):  # closed meanwhile
+                for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}"):
+                    for entry in _ENTRY.finditer(piece):
+                        number, events, inode = entry.groups()
+                        if events not in watched:
+                            watched[events] = self._of[Watcher(epoll, int(events, 16))] = set()
+                        watched[events].add(_name(int(number), int(inode, 16)))
+
+    def of(self, number: int, inode: int) -> tuple[Watcher, ...]:
+        """Who watches it. The inode tells it from an older one that had the same number and lives on in a duplicate."""
+        name = _name(number, inode)
+        return tuple(watcher for watcher, watched in self._of.items() if name in watched)
+
+
+def _name(number: int, inode: int) -> int:
+    return inode << 32 | number
+
+
+def epolls(but: Collection[int] = ()) -> list[int]:
+    """The numbers of this process's epolls; `but` are numbers that need not be asked."""
+    return [number for number in open_numbers() if number not in but and _is_epoll(number)]
+
+
+_ENTRY = re.compile(rb"^tfd: *(\d+) events: *([0-9a-f]+) .*\bino: *([0-9a-f]+)", re.MULTILINE)
+
+
+def _is_epoll(number: int) -> bool:
+    look = _nature_of(number)
+    try:
+        return look is not None and not stat.S_ISSOCK(look[0]) and \
+            kernel.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
+    except OSError:
+        return False
 
 
 def _interest(line: str) -> dict[str, str]:

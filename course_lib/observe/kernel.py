@@ -9,37 +9,71 @@ would take the lowest free number away from the program that is being observed.
 
 import ctypes
 import os
+import re
 import socket
 import struct
 from array import array
+from collections.abc import Iterator
 
 Address = tuple[str, int] | str
+
+POLLIN, POLLOUT, POLLERR, POLLHUP, POLLNVAL = 0x1, 0x4, 0x8, 0x10, 0x20  # poll.h; some Pythons have a select without poll
+HAS_PROC = os.path.exists("/proc/self/fd")  # macOS has no /proc, and some containers hide it
 
 _libc = ctypes.PyDLL(None, use_errno=True)
 _libc.opendir.restype = _libc.readdir.restype = ctypes.c_void_p
 _libc.readdir.argtypes = _libc.closedir.argtypes = [ctypes.c_void_p]
 _NAME = 19  # offset of d_name in struct dirent on 64-bit Linux
 _LONGEST_ADDRESS = 128  # sizeof(struct sockaddr_storage)
-_PAGE = 1 << 16
+_PAGE = 1 << 14
+_LONGEST_TARGET = 4096
+_STATX_MODE = 28
+_STATX_TYPE_AND_INODE = 0x1 | 0x100
+_AT_EMPTY_PATH = 0x1000
 
 
 def read(path: str) -> str:
-    """The beginning (64 KB) of a small file, such as those in /proc. Raises OSError as open(2) and read(2) do."""
+    """A file of /proc, whole. Raises OSError as open(2) and read(2) do."""
+    return b"".join(pieces(path)).decode(errors="replace")
+
+
+def pieces(path: str) -> Iterator[bytes]:
+    """The same in pieces of whole lines: the interest list of an epoll has some 80 bytes for each entry."""
     number = _checked(_libc.open(path.encode(), os.O_RDONLY | os.O_CLOEXEC))
-    page = ctypes.create_string_buffer(_PAGE)
-    size = _libc.read(number, page, _PAGE)
-    error = ctypes.get_errno()
-    _libc.close(number)
-    if size < 0:
-        raise OSError(error, os.strerror(error), path)
-    return ctypes.string_at(page, size).decode(errors="replace")
+    try:
+        page, size, rest = (ctypes.c_char * _PAGE)(), _PAGE, b""
+        while size == _PAGE:  # one that is not full was the last
+            size = _checked(_libc.read(number, page, _PAGE))
+            piece = rest + ctypes.string_at(page, size)
+            end = piece.rfind(b"\n") + 1 if size == _PAGE else len(piece)
+            rest = piece[end:]
+            yield piece[:end]
+    finally:
+        _libc.close(number)
 
 
 def readlink(path: str) -> str:
     """Where a symbolic link points. Raises OSError as readlink(2) does."""
-    target = ctypes.create_string_buffer(4096)
-    size = _checked(_libc.readlink(path.encode(), target, 4096))
+    for room in (128, _LONGEST_TARGET):
+        target = ctypes.create_string_buffer(room)
+        size = _checked(_libc.readlink(path.encode(), target, room))
+        if size < room:
+            break
     return os.fsdecode(target.raw[:size])
+
+
+def mode_and_inode(number: int) -> tuple[int, int]:
+    """What kind of thing a descriptor names (st_mode), and its inode. Raises OSError as fstat(2) does."""
+    if not hasattr(_libc, "statx"):  # a C library from before 2018
+        status = os.fstat(number)
+        return status.st_mode, status.st_ino
+    found = _Statx()
+    _checked(_libc.statx(number, b"", _AT_EMPTY_PATH, _STATX_TYPE_AND_INODE, found))
+    return _MODE_AND_INODE.unpack_from(found, _STATX_MODE)
+
+
+_Statx = ctypes.c_char * 256  # struct statx (statx(2)), the same on every machine
+_MODE_AND_INODE = struct.Struct("=H2xQ")
 
 
 def names(folder: str) -> list[str]:
@@ -47,11 +81,11 @@ def names(folder: str) -> list[str]:
     handle = _libc.opendir(folder.encode())
     if not handle:
         _checked(-1)
-    found = []
-    while entry := _libc.readdir(handle):
-        found.append(os.fsdecode(ctypes.string_at(entry + _NAME)))
+    found, read_one, text = [], _libc.readdir, ctypes.string_at
+    while entry := read_one(handle):
+        found.append(text(entry + _NAME))
     _libc.closedir(handle)
-    return [name for name in found if not name.startswith(".")]
+    return [os.fsdecode(name) for name in found if name[0] != 46]  # "."
 
 
 def ioctl(number: int, request: int) -> int | None:
@@ -67,17 +101,32 @@ def option(number: int, level: int, name: int) -> int:
 
 def option_bytes(number: int, level: int, name: int, size: int) -> bytes:
     """The first `size` bytes of a socket option. Raises OSError as getsockopt(2) does."""
-    value, length = ctypes.create_string_buffer(size), ctypes.c_uint(size)
+    value, length = (ctypes.c_char * size)(), ctypes.c_uint(size)
     _checked(_libc.getsockopt(number, level, name, value, ctypes.byref(length)))
     return value.raw
 
 
 def poll(numbers: list[int], events: int) -> dict[int, int]:
     """What poll(2) finds now, without waiting: {number: event bits} of those that have any. `events` is asked of each."""
+    answers = _poll(numbers, events)[1::2]
+    return {number: answer >> 16 for number, answer in zip(numbers, answers) if answer >> 16}
+
+
+def poll_unlike(numbers: list[int], events: int, usual: int) -> dict[int, int]:
+    """The same, of those whose answer is not `usual` (one byte, not 0): for many of whom few have something to say."""
+    found = _poll(numbers, events).tobytes()
+    low, high = found[6::8], found[7::8]  # the two bytes of each revents
+    # Other bytes are searched for in C: a line of Python for each number would take longer than poll itself.
+    places = {match.start() for match in re.finditer(b"[^%s]" % re.escape(bytes([usual])), low, re.DOTALL)}
+    places.update(match.start() for match in re.finditer(rb"[^\0]", high, re.DOTALL))
+    return {numbers[place]: low[place] | high[place] << 8 for place in places}
+
+
+def _poll(numbers: list[int], events: int) -> array:
     asked = array("I", [0]) * (2 * len(numbers))  # struct pollfd: int fd; short events; short revents
     asked[::2], asked[1::2] = array("I", numbers), array("I", [events]) * len(numbers)
     _checked(_libc.poll(ctypes.c_void_p(asked.buffer_info()[0]), ctypes.c_ulong(len(numbers)), 0))
-    return {number: answer >> 16 for number, answer in zip(numbers, asked[1::2]) if answer >> 16}
+    return asked
 
 
 def local_address(number: int) -> Address | None:

@@ -46,6 +46,7 @@ class Doing:
     seconds     how long it has slept; 0.0 when running
     cpu         its share of one core, 0.0 to 1.0, over about the last second
     ended       when the thread is over (or was never started): how, in a sentence; else None
+    unknown     True where no /proc tells: then nothing else is said of a thread that lives
     """
 
     asleep: bool
@@ -54,8 +55,11 @@ class Doing:
     seconds: float = 0.0
     cpu: float = 0.0
     ended: str | None = None
+    unknown: bool = False
 
     def __str__(self) -> str:
+        if self.unknown:
+            return "not known: this system has no /proc"
         if self.ended:
             return self.ended
         if not self.asleep:
@@ -74,6 +78,8 @@ class ThreadView:
 
     def doing(self) -> Doing:
         """What the thread is doing now. Never waits longer than a few milliseconds."""
+        if not kernel.HAS_PROC:
+            return Doing(False, unknown=True) if self.thread.is_alive() else Doing(False, ended="ended")
         try:
             with self._lock:
                 return self._look()
@@ -150,7 +156,7 @@ class ThreadView:
 
 
 def _uptime() -> float:
-    return time.clock_gettime(time.CLOCK_BOOTTIME)
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
 def _last_ran(path: str) -> float:

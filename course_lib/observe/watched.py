@@ -14,7 +14,8 @@ from contextlib import contextmanager
 from .descriptors import event_names
 from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, lists_text, now
 
-_EPOLL, _POLL, _SELECT = select.epoll, select.poll, select.select
+# Only Linux has epoll, and Python on some systems no poll: there a server cannot use them, and nothing takes their place.
+_EPOLL, _POLL, _SELECT = getattr(select, "epoll", None), getattr(select, "poll", None), select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
 
 
@@ -178,7 +179,7 @@ def _change(operation: str) -> Callable:
     return words
 
 
-EVENTS_OF_REGISTER = select.EPOLLIN | select.EPOLLPRI | select.EPOLLOUT  # where none are named (Python's select.epoll.register)
+EVENTS_OF_REGISTER = 0x1 | 0x2 | 0x4  # EPOLLIN | EPOLLPRI | EPOLLOUT, where none are named (Python's select.epoll.register)
 
 
 class _Waiter:
@@ -186,7 +187,7 @@ class _Waiter:
 
     def __init__(self, raw, recorder: Recorder) -> None:
         self._raw, self._recorder = raw, recorder
-        self._own = raw.fileno() if isinstance(raw, _EPOLL) else None
+        self._own = raw.fileno() if _EPOLL and isinstance(raw, _EPOLL) else None
         recorder.on_switch(self._switch)
 
     def _switch(self, on: bool) -> None:
@@ -224,7 +225,7 @@ class _EpollMaker(type):
 class _Epoll(metaclass=_EpollMaker):
     """Stands in module `select` for its epoll."""
 
-    fromfd = _EPOLL.fromfd
+    fromfd = _EPOLL.fromfd if _EPOLL else None
 
 
 def _poll():
@@ -269,9 +270,12 @@ def _number(thing) -> int:
 @contextmanager
 def recorded_thread(recorder: Recorder) -> Iterator[None]:
     """While it lasts, this thread's use of module `select` can be recorded. Other threads get the raw things."""
-    select.epoll, select.poll, select.select = _Epoll, _poll, _select
-    selectors.EpollSelector._selector_cls, selectors.PollSelector._selector_cls = _Epoll, staticmethod(_poll)
+    select.select = _select
     selectors.SelectSelector._select = staticmethod(_select)
+    if _POLL:
+        select.poll, selectors.PollSelector._selector_cls = _poll, staticmethod(_poll)
+    if _EPOLL:
+        select.epoll = selectors.EpollSelector._selector_cls = _Epoll
     _of_thread[threading.get_ident()] = recorder
     try:
         yield

@@ -5,7 +5,7 @@
 """
 
 from .asyncio_server import AsyncioServer
-from .base import PortInUse, Server, echo
+from .base import NotHere, PortInUse, Server, echo
 from .blocking_server import BlockingServer
 from .coroutine_server import CoroutineServer
 from .epoll_server import EpollServer
@@ -27,6 +27,6 @@ MODELS: dict[str, type[Server]] = {
 }
 
 __all__ = [
-    "MODELS", "AsyncioServer", "BlockingServer", "CoroutineServer", "EpollServer", "NonBlockingServer", "PollServer", "PortInUse",
-    "SelectServer", "Server", "ThreadedServer", "echo", "live_servers", "stop_all",
+    "MODELS", "AsyncioServer", "BlockingServer", "CoroutineServer", "EpollServer", "NonBlockingServer", "NotHere", "PollServer",
+    "PortInUse", "SelectServer", "Server", "ThreadedServer", "echo", "live_servers", "stop_all",
 ]

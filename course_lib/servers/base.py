@@ -2,16 +2,21 @@
 
 import ctypes
 import errno
+import operator
+import select
 import socket
 import threading
+import time
 import traceback
 import warnings
 import weakref
 from collections.abc import Callable
+from contextlib import suppress
 from types import TracebackType
 from typing import Literal, Self
 
 from course_lib.observe import Call, Descriptor, Doing, Pending, Recorder, TaskView, ThreadView, descriptors, tasks
+from course_lib.observe.descriptors import Interests, described, epolls
 from course_lib.observe.tasks import has_tasks
 from course_lib.observe.watched import SocketClasses, recorded_thread
 
@@ -19,6 +24,7 @@ from . import registry
 
 HOST = "127.0.0.1"
 BACKLOG = 128
+_OF_A_THREAD = 6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
 
 Answer = Callable[[bytes], bytes]
 
@@ -30,6 +36,13 @@ def echo(request: bytes) -> bytes:
 
 class PortInUse(OSError):
     """The port that was asked for belongs to another listener."""
+
+
+class NotHere(OSError):
+    """This system does not have what the server is made of."""
+
+
+_NEEDS = {"PollServer": "poll", "EpollServer": "epoll", "CoroutineServer": "epoll"}  # functions of module select
 
 
 class _Stop(BaseException):
@@ -75,8 +88,12 @@ class Server:
     def start(self) -> Self:
         """Listen, and serve from a background thread. Does nothing when it runs already.
 
-        Raises PortInUse when the port that was asked for is taken.
+        Raises PortInUse when the port that was asked for is taken, NotHere where the system lacks epoll or poll.
         """
+        for needed in (_NEEDS.get(model.__name__) for model in type(self).__mro__):
+            if needed and not hasattr(select, needed):
+                raise NotHere(f"{type(self).__name__} needs {needed}, and this system does not have it. Linux does: a container "
+                              "or a virtual machine will do.")
         with self._lock:
             if self.running and not self._stopping:
                 return self
@@ -152,9 +169,24 @@ class Server:
 
     def descriptors(self) -> list[Descriptor]:
         """What the kernel says of its listener and connections, and of an epoll that watches them."""
-        mine = descriptors(self._open_sockets())
-        epolls = {watcher.epoll for descriptor in mine for watcher in descriptor.watched_by}
-        return sorted(mine + descriptors(epolls), key=lambda d: d.number)
+        numbers = self.numbers()
+        watchers = Interests(epolls(but=set(numbers)))
+        mine = described(numbers, watchers)
+        watching = {watcher.epoll for descriptor in mine for watcher in descriptor.watched_by}
+        return sorted(mine + described(watching, watchers), key=lambda d: d.number)
+
+    def numbers(self) -> list[int]:
+        """The descriptors of its listener and connections that are open: all that can be known without asking the kernel."""
+        found = map(operator.call, list(self._sockets))
+        return [number for sock in found if sock is not None and (number := sock.fileno()) >= 0]
+
+    def cpu_seconds(self) -> float:
+        """The CPU time that its threads have used so far, user and system (clock_getcpuclockid(3)); those that ended left out."""
+        used = 0.0
+        for thread in filter(threading.Thread.is_alive, self._threads() if self._thread else ()):
+            with suppress(OSError):  # it ended while we looked
+                used += time.clock_gettime((~thread.native_id << 3) | _OF_A_THREAD)
+        return used
 
     def doing(self) -> Doing:
         """What its thread is doing: running, or asleep in which system call, or how it ended."""
@@ -312,7 +344,7 @@ class Server:
             _shut_down(connection)
 
     def _open_sockets(self) -> list[socket.socket]:
-        found = (reference() for reference in list(self._sockets))  # a copy: the server's thread adds to it meanwhile
+        found = map(operator.call, list(self._sockets))  # a copy: the server's thread adds to it meanwhile
         return [sock for sock in found if sock is not None and sock.fileno() >= 0]
 
     def _serve(self, listener: socket.socket) -> None:

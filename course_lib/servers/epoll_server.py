@@ -1,5 +1,7 @@
 """The server that epoll wakes: the kernel keeps the list of its sockets, and hands over those that are ready."""
 
+from __future__ import annotations  # its types are names only: the module can be imported where there is no epoll
+
 import errno
 import select
 import socket

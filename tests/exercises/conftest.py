@@ -45,7 +45,8 @@ def process_state() -> dict:
         ),
         "threads": threading.active_count(),
         "children": open(f"/proc/self/task/{os.getpid()}/children").read(),
-        "handlers": [signal.getsignal(number) for number in signal.valid_signals()],
+        # pytest-timeout takes its own handler of SIGALRM away when a test has failed
+        "handlers": [signal.getsignal(number) for number in signal.valid_signals() - {signal.SIGALRM}],
         "mask": signal.pthread_sigmask(signal.SIG_BLOCK, []),
         "directory": os.getcwd(),
         "environment": {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"},

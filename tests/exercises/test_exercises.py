@@ -179,6 +179,27 @@ def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
     assert journal.read() == {}
 
 
+@pytest.mark.parametrize(
+    "library, says",
+    {
+        "def half_a_line(": "SyntaxError: '(' was never closed, __init__.py, line 1",
+        "import socket\nfrom .gone import Run": "ModuleNotFoundError: No module named 'course_lib.exercises.gone', __init__.py, line 2",
+        "raise SystemExit(3)": "status 3",
+        "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
+    }.items(),
+)
+def test_a_library_that_cannot_be_imported_is_not_blamed_on_the_learner(library, says, cell, tmp_path, monkeypatch, capsys, as_before):
+    package = tmp_path / "half" / "course_lib" / "exercises"
+    package.mkdir(parents=True)
+    (package.parent / "__init__.py").touch()
+    (package / "__init__.py").write_text(library)
+    monkeypatch.syspath_prepend(tmp_path / "half")  # the child looks there first; here the library is imported already
+    assert check("2.1", cell(WRONG.format(1))["make_listener"]).open
+    sentence = f"The check could not start: a fresh Python process ended while it imported the course's library ({says})."
+    assert capsys.readouterr().out == sentence + "\n"
+    assert journal.read() == {}
+
+
 def test_the_reference_itself_passes_but_is_not_taken_for_the_learners(capsys, home):
     from course_lib.mine import Lines
 

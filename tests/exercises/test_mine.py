@@ -44,6 +44,23 @@ def test_what_passed_is_what_an_import_gives(cell, capsys, home):
     assert mine.Lines.mine == 2
 
 
+def test_a_file_that_was_changed_by_hand_is_kept_beside_the_new_one(cell, capsys, home):
+    own = cell(OWN_LINES)["Lines"]
+    keep([own], LINES, NAMES)
+    keep([own], LINES, NAMES)
+    better = (home / "lines.py").read_text() + "# and better\n"
+    (home / "lines.edited-1.py").write_text("an older one")
+    (home / "lines.py").write_text(better)
+    assert capsys.readouterr().out == ""
+    keep([own], LINES, NAMES)
+    assert capsys.readouterr().out == "mine/lines.py was changed by hand. It is kept as mine/lines.edited-2.py.\n"
+    assert (home / "lines.edited-2.py").read_text() == better
+    assert (home / "lines.edited-1.py").read_text() == "an older one"
+    assert mine.Lines.mine
+    keep([cell(OWN_LINES + "    other = 1\n")["Lines"]], LINES, NAMES)
+    assert capsys.readouterr().out == "" and mine.Lines.other == 1
+
+
 def test_later_exercises_build_on_it(cell, capsys, home):
     assert check("2.2", cell(OWN_LINES)["Lines"]).passed
     names = cell("from course_lib.mine import Lines\n" + SERVE_ONE.reference)
@@ -201,10 +218,10 @@ def test_a_failed_store_leaves_the_old_file(cell, home, monkeypatch):
     keep([cell(OWN_LINES)["Lines"]], LINES, NAMES)
     old = (home / "lines.py").read_bytes()
 
-    def full(path, text):
+    def full(number):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(journal, "replace_file", full)
+    monkeypatch.setattr("os.fsync", full)
     with pytest.raises(CannotKeep, match="cannot be written: No space left on device"):
         keep([cell(OWN_LINES + "    more = 1\n")["Lines"]], LINES, NAMES)
     assert (home / "lines.py").read_bytes() == old

@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 
 from course_lib.exercises import check
+from course_lib.exercises.attempt import TIME_LIMIT
+from course_lib.exercises.run import MORE
 
 IMPORTS = "import os, signal, socket, sys, threading, time\n"
 
@@ -112,7 +114,7 @@ def test_it_gets_a_sentence_and_the_kernel_is_as_before(body, says, also, cell, 
     before = set(sys.modules)
     begin = time.monotonic()
     result = check("2.1", names["make_listener"])
-    assert time.monotonic() - begin < 10
+    assert time.monotonic() - begin < TIME_LIMIT + MORE + 10  # it always comes back
     assert not result.passed and not result.open
     last = result.findings[-1]
     assert says in last and also in last, last

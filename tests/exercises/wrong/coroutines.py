@@ -1571,6 +1571,10 @@ HTTP_CASES = {
         "A task yielded a generator: go through it with `yield from`",
     ),
     "the socket's own recv": (changed(HTTP, ("yield from recv(conn, 4096)", "conn.recv(4096)")), "yield from recv(conn, n)"),
+    "the socket's own recv for the rest of a request": (
+        changed(HTTP, ("yield from recv(conn, 4096)", "conn.recv(4096) if unread else (yield from recv(conn, 4096))")),
+        "The connection is non-blocking: `yield from recv(conn, n)`",
+    ),
     "the socket's own sendall": (changed(HTTP, ("yield from send_all(conn, ", "conn.sendall(")), "yield from recv(conn, n)"),
     "a blocking socket": (
         changed(

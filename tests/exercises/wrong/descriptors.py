@@ -490,6 +490,17 @@ LEAKS = {
         """,
         "look again 0.1 s later",
     ),
+    "looks after the pause only": (
+        """
+        def leaks(fn):
+            before = fd_table()
+            fn()
+            time.sleep(0.1)
+            after = fd_table()
+            return [target for number, target in after.items() if before.get(number) != target]
+        """,
+        "look again 0.1 s later",
+    ),
     "counts what was closed": (
         """
         def leaks(fn):

@@ -1,0 +1,43 @@
+"""Sockets as /proc shows them, also those of other processes (proc_pid_net(5), proc_pid_fd(5))."""
+
+import os
+import re
+import socket
+from pathlib import Path
+
+
+def listening(port: int) -> set[int]:
+    """The inodes of the listeners at this port. One that several processes share is one socket, with one inode."""
+    return {int(fields[9]) for fields in _tcp() if fields[1].endswith(_at(port)) and fields[3] == "0A"}  # LISTEN
+
+
+def is_queued(client: socket.socket) -> bool:
+    """Does this client's connection stand in an accept queue? It has no inode until somebody accepts it."""
+    peer = _at(client.getsockname()[1])
+    return any(fields[9] == "0" for fields in _tcp() if fields[2].endswith(peer))
+
+
+def inodes(pid: int) -> set[int]:
+    """The inodes of this process's sockets; empty when it has gone."""
+    found = set()
+    try:
+        numbers = os.listdir(f"/proc/{pid}/fd")
+    except OSError:
+        numbers = []
+    for number in numbers:
+        try:
+            if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{number}")):
+                found.add(int(inode[1]))
+        except OSError:  # closed while we looked
+            pass
+    return found
+
+
+def _tcp() -> list[list[str]]:
+    """The lines of /proc/net/tcp, split: 1 is the local address, 2 the peer's, 3 the state, 9 the inode."""
+    return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
+
+
+def _at(port: int) -> str:
+    """How an address with this port ends."""
+    return f":{port:04X}"

@@ -1,0 +1,52 @@
+"""What can be told of a descriptor where the system is not Linux, or hides /proc: all that Python itself can ask."""
+
+import os
+import socket
+import termios
+
+from . import kernel
+
+_MOST = 1024  # numbers that are tried where no folder lists them
+
+
+def open_numbers() -> list[int]:
+    """The numbers of this process's open descriptors, lowest first."""
+    try:
+        candidates = [int(name) for name in os.listdir("/dev/fd")]  # macOS and the BSDs have it
+    except OSError:
+        candidates = range(_MOST)
+    return sorted(filter(_is_open, candidates))
+
+
+def socket_row(number: int, hangup: bool) -> dict:
+    """Kind, addresses and receive queue of a socket; TCP's state and the other queues are not known."""
+    sock = socket.socket(fileno=number)  # it finds out family and type
+    try:
+        listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
+        local, peer = sock.getsockname() or None, _peer(sock)
+        if sock.family == socket.AF_UNIX:
+            kind = "unix listener" if listening else "unix socket"
+        elif sock.type != socket.SOCK_STREAM:
+            kind = "datagram"
+        else:
+            kind = "listener" if listening else "connection" if peer or hangup else "socket"
+        queue = None if listening else kernel.ioctl(number, termios.FIONREAD)
+    finally:
+        sock.detach()  # the number belongs to the program that is observed
+    address = (local if isinstance(local, str) else local and local[:2], peer if isinstance(peer, str) else peer and peer[:2])
+    return dict(kind=kind, local=address[0], peer=address[1], state=None, accept_queue=None, receive_queue=queue, send_queue=None)
+
+
+def _peer(sock: socket.socket):
+    try:
+        return sock.getpeername() or None
+    except OSError:
+        return None
+
+
+def _is_open(number: int) -> bool:
+    try:
+        os.fstat(number)
+        return True
+    except OSError:
+        return False

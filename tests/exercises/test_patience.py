@@ -1,0 +1,134 @@
+"""What a check concludes from time: only what a busy machine cannot feign."""
+
+import os
+import select
+import socket
+
+import pytest
+
+from course_lib.exercises import check, run, selecting
+from course_lib.exercises.attempt import Attempt
+from course_lib.exercises.run import Run, Stopwatch, Stuck
+from exercises.wrong import selecting as selecting_wrong
+from exercises.wrong.polling import IMPORTS, SERVER_CASES
+from exercises.wrong.selecting import CHAT
+
+
+def started(inside, *sockets):
+    """An attempt, and a process of it that runs ``inside(talk, learner, *sockets)``."""
+    attempt = Attempt(lambda: None, "learner")
+    return attempt, attempt.run(inside, *sockets)
+
+
+def test_time_spent_waiting_for_a_processor_does_not_count(monkeypatch):
+    waited = [0.0]
+    monkeypatch.setattr(run, "waited_for_a_processor", lambda process: waited[0])
+    watch, looks = Stopwatch(), []
+
+    def condition() -> bool:
+        looks.append(1)
+        waited[0] += 0.01  # more than a look takes
+        return len(looks) == 20
+
+    assert watch.until(condition, 0.05)
+    assert watch.passed() < 0.05 < watch.lost()
+
+
+def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
+    waited = [0.0]
+    monkeypatch.setattr(run, "waited_for_a_processor", lambda process: waited[0])
+    watch = Stopwatch()
+
+    def never() -> bool:
+        waited[0] += 1.0
+        return False
+
+    assert not watch.until(never, 0.01)
+
+
+def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, monkeypatch):
+    inside = cell("def inside(talk, learner): talk.hear(); talk.tell(came=True); talk.hear()")["inside"]
+    attempt, process = started(inside)
+    look = Run.asleep_in
+
+    def late(self) -> str:
+        self.say()
+        assert select.select([self._control], [], [], 5)[0]
+        return look(self)
+
+    monkeypatch.setattr(Run, "asleep_in", late)
+    with attempt:
+        assert process.hear("it did not tell within 0.05 s", 0.05) == {"came": True}
+
+
+@pytest.mark.parametrize("call", ["accept", "recv", "select"])
+def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell, monkeypatch):
+    """The look wakes the process: it runs for a moment, and on a busy machine for a longer one."""
+    looked = []
+    line, look = Run.where, Run.asleep_in
+    monkeypatch.setattr(Run, "where", lambda self: (line(self), looked.append(1))[0])
+    monkeypatch.setattr(Run, "asleep_in", lambda self: "" if looked else look(self))
+    inside = cell("""
+    import select, socket
+    CALLS = {
+        "accept": lambda listener: listener.accept(),
+        "recv": lambda listener: socket.socket(socket.AF_INET, socket.SOCK_DGRAM).recv(1),
+        "select": lambda listener: select.select([listener], [], []),
+    }
+    """)
+    cell(f"def inside(talk, learner, listener): CALLS[{call!r}](listener)", inside)
+    attempt, process = started(inside["inside"], socket.create_server(("127.0.0.1", 0)))
+    with attempt, pytest.raises(Stuck) as stuck:
+        process.hear("it did not tell within 0.2 s", 0.2)
+    assert looked and stuck.value.asleep and stuck.value.call == call
+
+
+def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_moment(cell, monkeypatch):
+    looked = []
+    line, look = Run.where, Run.asleep_in
+    monkeypatch.setattr(Run, "where", lambda self: (line(self), looked.append(1))[0])
+    monkeypatch.setattr(Run, "asleep_in", lambda self: "" if looked else look(self))
+    source, says = SERVER_CASES["a blocking listener"]
+    result = check("5.3", cell(source, cell(IMPORTS))["server"])
+    assert says in result.findings[-1]
+
+
+def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cell):
+    inside = cell("""
+    def inside(talk, learner, listener):
+        import socket
+        talk.tell(numbers=[listener.fileno(), socket.socket().fileno()])
+    """)["inside"]
+    found = []
+    for more in 0, 20:
+        held = [os.open(os.devnull, os.O_RDONLY) for _ in range(more)]
+        attempt, process = started(inside, socket.create_server(("127.0.0.1", 0)))
+        with attempt:
+            found.append(process.hear("it did not tell within 1 s")["numbers"])
+        for number in held:
+            os.close(number)
+    assert found[0] == found[1]
+
+
+@pytest.mark.parametrize(
+    ("got", "whole"),
+    [
+        (b"I am Ann\nI am Ben\n", True),
+        (b"I am Ben\nI am Ann\n", True),  # sent at the same time: each order is right
+        (b"I am Ann\nI am Ann\n", False),
+        (b"II  aamm  ABnenn\n\n", False),
+        (b"I am Ann\nI am Ben", False),
+        (b"", False),
+    ],
+)
+def test_lines_that_were_sent_at_the_same_time_may_come_in_each_order(got, whole):
+    assert selecting._are_lines(got, b"I am Ann\n", b"I am Ben\n") is whole
+
+
+@pytest.mark.parametrize("name", ["no limit", "drops what is over the limit"])
+def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little(name, cell, monkeypatch):
+    """The kernel takes pages back when memory is short, and memory that was free before does not count as more."""
+    monkeypatch.setattr(Run, "memory", lambda self: 10 << 20)
+    source, says = CHAT[name]
+    result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
+    assert says in result.findings[-1]

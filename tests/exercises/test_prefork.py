@@ -1,0 +1,118 @@
+"""9.2 beyond its typical wrong solutions: other right ones, notes, and the reference as a program of its own."""
+
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from course_lib.observe import wait_until
+from exercises.wrong.prefork import IMPORTS, RIGHT, forks
+
+PROGRAM = """
+import os, socket, sys, time
+from course_lib.exercises.prefork import open_listeners, prefork
+
+def serve(listener):
+    os.write(1, b"at work %d\\n" % os.getpid())  # in one piece: the other one writes too
+    {serve}
+
+prefork(open_listeners({number}), serve)
+print("returned", flush=True)
+"""
+
+
+@pytest.fixture
+def program():
+    """Start a program in which the reference runs; at the end it and its workers are killed."""
+    started = []
+
+    def start(number: int, serve: str = "time.sleep(60)") -> subprocess.Popen:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(number=number, serve=serve)],
+            stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=Path(__file__).parents[2],
+        )  # fmt: skip
+        started.append(process)
+        return process
+
+    yield start
+    for process in started:
+        try:
+            os.killpg(process.pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+        process.communicate()
+
+
+def worker(process: subprocess.Popen) -> int:
+    """The number of the next worker that says that it is at work."""
+    return int(re.fullmatch(r"at work (\d+)\n", process.stdout.readline())[1])
+
+
+def state(process: int) -> str:
+    try:
+        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
+    except OSError:
+        return ""
+
+
+@pytest.mark.parametrize("name", RIGHT)
+def test_other_ways_to_write_it_pass(name, cell, as_before, checked):
+    names = cell(RIGHT[name], cell(IMPORTS))
+    result = checked("9.2", names["open_listeners"], names["prefork"])
+    assert result.passed, result.findings
+    assert not any(finding.startswith("note: the parent") for finding in result.findings)
+
+
+def test_a_parent_that_looks_again_and_again_gets_a_note(cell, as_before, checked):
+    looks = """\
+        while True:
+            time.sleep(0.02)
+            pid, _ = os.waitpid(-1, os.WNOHANG)
+            if pid:
+                start(workers.pop(pid))
+"""
+    source = forks(("        while True:\n            pid, _ = os.wait()\n            start(workers.pop(pid))\n", looks))
+    names = cell(source, cell(IMPORTS))
+    result = checked("9.2", names["open_listeners"], names["prefork"])
+    assert result.passed, result.findings
+    assert any("note: the parent wakes up again and again" in finding for finding in result.findings)
+
+
+def test_ctrl_c_ends_parent_and_workers_without_a_word(program):
+    process = program(2)
+    workers = [worker(process), worker(process)]
+    os.killpg(process.pid, signal.SIGINT)  # what a terminal does
+    assert process.communicate(timeout=20) == ("returned\n", "")
+    assert process.returncode == 0
+    assert [state(pid) for pid in workers] == ["", ""]
+
+
+def test_a_worker_may_die_in_the_moment_in_which_all_are_told_to_end(program):
+    process = program(2)
+    workers = [worker(process), worker(process)]
+    os.kill(process.pid, signal.SIGSTOP)
+    assert wait_until(lambda: state(process.pid) == "T", 10)
+    os.kill(workers[0], signal.SIGKILL)
+    assert wait_until(lambda: state(workers[0]) == "Z", 10)
+    os.kill(process.pid, signal.SIGTERM)
+    os.kill(process.pid, signal.SIGCONT)
+    assert process.communicate(timeout=20)[0].endswith("returned\n")
+    assert [state(pid) for pid in workers] == ["", ""]
+
+
+def test_workers_that_fail_at_once_are_not_started_without_a_pause(program):
+    process = program(1, serve="raise RuntimeError('no such page')")
+    worker(process)
+    begin = time.monotonic()
+    for _ in range(4):
+        worker(process)
+    assert time.monotonic() - begin > 4 * 0.04
+    process.send_signal(signal.SIGTERM)
+    _, printed = process.communicate(timeout=20)
+    assert "RuntimeError: no such page" in printed
+    assert process.returncode == 0

@@ -1,0 +1,224 @@
+"""9.1: other right solutions pass, a missing tool is told, and the reference answers byte by byte as it should."""
+
+import socket
+
+import pytest
+from exercises.wrong.redis_protocol import IMPORTS, RESP
+
+from course_lib.exercises import redis_protocol
+from course_lib.exercises.coroutines import Loop, recv, send_all
+from course_lib.exercises.redis_protocol import resp
+
+OTHERS = {
+    "one answer at a time": RESP,
+    "a byte at a time": RESP.replace("recv(conn, 65536)", "recv(conn, 1)").replace('unread = b""', "unread = bytearray()").replace(
+        "word, unread = unread[:size], unread[size + 2:]", "word = bytes(unread[:size])\n        del unread[: size + 2]"
+    ).replace('b"\\r\\n" not in unread', 'not unread.endswith(b"\\r\\n")').replace('first, _, unread = unread.partition(b"\\r\\n")', 'first = bytes(unread[:-2])\n        unread.clear()'),
+    "begins anew with each packet": r"""
+        class Incomplete(Exception):
+            pass
+
+        def parse(data):
+            end = data.find(b"\r\n")
+            if end < 0:
+                if len(data) > 70_000:
+                    raise ValueError("line")
+                raise Incomplete
+            if data[:1] != b"*":
+                return data[:end].split(), end + 2
+            count, at, words, total = int(data[1:end]), end + 2, [], 0
+            if not 0 <= count <= 1024:
+                raise ValueError("words")
+            for _ in range(count):
+                end = data.find(b"\r\n", at, at + 100)
+                if end < 0:
+                    if len(data) > at + 100:
+                        raise ValueError("line")
+                    raise Incomplete
+                if data[at] != ord("$"):
+                    raise ValueError("no $")
+                size = int(data[at + 1 : end])
+                total += size
+                if size < 0 or total > 1 << 20:
+                    raise ValueError("length")
+                if len(data) < end + 2 + size + 2:
+                    raise Incomplete
+                words.append(data[end + 2 : end + 2 + size])
+                at = end + 2 + size + 2
+            return words, at
+
+        def resp(conn, store):
+            data, null = b"", b"$-1\r\n"
+            try:
+                while True:
+                    try:
+                        words, used = parse(data)
+                    except Incomplete:
+                        more = yield from recv(conn, 65536)
+                        if not more:
+                            break
+                        data += more
+                        continue
+                    except ValueError as error:
+                        yield from send_all(conn, b"-ERR Protocol error: invalid\r\n")
+                        break
+                    data = data[used:]
+                    match [word.lower() if not number else word for number, word in enumerate(words)]:
+                        case []:
+                            reply = b""
+                        case [b"ping", *text]:
+                            reply = b"+PONG\r\n" if not text else b"$%d\r\n%s\r\n" % (len(text[0]), text[0])
+                        case [b"hello", version]:
+                            null = b"_\r\n"
+                            reply = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+                        case [b"get", key]:
+                            reply = b"$%d\r\n%s\r\n" % (len(store[key]), store[key]) if key in store else null
+                        case [b"set", key, value]:
+                            store.update({key: value})
+                            reply = b"+OK\r\n"
+                        case [b"get" | b"set" as name, *_]:
+                            reply = b"-ERR wrong number of arguments for '%s' command\r\n" % name
+                        case [name, *_]:
+                            reply = "-ERR unknown command {!r}\r\n".format(name).encode()
+                    yield from send_all(conn, reply)
+            except OSError:
+                pass
+            conn.close()
+        """,
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("source", OTHERS.values(), ids=OTHERS)
+def test_another_right_solution_passes(source, cell, as_before, checked):
+    result = checked("9.1", cell(source, cell(IMPORTS))["resp"])
+    assert result.passed, result.findings
+
+
+def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(cell, monkeypatch, checked):
+    monkeypatch.setattr(redis_protocol.shutil, "which", lambda name: None)
+    monkeypatch.setattr(redis_protocol.importlib.util, "find_spec", lambda name: None)
+    result = checked("9.1", cell(RESP, cell(IMPORTS))["resp"])
+    assert result.passed
+    notes = [line for line in result.findings if line.startswith("note: ")]
+    assert [note.rpartition(": ")[2] for note in notes] == ["sudo apt-get install redis-tools", "pip install redis"]
+
+
+def answers(sent: bytes, store: dict | None = None) -> bytes:
+    """All that the reference answers to a client which sends this and half-closes."""
+    conn, client = socket.socketpair()
+    conn.setblocking(False)
+    client.setblocking(False)
+    got = bytearray()
+
+    def asks():
+        try:
+            yield from send_all(client, sent)
+            client.shutdown(socket.SHUT_WR)
+        except ConnectionError:
+            pass  # it was told enough
+        while data := (yield from recv(client, 65_536)):
+            got.extend(data)
+
+    loop = Loop()
+    loop.spawn(resp(conn, {} if store is None else store))
+    loop.spawn(asks())
+    loop.run()
+    client.close()
+    assert conn.fileno() == -1
+    return bytes(got)
+
+
+def array(*words: bytes) -> bytes:
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+@pytest.mark.parametrize("sent, right", [
+    (array(b"PING"), b"+PONG\r\n"),
+    (array(b"pInG"), b"+PONG\r\n"),
+    (b"PING\r\n", b"+PONG\r\n"),
+    (b"ping\n", b"+PONG\r\n"),
+    (b"  PING  \r\n", b"+PONG\r\n"),
+    (b"\r\n\r\nPING\r\n", b"+PONG\r\n"),
+    (b"*0\r\nPING\r\n", b"+PONG\r\n"),
+    (array(b"SET", b"a", b"1") + array(b"GET", b"a"), b"+OK\r\n$1\r\n1\r\n"),
+    (array(b"SET", b"", b"") + array(b"GET", b""), b"+OK\r\n$0\r\n\r\n"),
+    (array(b"GET", b"a"), b"$-1\r\n"),
+    (array(b"HELLO", b"3") + array(b"GET", b"a"), b"%1\r\n$5\r\nproto\r\n:3\r\n_\r\n"),
+    (array(b"HELLO", b"4") + array(b"GET", b"a"), b"-ERR unknown command 'HELLO'\r\n$-1\r\n"),
+    (array(b"GET"), b"-ERR wrong number of arguments\r\n"),
+    (array(b"SET", b"a", b"1", b"EX", b"9") + array(b"GET", b"a"), b"-ERR wrong number of arguments\r\n$-1\r\n"),
+    (array(b"\r\n'\xff"), b"-ERR unknown command \"\\r\\n'\\xff\"\r\n"),
+    (array(b""), b"-ERR unknown command ''\r\n"),
+    (array(*[b"x"] * 1024) + b"PING\r\n", b"-ERR unknown command 'x'\r\n+PONG\r\n"),
+    (b"", b""),
+    (b"*2\r\n$3\r\nGET\r\n$1\r\na", b""),
+    (b"PING\r\n*2\r\n$3", b"+PONG\r\n"),
+])  # fmt: skip
+def test_a_command_and_its_answer(sent, right):
+    assert answers(sent) == right
+
+
+@pytest.mark.parametrize("sent, said", [
+    (b"*x\r\n", "expected '*' and a number up to 1024"),
+    (b"*-1\r\n", "expected '*' and a number up to 1024"),
+    (b"*1025\r\n", "expected '*' and a number up to 1024"),
+    (b"*" + b"9" * 5000 + b"\r\n", "expected '*' and a number up to 1024"),
+    (b"*1\r\nPING\r\n", "expected '$' and a number up to 1048576"),
+    (b"*1\r\n$+4\r\nPING\r\n", "expected '$' and a number up to 1048576"),
+    (b"*1\r\n$1_0\r\nPINGPINGPI\r\n", "expected '$' and a number up to 1048576"),
+    (b"*1\r\n$ 4\r\nPING\r\n", "expected '$' and a number up to 1048576"),
+    (b"*1\r\n$\xb2\r\n12\r\n", "expected '$' and a number up to 1048576"),
+    (b"*1\r\n$1048577\r\n", "expected '$' and a number up to 1048576"),
+    (b"*2\r\n$3\r\nGET\r\n$1048574\r\n", "expected '$' and a number up to 1048573"),
+    (b"*1\r\n$2\r\nPING\r\n", "expected a line end after a word"),
+    (b"x" * 100_000, "too long a line"),
+    (b"*" + b"1" * 100_000, "too long a line"),
+])  # fmt: skip
+def test_what_is_no_resp_is_answered_and_ends_the_connection(sent, said):
+    got = answers(b"PING\r\n" + sent + (b"" if len(sent) > 90_000 else b"\r\nPING\r\n"))
+    assert got == b"+PONG\r\n-ERR Protocol error: " + said.encode() + b"\r\n"
+
+
+def test_a_command_of_1_mb_is_taken():
+    value = b"v" * ((1 << 20) - 4)
+    assert answers(array(b"SET", b"k", value) + array(b"GET", b"k")) == b"+OK\r\n$%d\r\n%b\r\n" % (len(value), value)
+
+
+def test_answers_of_one_packet_leave_together():
+    class Counting(socket.socket):
+        sends = 0
+
+        def send(self, *arguments):
+            Counting.sends += 1
+            return super().send(*arguments)
+
+    theirs, client = socket.socketpair()
+    conn = Counting(fileno=theirs.detach())
+    conn.setblocking(False)
+    client.sendall(array(b"PING") * 100)
+    client.shutdown(socket.SHUT_WR)
+    loop = Loop()
+    loop.spawn(resp(conn, {}))
+    loop.run()
+    assert client.recv(10_000) == b"+PONG\r\n" * 100 and Counting.sends == 1
+    client.close()
+
+
+def test_a_client_that_always_has_more_to_say_takes_turns_with_the_others():
+    conn, client = socket.socketpair()
+    conn.setblocking(False)
+    client.sendall(b"PING\r\n" * 10_000)
+    client.shutdown(socket.SHUT_WR)
+    turns = []
+
+    def other():
+        while conn.fileno() != -1:
+            turns.append(len(turns))
+            yield
+
+    loop = Loop()
+    loop.spawn(resp(conn, {}))
+    loop.spawn(other())
+    loop.run()
+    client.close()
+    assert len(turns) >= 3  # 60 000 bytes, 16 384 at a time
