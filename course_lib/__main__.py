@@ -3,13 +3,11 @@
 import argparse
 import os
 import signal
-import subprocess
 import sys
 from pathlib import Path
 
-from course_lib.servers import MODELS, PortInUse
-
-NOTEBOOKS = Path(__file__).resolve().parent.parent / "notebooks"
+from course_lib import journal, shipped
+from course_lib.servers import MODELS, NotHere, PortInUse
 
 
 class Mistake(Exception):
@@ -22,7 +20,7 @@ def serve(model: str, port: int) -> int:
         raise Mistake(f"there is no server {model!r}; choose one of: {', '.join(MODELS)}")
     try:
         server = MODELS[model](port=port).start()
-    except (PortInUse, ValueError, PermissionError) as error:
+    except (PortInUse, NotHere, ValueError, PermissionError) as error:
         why = "ports below 1024 need more rights; choose a higher one" if isinstance(error, PermissionError) else error
         raise Mistake(str(why)) from None
     for name in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with Ctrl-C ignored
@@ -38,16 +36,110 @@ def serve(model: str, port: int) -> int:
     return 1
 
 
-def check(notebook: str) -> int:
-    """Run a notebook from top to bottom in a fresh kernel; exercises that are still open count as failures."""
-    found = sorted(path for path in NOTEBOOKS.glob("[0-9]*.ipynb") if path.name.startswith(notebook))
-    if len(found) != 1:
-        names = ", ".join(path.stem for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")))
-        raise Mistake(f"there is no notebook {notebook!r}; choose one of: {names}")
-    return subprocess.run(
-        [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, "-p", "no:cacheprovider", "--nbval-lax", "--nbval-current-env",
-         "--nbval-cell-timeout=60", str(found[0])],
-        env={**os.environ, "COURSE_STRICT": "1"}, cwd=NOTEBOOKS).returncode
+def check(what: list[str], junit: str | None, time_limit: float) -> int:
+    """Validate notebooks; 0 if every exercise passes and every cell that is as shipped does what it should, else 1."""
+    from course_lib import grading  # loads all exercises
+
+    paths = [path for one in what or map(str, shipped.names()) for path in _notebooks(one)]
+    if junit and not Path(junit).absolute().parent.is_dir():
+        raise Mistake(f"there is no folder for {junit}")
+    before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
+    reports = []
+    try:
+        for path in paths:
+            report = grading.validate(path, time_limit, lambda text, path=path: _progress(f"{path.name}: {text}"))
+            _progress("")
+            print(grading.as_text(report), flush=True)
+            reports.append(report)
+    except KeyboardInterrupt:
+        _progress("")
+        print("Stopped. All kernels have ended.", file=sys.stderr)
+        return 130
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+    print(grading.as_sum(reports))
+    if junit:
+        try:
+            journal.replace_file(Path(junit).absolute(), grading.as_junit(reports))
+        except OSError as error:
+            raise Mistake(f"{junit} cannot be written: {error.strerror}") from None
+    return 0 if all(report.passed for report in reports) else 1
+
+
+def reset(notebook: str) -> int:
+    """Give a notebook back as shipped; the learner's version is kept beside it."""
+    name = _number(notebook)
+    if name is None:
+        raise Mistake(f"there is no notebook {notebook!r}; choose one of: {_all_names()}")
+    try:
+        _here()
+        print(shipped.reset(name))
+    except shipped.NotFound as why:
+        raise Mistake(str(why)) from None
+    except OSError as error:
+        raise Mistake(f"{name} cannot be replaced: {error.strerror}.") from None
+    return 0
+
+
+def bench(**options) -> int:
+    """Measure the servers of the course beside others, and print a report."""
+    from course_lib.bench import command  # no other command needs it
+
+    try:
+        return command.bench(**options)
+    except command.Mistake as mistake:
+        raise Mistake(str(mistake)) from None
+
+
+def _notebooks(what: str) -> list[Path]:
+    """The files meant by a number such as "04", a file, or a folder with files, also in its folders."""
+    if name := _number(what):
+        return [_here() / name]
+    path = Path(what)
+    if path.is_dir():
+        found = sorted(path for path in path.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
+        if not found:
+            raise Mistake(f"there is no notebook in the folder {what}")
+        return found
+    if os.path.lexists(path):
+        return [path]
+    raise Mistake(f"there is no notebook {what!r}; name a file or a folder, or one of: {_all_names()}")
+
+
+def _here() -> Path:
+    """The folder of the notebooks."""
+    folder = shipped.folder()
+    if not folder.is_dir():
+        raise Mistake("the notebooks are not here: change to their folder (cd) and try again")
+    return folder
+
+
+def _number(what: str) -> str | None:
+    """The course's notebook that is called so: by its number, or by its name."""
+    start = what.zfill(2) if what.isdecimal() else what.removesuffix(".ipynb")
+    found = [name for name in shipped.names() if name.startswith(start)] if start and "/" not in what else []
+    return found[0] if len(found) == 1 and not os.path.lexists(what) else None
+
+
+def _all_names() -> str:
+    return ", ".join(name.removesuffix(".ipynb") for name in shipped.names())
+
+
+def _progress(text: str) -> None:
+    """One line that the next one overwrites, where somebody looks."""
+    if sys.stderr.isatty():
+        print(f"\r\x1b[K{text}", end="", file=sys.stderr, flush=True)
+
+
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1 <= seconds <= 3600:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number from 1 to 3600")
+    return seconds
 
 
 def main(arguments: list[str] | None = None) -> int:
@@ -56,11 +148,22 @@ def main(arguments: list[str] | None = None) -> int:
     serving = commands.add_parser("serve", help="run one of the course's servers on 127.0.0.1")
     serving.add_argument("model", help=", ".join(MODELS))
     serving.add_argument("--port", type=int, default=0, help="0, the default, takes any free port")
-    checking = commands.add_parser("check", help="run a notebook and its exercises from top to bottom")
-    checking.add_argument("notebook", help="its number, such as 02")
+    checking = commands.add_parser("check", help="run notebooks from top to bottom; a table says which exercises pass")
+    checking.add_argument("what", nargs="*", help="numbers (02), files, folders with files; without any, your notebooks")
+    checking.add_argument("--junit", metavar="FILE", help="write the results as JUnit's XML, too")
+    checking.add_argument("--time-limit", type=_seconds, default=60.0, metavar="SECONDS", help="for each cell (60)")
+    resetting = commands.add_parser("reset", help="give a notebook back as shipped; your version is kept beside it")
+    resetting.add_argument("notebook", help="its number, such as 04")
+    benching = commands.add_parser("bench", help="measure the servers beside others, and print a report (about ten minutes)")
+    benching.add_argument("--quick", action="store_true", help="less of it, in a minute")
+    benching.add_argument("--json", dest="json_file", metavar="FILE", help="write all values as JSON, too")
+    benching.add_argument("--figure", dest="figure_file", metavar="FILE", help="write the picture, .png or .svg")
+    benching.add_argument("--rounds", metavar="N", help="how often each is measured")
+    benching.add_argument("--readme", dest="with_readme", action="store_true", help="write table and picture into the README")
+    benching.add_argument("--with-tests", action="store_true", help="time nbval and make test, too (half an hour)")
     options = vars(parser.parse_args(arguments))
     try:
-        return {"serve": serve, "check": check}[options.pop("command")](**options)
+        return {"serve": serve, "check": check, "reset": reset, "bench": bench}[options.pop("command")](**options)
     except Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 2

@@ -1,4 +1,6 @@
-"""What JupyterLab does when it saves a notebook of the course."""
+"""What JupyterLab does when it starts with the course, and when it saves a notebook."""
+
+from course_lib import shipped
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -26,4 +28,5 @@ def _jupyter_server_extension_points() -> list[dict]:
 
 
 def _load_jupyter_server_extension(server) -> None:
+    shipped.put_aside()  # before anybody can save
     server.contents_manager.register_pre_save_hook(without_widget_views)

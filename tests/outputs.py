@@ -1,7 +1,7 @@
 """Run every notebook in a fresh kernel and store its outputs: what `make outputs` does.
 
 Stored is only what a reader sees and nbval compares: no timings, no versions, no widget views (without a kernel they
-read "model not found"; the static picture beside each one stays).
+read "model not found"; the static picture beside each one stays). At the end the list of what is shipped is written anew.
 """
 
 import os
@@ -11,6 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
+from course_lib import shipped
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
@@ -76,6 +77,7 @@ def main(names: list[str], say: Callable[[str], object] = print) -> int:
         if after != before:
             path.write_text(after, encoding="utf-8")
         say(f"{path.name}: {'unchanged' if after == before else 'stored'}")
+    shipped.write_list(notebooks())
     return status
 
 

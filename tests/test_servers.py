@@ -312,7 +312,7 @@ class TestFromATerminal:
     @pytest.mark.parametrize("words, sentence", [
         (["serve", "nonesuch"], "there is no server 'nonesuch'; choose one of: blocking"),
         (["serve", "blocking", "--port", "70000"], "a port is a number from 0"),
-        (["check", "99"], "there is no notebook '99'; choose one of: 00_start_here"),
+        (["check", "99"], "there is no notebook '99'; name a file or a folder, or one of: 00_start_here"),
     ])
     def test_a_mistake_is_one_sentence_and_status_2(self, words, sentence):
         with self.run(*words) as process:

@@ -1,0 +1,145 @@
+"""`python -m course_lib bench`: measure all of it, print a report, write it to files."""
+
+import contextlib
+import datetime
+import json
+import os
+import signal
+import sys
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from course_lib.journal import replace_file
+
+from . import (
+    classic_table, crowd, idle, importing, lab, observing, readme, report, running, side_by_side, switching, tests_run, visible,
+)
+from .compiling import Programs, compiled
+from .machine import machine
+from .peers import PEERS, missing
+from .task_memory import bytes_of_a_task
+
+IDLE = ("c", "epoll", "coroutine", "coroutine, async def", "poll", "uvloop protocol", "uvloop streams",
+        "asyncio protocol, 4 kB", "asyncio streams, 4 kB", "threads")
+Section = tuple[str, str, Callable[[], None]]  # its key in the report, in words, what measures it
+
+
+class Mistake(Exception):
+    """Something the person at the terminal can put right; the text says how."""
+
+
+def bench(quick: bool = False, json_file: str | None = None, figure_file: str | None = None, rounds: str | None = None,
+          with_readme: bool = False, with_tests: bool = False) -> int:
+    """Print the report; 0, or 130 when it was interrupted: then it holds what was measured until then.
+
+    Raises Mistake for what cannot be meant.
+    """
+    turns = _rounds(rounds)
+    for file in filter(None, (json_file, figure_file)):
+        if not os.access(Path(file).absolute().parent, os.W_OK) or Path(file).is_dir():
+            raise Mistake(f"{file} cannot be written: name a file in a folder that is there")
+    if figure_file and Path(figure_file).suffix not in (".png", ".svg"):
+        raise Mistake(f"a figure is a .png or an .svg file, not {figure_file}")
+    if with_readme and quick:
+        raise Mistake("the README holds the figures of a whole run: leave --quick away")
+    if with_readme and (why := readme.why_not()):
+        raise Mistake(why)
+    found = {"machine": machine(), "date": datetime.date.today().isoformat(), "mode": "quick" if quick else "whole",
+             "interrupted": False, "notes": [], "skipped": {}}
+    before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)]
+    begin = time.monotonic()
+    try:
+        with compiled() as programs:
+            _measure(found, programs, quick, turns, with_tests)
+    except KeyboardInterrupt:
+        found["interrupted"] = True
+    finally:
+        for number, handler in before:
+            signal.signal(number, handler)
+    found["seconds"] = round(time.monotonic() - begin, 1)
+    found["goals"] = report.plain_goals(found)
+    print(report.text(found), end="")
+    _write(found, json_file, figure_file, with_readme and not found["interrupted"])
+    return 130 if found["interrupted"] else 0
+
+
+def _measure(found: dict, programs: Programs, quick: bool, rounds: int | None, with_tests: bool) -> None:
+    sections = list(_sections(found, programs, quick, rounds))
+    for key, why in _left_out(quick, with_tests).items():
+        if why:
+            found["skipped"][key] = why
+            found["notes"].append(f"{key}: not measured: {why}.")
+            sections = [section for section in sections if section[0] != key]
+    for name in ("c", "uvloop protocol"):
+        if why := missing(name, programs):
+            found["notes"].append(f"{name}: not measured: {why}.")
+    for number, (key, words, measure) in enumerate(sections, 1):
+        print(f"[{number}/{len(sections)}] {words}", file=sys.stderr, flush=True)
+        try:
+            with contextlib.redirect_stdout(sys.stderr):  # the progress of a part
+                measure()
+        except Exception as error:  # a part that fails is no reason to lose the others
+            why = f"{type(error).__name__}: {error}"
+            found["skipped"][key] = why
+            found["notes"].append(f"{words}: it failed, with {why}")
+
+
+def _sections(found: dict, programs: Programs, quick: bool, rounds: int | None) -> Iterator[Section]:
+    few, many = rounds or (3 if quick else 5), rounds or (4 if quick else 15)
+    seconds = 0.05 if quick else 0.1
+    names = list(PEERS)
+    until = time.monotonic() + 20 if quick else float("inf")
+    yield "servers", "the servers side by side, 50 clients", lambda: side_by_side.measure(
+        found, programs, names, 50, many, seconds, until)
+    if not quick:
+        for number in (1, 500):
+            yield "servers", f"the servers side by side, {number} client{'s' * (number > 1)}", lambda number=number: \
+                side_by_side.measure(found, programs, names, number, few, seconds)
+    yield "idle", "idle clients, and their memory", lambda: _idle(found, programs, quick, few, seconds)
+    yield "observing", "what observing costs", lambda: observing.measure(found, programs, many, seconds)
+    yield "switching", "switches between generators and between asyncio tasks", lambda: switching.measure(found, few)
+    yield "waiting", "the classic table", lambda: classic_table.measure(found, few, 1.0 if quick else 4.0)
+    yield "crowd", "ten thousand connections", lambda: crowd.measure(found)
+    yield "imports", "imports", lambda: importing.measure(found, 2 if quick else 5)
+    yield "visible", "readable in the kernel → visible in the page", lambda: visible.measure(found)
+    yield "notebooks", "each notebook from top to bottom", lambda: running.measure(found)
+    yield "tests", "nbval and make test", lambda: tests_run.measure(found)
+
+
+def _idle(found: dict, programs: Programs, quick: bool, rounds: int, seconds: float) -> None:
+    found["bytes_of_a_task"] = bytes_of_a_task()
+    names, numbers = (("epoll", "coroutine", "poll"), (1000,)) if quick else (IDLE, (1000, 8000))
+    idle.measure(found, programs, names, numbers, rounds, seconds)
+
+
+def _left_out(quick: bool, with_tests: bool) -> dict[str, str]:
+    """{section: why it is left out, or ""}"""
+    by_quick = "left out by --quick" if quick else ""
+    return {"visible": by_quick or lab.why_not(), "notebooks": by_quick or running.why_not(),
+            "tests": by_quick or ("" if with_tests else "--with-tests asks for it") or tests_run.why_not()}
+
+
+def _rounds(text: str | None) -> int | None:
+    if text is None:
+        return None
+    if not text.isdecimal() or not 1 <= int(text) <= 1000:
+        raise Mistake(f"rounds is a number from 1 to 1000, not {text!r}")
+    return int(text)
+
+
+def _write(found: dict, json_file: str | None, figure_file: str | None, with_readme: bool) -> None:
+    try:
+        if json_file:
+            replace_file(Path(json_file).absolute(), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+        if figure_file or with_readme:
+            from . import figures  # matplotlib takes long to import
+
+            if not any(row["cpu"] for row in found.get("servers", [])):
+                raise Mistake("no server was measured: there is no figure")
+            if figure_file:
+                figures.write(figures.plot_report(found), Path(figure_file))
+            if with_readme:
+                readme.write(found)
+    except OSError as error:
+        raise Mistake(f"{error.filename or 'a file'} cannot be written: {error.strerror}") from None

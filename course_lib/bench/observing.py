@@ -1,0 +1,83 @@
+"""What observing costs a server: CPU time a request of a plain epoll loop, unobserved and observed."""
+
+import random
+
+from course_lib.measure.process import Process
+from course_lib.measure.work import Work, carry_out
+
+from .compiling import Programs
+from .pair import BUSY, pin
+from .spread import cost, quotient, typical
+from .turns import two_cores
+
+CONNECTIONS = 50
+VARIANTS = {
+    "unobserved": "the loop alone",
+    "ready": "as every server of the course runs: the recorder is off",
+    "panel": "the recorder is off, a panel is open",
+    "recording": "the recorder is on",
+    "recording, panel": "the recorder is on, a panel is open",
+    "timed": "no recorder: recv and send are Python functions that look at the clock twice",
+}
+
+
+class _Variant:
+    def __init__(self, work: Work, name: str, program: str | None, core: int) -> None:
+        self._work = work
+        self._server = work.process(f"{__package__}.observed", name, core)
+        port = self._hear(self._server)["port"]
+        self._load = work.process(f"{__package__}.load", program, port, CONNECTIONS, self._server.pid)
+        self._hear(self._load)
+        pin(self._load.pid, core)
+
+    def turn(self, seconds: float) -> tuple[float, float]:
+        """(µs of CPU time of the server's thread for one request, messages to the page a second)."""
+        self._ask(self._server, watch=True)
+        self._ask(self._load, seconds=seconds / 4, most=BUSY * seconds / 4)  # warm
+        before = self._ask(self._server, watch=True)
+        talked = self._ask(self._load, seconds=seconds, most=BUSY * seconds)
+        after = self._ask(self._server, watch=False)
+        return ((after["thread"] - before["thread"]) / 1000 / talked["requests"],
+                (after["messages"] - before["messages"]) / talked["seconds"])
+
+    def _ask(self, process: Process, **what: object) -> dict:
+        process.say(**what)
+        return self._hear(process)
+
+    def _hear(self, process: Process) -> dict:
+        answer = process.hear(30)
+        self._work.check()
+        if not answer or "why" in answer:
+            raise RuntimeError("a process of the measurement of the observer failed")
+        return answer
+
+
+def measure(report: dict, programs: Programs, rounds: int, seconds: float) -> None:
+    """Set report["observing"]: a row for each variant. `speed` is 1.00 for the loop alone, of the same round."""
+    found: list[dict[str, tuple[float, float]]] = []
+
+    def do(work: Work) -> list:
+        work.total = (rounds + 1) * len(VARIANTS)
+        core, variants = two_cores()[0], {}
+        for name in VARIANTS:
+            work.now = f"{name}: starts"
+            variants[name] = _Variant(work, name, programs.load, core)
+            work.done += 1
+        for number in range(rounds):
+            turns = {}
+            for name in random.sample(list(variants), len(variants)):
+                work.now = f"{name}: round {number + 1} of {rounds}"
+                turns[name] = variants[name].turn(seconds)
+                work.done += 1
+            found.append(turns)
+        return []
+
+    try:
+        carry_out(do)
+    finally:
+        if found:
+            report["observing"] = [
+                {"name": name, "what": what, "cpu": cost(turns[name][0] for turns in found).plain(),
+                 "speed": quotient((turns["unobserved"][0] for turns in found), (turns[name][0] for turns in found)).plain(),
+                 "messages_per_second": typical(turns[name][1] for turns in found).value}
+                for name, what in VARIANTS.items()]

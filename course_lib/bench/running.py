@@ -1,0 +1,73 @@
+"""How long it takes to run each notebook from top to bottom, in a fresh kernel."""
+
+import importlib
+import importlib.util
+import os
+import tempfile
+import time
+from pathlib import Path
+
+from .aside import arguments, aside, tell
+
+NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
+PATIENCE = 120  # seconds for a cell
+
+
+def why_not() -> str:
+    """Why notebooks cannot be run here, or ""."""
+    if importlib.util.find_spec("nbclient") is None:
+        return "nbclient is not installed (make bench installs it)"
+    return "" if paths() else "the notebooks are not here: run this in the course's folder"
+
+
+def paths() -> list[Path]:
+    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+
+
+def measure(report: dict) -> None:
+    """Set report["notebooks"]: seconds of each, and its slowest cells. Learners' files are neither read nor written."""
+    rows = report.setdefault("notebooks", [])
+    for path in paths():
+        print(f"    {path.name}", flush=True)
+        with tempfile.TemporaryDirectory(prefix="course-bench-", ignore_cleanup_errors=True) as home:
+            with aside("running", str(path), home) as messages:
+                rows.extend(messages)
+
+
+def main() -> None:
+    """Run one notebook and tell how long it took."""
+    path, home = arguments()
+    nbclient, nbformat = importlib.import_module("nbclient"), importlib.import_module("nbformat")
+    notebook = nbformat.read(path, as_version=4)
+    begun: dict[int, float] = {}
+    took: dict[int, float] = {}
+
+    def begin(cell: dict, cell_index: int) -> None:
+        begun[cell_index] = time.monotonic()
+
+    def end(cell: dict, cell_index: int, execute_reply: dict) -> None:
+        took[cell_index] = time.monotonic() - begun[cell_index]
+
+    client = nbclient.NotebookClient(
+        notebook, timeout=PATIENCE, kernel_name="python3", record_timing=False, store_widget_state=False,
+        resources={"metadata": {"path": str(NOTEBOOKS)}}, on_cell_execute=begin, on_cell_executed=end)
+    why, started = "", time.monotonic()
+    try:
+        client.execute(env=_environment(home))
+    except nbclient.exceptions.CellExecutionError as error:
+        why = f"it does not run to its end: {error.ename}: {error.evalue[:100]}"
+    except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
+        why = f"it does not run to its end: {type(error).__name__}"
+    seconds = time.monotonic() - started
+    slowest = sorted(took, key=took.get, reverse=True)[:3]
+    tell(name=Path(path).stem, seconds=seconds, why_not=why,
+         slowest=[{"cell": index, "begins": _first_line(notebook.cells[index].source), "seconds": took[index]}
+                  for index in slowest])
+
+
+def _environment(home: str) -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if not name.startswith("COURSE_")} | {"COURSE_HOME": home}
+
+
+def _first_line(source: str) -> str:
+    return next((line.strip() for line in source.splitlines() if line.strip()), "")[:60]

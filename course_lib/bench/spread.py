@@ -1,0 +1,92 @@
+"""What rounds have in common.
+
+CPU time: whatever else runs on the machine can only add to it (cold caches, above all), never take away. So the best fifth
+of the rounds is what is told, as timeit tells the best of its repetitions; with up to nine rounds, that is the best one.
+Requests a second and latencies are what they are on this machine now: the median is told.
+"""
+
+import statistics
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from .pair import Turn
+
+Rounds = Sequence[Turn | None]
+
+
+@dataclass(frozen=True, slots=True)
+class Spread:
+    """A value, and how far the rounds lie apart: between `low` and `high` lies the middle half of them, and the value."""
+
+    value: float
+    low: float
+    high: float
+
+    def plain(self) -> dict[str, float]:
+        """{"value": …, "low": …, "high": …}"""
+        return {name: round(getattr(self, name), 4) for name in ("value", "low", "high")}
+
+
+def best(values: Iterable[float]) -> float:
+    """The mean of the lowest fifth, of at least one. Raises StatisticsError when there are none."""
+    values = sorted(values)
+    return statistics.mean(values[:max(1, len(values) // 5)])
+
+
+def cost(values: Iterable[float]) -> Spread | None:
+    """Of CPU times: the best fifth. None when there are none."""
+    values = list(values)
+    return _spread(best(values), values) if values else None
+
+
+def typical(values: Iterable[float]) -> Spread | None:
+    """Of all else: the median. None when there are no values."""
+    values = list(values)
+    return _spread(statistics.median(values), values) if values else None
+
+
+def quotient(ones: Iterable[float], others: Iterable[float]) -> Spread | None:
+    """How many times the others the ones are: costs of the same rounds, in the same order."""
+    ones, others = list(ones), list(others)
+    if not ones or best(others) <= 0:
+        return None
+    return _spread(best(ones) / best(others), [one / other for one, other in zip(ones, others) if other > 0])
+
+
+def cpu(rounds: Rounds) -> Spread | None:
+    """Microseconds of CPU time for one request."""
+    return cost(turn.cpu for turn in rounds if turn)
+
+
+def added(rounds: Rounds, base: Rounds) -> Spread | None:
+    """Microseconds a request that a server costs more than the base."""
+    both = [(turn.cpu, own.cpu) for turn, own in zip(rounds, base) if turn and own]
+    if not both:
+        return None
+    ones, others = zip(*both)
+    return _spread(best(ones) - best(others), [one - other for one, other in both])
+
+
+def ratio(rounds: Rounds, others: Rounds) -> Spread | None:
+    """CPU time a request as a multiple of the other's."""
+    both = [(turn.cpu, other.cpu) for turn, other in zip(rounds, others) if turn and other]
+    return quotient(*zip(*both)) if both else None
+
+
+def ratio_of_added(rounds: Rounds, others: Rounds, base: Rounds) -> Spread | None:
+    """What a server adds to the base, as a multiple of what another one adds."""
+    all_three = [(turn.cpu, other.cpu, own.cpu) for turn, other, own in zip(rounds, others, base) if turn and other and own]
+    if not all_three:
+        return None
+    one, other, own = map(best, zip(*all_three))
+    if other <= own:
+        return None
+    return _spread((one - own) / (other - own), [(a - c) / (b - c) for a, b, c in all_three if b > c])
+
+
+def _spread(value: float, values: list[float]) -> Spread:
+    values = sorted(values) or [value]
+    low, high = values[0], values[-1]
+    if len(values) > 4:
+        low, _, high = statistics.quantiles(values, n=4)
+    return Spread(value, min(low, value), max(high, value))

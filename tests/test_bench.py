@@ -1,0 +1,452 @@
+"""The comparison of the servers: what a report holds, what it says when something is missing, and what it leaves behind."""
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import threading
+from dataclasses import asdict, fields
+from pathlib import Path
+
+import nbformat
+import pytest
+
+from course_lib.__main__ import main
+from course_lib.bench import (
+    PEERS, Row, command, compare, compiling, goals, idle, importing, lab, observing, peers, plot_compare, readme, report,
+    running, side_by_side, spread, switching, turns,
+)
+from course_lib.bench.compiling import Programs, compiled
+from course_lib.bench.figures import plot_report, write
+from course_lib.bench.pair import Turn
+from course_lib.observe import open_numbers, wait_until
+
+REPOSITORY = Path(__file__).parents[1]
+BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]
+BRIEF = {"rounds": 1, "seconds": 0.01}
+GOALS = [
+    "EpollServer: added cost over the loop in C, against", "CoroutineServer, generators: added cost, against",
+    "The same loop with async def: added cost, against", "EpollServer against the loop in C",
+    "CPU time a request with many idle clients, against none idle", "Memory for an idle connection",
+    "Speed of an observed server, against the same unobserved", "The classic table",
+    "A switch of asyncio tasks, against one of generators", "Readable in the kernel → visible in the page",
+    "10,000 live connections: opened, served, closed", "Time to run", "Time to import, in CPU time",
+]
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left(tmp_path, monkeypatch):
+    """Every measurement leaves the descriptors, threads, processes, limits and temporary files as they were."""
+    folder = tmp_path / "temporary"
+    folder.mkdir()
+    monkeypatch.setattr("tempfile.tempdir", str(folder))
+
+    def now():
+        return unnamed(), set(threading.enumerate()), children(os.getpid()), resource.getrlimit(resource.RLIMIT_NOFILE)
+
+    before = now()
+    yield
+    assert now() == before
+    assert list(folder.iterdir()) == []
+
+
+def unnamed() -> dict[int, str]:
+    """The open descriptors that name no file: matplotlib keeps its fonts open."""
+    found = {}
+    for number in open_numbers():
+        try:
+            found[number] = os.readlink(f"/proc/self/fd/{number}")
+        except OSError:  # that of the listing itself
+            pass
+    return {number: target for number, target in found.items() if not target.startswith("/")}
+
+
+def children(pid: int) -> set[int]:
+    found = set()
+    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+        try:
+            found |= set(map(int, path.read_text().split()))
+        except OSError:  # the thread has ended
+            pass
+    return found
+
+
+@pytest.fixture
+def no_compiler(monkeypatch):
+    monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
+
+
+@pytest.fixture
+def no_uvloop(monkeypatch):
+    find = peers.importlib.util.find_spec
+    monkeypatch.setattr(peers.importlib.util, "find_spec", lambda name: None if name == "uvloop" else find(name))
+
+
+def empty() -> dict:
+    """A report in which nothing was measured yet."""
+    return {"machine": {"processor": "one", "cores": 2, "kernel": "6.1", "python": "3.11.7", "uvloop": None},
+            "date": "2026-01-02", "mode": "whole", "interrupted": False, "notes": [], "skipped": {}}
+
+
+def invented(**cost: float) -> dict:
+    """A report of servers that cost so many microseconds a request, in three rounds that are all the same."""
+    points = [turns.Point(PEERS[name.replace("_", " ")], 50, rounds=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)],
+                          apart=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)]) for name, own in cost.items()]
+    return empty() | {"servers": side_by_side.rows_of(points), "ratios": side_by_side.ratios(points)}
+
+
+# Servers side by side
+
+
+def test_each_server_has_a_row_with_all_values():
+    found = {"notes": []}
+    with compiled() as programs:
+        side_by_side.measure(found, programs, BESIDE, 1, **BRIEF)
+    assert [row["name"] for row in found["servers"]] == BESIDE
+    for row in found["servers"]:
+        if row["name"] == "c" and programs.why_not:
+            assert row["cpu"] is None and row["why_not"] == programs.why_not
+            continue
+        assert row["why_not"] == "" and row["rounds"] == 1
+        for name in ("cpu", "added", "times", "requests_per_second", "p50", "p99"):
+            assert row[name]["low"] <= row[name]["value"] <= row[name]["high"]
+        assert row["cpu"]["value"] > 0 and row["p50"]["value"] <= row["p99"]["value"]
+
+
+def test_each_of_the_others_serves():
+    names = [name for name in PEERS if name not in BESIDE and not peers.missing(name, Programs())]
+    rows = compare(names, rounds=1, connections=2)
+    assert [row.name for row in rows] == names
+    assert [row.name for row in rows if row.cpu is None] == []
+
+
+def test_a_server_that_cannot_take_so_many_says_why():
+    assert [row.note for row in compare(["blocking"], rounds=1)] == ["it serves one client at a time"]
+    assert [row.note for row in compare(["select"], rounds=1, connections=2000)] == [
+        "select takes no descriptor from 1024 on (select(2))"]
+
+
+def test_without_a_compiler_the_cheapest_server_is_the_base(no_compiler):
+    c, epoll = compare(["c", "epoll"], rounds=1, connections=2)
+    assert c == Row("c", PEERS["c"].what, note="no C compiler is installed (cc, gcc or clang)")
+    assert (epoll.base, epoll.added) == ("epoll", 0.0)
+
+
+def test_a_compiler_that_fails_is_named_with_its_message(tmp_path, monkeypatch):
+    compiler = tmp_path / "cc"
+    compiler.write_text("#!/bin/sh\necho something else >&2\necho no headers >&2\nexit 1\n")
+    compiler.chmod(0o755)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    with compiled() as programs:
+        assert programs == Programs(why_not=f"{compiler} failed: no headers")
+
+
+def test_without_uvloop_the_rest_is_measured(no_uvloop):
+    gone, epoll = compare(["uvloop protocol", "epoll"], rounds=1, connections=2)
+    assert gone.note == "uvloop is not installed (pip install uvloop)" and gone.cpu is None
+    assert epoll.cpu > 0
+
+
+@pytest.mark.parametrize("wrong, words", [
+    ({"names": ["gevent"]}, "there is no server 'gevent'"), ({"rounds": 0}, "rounds is 1 or more, not 0"),
+    ({"connections": "many"}, "connections is 1 or more, not 'many'"),
+])
+def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
+    with pytest.raises(ValueError, match=words):
+        compare(**wrong)
+
+
+def test_an_interrupt_keeps_the_rounds_until_then(monkeypatch):
+    points = []
+
+    def point(*given):
+        points.append(turns.Point(*given))
+        return points[-1]
+
+    def interrupt():
+        wait_until(lambda: points and len(points[0].rounds) >= 2, 60)
+        os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(side_by_side, "Point", point)
+    found, thread = {"notes": []}, threading.Thread(target=interrupt)
+    thread.start()
+    with pytest.raises(KeyboardInterrupt), compiled() as programs:
+        side_by_side.measure(found, programs, ["epoll"], 2, rounds=100_000, seconds=0.01)
+    thread.join()
+    assert found["servers"][0]["rounds"] >= 2 and found["servers"][0]["cpu"]["value"] > 0
+
+
+# What rounds have in common
+
+
+def test_the_best_fifth_is_told_of_costs_and_the_median_of_all_else():
+    values = [float(value) for value in range(1, 11)]
+    assert spread.cost(values).value == 1.5
+    assert spread.typical(values).value == 5.5
+    assert spread.cost([]) is spread.typical([]) is None
+    assert spread.quotient([2.0, 6.0], [1.0, 2.0]) == spread.Spread(2.0, 2.0, 3.0)
+
+
+def test_a_round_that_one_of_both_has_missed_is_not_compared():
+    def turn(cpu):
+        return Turn(cpu, 1.0, 1.0, 1.0, 1.0, 1.0)
+
+    rounds, others = [None, turn(4.0), turn(1.0)], [turn(1.0), turn(2.0), None]
+    assert spread.ratio(rounds, others).value == 2.0
+    assert spread.added(rounds, others).value == 2.0
+    assert spread.ratio(rounds, [None, None, None]) is None
+
+
+@pytest.mark.parametrize("server, load, connections, apart, said", [
+    (0.97, 0.60, 50, True, "server"), (0.55, 0.99, 50, True, "clients"), (0.40, 0.45, 1, True, "round trip"),
+    (0.10, 0.20, 50, True, "machine"), (0.97, 0.10, 50, False, "core"),
+])
+def test_what_kept_the_requests_a_second_from_being_more_is_named(server, load, connections, apart, said):
+    assert side_by_side.limit(server, load, connections, apart) == said
+
+
+def test_the_share_of_the_core_is_that_of_server_and_clients_together():
+    points = [turns.Point(PEERS["epoll"], 50, rounds=[Turn(2.0, 1000.0, 10.0, 20.0, 0.1, load), None])
+              for load in (0.1, 0.2, 0.4)]
+    assert side_by_side.share(points) == pytest.approx(0.3)
+    assert side_by_side.share([]) == 1.0
+
+
+def test_the_report_says_so_where_the_clients_were_the_bottleneck():
+    found = invented(c=1.0, epoll=2.0)
+    assert [row["limit"] for row in found["servers"]] == ["clients", "clients"]
+    assert "a: the clients had no more to give: the server could answer more a second" in report.text(found)
+
+
+# Idle clients, the observer, and how long things take
+
+
+def test_idle_clients_are_scaled_down_to_the_limit_of_descriptors():
+    program = """
+import json, resource
+resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
+from course_lib.bench import idle
+from course_lib.bench.compiling import compiled
+found = {"notes": []}
+with compiled() as programs:
+    idle.measure(found, programs, ["epoll"], (1000,), 1, 0.01)
+print(json.dumps(found))
+"""
+    found = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    [row] = found["idle"]
+    assert 0 < row["idle"] < 256 and row["why_not"] == "" and row["times"]["value"] > 0
+    assert "limit of descriptors" in found["notes"][0] and f"With {row['idle']} idle" in found["notes"][0]
+
+
+def test_the_memory_of_an_idle_connection_is_that_of_the_servers_process():
+    found = {"notes": []}
+    with compiled() as programs:
+        idle.measure(found, programs, ["epoll", "threads"], (400,), **BRIEF)
+    epoll, threads = found["idle"]
+    assert 0 <= epoll["memory"] < threads["memory"]
+
+
+def test_each_way_to_observe_has_a_row_and_only_an_open_panel_sends_messages():
+    found = {}
+    with compiled() as programs:
+        observing.measure(found, programs, rounds=1, seconds=0.1)
+    assert [row["name"] for row in found["observing"]] == list(observing.VARIANTS)
+    assert found["observing"][0]["speed"]["value"] == 1.0
+    for row in found["observing"]:
+        assert row["cpu"]["value"] > 0 and (row["messages_per_second"] > 0) == ("panel" in row["name"])
+
+
+def test_switches_and_imports_have_their_values():
+    found = {}
+    switching.measure(found, rounds=1)
+    importing.measure(found, rounds=1)
+    assert found["switching"]["asyncio"]["value"] > found["switching"]["generators"]["value"] > 0
+    assert [(row["module"], row["after"]) for row in found["imports"]] == list(importing.PARTS)
+    assert all(row["milliseconds"]["value"] > 0 and len(row["slowest"]) == 3 for row in found["imports"])
+
+
+def test_a_notebook_is_run_and_its_slowest_cell_is_named(tmp_path, monkeypatch):
+    cells = [nbformat.v4.new_code_cell(source) for source in ("1", "# the slow one\nimport time; time.sleep(.3)", "2")]
+    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {
+        "name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+    nbformat.write(notebook, tmp_path / "00_short.ipynb")
+    monkeypatch.setattr(running, "paths", lambda: [tmp_path / "00_short.ipynb"])
+    found = {}
+    running.measure(found)
+    [row] = found["notebooks"]
+    assert row["name"] == "00_short" and row["why_not"] == "" and row["seconds"] > 0.3
+    assert row["slowest"][0]["begins"] == "# the slow one" and row["slowest"][0]["seconds"] >= 0.3
+
+
+def test_without_chromium_or_nbclient_the_report_says_so(monkeypatch):
+    monkeypatch.setattr(lab, "_chromium", lambda: None)
+    monkeypatch.setattr(running.importlib.util, "find_spec", lambda name: None)
+    left_out = command._left_out(quick=False, with_tests=True)
+    assert "Playwright" in left_out["visible"] or "Chromium" in left_out["visible"]
+    assert left_out["notebooks"] == "nbclient is not installed (make bench installs it)"
+
+
+# The table of goals
+
+
+def test_the_table_has_every_goal_and_says_of_each_that_it_was_not_measured():
+    found = goals.goals(empty())
+    assert [goal.what for goal in found] == GOALS
+    assert all(goal.met is None and goal.parts and all(part.why for part in goal.parts) for goal in found)
+
+
+def test_a_goal_is_met_or_not_and_what_is_not_met_has_what_shows_the_reason():
+    found = invented(c=2.0, **{"epoll": 3.0, "uvloop protocol": 2.8, "asyncio streams, 4 kB": 12.0, "bare epoll loop": 2.6})
+    first, *_, fourth = goals.goals(found)[:4]
+    assert [(part.what, part.met) for part in first.parts] == [("uvloop protocol", False), ("asyncio streams, 4 kB", True)]
+    assert first.parts[0].value["value"] == pytest.approx(1.25) and "is at 0.75" in first.parts[0].why
+    assert fourth.parts[0].value["value"] == pytest.approx(2 / 3, abs=1e-3) and "has 0.77 of that speed" in fourth.parts[0].why
+    text = report.text(found)
+    assert "NOT MET" in text and "met" in text and all(goal in text for goal in GOALS)
+
+
+def test_without_the_loop_in_c_what_is_added_to_it_is_not_told():
+    found = invented(epoll=3.0, **{"uvloop protocol": 2.8})
+    assert found["ratios"] == {} and goals.goals(found)[0].met is None
+    assert "added to uvloop protocol" in report.text(found)
+
+
+# The command
+
+
+@pytest.mark.parametrize("arguments, words", [
+    (["--rounds", "0"], "rounds is a number from 1 to 1000, not '0'"),
+    (["--rounds", "many"], "rounds is a number from 1 to 1000, not 'many'"),
+    (["--json", "/nowhere/at/all.json"], "/nowhere/at/all.json cannot be written"),
+    (["--figure", "picture.gif"], "a figure is a .png or an .svg file, not picture.gif"),
+    (["--quick", "--readme"], "leave --quick away"),
+])
+def test_a_wrong_option_is_one_sentence_and_status_2(arguments, words, capsys):
+    assert main(["bench", *arguments]) == 2
+    said = capsys.readouterr()
+    assert words in said.err and said.err.count("\n") == 1 and said.out == ""
+
+
+@pytest.fixture
+def two_servers(monkeypatch):
+    """The command measures two servers only."""
+    def sections(found, programs, quick, rounds):
+        yield "servers", "two servers", lambda: side_by_side.measure(found, programs, ["c", "epoll"], 50, rounds or 1, 0.01)
+
+    monkeypatch.setattr(command, "_sections", sections)
+
+
+def test_the_report_is_printed_and_written_as_json_and_as_a_picture(two_servers, tmp_path, capsys):
+    file, picture = tmp_path / "report.json", tmp_path / "report.svg"
+    assert main(["bench", "--rounds", "2", "--json", str(file), "--figure", str(picture)]) == 0
+    said = capsys.readouterr()
+    found = json.loads(file.read_text())
+    assert {"machine", "date", "mode", "interrupted", "notes", "skipped", "servers", "ratios", "goals", "seconds"} <= found.keys()
+    assert {row["rounds"] for row in found["servers"] if row["cpu"]} == {2}
+    assert [goal["what"] for goal in found["goals"]] == GOALS
+    assert said.err.startswith("[1/1] two servers\n") and "Goals" in said.out and "epoll" in said.out
+    assert "<svg" in picture.read_text()
+
+
+def test_an_interrupt_ends_it_with_what_was_measured(monkeypatch, capsys):
+    def sections(found, programs, quick, rounds):
+        yield "servers", "first", lambda: found.update(invented(c=1.0, epoll=2.0))
+        yield "idle", "then", lambda: os.kill(os.getpid(), signal.SIGINT)
+
+    monkeypatch.setattr(command, "_sections", sections)
+    monkeypatch.setattr(readme, "write", lambda found: pytest.fail("the README holds the figures of a whole run"))
+    before = signal.getsignal(signal.SIGTERM)
+    assert main(["bench", "--readme"]) == 130
+    said = capsys.readouterr().out
+    assert "Interrupted: this is what was measured until then." in said and "2.00 (2.00–2.00)" in said
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_in_the_middle_leaves_no_process_and_no_file(number, tmp_path):
+    folder = tmp_path / "of the command"
+    folder.mkdir()
+    process = subprocess.Popen([sys.executable, "-m", "course_lib", "bench", "--quick", "--rounds", "1"], cwd=REPOSITORY,
+                               env=os.environ | {"TMPDIR": str(folder)}, text=True,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert wait_until(lambda: len(children(process.pid)) >= 4, 60)
+    started = children(process.pid)
+    process.send_signal(number)
+    said, _ = process.communicate(timeout=60)
+    assert process.returncode == 130 and "Interrupted" in said and "Goals" in said
+    assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 10)
+    assert list(folder.iterdir()) == []
+
+
+def test_no_other_command_loads_it():
+    assert loaded_by("course_lib.__main__", "matplotlib", "bench") == []
+
+
+def test_what_a_notebook_imports_loads_no_matplotlib():
+    assert loaded_by("course_lib.bench", "matplotlib", "ipywidgets") == []
+
+
+def loaded_by(module: str, *words: str) -> list[str]:
+    """The modules with one of these words in their names that a fresh process has loaded after it imported `module`."""
+    program = f"import json, sys, {module}; print(json.dumps(list(sys.modules)))"
+    loaded = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    return [name for name in loaded if any(word in name for word in words)]
+
+
+# Figures and the README
+
+
+def test_a_figure_has_the_finding_in_words_and_what_is_missing():
+    rows = [Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"), Row("epoll", "EpollServer", 3.0, 2.9, 3.1, 1.0, "c"),
+            Row("uvloop protocol", "uvloop", note="uvloop is not installed")]
+    figure = plot_compare(rows)
+    assert repr(figure).startswith("A request costs 2.00 µs of CPU time with c, 1.5 times as much with epoll.\n")
+    assert "uvloop is not installed" in repr(figure) and figure.png().startswith(b"\x89PNG")
+    with pytest.raises(ValueError, match="no rows"):
+        plot_compare(rows[2:])
+
+
+def test_the_readme_gets_the_table_between_its_two_lines(tmp_path, monkeypatch):
+    file = tmp_path / "README.md"
+    file.write_text(f"before\n\n{readme.BEGIN}\nof last year\n{readme.END}\n\nafter\n")
+    monkeypatch.setattr(readme, "README", file)
+    monkeypatch.setattr(readme, "ROOT", tmp_path)
+    monkeypatch.setattr(readme, "PICTURE", tmp_path / "bench.png")
+    found = invented(c=2.0, epoll=3.0, **{"uvloop protocol": 2.8})
+    for _ in range(2):
+        readme.write(found)
+    text = file.read_text()
+    assert text.startswith(f"before\n\n{readme.BEGIN}\n") and text.endswith(f"{readme.END}\n\nafter\n")
+    assert "of last year" not in text
+    assert "| **EpollServer** | 1.50 | 1.25 | – |" in text and "Measured on 2026-01-02: one, 2 cores, Linux 6.1" in text
+    assert (tmp_path / "bench.png").read_bytes().startswith(b"\x89PNG")
+    file.write_text("no such lines")
+    assert "no README.md with the lines" in readme.why_not()
+
+
+def test_the_readme_of_the_course_holds_what_the_command_writes():
+    between = readme.README.read_text(encoding="utf-8").partition(readme.BEGIN)[2].partition(readme.END)[0]
+    head = readme.text(invented(c=2.0, epoll=3.0), "x").strip().splitlines()[:2]
+    lines = between.strip().splitlines()
+    assert lines[:2] == head
+    whats = {PEERS[name].what for name in readme.NAMES}
+    rows = [line.split("|")[1].strip(" *") for line in lines[2:] if line.startswith("|")]
+    assert len(rows) >= 8 and set(rows) <= whats
+    assert "Measured on 20" in between
+    assert readme.PICTURE.exists() and f"]({readme.PICTURE.relative_to(readme.ROOT)})" in between
+
+
+def test_a_row_says_what_it_is_in_one_line():
+    assert [field.name for field in fields(Row)] == ["name", "what", "cpu", "low", "high", "added", "base", "note"]
+    assert str(Row("c", "C", note="no compiler")).split() == ["c", "no", "compiler"]
+    assert asdict(Row("c", "C"))["cpu"] is None
+
+
+def test_a_picture_is_written_as_its_name_says(tmp_path):
+    figure = plot_report(invented(c=2.0, epoll=3.0, nonblocking=60.0))
+    assert repr(figure).startswith("CPU time of a request, as a multiple of c: 1.5 times with epoll, 30 times with nonblocking.")
+    for name, begins in (("a.png", b"\x89PNG"), ("a.svg", b"<?xml")):
+        write(figure, tmp_path / name)
+        assert (tmp_path / name).read_bytes().startswith(begins)
