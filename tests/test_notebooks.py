@@ -59,7 +59,7 @@ def code(notebook):
 
 
 def test_there_are_notebooks():
-    assert [path.stem[:2] for path in PATHS] == [f"{number:02}" for number in range(9)]
+    assert [path.stem[:2] for path in PATHS] == [f"{number:02}" for number in range(10)]
 
 
 # Stored

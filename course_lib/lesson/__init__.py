@@ -1,9 +1,9 @@
-"""The rhythm of a notebook: recall, believe, guess, compare, verdict, parsons, rewrite, summary."""
+"""The rhythm of a notebook: recall, believe, guess, compare, verdict, parsons, rewrite, summary; and the course's last page."""
 
 from .guesses import compare, guess
 from .parsons import parsons
 from .recall import recall
-from .sentences import believe, rewrite, verdict
-from .summary import summary
+from .sentences import believe, rewrite, rewritten, verdict
+from .summary import repetition, summary
 
-__all__ = ["believe", "compare", "guess", "parsons", "recall", "rewrite", "summary", "verdict"]
+__all__ = ["believe", "compare", "guess", "parsons", "recall", "repetition", "rewrite", "rewritten", "summary", "verdict"]

@@ -5,11 +5,10 @@ import re
 from functools import cache
 from pathlib import Path
 
-import anywidget
 import ipywidgets
-import traitlets
 
 from course_lib import journal
+from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
 
 _VIEW = "application/vnd.jupyter.widget-view+json"
@@ -74,13 +73,6 @@ class LiveCard(Card):
         return bundle
 
 
-class Dress(anywidget.AnyWidget):
-    """Tells the page that the card around it keeps its keys to itself, and what it is called."""
-
-    _esm = Path(__file__).with_name("card.js")
-    name = traitlets.Unicode().tag(sync=True)
-
-
 def _close(widget: ipywidgets.Widget) -> None:
     """Close a widget with its children, layouts and styles; `Widget.close` alone leaves those open."""
     for name in widget.keys:
@@ -94,6 +86,12 @@ def _close(widget: ipywidgets.Widget) -> None:
 def kept(section: str, key: str) -> dict:
     """The journal's entry, or `{}`."""
     return journal.read().get(section, {}).get(key, {})
+
+
+def not_on_disk() -> str:
+    """What a card adds to "kept" while the journal cannot be written (a callback's print is seen nowhere), as HTML."""
+    why = journal.trouble()
+    return f" <b>{html.escape(why)}</b>" if why else ""
 
 
 # ── text as HTML ──

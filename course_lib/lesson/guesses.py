@@ -77,7 +77,7 @@ def compare(key: str, outcome: str) -> Card:
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
             f"<details><summary>what the kernel did</summary><b>{inline(outcome)}</b></details>",
         )
-    journal.record(SECTION, key, entry | {"outcome": outcome})
+    journal.update(SECTION, key, lambda now: now | {"outcome": outcome})
     if shown:
         shown.settle()
     answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))

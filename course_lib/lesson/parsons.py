@@ -9,7 +9,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import LiveCard, box, button, inline, kept, note, status
+from .card import LiveCard, box, button, inline, kept, not_on_disk, note, status
 
 SECTION = "puzzles"
 
@@ -96,7 +96,7 @@ class Parsons(LiveCard):
         width = max(map(len, lines))
         worked = "\n".join(f"{line:{width}}  # {name}" if name else line for line, name in zip(lines, labels))
         self._note.value = status(
-            f"<b>Solved.</b> {inline(self._puzzle['solved'])}<pre>{html.escape(worked)}</pre>"
+            f"<b>Solved.</b>{not_on_disk()} {inline(self._puzzle['solved'])}<pre>{html.escape(worked)}</pre>"
         )
 
     def _move(self, step: int) -> None:

@@ -4,7 +4,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import LiveCard, button, box, inline, kept, note, shorten, status, sure
+from .card import LiveCard, button, box, inline, kept, not_on_disk, note, shorten, status, sure
 
 
 class Poll(LiveCard):
@@ -74,10 +74,9 @@ class Poll(LiveCard):
         if self._choice.value is None:
             self._note.value = status("Choose one of the answers first.")
             return
-        entry.pop(self._settled, None)
-        entry |= {self._field: self._choice.value, "sure": self._sure.value} | self.more_kept()
-        journal.record(self._section, self._key, entry)
-        self._show(entry)
+        answer = {self._field: self._choice.value, "sure": self._sure.value} | self.more_kept()
+        journal.update(self._section, self._key, lambda now: {k: v for k, v in now.items() if k != self._settled} | answer)
+        self._show(kept(self._section, self._key))
 
     def _is_settled(self, entry: dict) -> bool:
         """Whether this question, as it stands now, was answered and then tested."""
@@ -94,7 +93,7 @@ class Poll(LiveCard):
             return
         settled = self._is_settled(entry)
         end = self._after if settled else self._until
-        self._note.value = status(f"<b>Kept:</b> {inline(answer)}, {entry.get('sure')} % sure. {end}")
+        self._note.value = status(f"<b>Kept:</b> {inline(answer)}, {entry.get('sure')} % sure. {end}{not_on_disk()}")
         self._save.description = "Save again"
         if settled:
             self._choice.value = answer

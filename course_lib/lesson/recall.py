@@ -8,7 +8,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import Card, LiveCard, box, button, inline, kept, note, status
+from .card import Card, LiveCard, box, button, inline, not_on_disk, note, status
 
 
 class Recall(LiveCard):
@@ -39,10 +39,10 @@ class Recall(LiveCard):
             right = choice.value == question["answer"]
             choice.disabled = done.disabled = True
             first = "Yes." if right else f"Not so. It is: “{inline(question['options'][question['answer']])}”"
-            result.value = status(f"<b>{first}</b> {inline(question['reason'])}")
             key = f"{self._notebook}.{number}"
-            times = kept("recall", key).get("times", 0) + 1
-            journal.record("recall", key, {"answer": question["options"][choice.value], "right": right, "times": times})
+            given = {"answer": question["options"][choice.value], "right": right}
+            journal.update("recall", key, lambda entry: given | {"times": entry.get("times", 0) + 1})
+            result.value = status(f"<b>{first}</b> {inline(question['reason'])}{not_on_disk()}")
 
         done = button("Answer", answer)
         asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")

@@ -7,7 +7,8 @@ import ipywidgets
 from course_lib import journal
 from course_lib.claims import Claim, claim
 
-from .card import Card, LiveCard, box, button, inline, kept, live, note, status, sure
+from .card import Card, LiveCard, box, button, inline, kept, live, not_on_disk, note, status, sure
+from .places import Place, places
 from .poll import Poll
 
 SECTION = "sentences"
@@ -50,7 +51,7 @@ def _settle(one: Claim) -> None:
     """The verdict is about to be shown: from now on the first belief stays."""
     entry = kept(SECTION, one.id)
     if "belief" in entry and "tested" not in entry:
-        journal.record(SECTION, one.id, entry | {"tested": True})
+        journal.update(SECTION, one.id, lambda now: now | {"tested": True})
         if shown := live(Belief, one.id):
             shown.settle()
 
@@ -92,14 +93,12 @@ class Rewrite(LiveCard):
             self._note.value = status("Write a sentence first.")
             return
         _settle(self._claim)
-        entry = kept(SECTION, self._claim.id) | {"rewritten": text}
-        journal.record(SECTION, self._claim.id, entry)
-        self._show(entry)
+        journal.update(SECTION, self._claim.id, lambda entry: entry | {"rewritten": text})
+        self._show(kept(SECTION, self._claim.id))
 
     def _keep_sure(self) -> None:
-        entry = kept(SECTION, self._claim.id) | {"sure_after": self._sure.value}
-        journal.record(SECTION, self._claim.id, entry)
-        self._show(entry)
+        journal.update(SECTION, self._claim.id, lambda entry: entry | {"sure_after": self._sure.value})
+        self._show(kept(SECTION, self._claim.id))
 
     def _show(self, entry: dict) -> None:
         """The ledger's wording appears only beside a sentence of the learner's own."""
@@ -115,11 +114,11 @@ class Rewrite(LiveCard):
             f"<td><b>{self._claim.verdict}.</b><br>{inline(self._claim.correction)}"
             f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"
         )
-        words = "<b>Kept.</b>"
+        words = f"<b>Kept.</b>{not_on_disk()}"
         if "sure_after" in entry:
-            words += f" You are {entry['sure_after']} % sure of your sentence now."
+            words += f" You are {html.escape(str(entry['sure_after']))} % sure of your sentence now."
             if "belief" in entry:
-                words += f" At the start: “{entry['belief']}”, {entry.get('sure')} % sure."
+                words += f" At the start: “{html.escape(str(entry['belief']))}”, {html.escape(str(entry.get('sure')))} % sure."
         self._note.value = status(words)
 
 
@@ -129,6 +128,47 @@ def rewrite(id: str) -> Rewrite:
     Raises ValueError for an unknown id.
     """
     return Rewrite(claim(id))
+
+
+def rewritten() -> Card:
+    """The sentences of the notes that the course asks to write anew, each beside the learner's own.
+
+    Those that are not written yet are listed too, with a link to their place; the tests' wording stands only beside
+    a sentence of the learner's own.
+    """
+    where, own = places(), {id: entry for id, entry in journal.read().get(SECTION, {}).items() if entry.get("rewritten")}
+    asked = [key for asks, key in where if asks == "rewrite"]
+    claims = [claim(id) for id in dict.fromkeys([*asked, *sorted(own)])]
+    written = [one for one in claims if one.id in own]
+    head = f"{len(written)} of {len(claims)} sentences are written anew."
+    lines = [head]
+    for one in claims:
+        lines += [f"{one.id}: {_plain(one)}", f"  you: {own[one.id]['rewritten']}" if one.id in own else f"  not yet: {one.notebook}"]
+    rows = "".join(f"<tr><td>{_sentence(one)}</td><td>{_own(one, own.get(one.id), where)}</td></tr>" for one in claims)
+    return Card(
+        "the notes, and you",
+        "\n".join(lines),
+        f"<p>{head}</p><table class='course-pair'><thead><tr><th scope='col'>The notes</th><th scope='col'>You</th></tr></thead>"
+        f"<tbody>{rows}</tbody></table>",
+    )
+
+
+def _own(one: Claim, entry: dict | None, where: dict[tuple[str, str], Place]) -> str:
+    place = where.get(("rewrite", one.id))
+    if entry is None:
+        name = html.escape(one.notebook)
+        link = f"<a href='{html.escape(place.notebook, quote=True)}'>{name}</a>, {inline(place.part)}" if place else name
+        return f"<span class='course-quiet'>Not written yet: {link}</span>"
+    before, after = entry.get("sure"), entry.get("sure_after")
+    words = f"You believed “{html.escape(str(entry['belief']))}”, {html.escape(str(before))} % sure" if "belief" in entry else ""
+    if after is not None:
+        words += f"{'; of your own you are' if words else 'You are'} {html.escape(str(after))} % sure" + " of it" * (not words)
+    return (
+        f"<div class='course-long'>{html.escape(entry['rewritten'])}</div>"
+        + f"<p class='course-quiet'>{words}.</p>" * bool(words)
+        + f"<details><summary>what the tests say</summary><b>{one.verdict}.</b> {inline(one.correction)}"
+        f"<br><span class='course-quiet'>{inline(one.source)}</span></details>"
+    )
 
 
 def _plain(one: Claim) -> str:

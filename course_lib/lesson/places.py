@@ -1,0 +1,45 @@
+"""Where the questions of the course stand: notebook and part of each guess, each belief and each sentence to write anew."""
+
+import json
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+_ASKS = re.compile(r'^(guess|believe|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
+_HEADING = re.compile(r"^##+ +(.+)$", re.MULTILINE)
+
+
+@dataclass(frozen=True)
+class Place:
+    """`notebook` is the name of its file, and a link to it from a notebook in the same folder; `part` the heading above it.
+
+    A link to the cell itself (`#cell-id=…`) would be worse: JupyterLab 4.6 selects that cell and does not scroll to it.
+    """
+
+    notebook: str
+    part: str
+
+
+def notebooks() -> list[Path]:
+    """The notebooks beside the learner's, in order: those of the working directory, else those of the repository."""
+    here = Path.cwd()
+    folder = here if (here / "00_start_here.ipynb").exists() else Path(__file__).resolve().parents[2] / "notebooks"
+    return sorted(folder.glob("[0-9][0-9]_*.ipynb"))
+
+
+def places() -> dict[tuple[str, str], Place]:
+    """{("guess", key): place, ("believe", "C46"): place, ("rewrite", "C46"): place}, in the order of the course."""
+    found = {}
+    for path in notebooks():
+        try:
+            part = ""
+            for cell in json.loads(path.read_bytes())["cells"]:
+                text = "".join(cell["source"])
+                if cell["cell_type"] == "code":
+                    for asked in _ASKS.findall(text):
+                        found.setdefault(asked, Place(path.name, part))
+                elif headings := _HEADING.findall(text):
+                    part = headings[-1]
+        except (OSError, ValueError, LookupError, TypeError):
+            continue  # not readable as a notebook at this moment: its questions are listed without a link
+    return found

@@ -1,0 +1,152 @@
+"""The course's last page: the notes' sentences beside the learner's, and the questions to repeat, each with its place."""
+
+import json
+from html.parser import HTMLParser
+
+import pytest
+
+from course_lib import journal
+from course_lib.claims import claim
+from course_lib.lesson import repetition, rewritten
+from course_lib.lesson.places import Place, places
+from course_lib.lesson.recall import questions
+
+MARKUP = "<img src=x onerror=alert(2)> & \"q\" 'q'"
+
+
+class Page(HTMLParser):
+    """What a card shows: its words, its links, and what stands behind a click."""
+
+    def __init__(self, card) -> None:
+        super().__init__()
+        self.words, self.hidden, self.links, self.tags, self._open = [], [], [], set(), []
+        self.feed(card._repr_mimebundle_()["text/html"])
+
+    def handle_starttag(self, tag, attrs):
+        self.tags.add(tag)
+        if tag != "br":
+            self._open.append(tag)
+        self.links += [value for name, value in attrs if tag == "a" and name == "href"]
+
+    def handle_endtag(self, tag):
+        assert self._open.pop() == tag
+
+    def handle_data(self, data):
+        if "style" not in self._open:
+            hidden = "details" in self._open and "summary" not in self._open
+            (self.hidden if hidden else self.words).append(data)
+
+    @property
+    def text(self) -> str:
+        return " ".join(self.words)
+
+
+def surprised(key: str, sure: int = 90, answer: str = "spin", outcome: str = "sleep", question: str = "What does it do?") -> None:
+    journal.record("guesses", key, {"question": question, "options": ["spin", "sleep"], "answer": answer, "sure": sure, "outcome": outcome})
+
+
+# Places
+
+
+def test_every_guess_belief_and_rewriting_of_the_course_has_a_place():
+    found = places()
+    assert {key for asks, key in found if asks == "rewrite"} == {"C46", "C16", "C18", "C28", "C27", "C39", "C62", "C71"}
+    assert {("guess", "accept-emfile"), ("guess", "one-word"), ("believe", "C62")} <= found.keys()
+    assert found["guess", "one-word"].notebook == "07_coroutines.ipynb" and found["guess", "one-word"].part.startswith("4.2 · ")
+    assert all(place.part for place in found.values())
+    assert list(dict.fromkeys(place.notebook[:2] for place in found.values())) == list(questions())
+
+
+def test_the_notebooks_of_the_working_directory_come_first(tmp_path, monkeypatch):
+    for name, cells in (("00_start_here", []), ("04_select", [
+            {"cell_type": "markdown", "id": "abb", "source": "# A title\n\n## 4 · Waiting"},
+            {"cell_type": "code", "id": "abc", "source": ["guess(\n", '      "mine", "?", "a", "b")']},
+            {"cell_type": "markdown", "id": "def", "source": 'guess("in-prose", "?")\n\n### 4.1 · More'},
+            {"cell_type": "code", "source": 'believe("C01")\nrewrite("C02")'}])):
+        (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
+    (tmp_path / "05_poll.ipynb").write_text("{half a noteb")
+    (tmp_path / "06_epoll.ipynb").write_text("[1]")
+    monkeypatch.chdir(tmp_path)
+    assert places() == {("guess", "mine"): Place("04_select.ipynb", "4 · Waiting"),
+                        ("believe", "C01"): Place("04_select.ipynb", "4.1 · More"),
+                        ("rewrite", "C02"): Place("04_select.ipynb", "4.1 · More")}
+
+
+# The notes, and you
+
+
+def test_what_is_not_written_yet_is_listed_with_the_way_to_it():
+    card, page = rewritten(), Page(rewritten())
+    assert repr(card).startswith("0 of 8 sentences are written anew.\nC46: ")
+    assert repr(card).count("not yet: ") == 8 == len(page.links)
+    assert page.links[0] == "01_file_descriptors.ipynb" and "Back to the line" in page.text
+    assert claim("C62").english in page.text
+    assert claim("C62").correction not in page.text + " ".join(page.hidden)  # the answer, before the learner has one
+
+
+def test_ones_own_sentence_stands_beside_the_notes():
+    own = f"Nobody keeps the thread. {MARKUP}"
+    journal.record("sentences", "C62", {"belief": "true", "sure": 90, "tested": True, "rewritten": own, "sure_after": 95})
+    card, page = rewritten(), Page(rewritten())
+    assert repr(card).startswith("1 of 8 sentences") and f"you: {own}" in repr(card)
+    assert own in page.text and "img" not in page.tags
+    assert "You believed “true”, 90 % sure; of your own you are 95 % sure." in page.text
+    assert claim("C62").verdict in "".join(page.hidden) and claim("C62").verdict not in page.text
+    assert len(page.links) == 7
+
+
+def test_a_sentence_written_without_a_belief():
+    journal.record("sentences", "C62", {"rewritten": "Mine.", "sure_after": 60})
+    assert "You are 60 % sure of it." in Page(rewritten()).text
+    journal.record("sentences", "C62", {"rewritten": "Mine."})
+    assert "Mine." in Page(rewritten()).text and "sure" not in Page(rewritten()).text
+
+
+def test_a_sentence_that_the_course_no_longer_asks_for_is_kept():
+    journal.record("sentences", "C01", {"rewritten": "An old one."})
+    assert repr(rewritten()).startswith("1 of 9 sentences") and "An old one." in Page(rewritten()).text
+
+
+# The repetition plan
+
+
+def test_nothing_to_repeat_is_one_sentence():
+    surprised("one-word", sure=75)
+    surprised("order", answer="sleep")
+    assert repr(repetition()) == "Nothing to repeat: you were never wrong and 80 % sure or more. (Only guesses that you saved count.)"
+
+
+def test_sure_surprises_of_all_notebooks_in_the_order_of_the_course():
+    journal.record("sentences", "C62", {"belief": "true", "sure": 80, "tested": True})
+    surprised("one-word", question="And `from_the_right`?")
+    surprised("accept-emfile")
+    card, page = repetition(), Page(repetition())
+    lines = repr(card).splitlines()
+    assert lines[0] == "3 questions on which you were sure, and the kernel was of another mind."
+    assert lines[1] == "01_file_descriptors: What does it do?"
+    assert {*lines[2:]} == {"07_coroutines: And from_the_right?", f"07_coroutines: {claim('C62').english}"}
+    assert page.links == ["01_file_descriptors.ipynb", *["07_coroutines.ipynb"] * 2]
+    assert "accept-emfile" not in page.text and "4.2 · Two sleepers" in page.text
+
+
+def test_the_answer_is_behind_a_click():
+    surprised("one-word", sure=95, answer="north", outcome="south")
+    page = Page(repetition())
+    assert "south" not in page.text and "north" not in page.text and "95" not in page.text
+    assert "south" in page.hidden and any("north" in words and "95 % sure" in words for words in page.hidden)
+    assert "south" not in repr(repetition())
+
+
+def test_a_question_that_is_no_longer_asked_has_no_link():
+    surprised("gone", question=MARKUP)
+    page = Page(repetition())
+    assert page.links == [] and MARKUP in page.text and "img" not in page.tags and "No longer asked" in page.text
+    assert repr(repetition()).startswith("1 question on which")
+
+
+@pytest.mark.parametrize("make", [rewritten, repetition])
+def test_the_pages_need_nothing_else_and_ask_nothing(make):
+    surprised("one-word")
+    bundle = make()._repr_mimebundle_()
+    assert set(bundle) == {"text/plain", "text/html"} and bundle["text/html"] == make()._repr_mimebundle_()["text/html"]
+    assert "<script" not in bundle["text/html"] and "src=" not in bundle["text/html"]

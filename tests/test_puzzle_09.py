@@ -1,0 +1,134 @@
+"""The puzzle of notebook 09: a server on the course's Loop, and two ways to keep everybody waiting at its door."""
+
+import contextlib
+import errno
+import inspect
+import socket
+import threading
+import time
+
+import pytest
+
+from course_lib.exercises.event_loop import Loop
+from course_lib.exercises.waits import accept, recv, send_all, sleep
+from course_lib.lesson.parsons import first_bug, puzzles
+from course_lib.observe import wait_until
+
+PUZZLE = puzzles()["loop-server"]
+RIGHT = PUZZLE["solution"]
+
+
+def swapped(bug: str) -> list[str]:
+    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
+    return [bug if block == twin else block for block in RIGHT]
+
+
+def capitals(connection, page):  # stands for http in the program: what matters here is the door
+    with connection:
+        while data := (yield from recv(connection, 100)):
+            yield from send_all(connection, data.upper())
+
+
+class Running:
+    """A program of the puzzle in a thread. `full` is set while no descriptor is free; `naps` are the calls of time.sleep."""
+
+    def __init__(self, blocks) -> None:
+        self.full, self.refused, self.naps = threading.Event(), threading.Event(), []
+        self.listener = socket.create_server(("127.0.0.1", 0))
+        self.listener.setblocking(False)
+        self.loop = Loop()
+        names = {"listener": self.listener, "loop": self.loop, "http": capitals, "page": None, "accept": self._accept,
+                 "sleep": sleep, "time": self}
+        program = compile("\n".join(PUZZLE["blocks"][block]["code"] for block in blocks), "puzzle", "exec")
+        self.thread = threading.Thread(target=self._run, args=(program, names), daemon=True)
+        self.thread.start()
+
+    def sleep(self, seconds) -> None:
+        self.naps.append(seconds)
+        time.sleep(seconds)
+
+    def _accept(self, listener):
+        yield "read", listener
+        if self.over:
+            raise SystemExit  # the end of the test: no Exception, so the program's own `except` lets it through
+        if self.full.is_set():
+            self.refused.set()
+            raise OSError(errno.EMFILE, "Too many open files")
+        return (yield from accept(listener))
+
+    over = False
+
+    def _run(self, program, names) -> None:
+        with contextlib.suppress(SystemExit):
+            exec(program, names)
+
+    def connect(self) -> socket.socket:
+        return socket.create_connection(self.listener.getsockname(), timeout=5)
+
+    def stop(self) -> None:
+        self.over = True
+        with contextlib.suppress(OSError):
+            self.connect().close()
+        self.thread.join(5)
+        assert not self.thread.is_alive()
+        self.listener.close()
+
+
+@pytest.fixture
+def serve():
+    running: list[Running] = []
+
+    def start(blocks):
+        running.append(Running(blocks))
+        return running[-1]
+
+    yield start
+    for one in running:
+        one.stop()
+
+
+def says(client, text: bytes) -> bytes:
+    client.sendall(text)
+    return client.recv(100)
+
+
+def test_its_accept_is_the_exercises():
+    assert inspect.isgeneratorfunction(accept) and "accept(listener)" in PUZZLE["blocks"]["accept"]["code"]
+
+
+def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_without_a_descriptor(serve):
+    server = serve(RIGHT)
+    with server.connect() as silent, server.connect() as talking:
+        assert says(talking, b"hello") == b"HELLO"
+        server.full.set()
+        with server.connect() as waiting:
+            waiting.sendall(b"me too")
+            assert server.refused.wait(5)
+            assert says(talking, b"again") == b"AGAIN"  # the others are served meanwhile
+            server.full.clear()
+            assert waiting.recv(100) == b"ME TOO"
+        assert says(silent, b"now") == b"NOW"
+    assert server.naps == []
+
+
+def test_serving_in_the_task_at_the_door_is_a_real_bug(serve):
+    assert "the next client is accepted when this one has left" in first_bug(PUZZLE, swapped("serve-here"))
+    server = serve(swapped("serve-here"))
+    with server.connect() as first, server.connect() as second:
+        assert says(first, b"hello") == b"HELLO"
+        second.sendall(b"hello")
+        second.settimeout(0.2)
+        with pytest.raises(TimeoutError):
+            second.recv(100)
+        first.close()
+        second.settimeout(5)
+        assert second.recv(100) == b"HELLO"
+
+
+def test_sleeping_with_the_whole_thread_is_a_real_bug(serve):
+    assert "puts the THREAD to sleep" in first_bug(PUZZLE, swapped("pause-all"))
+    server = serve(swapped("pause-all"))
+    server.full.set()
+    with server.connect():
+        assert server.refused.wait(5) and wait_until(lambda: server.naps, 5)
+    server.full.clear()
