@@ -17,7 +17,7 @@ from course_lib.widgets import observe
 from course_lib.widgets.history import THREAD, Changes
 from panel_state import shown_after
 
-READABLE, WRITABLE, HANG_UP = 1, 2, 4
+READABLE, WRITABLE, HANG_UP, GONE, ARRIVED = 1, 2, 4, 8, 16
 
 
 @pytest.fixture
@@ -72,9 +72,17 @@ class TestChanges:
         taken(changes)
         changes.look(2.0, [row], None)
         changes.look(3.0, [row], None)
-        assert taken(changes)[1] == [(8, 2.0, None, 0, 0)]
+        assert taken(changes)[1] == [(8, 2.0, None, GONE, 0)]
         changes.look(4.0, [row, replace(row, number=8)], None)
         assert taken(changes)[1] == [(8, 4.0, None, WRITABLE, 0)]
+
+    def test_data_that_came_and_was_read_between_two_looks(self, row):
+        changes = Changes()
+        changes.look(1.0, [row], None)
+        taken(changes)
+        changes.look(2.0, [row], None, arrived={7})
+        changes.look(3.0, [row], None, arrived={9})
+        assert taken(changes)[1] == [(7, 2.0, None, WRITABLE | ARRIVED, 0), (7, 3.0, None, WRITABLE, 0)]
 
     def test_texts_are_sent_once(self):
         changes = Changes()
@@ -293,7 +301,7 @@ class TestLeftAloneItDoesNotGrow:
             looks = Looks([end for pair in pairs for end in pair])
             pairs[249][0].send(b"last of all")
             looks.run(2)
-            assert len(looks.state["rows"]) == 200 and looks.state["hidden"] == 300
+            assert len(looks.state["rows"]) == 60 and looks.state["hidden"] == 440
             assert pairs[249][1].fileno() in [row["number"] for row in looks.state["rows"]]  # an active one comes first
             lanes = {record[0] for _, records in looks.sent for record in struct.iter_unpack("5d", records)}
             assert pairs[249][1].fileno() in lanes

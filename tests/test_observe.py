@@ -1,15 +1,18 @@
 """What `observe` says, held against what was done to the sockets."""
 
 import os
+import resource
 import select
 import socket
 import struct
 import threading
 import time
+from contextlib import ExitStack
 
 import pytest
 
-from course_lib.observe import asleep_on, descriptors, doing, open_numbers, threads, wait_until
+from course_lib.observe import asleep_on, busiest, descriptors, doing, open_numbers, threads, wait_until
+from course_lib.observe.busiest import Busiest
 
 
 @pytest.fixture
@@ -164,6 +167,148 @@ class TestDescriptors:
         try:
             for _ in range(300):
                 descriptors()
+        finally:
+            finished.set()
+            thread.join()
+
+
+    def test_an_interest_list_longer_than_a_page(self):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        if hard < 1700:
+            pytest.skip("the hard limit of descriptors is too low")
+        resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, 1700), hard))
+        first = os.eventfd(0)
+        numbers = [first]
+        try:
+            with select.epoll() as epoll:
+                while len(numbers) < 1500:
+                    numbers.append(os.dup(first))
+                for number in numbers:
+                    epoll.register(number, select.EPOLLIN if number % 2 else select.EPOLLOUT)
+                rows = descriptors(numbers)
+                assert [row.number for row in rows] == sorted(numbers)
+                own = epoll.fileno()
+                assert all(str(row.watched_by[0]) == f"epoll {own}: EPOLL{'IN' if row.number % 2 else 'OUT'}" for row in rows)
+        finally:
+            for number in numbers:
+                os.close(number)
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@pytest.fixture
+def many():
+    """(listener, clients, connections): 40 of them, silent for longer than a second already."""
+    with ExitStack() as sockets:
+        listener = sockets.enter_context(socket.create_server(("127.0.0.1", 0)))
+        clients = [sockets.enter_context(socket.create_connection(listener.getsockname())) for _ in range(40)]
+        connections = [sockets.enter_context(listener.accept()[0]) for _ in clients]
+        # A new connection counts as heard when it was made.
+        assert wait_until(lambda: min(map(silent_for, connections)) > 1000 * busiest.RECENT, 10)
+        yield listener, clients, connections
+
+
+def silent_for(connection) -> int:
+    return struct.unpack_from("I", connection.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 56), 52)[0]
+
+
+class TestBusiest:
+    def numbers(self, rows):
+        return {row.number for row in rows}
+
+    def test_a_look_describes_a_few_and_says_how_many_are_left_out(self, many):
+        listener, _, connections = many
+        everyone = [listener.fileno(), *(c.fileno() for c in connections)]
+        look = Busiest(lambda: everyone, most=10)
+        rows, hidden = look.look()
+        assert len(rows) == 10 and hidden == 31 and rows == descriptors(self.numbers(rows))
+        assert look.look() == (rows, hidden)  # the same ones, while nothing changes
+
+    def test_the_listener_and_those_with_something_to_say_come_first(self, many):
+        listener, clients, connections = many
+        everyone = [*(c.fileno() for c in connections), listener.fileno()]
+        look = Busiest(lambda: everyone, most=5)
+        look.look()
+        clients[30].sendall(b"hello")
+        clients[31].shutdown(socket.SHUT_WR)
+        wanted = {listener.fileno(), connections[30].fileno(), connections[31].fileno()}
+        assert wait_until(lambda: wanted <= self.numbers(look.look()[0]))
+        assert next(row for row in look.look()[0] if row.number == connections[30].fileno()).receive_queue == 5
+
+    def test_a_request_that_was_answered_between_two_looks_is_heard_too(self, many):
+        _, clients, connections = many
+        look = Busiest(lambda: [c.fileno() for c in connections], most=5)
+        for talker in (35, 39):
+            assert connections[talker].fileno() not in self.numbers(look.look()[0])
+
+            def heard() -> bool:
+                clients[talker].sendall(b"hello")
+                connections[talker].recv(5)  # nothing is left to be seen by poll
+                number = connections[talker].fileno()
+                return number in self.numbers(look.look()[0]) and look.arrived == {number}
+
+            assert wait_until(heard)
+            assert wait_until(lambda: look.look() and not look.arrived)
+
+    def test_each_has_its_turn_where_not_all_are_asked_at_once(self, many, monkeypatch):
+        monkeypatch.setattr(busiest, "_PART", 7)
+        _, clients, connections = many
+        look = Busiest(lambda: [c.fileno() for c in connections], most=5)
+        clients[39].sendall(b"hello")
+        looks = []
+        assert wait_until(lambda: looks.append(1) or connections[39].fileno() in self.numbers(look.look()[0]))
+        assert len(looks) == 6  # 5 times 7 others first
+
+    def test_who_fell_silent_makes_room(self, many, monkeypatch):
+        monkeypatch.setattr(busiest, "RECENT", 0.05)
+        _, clients, connections = many
+        look = Busiest(lambda: [c.fileno() for c in connections], most=3)
+
+        def say(talker: int) -> bool:
+            clients[talker].sendall(b"hello")
+            connections[talker].recv(5)
+            return connections[talker].fileno() in self.numbers(look.look()[0])
+
+        for talker in (10, 11, 12, 20):  # the fourth needs the place of another
+            assert wait_until(lambda: say(talker))
+
+    def test_what_is_closed_is_left_out(self, many):
+        _, clients, connections = many
+        look = Busiest(lambda: [c.fileno() for c in connections if c.fileno() >= 0], most=5)
+        rows, _ = look.look()
+        for connection in connections[:35]:
+            connection.close()
+        assert wait_until(lambda: look.look() == (descriptors(connections[35:]), 0))
+
+    def test_epolls_that_watch_them_and_those_with_a_name(self, many):
+        listener, clients, connections = many
+        with select.epoll() as epoll:
+            for connection in connections:
+                epoll.register(connection, select.EPOLLIN)
+            names = {clients[38].getsockname(): "alice"}
+            look = Busiest(lambda: [c.fileno() for c in connections], most=6, labels=names)
+            assert wait_until(lambda: connections[38].fileno() in self.numbers(look.look()[0]))
+            assert connections[37].fileno() in self.numbers(look.look(also=[connections[37].fileno()])[0])
+            rows, hidden = look.look()
+            assert hidden == 34 and [row.kind for row in rows].count("epoll") == 1
+            assert all(row.watched_by for row in rows if row.kind == "connection")
+
+    def test_sockets_that_come_and_go_meanwhile(self):
+        finished, open_now = threading.Event(), []
+
+        def churn():
+            while not finished.is_set():
+                pairs = [socket.socketpair() for _ in range(20)]
+                open_now[:] = [end.fileno() for pair in pairs for end in pair]
+                for pair in pairs:
+                    for end in pair:
+                        end.close()
+
+        thread = threading.Thread(target=churn)
+        thread.start()
+        try:
+            look = Busiest(lambda: list(open_now), most=10)
+            for _ in range(300):
+                look.look()
         finally:
             finished.set()
             thread.join()

@@ -2,7 +2,9 @@
 
 import json
 import socket
+import struct
 import threading
+from contextlib import ExitStack
 
 import pytest
 
@@ -212,6 +214,31 @@ def test_many_descriptors_show_the_active_ones_and_say_how_many_are_not_shown(se
     for pair in pairs:
         for side in pair:
             side.close()
+
+
+def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of):
+    with CoroutineServer(bytes.upper) as server, ExitStack() as sockets:
+        crowd = [sockets.enter_context(socket.create_connection(server.address)) for _ in range(220)]
+        page = page_of(server)
+        assert page.shows(lambda s: s["hidden"] == 161 and len(s["rows"]) == 61)  # 221 sockets; 60 shown, and the epoll
+        assert [row["kind"] for row in page.state["rows"]].count("listener") == 1
+        assert page.state["tasks"]["hidden"] and (page.state["listener"], page.state["connections"]) == ("non-blocking", "non-blocking")
+        assert any(row["watched"] for row in page.state["rows"])
+        place = "{}:{}".format(*crowd[215].getsockname())
+
+        def talks_and_is_shown() -> bool:
+            crowd[215].sendall(b"x")
+            assert crowd[215].recv(1) == b"X"
+            return any(row["peer"] == place for row in page.state["rows"])
+
+        assert wait_until(talks_and_is_shown, 10)
+        page.click("connect")
+        assert page.shows(lambda s: any(row["peer"] == "alice" for row in s["rows"]) and s["hidden"] == 162)
+        assert page.state["clients"][0]["state"] == "connected"
+        lanes = {int(record[0]) for _, records in page.messages for record in struct.iter_unpack("5d", records)}
+        assert {row["number"] for row in page.state["rows"]} <= lanes
+        assert "162 more descriptors are not shown" in page.panel.picture()
+    assert page.shows(lambda s: s["hidden"] == 0 and s["rows"] == [])
 
 
 def test_a_state_is_json_and_a_stored_panel_has_a_picture_and_a_name_without_an_address(server):

@@ -3,17 +3,21 @@
     rows = waiting_cost()           # select, poll and epoll; one of many descriptors is ready
     plot_waiting(rows)              # the figure; finding(rows) is what it shows, in one sentence
     plot_ladder(ladder([PollServer, EpollServer]))
+    processes(open_listeners, prefork, serve)   # the same server in one process, and in one for each core
+    print(ten_thousand(server))     # ten thousand connections to a server of this process: opened, served, closed
 
-Everything is measured in processes of its own: the notebook's process is neither disturbed nor changed.
+All but ten_thousand measure in processes of their own: the notebook's process is neither disturbed nor changed.
 """
 
 from .findings import finding
 from .ladder import Rung, ladder
+from .processes import Crew, computing_page, processes
+from .ten_thousand import TenThousand, ten_thousand
 from .waiting import PUBLISHED, SOURCE, Cost, ready_cost, waiting_cost
 
 __all__ = [
-    "PUBLISHED", "SOURCE", "Cost", "LiveLadder", "Rung", "finding", "ladder", "live_ladder", "plot_ladder", "plot_ready",
-    "plot_waiting", "ready_cost", "waiting_cost",
+    "PUBLISHED", "SOURCE", "Cost", "Crew", "LiveLadder", "Rung", "TenThousand", "computing_page", "finding", "ladder",
+    "live_ladder", "plot_ladder", "plot_ready", "plot_waiting", "processes", "ready_cost", "ten_thousand", "waiting_cost",
 ]
 
 

@@ -107,7 +107,7 @@ def climb(work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active
             together = 1
             # One after the other, the cheapest first: a dear one may need all the time that is left.
             before = {row.server: row.cpu for row in rows}
-            todo.sort(key=lambda subject: before.get(subject[0], 0.0))
+            todo.sort(key=lambda subject: before.get(subject[0]) or 0.0)  # None: time was over before it was measured
         for start in range(0, len(todo), together or 1):
             reserved = (len(todo) - start - 1) * (0.5 + rounds * window)
             found |= _rung(work, todo[start:start + together], number, active, rounds, window, cores, end, reserved)

@@ -9,6 +9,7 @@ from html import escape
 import ipywidgets
 
 from course_lib.servers.registry import current_run
+from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
 
 from .findings import finding
@@ -97,7 +98,7 @@ class LiveLadder:
         self.stop()
         widget, self._widget = self._widget, None  # what is still under way finds no page to tell
         if widget is not None:
-            for part in (self._slider, self._begin, self._end, self._status, self._chart, self._row, widget):
+            for part in (*self._row.children, *widget.children, widget):
                 for one in (getattr(part, "style", None), part.layout, part):  # a widget leaves these two open
                     if one is not None:
                         one.close()
@@ -150,7 +151,7 @@ class LiveLadder:
             self._end.on_click(lambda _: self.stop())
             self._status, self._chart = ipywidgets.HTML(), ipywidgets.HTML()
             self._row = ipywidgets.HBox([self._slider, self._begin, self._end], layout={"flex_flow": "row wrap"})
-            self._widget = ipywidgets.VBox([self._row, self._status, self._chart])
+            self._widget = ipywidgets.VBox([self._row, self._status, self._chart, Dress(name="live ladder")])
             while_busy(self._widget)
             self._show(self.busy, "Choose a number of idle clients, guess, and press Measure.")
         return self._widget

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from .process import MOST, arguments, raise_limit, tell
+from .process import MOST, arguments, cpu_clock, raise_limit, tell
 
 REQUEST = b"x" * 63 + b"\n"
 _AT_ONCE = 64  # clients that connect before one asks whether they were let in; fewer than the backlog holds
@@ -132,7 +132,7 @@ def main() -> None:
     address, idle, active, server = arguments()
     raise_limit(MOST)
     os.sched_setscheduler(0, os.SCHED_BATCH, os.sched_param(0))
-    clock = (~server << 3) | 2  # clock_getcpuclockid(3): the CPU time of that process, all threads, to the nanosecond
+    clock = cpu_clock(server)
     clients = Clients(tuple(address))
     for line in sys.stdin:
         asked = json.loads(line)

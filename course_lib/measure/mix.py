@@ -415,6 +415,7 @@ class LiveMix:
         if self._widget is None:
             import ipywidgets
 
+            from course_lib.widgets.dress import Dress
             from course_lib.widgets.routing import while_busy
 
             def slider(options: Sequence[int], value: int, words: str, unit: str):
@@ -429,8 +430,8 @@ class LiveMix:
             self._end.on_click(lambda _: self.stop())
             self._status, self._chart = ipywidgets.HTML(), ipywidgets.HTML()
             box = ipywidgets.HBox([*self._sliders, self._begin, self._end], layout={"flex_flow": "row wrap"})
-            self._parts = (*self._sliders, self._begin, self._end, self._status, self._chart, box)
-            self._widget = ipywidgets.VBox([box, self._status, self._chart])
+            self._widget = ipywidgets.VBox([box, self._status, self._chart, Dress(name="live mix")])
+            self._parts = (*box.children, *self._widget.children)
             while_busy(self._widget)
             self._show(self.busy, f"Each worker computes and waits, {_TURNS} times. Guess which kind is through first, and press Run.")
         return self._widget

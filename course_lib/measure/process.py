@@ -11,15 +11,16 @@ import sys
 import threading
 import time
 from contextlib import ExitStack
+from typing import NoReturn
 
 MOST = 1 << 20  # descriptors that a process asks for, if it cannot say how many it needs
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
 
 class Process:
-    """A fresh Python process that runs ``main()`` of a module of this package.
+    """A fresh Python process that runs ``main()`` of a module.
 
-    module      the name of the module; `arguments` reach it as JSON (`arguments()`)
+    module      the name of a module of this package, or a full name; `arguments` reach it as JSON (`arguments()`)
     keep        descriptors that it inherits under the same numbers
     payload     bytes that its standard input holds; without them standard input is what `say` writes
     """
@@ -27,6 +28,7 @@ class Process:
     def __init__(self, module: str, *arguments: object, keep: tuple[int, ...] = (), payload: bytes | None = None) -> None:
         self._lock = threading.Lock()
         self._buffer = b""
+        module = module if "." in module else f"{__package__}.{module}"
         with ExitStack() as files:
             given = subprocess.PIPE
             if payload is not None:
@@ -35,7 +37,7 @@ class Process:
                 given.write(payload)
                 given.seek(0)
             self._process = subprocess.Popen(
-                [sys.executable, "-c", f"from {__package__}.{module} import main; main()", json.dumps([os.getpid(), *arguments])],
+                [sys.executable, "-c", f"from {module} import main; main()", json.dumps([os.getpid(), *arguments])],
                 stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=keep,
                 start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the notebook
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
@@ -104,15 +106,26 @@ def arguments() -> list:
     _answers = os.dup(1)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
-    if os.getppid() != parent:
-        sys.exit()
+    die_with(parent)
     return given
+
+
+def die_with(parent: int) -> None:
+    """From now on this process is killed when its parent ends (prctl(2)). fork does not pass this on to a child."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    if os.getppid() != parent:  # it has ended already
+        os._exit(0)
 
 
 def tell(**message: object) -> None:
     """Send the parent a message."""
     os.write(_answers, json.dumps(message).encode() + b"\n")
+
+
+def become(program: str, *arguments: object) -> NoReturn:
+    """Run another program in place of this one (execve(2)). The lines of JSON that it prints are its messages."""
+    os.dup2(_answers, 1)
+    os.execv(program, [program, *map(str, arguments)])
 
 
 def raise_limit(wanted: int) -> int:
@@ -123,6 +136,17 @@ def raise_limit(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         return most
     return soft
+
+
+def cpu_clock(pid: int) -> int:
+    """The clock of a process's CPU time, all its threads, to the nanosecond: for time.clock_gettime (clock_getcpuclockid(3))."""
+    return (~pid << 3) | 2
+
+
+def ended_with(who: str, error: BaseException) -> str:
+    """One line on what somebody's code raised, control characters and lone surrogates written as escapes."""
+    text = f"{who} ended with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
 def too_few(needed: int, limit: int) -> str:

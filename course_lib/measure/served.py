@@ -7,7 +7,7 @@ import sys
 
 from course_lib.servers import Server
 
-from .process import MOST, arguments, raise_limit, tell
+from .process import MOST, arguments, ended_with, raise_limit, tell
 
 
 def main() -> None:
@@ -21,11 +21,6 @@ def main() -> None:
         serve(listener)
         ended = "it returned"
     except BaseException as error:  # also what somebody's server raises to end its process
-        ended = f"it ended with {type(error).__name__}: {_printable(str(error))[:200]}"
+        ended = ended_with("it", error)
     tell(ended=ended)
     os._exit(0)  # its listener and connections close now, whoever still refers to them
-
-
-def _printable(text: str) -> str:
-    """One line, control characters and lone surrogates written as escapes."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in " ".join(text.split()))

@@ -4,6 +4,7 @@ An interrupt (KeyboardInterrupt) reaches the main thread only. The thread that s
 one between two of its lines: it only finds that its processes are gone, and ends.
 """
 
+import os
 import threading
 from collections.abc import Callable
 
@@ -34,6 +35,8 @@ class Work(threading.Thread):
 
     def run(self) -> None:
         try:
+            if not hasattr(os, "sched_getaffinity"):
+                raise RuntimeError("measurements need Linux: they choose cores for their processes, and read CPU times in /proc")
             self.result = self._do(self)
         except Stopped:
             pass

@@ -3,7 +3,7 @@
 from .panel import Panel, observe
 from .process_table import ProcessTable, process_table
 
-__all__ = ["Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
+__all__ = ["Drawing", "Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
 
 
 def __getattr__(name: str):
@@ -12,6 +12,10 @@ def __getattr__(name: str):
         from .figures import timeline
 
         return timeline
+    if name == "Drawing":
+        from .drawing import Drawing
+
+        return Drawing
     if name == "machine":
         from . import machine_figure
 

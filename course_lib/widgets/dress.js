@@ -1,4 +1,4 @@
-// What ipywidgets cannot say about a card: that its keys are its own, and what its groups are called.
+// What ipywidgets cannot say about a box of controls: that its keys are its own, and what its groups and sliders are called.
 
 // JupyterLab takes a plain key pressed on a radio button or a list as one of its commands: an arrow leaves
 // the cell, "d d" deletes it. Keys that run a cell or carry Ctrl, Alt or Meta still go through.
@@ -7,12 +7,16 @@ function keepKeys(event) {
   if (!runs && event.key !== "Escape" && !event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
 }
 
-function dress(card, name) {
-  card.addEventListener("keydown", keepKeys);
-  card.setAttribute("role", "group");
-  card.setAttribute("aria-label", name);
+function dress(box, name) {
+  box.addEventListener("keydown", keepKeys);
+  box.setAttribute("role", "group");
+  box.setAttribute("aria-label", name);
+  for (const slider of box.querySelectorAll(".widget-slider")) {
+    const words = slider.querySelector(".widget-label")?.textContent;
+    slider.querySelector(".noUi-handle")?.setAttribute("aria-label", words || name);
+  }
   let question = name;
-  for (const part of card.querySelectorAll(".course-question, .widget-radio-box")) {
+  for (const part of box.querySelectorAll(".course-question, .widget-radio-box")) {
     if (part.matches(".course-question")) question = part.textContent;
     else {
       part.setAttribute("role", "radiogroup");
@@ -28,9 +32,9 @@ function render({ model, el }) {
   // A view is made before it is put into the page, and the views beside it may come a little later.
   let left = 10;
   let timer = setTimeout(function again() {
-    const card = el.closest(".course-card");
-    if (card) {
-      dress(card, model.get("name"));
+    const box = el.closest(".widget-box");
+    if (box) {
+      dress(box, model.get("name"));
       left -= 1;
     }
     if (left > 0) timer = setTimeout(again, 100);

@@ -2,11 +2,12 @@
 
 import math
 from array import array
+from collections.abc import Collection
 
 from course_lib.observe import Call, Descriptor
 
 THREAD = -1  # the lane of the server's thread
-_READABLE, _WRITABLE, _HANG_UP = 1, 2, 4
+_READABLE, _WRITABLE, _HANG_UP, _GONE, _ARRIVED = 1, 2, 4, 8, 16
 
 
 class Changes:
@@ -22,17 +23,20 @@ class Changes:
         self._new_texts: list[tuple[int, str]] = []
         self._records = array("d")
 
-    def look(self, now: float, rows: list[Descriptor], doing: str | None) -> None:
-        """Take in one look at the kernel; `doing` is what the server's thread does, in words."""
+    def look(self, now: float, rows: list[Descriptor], doing: str | None, arrived: Collection[int] = ()) -> None:
+        """Take in one look at the kernel; `doing` is what the server's thread does, in words.
+
+        arrived   descriptors to which data came since the look before, where that is known
+        """
         if doing is not None:
             self._state(THREAD, now, self._text(doing), 0)
         seen = {THREAD}
         for row in rows:
             seen.add(row.number)
-            bits = _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup
+            bits = _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup | _ARRIVED * (row.number in arrived)
             self._state(row.number, now, bits, row.accept_queue or row.receive_queue or 0)
-        for number in self._last.keys() - seen:  # closed
-            self._state(number, now, 0, 0)
+        for number in self._last.keys() - seen:  # closed, or others are shown now
+            self._state(number, now, _GONE, 0)
             del self._last[number]
 
     def calls(self, calls: list[Call]) -> None:

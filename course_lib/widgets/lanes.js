@@ -2,7 +2,7 @@
 // The kernel process sends what changed, with its own time; between two messages the last state goes on.
 
 const THREAD = -1;
-const READABLE = 1, WRITABLE = 2, HANG_UP = 4;
+const READABLE = 1, WRITABLE = 2, HANG_UP = 4, GONE = 8, ARRIVED = 16;
 const LANE_HEIGHT = 22, LABEL_WIDTH = 150, AXIS_HEIGHT = 18, KEPT_SECONDS = 65;
 const SPANS = [2, 5, 10, 30, 60]; // seconds
 
@@ -55,12 +55,12 @@ function lanesView({ element, setText }) {
     }
   }
 
-  function label(rows, isServer, isRecording) {
+  function label(rows, isServer, isRecording, isPart) {
     recording = isRecording;
     order = [...(isServer ? [{ number: THREAD, label: "the server's thread" }] : []),
       ...rows.map((row) => ({ number: row.number, label: `${row.number} ${row.peer || row.kind}` }))];
-    setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  "
-      + (recording ? "▮ calls: recorded, exact to the microsecond" : "| sampled 30 times a second"));
+    setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  " + (isPart ? "┆ data came since the look before  " : "")
+      + (recording ? "▮ calls: recorded, exact to the microsecond" : `| sampled ${isPart ? "up to " : ""}30 times a second`));
   }
 
   function draw() {
@@ -106,6 +106,7 @@ function lanesView({ element, setText }) {
         if (step.bits & WRITABLE) { paper.fillStyle = brand; paper.fillRect(from, top + LANE_HEIGHT - 6, to - from, 1.5); }
         if (step.bits & READABLE) { paper.fillStyle = brand; paper.fillRect(from, top + 3, Math.max(1.5, to - from), LANE_HEIGHT - 12); }
         if (step.bits & HANG_UP) hatch(from, to, top);
+        if (step.bits & ARRIVED) ticks(from, to, top);
         if (step.waiting && to - from > 16) {
           paper.fillStyle = step.bits & READABLE ? "#fff" : ink;
           paper.fillText(String(step.waiting), from + 3, top + LANE_HEIGHT / 2 - 2, to - from - 4);
@@ -162,6 +163,12 @@ function lanesView({ element, setText }) {
       }
     }
 
+    // Under the box of what is readable, so that both can be seen; at places of their own, so that neighbours join.
+    function ticks(from, to, top) {
+      paper.fillStyle = brand;
+      for (let at = Math.ceil(Math.max(from, LABEL_WIDTH) / 4) * 4; at < to; at += 4) paper.fillRect(at, top + 5, 1.5, LANE_HEIGHT - 13);
+    }
+
     function hatch(from, to, top) {
       paper.strokeStyle = warn;
       paper.beginPath();
@@ -181,9 +188,11 @@ function lanesView({ element, setText }) {
     const parts = [];
     if (call) parts.push(`${texts.get(call.label)} (recorded, ${((call.to - call.from) * 1e6).toFixed(0)} µs)`);
     if (step && shown.number === THREAD && !call) parts.push(`${texts.get(step.bits)} (sampled)`);
-    if (step && shown.number !== THREAD) {
+    if (step && shown.number !== THREAD && step.bits & GONE) parts.push("closed, or not among those shown");
+    else if (step && shown.number !== THREAD) {
       parts.push(step.bits & READABLE ? "readable" : "not readable", step.bits & WRITABLE ? "writable" : "not writable");
       if (step.bits & HANG_UP) parts.push("hang-up");
+      if (step.bits & ARRIVED) parts.push("data came since the look before");
       if (step.waiting) parts.push(`${step.waiting} waiting`);
     }
     return when + (parts.join(", ") || "nothing known");

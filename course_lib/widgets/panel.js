@@ -220,7 +220,7 @@ function render({ model, el }) {
       table.classList.toggle(`without-${key}`, over || !used.has(key));
     }
     hidden.hidden = !state.hidden;
-    setText(hidden, state.hidden ? `${state.hidden} more descriptors are not shown; the active ones come first` : "");
+    setText(hidden, state.hidden ? `${state.hidden.toLocaleString("en")} more descriptors are not shown; the active ones come first` : "");
   }
 
   // Rows are kept and their texts changed, so that what did not change does not flicker.
@@ -261,7 +261,7 @@ function render({ model, el }) {
     showClients();
     showRows();
     showTasks();
-    lanes.label(state.rows, Boolean(state.server), Boolean(state.server?.recording));
+    lanes.label(state.rows, Boolean(state.server), Boolean(state.server?.recording), Boolean(state.hidden));
   }
 
   function hear(message, buffers) {

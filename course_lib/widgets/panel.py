@@ -11,6 +11,7 @@ import traitlets
 
 from course_lib.clients import Client
 from course_lib.observe import Descriptor, Doing, descriptors
+from course_lib.observe.busiest import Busiest, Seldom
 from course_lib.observe.tasks import MOST
 
 from . import words
@@ -24,7 +25,9 @@ _SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
-_SHOWN = 200  # rows; beyond that the active ones come first
+_SHOWN = 200  # descriptors that are all shown
+_OF_MANY = 60  # rows when there are more: the active ones come first
+_PART = 0.1  # of a core, at the most, that looking at more than are shown may take
 _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
@@ -62,6 +65,9 @@ class Panel(anywidget.AnyWidget):
         self.label(**clients)
         self._note = ""
         self._changes = Changes()
+        self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.bench.labels)
+        self._its_tasks, self._how_many = Seldom(), Seldom(10)
+        self._period, self._cost = _PERIOD, 0.0  # seconds: between two looks, and CPU time of one
         self._recorded_until = 0.0
         self._events: queue.SimpleQueue = queue.SimpleQueue()
         self._pump: threading.Thread | None = None
@@ -88,10 +94,14 @@ class Panel(anywidget.AnyWidget):
         """
         return self._state(*self._look())
 
-    def _look(self) -> tuple[list[Descriptor], Doing | None]:
-        return self.subject.descriptors(), self.subject.doing() if self._is_server else None
+    def _look(self) -> tuple[list[Descriptor], int, Doing | None]:
+        """(what the kernel says of the descriptors that are shown, how many are not shown, what the thread does)."""
+        doing = self.subject.doing() if self._is_server else None
+        if self._how_many(lambda: len(self.subject.numbers())) <= _SHOWN:
+            return self.subject.descriptors(), 0, doing
+        return *self._busiest.look(also=[doing.descriptor] if doing else ()), doing
 
-    def _state(self, rows: list[Descriptor], doing: Doing | None) -> dict:
+    def _state(self, rows: list[Descriptor], hidden: int, doing: Doing | None) -> dict:
         server, note = None, self._note
         asked, found = (self.subject.handed_in(), self.subject.came_back()) if self._is_server else (None, None)
         if doing:
@@ -107,15 +117,14 @@ class Panel(anywidget.AnyWidget):
         elif not rows:
             note = "Every socket that this panel shows is closed. Run the cell again."
         here = sleepers(rows)
-        first = sorted(rows, key=lambda row: not _active(row, here))[:_SHOWN]
         return {
             "server": server,
             "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
             "can_connect": self._address(rows) is not None, "note": note,
-            "clients": self._client_states(rows),
-            "tasks": self._tasks(rows),
-            "rows": [self._row(row, here, asked or {}, found or {}) for row in sorted(first, key=lambda row: (row.kind != "listener", row.number))],
-            "hidden": len(rows) - len(first),
+            "clients": self._client_states(rows, hidden),
+            "tasks": self._tasks(rows, hidden),
+            "rows": [self._row(row, here, asked or {}, found or {}) for row in sorted(rows, key=lambda row: (row.kind != "listener", row.number))],
+            "hidden": hidden,
         }
 
     def _row(self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str]) -> dict:
@@ -128,9 +137,10 @@ class Panel(anywidget.AnyWidget):
             "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""), "asleep": here.get(row.number, ""),
         }
 
-    def _tasks(self, rows: list[Descriptor]) -> dict | None:
+    def _tasks(self, rows: list[Descriptor], hidden: int) -> dict | None:
         """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
-        tasks = self.subject.tasks() if hasattr(self.subject, "tasks") else None
+        ask = getattr(self.subject, "tasks", lambda: None)
+        tasks = self._its_tasks(ask) if hidden else ask()
         if tasks is None:
             return None
         whose = {row.number: self.bench.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
@@ -140,8 +150,8 @@ class Panel(anywidget.AnyWidget):
         hidden = "" if not left else f"over {left} more tasks" if len(tasks) >= MOST else f"{left} more tasks"
         return {"ready": sum(task.state in ("running", "ready") for task in tasks), "shown": shown, "hidden": hidden}
 
-    def _client_states(self, rows: list[Descriptor]) -> list[dict]:
-        queued = any(row.accept_queue for row in rows)
+    def _client_states(self, rows: list[Descriptor], hidden: int) -> list[dict]:
+        queued = not hidden and any(row.accept_queue for row in rows)
         accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
         return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
 
@@ -178,24 +188,26 @@ class Panel(anywidget.AnyWidget):
                     self._pump = None
                     return
             self.bench.look()
-            looked = time.monotonic()
-            rows, doing = self._look()
-            state = self._state(rows, doing)
+            looked, begin = time.monotonic(), time.thread_time()
+            rows, hidden, doing = self._look()
+            state = self._state(rows, hidden, doing)
             since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
-            message, records = self._changes_since(rows, state["server"])
+            message, records = self._changes_since(rows, hidden, state["server"])
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
                 message |= _news(state, sent)
                 sent, asleep_since = same, since
             if records or "state" in message:
                 self.send(message, buffers=[records])
+            self._cost += (time.thread_time() - begin - self._cost) / 8  # a mean: some looks ask dear questions as well
+            self._period = max(_PERIOD, self._cost / _PART) if hidden else _PERIOD
             events = self._next_events(looked)
 
-    def _changes_since(self, rows: list[Descriptor], server: dict | None) -> tuple[dict, bytes]:
+    def _changes_since(self, rows: list[Descriptor], hidden: int, server: dict | None) -> tuple[dict, bytes]:
         """What changed in the lanes since the last message: (message, its records)."""
         now = time.perf_counter()
-        self._changes.look(now, rows, server and server["doing"])
+        self._changes.look(now, rows, server and server["doing"], self._busiest.arrived if hidden else ())
         if server:
             calls = self.subject.calls(last=_DRAWN, since=self._recorded_until)
             self._recorded_until = calls[-1].entered if calls else self._recorded_until
@@ -206,7 +218,7 @@ class Panel(anywidget.AnyWidget):
     def _next_events(self, looked: float) -> list[dict]:
         """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
         events, looked = [], max(looked, time.monotonic() - _PERIOD / 2)
-        while (left := looked + (_SHORTEST if events else _PERIOD) - time.monotonic()) > 0:
+        while (left := looked + (_SHORTEST if events else self._period) - time.monotonic()) > 0:
             try:
                 events.append(self._events.get(timeout=left))
             except queue.Empty:
@@ -251,7 +263,7 @@ class Panel(anywidget.AnyWidget):
                 getattr(client, kind)()
 
     def _connect(self, count: int) -> None:
-        address = self._address(self.subject.descriptors())
+        address = self._address(self._look()[0])
         if address is None:
             self._note = "Nobody listens, so a client would be refused."
             return
@@ -301,7 +313,7 @@ def _news(state: dict, before: dict | None) -> dict:
 
 def _doing_words(doing) -> str:
     if doing.ended or not doing.asleep:
-        return doing.ended or "running"
+        return doing.ended or ("not known" if doing.unknown else "running")
     where = f" on descriptor {doing.descriptor}" if doing.descriptor is not None else ""
     return f"asleep in {doing.call or 'the kernel'}(){where}" if doing.call else "asleep in the kernel"
 
@@ -326,11 +338,6 @@ def _mode(rows: list[Descriptor], kind: str) -> str:
     """"blocking", "non-blocking", "mixed", or "" where there is none."""
     found = {row.blocking for row in rows if row.kind == kind}
     return "" if not found else "mixed" if len(found) == 2 else "blocking" if found == {True} else "non-blocking"
-
-
-def _active(row: Descriptor, here: dict[int, str]) -> bool:
-    return row.kind == "listener" or row.readable or row.hangup or bool(row.receive_queue or row.send_queue) \
-        or row.number in here
 
 
 def _without_prefix(events: str) -> str:

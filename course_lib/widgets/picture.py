@@ -27,7 +27,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
         for row in state["rows"])
     parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if state["hidden"]:
-        parts.append(f"<div>{state['hidden']} more descriptors are not shown</div>")
+        parts.append(f"<div>{state['hidden']:,} more descriptors are not shown</div>")
     if state["tasks"]:
         parts.append(_tasks_html(state["tasks"]))
     if lanes:

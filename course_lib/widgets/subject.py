@@ -13,6 +13,9 @@ class Sockets:
     def __init__(self, sockets: list[socket.socket]) -> None:
         self.sockets = sockets
 
+    def numbers(self) -> list[int]:
+        return [sock.fileno() for sock in self.sockets if sock.fileno() >= 0]
+
     def descriptors(self) -> list[Descriptor]:
         return descriptors(self.sockets)
 
@@ -21,7 +24,6 @@ class Sockets:
         for sock in self.sockets:
             if sock.fileno() >= 0 and (sock.fileno() in listening) == (of == "listener"):
                 sock.setblocking(blocking)
-
 
 
 def subject_of(thing) -> tuple[object, Bench]:

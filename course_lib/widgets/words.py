@@ -15,6 +15,8 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
                 f"Start brings it back, with {new} on the same address.")
     if not server.running:
         return "It is stopped: its descriptors are closed, and a client is refused. Start serves again on the same address."
+    if doing.unknown:
+        return "What its thread does, and which epoll watches a descriptor, is not known here: this system has no /proc."
     if not doing.asleep:
         return ""
     if doing.call == "accept" and _is(rows, "listener", blocking=False):

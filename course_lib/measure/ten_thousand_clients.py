@@ -1,0 +1,191 @@
+"""The process of the ten thousand: it opens connections, has each of them answered, talks over a few, and closes all."""
+
+import errno
+import json
+import os
+import select
+import socket
+import sys
+import time
+
+from .process import arguments, raise_limit, tell
+
+SPARE = 40  # descriptors besides those of the connections: standard streams, the epoll, what Python opens
+_OFTEN = 0.1  # seconds between two messages on how far it is
+_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
+
+
+class Ended(Exception):
+    """It cannot go on; the text says why."""
+
+
+class NoPort(Exception):
+    """No client address has a free port."""
+
+
+class Clients:
+    """Connections to one server. `texts` are pairs of a request and the answer that is right."""
+
+    def __init__(self, address: tuple[str, int], texts: list[tuple[bytes, bytes]], patience: float, each: int, addresses: int,
+                 group: int) -> None:
+        self._address, self._texts, self._patience = address, texts, patience
+        self._each, self._addresses, self._group = each, addresses, group
+        self._source, self._from_it = 1, 0  # the last number of our address, and how many connections it has
+        self._said = 0.0
+        self.too_few = ""  # why fewer were opened than asked for
+        self.connected = self.answered = self.requests = self.wrong = 0
+        self.idle: list[socket.socket] = []
+        self.active: dict[int, socket.socket] = {}
+        self.epoll = select.epoll()
+
+    # A group connects, and is answered before the next one comes: that is as many as the accept queue must hold.
+
+    def open(self, count: int, active: bool) -> None:
+        """Open `count` more connections, or as many as there are ports for. Each asks once. Raises Ended."""
+        while count > 0 and not self.too_few:
+            group = []
+            try:
+                for _ in range(min(self._group, count)):
+                    group.append(self._connect())
+                    self.connected += 1
+            except NoPort:
+                self.too_few = (f"no port was free for another one, of {self._addresses} client addresses "
+                                "(EADDRNOTAVAIL, connect(2))")
+            finally:
+                self.idle += group
+            self._ask(group)
+            count -= len(group)
+            self._say(connected=self.connected, answered=self.answered)
+        if active:
+            for client in self.idle:
+                client.setblocking(False)
+                self.active[client.fileno()] = client
+                self.epoll.register(client, select.EPOLLIN)
+            self.idle = []
+
+    def _connect(self) -> socket.socket:
+        while True:
+            if self._from_it >= self._each and self._source < self._addresses:
+                self._next_address()
+            client = socket.socket()
+            client.settimeout(self._patience)
+            try:
+                if self._source > 1:
+                    client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+                    client.bind((f"127.0.0.{self._source}", 0))
+                client.connect(self._address)
+            except OSError as error:
+                client.close()
+                if error.errno == errno.EADDRNOTAVAIL:
+                    if self._source == self._addresses:
+                        raise NoPort from None
+                    self._next_address()  # its ports are used up: others have them, or they wait in TIME_WAIT
+                    continue
+                raise Ended(f"the next connect() failed: {_words(error)}") from None
+            self._from_it += 1
+            return client
+
+    def _next_address(self) -> None:
+        self._source, self._from_it = self._source + 1, 0
+
+    def _ask(self, group: list[socket.socket]) -> None:
+        """Have each of them send its request, and compare what comes back."""
+        try:
+            first = self.requests
+            for place, client in enumerate(group, first):
+                client.sendall(self._texts[place % len(self._texts)][0])
+            for place, client in enumerate(group, first):
+                right = self._texts[place % len(self._texts)][1]
+                answer = b""
+                while len(answer) < len(right):
+                    data = client.recv(len(right) - len(answer))
+                    if not data:
+                        raise Ended("the server closed a connection instead of answering")
+                    answer += data
+                self.requests += 1
+                self.answered += answer == right
+                self.wrong += answer != right
+        except OSError as error:
+            raise Ended(f"no answer came: {_words(error)}") from None
+
+    def talk(self, seconds: float) -> int:
+        """The active ones ask again as soon as they are answered, for so long; how many answers came. Raises Ended."""
+        texts, active, answers = self._texts, self.active, 0
+        turn = {number: place for place, number in enumerate(active)}
+        got = dict.fromkeys(active, b"")
+        end = time.perf_counter() + seconds
+        try:
+            for number, client in active.items():
+                client.send(texts[turn[number] % len(texts)][0])
+            while got:
+                ready = self.epoll.poll(self._patience)
+                if not ready:
+                    raise Ended(f"{len(got)} answers did not come within {self._patience:.0f} s")
+                goes_on = time.perf_counter() < end
+                for number, _ in ready:
+                    client = active[number]
+                    data = client.recv(4096)
+                    if not data:
+                        raise Ended("the server closed a connection instead of answering")
+                    right = texts[turn[number] % len(texts)][1]
+                    answer = got.get(number, b"") + data
+                    if len(answer) < len(right):
+                        got[number] = answer
+                        continue
+                    answers += 1
+                    self.requests += 1
+                    self.wrong += answer != right
+                    if goes_on:
+                        turn[number] += 1
+                        got[number] = b""
+                        client.send(texts[turn[number] % len(texts)][0])
+                    else:
+                        got.pop(number, None)
+        except OSError as error:
+            raise Ended(f"a connection was lost: {_words(error)}") from None
+        return answers
+
+    def rest(self, seconds: float) -> None:
+        """Be silent for so long. Raises Ended when something comes unasked."""
+        if self.epoll.poll(seconds):
+            raise Ended("something came although nobody had asked, or the server closed a connection")
+
+    def close(self) -> None:
+        """Close all: this side first."""
+        for client in (*self.active.values(), *self.idle):
+            client.close()
+
+    def _say(self, **message: int) -> None:
+        if time.monotonic() > self._said + _OFTEN:
+            self._said = time.monotonic()
+            tell(**message)
+
+
+def _words(error: OSError) -> str:
+    if isinstance(error, TimeoutError):
+        return "nothing happened for too long"
+    return f"{errno.errorcode.get(error.errno, error.errno)}, {os.strerror(error.errno)}"
+
+
+def main() -> None:
+    address, texts, most, patience, each, addresses, group = arguments()
+    raise_limit(most + SPARE)
+    texts = [(bytes.fromhex(request), bytes.fromhex(answer)) for request, answer in texts]
+    clients = Clients(tuple(address), texts, patience, each, addresses, group)
+    for line in sys.stdin:
+        asked = json.loads(line)
+        begin, answers, why = time.perf_counter(), 0, ""
+        try:
+            match asked:
+                case {"open": count, "active": active}:
+                    clients.open(count, active)
+                case {"talk": seconds}:
+                    answers = clients.talk(seconds)
+                case {"rest": seconds}:
+                    clients.rest(seconds)
+                case {"close": _}:
+                    clients.close()
+        except Ended as end:
+            why = str(end)
+        tell(done=True, why=why, too_few=clients.too_few, seconds=time.perf_counter() - begin, answers=answers,
+             connected=clients.connected, answered=clients.answered, requests=clients.requests, wrong=clients.wrong)

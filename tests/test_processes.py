@@ -1,0 +1,107 @@
+"""One process is one core: what the measurement returns, why it could not be done, and that nothing stays behind."""
+
+import os
+import signal
+import threading
+import uuid
+from pathlib import Path
+
+import pytest
+
+from course_lib.exercises.coroutines import Loop, accept, http
+from course_lib.exercises.prefork import open_listeners, prefork
+from course_lib.measure import computing_page, processes
+from course_lib.measure.processes import HEAD
+from course_lib.observe import wait_until
+
+
+def serve(listener):
+    def door():
+        while True:
+            loop.spawn(http((yield from accept(listener)), computing_page))
+
+    listener.setblocking(False)
+    loop = Loop()
+    loop.spawn(door())
+    loop.run()
+
+
+@pytest.fixture(autouse=True)
+def nothing_left(monkeypatch):
+    """No process of ours, or of theirs."""
+    mark = uuid.uuid4().hex
+    monkeypatch.setenv("COURSE_TEST", mark)
+    yield
+    assert wait_until(lambda: not marked(mark), 5), marked(mark)
+
+
+def marked(mark: str) -> list[str]:
+    """The processes that were born with this in their environment."""
+    found = []
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes():
+                found.append(path.parent.name)
+        except OSError:
+            pass
+    return found
+
+
+def test_a_row_for_each_number_of_processes(capsys):
+    rows = processes(open_listeners, prefork, serve, counts=(1, 2), seconds=0.3)
+    assert [(row.processes, row.why_not) for row in rows] == [(1, ""), (2, "")]
+    for row in rows:
+        assert row.requests_per_second > 0 and row.cores > 0
+        assert len(row.per_worker) == row.processes and sum(row.per_worker) == pytest.approx(row.cores)
+    assert rows[1].per_worker == tuple(sorted(rows[1].per_worker, reverse=True)) and all(rows[1].per_worker)
+    assert capsys.readouterr().out.splitlines() == [HEAD, *map(str, rows)]
+
+
+def refused(number):
+    raise OSError("no port is free")
+
+
+def fails(listener):
+    raise RuntimeError("no such page")
+
+
+def no_page(listener):
+    def door():
+        while True:
+            loop.spawn(http((yield from accept(listener)), lambda path: iter(())))
+
+    listener.setblocking(False)
+    loop = Loop()
+    loop.spawn(door())
+    loop.run()
+
+
+def no_parent(listeners, serve):
+    return None
+
+
+@pytest.mark.parametrize(
+    "functions, why",
+    [
+        ((refused, prefork, serve), "the server ended with OSError: no port is free"),
+        ((open_listeners, no_parent, serve), "prefork returned"),
+        ((open_listeners, prefork, fails), "serve ended with RuntimeError: no such page"),
+        ((open_listeners, prefork, no_page), "the answer has the status 404, not 200"),
+    ],
+)
+def test_a_row_says_why_there_is_no_measurement(functions, why):
+    [row] = processes(*functions, counts=(1,), seconds=0.1)
+    assert row.why_not == why and row.requests_per_second == 0 and str(row).endswith(why)
+
+
+def test_what_cannot_go_into_another_process_is_refused():
+    with pytest.raises(ValueError, match="cannot go into another process"):
+        processes(open_listeners, prefork, lambda listener, lock=threading.Lock(): None)
+
+
+def test_an_interrupt_leaves_nothing():
+    timer = threading.Timer(1.0, os.kill, (os.getpid(), signal.SIGINT))
+    timer.start()
+    with pytest.raises(KeyboardInterrupt):
+        processes(open_listeners, prefork, serve, seconds=30)
+    timer.join()
