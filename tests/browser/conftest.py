@@ -101,8 +101,9 @@ class Notebook:
         self.page.evaluate(
             """([name, args, patience]) => {
                 const done = jupyterapp.commands.execute(name, args).then(() => null);
+                if (!patience) return null;
                 const late = new Promise((_, fail) => setTimeout(() => fail(new Error(name + " has not ended")), patience));
-                return patience ? Promise.race([done, late]) : null;
+                return Promise.race([done, late]);
             }""",
             [name, arguments, PATIENCE if wait else 0],
         )
@@ -114,6 +115,14 @@ class Notebook:
         self.page.wait_for_function(
             """() => jupyterapp.shell.currentWidget.content.widgets.every(
                 cell => cell.model.type !== "code" || cell.model.executionState === "idle")""",
+            timeout=timeout,
+        )
+
+    def wait_all_run(self, timeout: float = PATIENCE) -> None:
+        """Wait until each code cell has run, since the notebook was opened with outputs of an earlier run, and none is queued."""
+        self.page.wait_for_function(
+            """() => jupyterapp.shell.currentWidget.content.widgets.every(cell => cell.model.type !== "code"
+                || !cell.model.sharedModel.getSource().trim() || cell.model.executionState === "idle" && cell.model.executionCount)""",
             timeout=timeout,
         )
 

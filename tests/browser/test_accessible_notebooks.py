@@ -1,0 +1,76 @@
+"""axe-core finds no serious barrier in the page: in each notebook as it is stored, and in one live widget of each kind.
+
+Both are looked at in both themes, and at a width of 640 pixels, which is what 200 % zoom leaves of 1280 (WCAG 1.4.4).
+"""
+
+import importlib.util
+from pathlib import Path
+
+import pytest
+from nbconvert import HTMLExporter
+from outputs import notebooks
+from playwright.sync_api import expect
+
+AXE = importlib.util.find_spec("axe_playwright_python")
+pytestmark = pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
+
+SHOWN = [[".jp-RenderedMarkdown"], [".jp-OutputArea-output"]]
+ZOOMED = {"width": 640, "height": 450}
+
+# What is wider than its place, and cannot be scrolled to.
+CUT_OFF = """() => [...document.querySelectorAll(".jp-RenderedMarkdown, .jp-OutputArea-output")]
+    .filter(shown => shown.scrollWidth > shown.clientWidth + 1 && getComputedStyle(shown).overflowX === "hidden")
+    .map(shown => shown.textContent.slice(0, 80))"""
+
+# One widget of each kind, as the notebooks show them.
+WIDGETS = (
+    "from course_lib.lesson import believe, guess, parsons, recall, rewrite\nrecall('05')",
+    "guess('a-guess', 'Which one?', 'this one', 'that one')",
+    "believe('C28')",
+    "parsons('select-server')",
+    "rewrite('C28')",
+    "from course_lib.widgets import process_table\nprocess_table()",
+    "from course_lib.measure import live_ladder\n"
+    "from course_lib.servers import EpollServer, SelectServer\nlive_ladder([SelectServer, EpollServer])",
+    "from course_lib.measure.mix import live_mix\nlive_mix()",
+    "observe(SelectServer().start())",
+)
+SLIDERS = 3 + 1 + 3  # how sure, three times; idle clients; computing, waiting and workers
+
+
+def barriers(page) -> list[str]:
+    """What axe-core calls serious or critical."""
+    page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
+    found = page.evaluate("shown => axe.run({ include: shown }, { resultTypes: ['violations'] })", SHOWN)["violations"]
+    return [f"{one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found
+            if one["impact"] in ("serious", "critical")]
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
+def test_a_stored_notebook_can_be_read_by_everybody(browser, path, theme, tmp_path):
+    html, _ = HTMLExporter(template_name="lab", theme=theme).from_filename(path)
+    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+    page = browser.new_page(offline=True)
+    try:
+        page.goto((tmp_path / "page.html").as_uri(), wait_until="domcontentloaded")
+        assert page.locator(".jp-RenderedMarkdown").count() > 5
+        assert barriers(page) == []
+        page.set_viewport_size(ZOOMED)
+        assert page.evaluate(CUT_OFF) == []
+    finally:
+        page.close()
+
+
+def test_each_widget_can_be_used_by_everybody(open_cells):
+    notebook = open_cells(*WIDGETS)
+    notebook.page.set_viewport_size({"width": 1280, "height": 6000})  # JupyterLab keeps only what is near the window
+    for number in range(1, len(WIDGETS) + 1):
+        notebook.run_cell(number)
+    expect(notebook.page.locator(".jp-Notebook .noUi-handle[aria-label]")).to_have_count(SLIDERS)
+    expect(notebook.page.locator(".jp-Notebook .observatory")).to_be_visible()
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        assert barriers(notebook.page) == []
+    notebook.page.set_viewport_size({**ZOOMED, "height": 6000})
+    assert notebook.page.evaluate(CUT_OFF) == []
