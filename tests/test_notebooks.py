@@ -124,6 +124,12 @@ def test_each_claim_is_tested_in_one_notebook():
     assert set(found) == {f"claim-C{number:02}" for number in range(1, 72)}
 
 
+def test_no_two_guesses_have_one_key():
+    """The journal keeps guesses by their keys, for all notebooks together."""
+    keys = Counter(key for path in PATHS for cell in code(read(path)) for key in re.findall(r'^guess\("([^"]+)"', cell.source, re.MULTILINE))
+    assert len(keys) > 150 and {key for key, count in keys.items() if count > 1} == set()
+
+
 def test_each_exercise_stands_in_one_notebook_with_its_stub_and_its_check():
     stubs = [(exercise, read(path)) for path in PATHS for exercise in exercises_in(read(path))]
     assert sorted(exercise.id for exercise, _ in stubs) == sorted(exercise.id for exercise in all_exercises())

@@ -217,6 +217,8 @@ class _Classified:
         got = self._learner(counted)
         if not called:
             raise Wrong("classify did not call fn: nothing was measured.")
+        if len(called) > 1:
+            raise Wrong("classify called fn more than once: what it does, such as sending a mail, would be done twice. Call it once.")
         if isinstance(got, (int, float)) and not isinstance(got, bool):
             raise Wrong('classify returned a number: return one of the words "cpu", "io" and "mixed".')
         if got not in _ANSWERS:

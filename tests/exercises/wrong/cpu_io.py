@@ -53,6 +53,7 @@ CLASSIFY_CASES = {
     "returns the share": (changed(CLASSIFY, ('"cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"', "share")), "classify returned a number"),
     "capital letters": (changed(CLASSIFY, ('"cpu"', '"CPU"')), "classify returned 'CPU'"),
     "no return": (changed(CLASSIFY, ('return "cpu"', 'word = "cpu"')), "classify returned None: return one of the words"),
+    "calls it twice": (changed(CLASSIFY, ("    fn()\n", "    fn()\n    fn()\n")), "classify called fn more than once"),
     "forgets to call": (changed(CLASSIFY, ("    fn()\n", "    fn\n")), "classify did not call fn"),
     "clocks after the call": (
         changed(CLASSIFY, ("    began, used = time.perf_counter(), time.thread_time()\n    fn()\n", "    fn()\n    began, used = time.perf_counter(), time.thread_time()\n")),
