@@ -69,7 +69,7 @@ def test_the_notebooks_of_the_working_directory_come_first(tmp_path, monkeypatch
     monkeypatch.chdir(tmp_path)
     assert places() == {("guess", "mine"): Place("04_select.ipynb", "4 · Waiting"),
                         ("believe", "C01"): Place("04_select.ipynb", "4.1 · More"),
-                        ("rewrite", "C02"): Place("04_select.ipynb", "4.1 · More")}
+                        ("rewrite", "C02"): Place("04_select.ipynb", "4 · Waiting")}
 
 
 # The notes, and you

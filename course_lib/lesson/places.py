@@ -6,12 +6,13 @@ from dataclasses import dataclass
 from pathlib import Path
 
 _ASKS = re.compile(r'^(guess|believe|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
-_HEADING = re.compile(r"^##+ +(.+)$", re.MULTILINE)
+_HEADING = re.compile(r"^(##+) +(.+)$", re.MULTILINE)
 
 
 @dataclass(frozen=True)
 class Place:
-    """`notebook` is the name of its file, and a link to it from a notebook in the same folder; `part` the heading above it.
+    """`notebook` is the name of its file, and a link to it from a notebook in the same folder; `part` the heading above it
+    (of a sentence to write anew that of the whole part: an exercise may stand between).
 
     A link to the cell itself (`#cell-id=…`) would be worse: JupyterLab 4.6 selects that cell and does not scroll to it.
     """
@@ -32,14 +33,15 @@ def places() -> dict[tuple[str, str], Place]:
     found = {}
     for path in notebooks():
         try:
-            part = ""
+            part = nearest = ""
             for cell in json.loads(path.read_bytes())["cells"]:
                 text = "".join(cell["source"])
                 if cell["cell_type"] == "code":
                     for asked in _ASKS.findall(text):
-                        found.setdefault(asked, Place(path.name, part))
-                elif headings := _HEADING.findall(text):
-                    part = headings[-1]
+                        found.setdefault(asked, Place(path.name, part if asked[0] == "rewrite" else nearest))
+                else:
+                    for level, nearest in _HEADING.findall(text):
+                        part = nearest if level == "##" else part
         except (OSError, ValueError, LookupError, TypeError):
             continue  # not readable as a notebook at this moment: its questions are listed without a link
     return found
