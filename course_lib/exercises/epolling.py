@@ -25,7 +25,7 @@ from .exercise import Exercise, Wrong
 from .harness import SMALL, check_server, tell_closed_sockets
 from .nonblocking import Conn, try_accept, try_recv
 from .polling import PollEngine, server
-from .run import TOO_BUSY, NotChecked, Open, Raised, Run, Stopwatch
+from .run import TOO_BUSY, NotChecked, Open, Raised, Run, Stopwatch, Stuck
 from .talk import Talk, a
 
 
@@ -532,6 +532,13 @@ def _experiment(clients: Run, number: int, address: tuple, pid: int, provoke: st
         told = clients.hear(f"{provoke}(server) did not return within 2 s", 2.0)
         clients.alone()
         return told, "" if told.get("unwritten") else _fails(pid)
+    except Stuck as stuck:
+        if stuck.asleep and "connect(" in stuck.doing:  # many clients were connected before, and took long
+            raise Wrong(
+                f"In {provoke} a client waits to be connected; {stuck.doing}: the accept queue is full (listen(2)). Fewer "
+                "clients are enough."
+            ) from None
+        raise
     except Raised as error:
         if error.type == "TimeoutError" and "connect(" in error.line:
             raise Wrong(

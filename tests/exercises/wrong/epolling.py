@@ -387,6 +387,10 @@ BUG_CASES = {
         changed(PROVOKE, ("    clients = [server.connect() for _ in range(12)]\n", "    for _ in range(12):\n        server.connect().close()\n")),
         "server_b did not fail: after provoke_b it lives, and it sleeps. All your clients had left again by then.",
     ),
+    "too many clients, late": (
+        changed(PROVOKE, ("    clients = [server.connect() for _ in range(12)]", "    import time\n    time.sleep(1.5)\n    clients = [server.connect() for _ in range(500)]")),
+        "the accept queue is full (listen(2)). Fewer clients are enough.",
+    ),
     "too many clients": (changed(PROVOKE, ("range(12)", "range(500)")), "the accept queue is full (listen(2)). Fewer clients are enough."),
     "a name for b": (changed(PROVOKE, ('"no descriptor"', '"writable"')), "but 'writable' is not its bug. What did the kernel report"),
     "one after the other": (
