@@ -177,7 +177,7 @@ class _Crew:
                 raise Wrong(f"{self.happened or 'All workers are at work'}, and another worker got SIGTERM. {_SECOND_PARENT}")
             case "returned" if self.happened and not self.stopping:
                 raise Wrong(f"{self.happened}, and prefork returned in the parent. {_SECOND_PARENT}")
-            case "returned" if not self.workers:
+            case "returned" if not self.workers and not _children(self.parent):  # a child may report later than its parent
                 raise Wrong("prefork returned, and no worker was started: os.fork() for each listener.")
             case "returned" if not self.stopping:
                 raise Wrong(
@@ -760,6 +760,14 @@ def _stat(pid: int) -> list[str]:
 def _state(pid: int) -> str:
     """The letter of proc_pid_stat(5); "" when it has gone."""
     return "".join(_stat(pid)[:1])
+
+
+def _children(pid: int) -> list[str]:
+    """The numbers of its child processes, zombies too; [] where the kernel does not tell (CONFIG_PROC_CHILDREN)."""
+    try:
+        return Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
+    except OSError:
+        return []
 
 
 def _cpu(pid: int) -> float:

@@ -648,14 +648,26 @@ def _slow_reader(redis: _Redis) -> None:
     greedy = redis.connect(receive_buffer=SMALL)
     redis.send(greedy, _command(b"GET", b"big") * _MANY)
     what = f"A client asked {_MANY} times for a value of 200000 bytes and reads nothing"
-    redis.trial.settle()
-    redis.run.until(lambda: redis.run.memory() - held > _GREEDY or redis.run.state() == "S", 2.0)
-    if redis.run.memory() - held > _GREEDY:
+    most = 0
+
+    def piled_up() -> bool:
+        nonlocal most
+        most = max(most, redis.run.memory() - held)  # between two copies it holds less for a moment
+        return most > _GREEDY
+
+    redis.trial.read_all(greedy)
+    redis.run.until(lambda: piled_up() or redis.run.state() == "S", 2.0)
+    try:
+        if not piled_up():
+            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
+    except Wrong:
+        if not piled_up():
+            raise
+    if piled_up():
         raise Wrong(
             f"{what}, and your server holds over {_GREEDY >> 20} MB more: send answers before they are many; then send_all makes "
             "this client wait."
         )
-    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
     reset(greedy)
     redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, then it goes, and another one sent")
     redis.attempt.good("long answers for a slow reader: nobody waits for it, and they do not pile up")

@@ -9,6 +9,7 @@ import pytest
 from course_lib.exercises import check, run, selecting
 from course_lib.exercises.attempt import Attempt
 from course_lib.exercises.run import Run, Stopwatch, Stuck
+from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 from exercises.wrong.polling import IMPORTS, SERVER_CASES
 from exercises.wrong.selecting import CHAT
@@ -131,4 +132,18 @@ def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little
     monkeypatch.setattr(Run, "memory", lambda self: 10 << 20)
     source, says = CHAT[name]
     result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
+    assert says in result.findings[-1]
+
+
+def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
+    """A server whose answers pile up holds the old and the new copy of them, then only the new one, and so on."""
+    looks, memory = [], Run.memory
+
+    def wavering(self) -> int:
+        looks.append(memory(self))
+        return min(looks) if len(looks) % 2 else looks[-1]
+
+    monkeypatch.setattr(Run, "memory", wavering)
+    source, says = redis_protocol_wrong.RESP_CASES["answers pile up"]
+    result = check("9.1", cell(source, cell(redis_protocol_wrong.IMPORTS))["resp"])
     assert says in result.findings[-1]
