@@ -28,6 +28,7 @@ from pathlib import Path
 import nbformat
 from course_lib.exercises import all_exercises
 from course_lib.observe import wait_until
+from held import children as numbers_of_children
 from jupyter_client.manager import KernelManager
 from outputs import NOTEBOOKS, environment, notebooks
 
@@ -417,14 +418,13 @@ def listeners(pid: int) -> list[str]:
 def children(pid: int) -> list[str]:
     """The command lines of a process's children; that of multiprocessing's tracker, which stays, is left out."""
     found = []
-    for task in Path(f"/proc/{pid}/task").iterdir():
-        for child in (task / "children").read_text().split():
-            try:
-                command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
-            except OSError:
-                continue
-            if "resource_tracker" not in command:
-                found.append(command[:100] or "ended, and nobody waited for it")
+    for child in numbers_of_children(pid):
+        try:
+            command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
+        except OSError:
+            continue
+        if "resource_tracker" not in command:
+            found.append(command[:100] or "ended, and nobody waited for it")
     return found
 
 

@@ -1,6 +1,11 @@
 """What all tests share: the learner's folder is a temporary one, and the browser comes last."""
 
+import signal
+
 import pytest
+
+# A shell's background job ignores Ctrl-C, and so would each process that a test starts and interrupts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

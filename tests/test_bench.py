@@ -2,7 +2,6 @@
 
 import json
 import os
-import resource
 import signal
 import subprocess
 import sys
@@ -21,7 +20,8 @@ from course_lib.bench import (
 from course_lib.bench.compiling import Programs, compiled
 from course_lib.bench.figures import plot_report, write
 from course_lib.bench.pair import Turn
-from course_lib.observe import open_numbers, wait_until
+from course_lib.observe import wait_until
+from held import children, nothing_more
 
 REPOSITORY = Path(__file__).parents[1]
 BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]
@@ -42,35 +42,9 @@ def nothing_is_left(tmp_path, monkeypatch):
     folder = tmp_path / "temporary"
     folder.mkdir()
     monkeypatch.setattr("tempfile.tempdir", str(folder))
-
-    def now():
-        return unnamed(), set(threading.enumerate()), children(os.getpid()), resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    before = now()
-    yield
-    assert now() == before
+    with nothing_more():
+        yield
     assert list(folder.iterdir()) == []
-
-
-def unnamed() -> dict[int, str]:
-    """The open descriptors that name no file: matplotlib keeps its fonts open."""
-    found = {}
-    for number in open_numbers():
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:  # that of the listing itself
-            pass
-    return {number: target for number, target in found.items() if not target.startswith("/")}
-
-
-def children(pid: int) -> set[int]:
-    found = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found |= set(map(int, path.read_text().split()))
-        except OSError:  # the thread has ended
-            pass
-    return found
 
 
 @pytest.fixture

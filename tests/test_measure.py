@@ -4,7 +4,6 @@ import json
 import os
 import pty
 import re
-import resource
 import signal
 import subprocess
 import sys
@@ -16,8 +15,9 @@ import pytest
 from course_lib.measure import (
     PUBLISHED, SOURCE, Cost, Rung, finding, ladder, live_ladder, plot_ladder, plot_ready, plot_waiting, ready_cost, waiting_cost,
 )
-from course_lib.observe import open_numbers, wait_until
+from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
+from held import children, nothing_more
 
 QUICK = {"rounds": 1, "seconds": 0.05}
 BRIEF = {"active": 2, "rounds": 1, "seconds": 12.0}
@@ -25,34 +25,8 @@ BRIEF = {"active": 2, "rounds": 1, "seconds": 12.0}
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    """Every measurement leaves the descriptors, threads, processes and limits of this process as they were."""
-    def now():
-        return unnamed(), set(threading.enumerate()), children(os.getpid()), resource.getrlimit(resource.RLIMIT_NOFILE)
-
-    before = now()
-    yield
-    assert now() == before
-
-
-def unnamed() -> dict[int, str]:
-    """The open descriptors that name no file: matplotlib keeps its fonts open."""
-    found = {}
-    for number in open_numbers():
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:  # that of the listing itself
-            pass
-    return {number: target for number, target in found.items() if not target.startswith("/")}
-
-
-def children(pid: int) -> set[int]:
-    found = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found |= set(map(int, path.read_text().split()))
-        except OSError:  # the thread has ended
-            pass
-    return found
+    with nothing_more():
+        yield
 
 
 def by_point(rows):
@@ -418,7 +392,7 @@ def test_the_live_ladder_measures_a_point_and_adds_it():
 def test_the_live_ladder_measures_one_point_at_a_time_and_stops():
     live = live_ladder([PollServer, EpollServer], rounds=1000, seconds=100)
     live.measure(0)
-    with pytest.raises(RuntimeError, match="being measured"):
+    with pytest.raises(RuntimeError, match="under way"):
         live.measure(0)
     assert wait_until(lambda: children(os.getpid()), 30)
     live.stop()

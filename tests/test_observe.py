@@ -1,5 +1,6 @@
 """What `observe` says, held against what was done to the sockets."""
 
+import itertools
 import os
 import resource
 import select
@@ -399,6 +400,33 @@ class TestDoing:
             client.sendall(b"x")
             assert wait_until(lambda: doing(thread).seconds < 0.3)
 
+    @pytest.mark.parametrize("known", [True, False])
+    def test_the_seconds_are_right_on_whatever_processors_both_threads_ran(self, pair, monkeypatch, known):
+        allowed = os.sched_getaffinity(0)
+        first, last = min(allowed), max(allowed)
+        monkeypatch.setattr(threads, "_clocks", {})
+        for here, there in itertools.product((first, last), repeat=2):
+            def accept():
+                os.sched_setaffinity(0, {there})
+                pair[0].accept()
+
+            if not known:
+                threads._clocks.clear()
+            try:
+                os.sched_setaffinity(0, {here})
+                begun = time.monotonic()
+                with Sleeper(accept, lambda: socket.create_connection(pair[0].getsockname()).close()) as thread:
+                    assert wait_until(lambda: threads.ThreadView(thread).doing().call == "accept")
+                    asleep = time.monotonic()
+                    time.sleep(0.05)
+                    least = time.monotonic() - asleep
+                    seconds = threads.ThreadView(thread).doing().seconds  # one that has never looked before
+                    most = time.monotonic() - begun
+                assert least - 0.02 < seconds < most + 0.02, (here, there)  # a tick of the scheduler is up to 0.01 s
+                assert os.sched_getaffinity(0) == {here}
+            finally:
+                os.sched_setaffinity(0, allowed)
+
     def test_before_and_after_its_life(self):
         thread = threading.Thread(target=lambda: None)
         assert doing(thread).ended == "not started"
@@ -429,10 +457,10 @@ class TestDoing:
             assert doing(thread).descriptor is None
 
     def test_without_the_schedulers_figures_the_seconds_come_from_our_own_looks(self, monkeypatch, pair):
-        def no_such_file(path):
-            raise FileNotFoundError(path)
+        def not_shown(sched):
+            raise ValueError
 
-        monkeypatch.setattr(threads, "_last_ran", no_such_file)
+        monkeypatch.setattr(threads, "_last_ran", not_shown)
         with Sleeper(pair[0].accept, lambda: socket.create_connection(pair[0].getsockname()).close()) as thread:
             assert wait_until(lambda: doing(thread).seconds > 0.2, 5)
 

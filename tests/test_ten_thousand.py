@@ -1,9 +1,7 @@
 """Ten thousand connections from a cell: what is opened, answered and closed, every limit on the way, and what is left."""
 
 import errno
-import gc
 import json
-import os
 import resource
 import signal
 import socket
@@ -18,9 +16,10 @@ import pytest
 from course_lib.measure import machine_limits, ten_thousand
 from course_lib.measure.machine_limits import Limits, plan
 from course_lib.measure.ten_thousand_clients import Clients
-from course_lib.observe import open_numbers, wait_until
+from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, PollServer, SelectServer
 from course_lib.widgets import observe
+from held import children, nothing_more
 from panel_state import shown_after
 
 module = sys.modules["course_lib.measure.ten_thousand"]
@@ -35,25 +34,8 @@ def quick(monkeypatch):
 
 @pytest.fixture(autouse=True)
 def nothing_is_left():
-    """Afterwards there are no more descriptors, threads and processes than before, and the limit is as it was."""
-    def held():
-        return {*open_numbers(), *threading.enumerate(), *children(os.getpid())}
-
-    gc.collect()  # what earlier tests have dropped
-    before, limit = held(), resource.getrlimit(resource.RLIMIT_NOFILE)
-    yield
-    assert wait_until(lambda: held() <= before), held() - before
-    assert resource.getrlimit(resource.RLIMIT_NOFILE) == limit
-
-
-def children(pid: int) -> set[int]:
-    found = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
-        try:
-            found |= set(map(int, path.read_text().split()))
-        except OSError:  # the thread has ended
-            pass
-    return found
+    with nothing_more():
+        yield
 
 
 def python(program: str, **options) -> subprocess.Popen:

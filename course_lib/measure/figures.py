@@ -124,7 +124,7 @@ def _draw(axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: boo
     xs = sorted({x for line in lines.values() for x, *_ in line})
     if xs:
         if not with_zero or len(xs) == 1:
-            axes.set_xlim(xs[0] / 1.4, 1.4 * xs[-1] + with_zero)
+            axes.set_xlim(xs[0] / 1.4 - 0.3 * with_zero, 1.4 * xs[-1] + with_zero)  # a lone 0 stands beside the axis, not on it
         fit = [point for line in height or lines.values() for point in line]
         axes.set_ylim(min(low for *_, low, _ in fit) / 1.7, max(high for *_, high in fit) * 1.7)
         axes.set_xticks(xs, [f"{x:,.0f}" for x in xs])

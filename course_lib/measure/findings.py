@@ -41,8 +41,12 @@ def _of_ladder(rows: Sequence[Rung]) -> str:
     for server, own in points.items():
         if without := [number for number, value in own if value is None]:
             missing.setdefault(min(without), []).append(server)
-    parts += [f"{', '.join(names)} could not be measured with {number:,}" for number, names in sorted(missing.items())]
+    parts += [f"{_and(names)} could not be measured with {number:,}" for number, names in sorted(missing.items())]
     return _joined(parts)
+
+
+def _and(names: list[str]) -> str:
+    return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
 def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: str) -> list[str]:

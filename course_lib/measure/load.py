@@ -8,11 +8,10 @@ import socket
 import sys
 import time
 
-from .process import MOST, arguments, cpu_clock, raise_limit, tell
+from .process import MOST, arguments, bind_address, cpu_clock, raise_limit, tell
 
 REQUEST = b"x" * 63 + b"\n"
 _AT_ONCE = 64  # clients that connect before one asks whether they were let in; fewer than the backlog holds
-_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
 
 
 class Lost(Exception):
@@ -38,7 +37,7 @@ class Clients:
         self.let_in = 0  # idle clients, then answers
         self.all_in = False
         self.epoll = select.epoll()
-        self._source = 1  # the last number of our address: one address has some 28 000 ports
+        self._source = 1  # the last number of our address
 
     def connect_idle(self, count: int) -> None:
         """Connect clients that stay silent; a visitor asks now and then, and the accept queue is first come, first served."""
@@ -99,10 +98,9 @@ class Clients:
         while True:
             client = socket.socket()
             client.settimeout(max(0.01, self.until - time.monotonic()))
-            client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
             client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
             try:
-                client.bind((f"127.0.0.{self._source}", 0))
+                bind_address(client, self._source)
                 client.connect(self.address)
                 return client
             except TimeoutError:

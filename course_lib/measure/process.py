@@ -6,6 +6,7 @@ import os
 import resource
 import select
 import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from typing import NoReturn
 
 MOST = 1 << 20  # descriptors that a process asks for, if it cannot say how many it needs
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
 
 
 class Process:
@@ -136,6 +138,12 @@ def raise_limit(wanted: int) -> int:
         resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
         return most
     return soft
+
+
+def bind_address(client: socket.socket, number: int) -> None:
+    """Let a client come from 127.0.0.`number`. One address has some 28 000 ports, and connect() chooses among them."""
+    client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
+    client.bind((f"127.0.0.{number}", 0))
 
 
 def cpu_clock(pid: int) -> int:

@@ -8,11 +8,10 @@ import socket
 import sys
 import time
 
-from .process import arguments, raise_limit, tell
+from .process import arguments, bind_address, raise_limit, tell
 
 SPARE = 40  # descriptors besides those of the connections: standard streams, the epoll, what Python opens
 _OFTEN = 0.1  # seconds between two messages on how far it is
-_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
 
 
 class Ended(Exception):
@@ -71,8 +70,7 @@ class Clients:
             client.settimeout(self._patience)
             try:
                 if self._source > 1:
-                    client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-                    client.bind((f"127.0.0.{self._source}", 0))
+                    bind_address(client, self._source)
                 client.connect(self._address)
             except OSError as error:
                 client.close()

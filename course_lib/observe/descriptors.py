@@ -90,7 +90,7 @@ def descriptors(of=None) -> list[Descriptor]:
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for n in map(_number, _several(of)) if n >= 0})
+    numbers = open_numbers() if of is None else sorted({n for n in map(number_of, _several(of)) if n >= 0})
     bits = kernel.poll(numbers, _ASKED)
     looks = {number: look for number in numbers if not bits.get(number, 0) & kernel.POLLNVAL and (look := _nature_of(number))}
     watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
@@ -124,7 +124,8 @@ def _several(of) -> Iterable:
         raise TypeError(f"observe a socket, a list of sockets or a descriptor number, not {type(of).__name__}") from None
 
 
-def _number(thing) -> int:
+def number_of(thing) -> int:
+    """The number itself, or that of something with a fileno(); -1 when it is closed. Raises TypeError for anything else."""
     if isinstance(thing, int):
         return thing
     try:

@@ -116,15 +116,15 @@ class ThreadView:
         return self._cpu_seconds() > before
 
     def _asleep_for(self) -> float:
-        """Seconds since the thread last had the processor; both moments are the scheduler's own."""
+        """Seconds since the thread last had a processor, by the clock of this processor."""
+        seen = self._unchanged_for()
         try:
-            mine, its = (_last_ran(f"/proc/{who}/sched") for who in ("thread-self", f"self/task/{self.thread.native_id}"))
+            return max(seen, _clock_of(_processor(self._stat())) - _last_ran(self._read("sched")))
         except (OSError, ValueError):
-            return self._unchanged_for()
-        return max(0.0, mine - its)
+            return seen
 
     def _unchanged_for(self) -> float:
-        """The same from our own looks, where the kernel does not show its scheduler's figures."""
+        """The same from our own looks: at least so long."""
         used = self._cpu_seconds()
         since = next((when for when, then in self._looks if then == used), None)
         return 0.0 if since is None else _uptime() - since
@@ -149,7 +149,7 @@ class ThreadView:
 
     def _stat(self) -> list[str]:
         """The fields of stat from the third, the state, on; the second, the name, may contain spaces (proc(5))."""
-        return self._read("stat").rpartition(")")[2].split()
+        return _fields(self._read("stat"))
 
     def _read(self, name: str) -> str:
         return kernel.read(f"/proc/self/task/{self.thread.native_id}/{name}")
@@ -159,11 +159,53 @@ def _uptime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 
-def _last_ran(path: str) -> float:
-    for line in kernel.read(path).splitlines():
+def _fields(stat: str) -> list[str]:
+    return stat.rpartition(")")[2].split()
+
+
+def _processor(fields: list[str]) -> int:
+    """The number of the processor on which it runs, or ran last: field 39 of proc_pid_stat(5)."""
+    return int(fields[36])
+
+
+def _last_ran(sched: str) -> float:
+    """When the scheduler last counted this thread's time (seconds), by the clock of the processor it was on."""
+    for line in sched.splitlines():
         if line.startswith("se.exec_start"):
             return float(line.rpartition(":")[2]) / 1000
-    raise ValueError(f"no se.exec_start in {path}")
+    raise ValueError("this kernel does not show se.exec_start")
+
+
+# Each processor has a scheduler's clock of its own: the time that interrupts take, or a hypervisor, is not in it, so they run
+# apart (update_rq_clock_task() in kernel/sched/core.c), after hours by half a second. What each one shows above monotonic():
+_clocks: dict[int, float] = {}
+_READ_EVERY = 0.2  # seconds: as often as it is asked, by threads that change their processor now and then
+_read_at = -1.0
+
+
+def _clock_of(processor: int) -> float:
+    """What the scheduler's clock of this processor shows now, in seconds."""
+    if time.monotonic() - _read_at > _READ_EVERY:
+        _read_clock()
+    if processor not in _clocks:
+        allowed = os.sched_getaffinity(0)  # of this thread alone
+        os.sched_setaffinity(0, {processor})
+        try:
+            _read_clock()
+        finally:
+            os.sched_setaffinity(0, allowed)
+    if processor not in _clocks:
+        raise ValueError("this processor's clock cannot be read")
+    return _clocks[processor] + time.monotonic()
+
+
+def _read_clock() -> None:
+    """Note what the clock of this thread's processor shows: the thread runs, so its time was counted just now."""
+    global _read_at
+    here = _processor(_fields(kernel.read("/proc/thread-self/stat")))
+    shows = _last_ran(kernel.read("/proc/thread-self/sched")) - time.monotonic()
+    if here == _processor(_fields(kernel.read("/proc/thread-self/stat"))):
+        _clocks[here], _read_at = shows, time.monotonic()
 
 
 def asleep_on(numbers: set[int]) -> dict[int, list[tuple[str, str]]]:

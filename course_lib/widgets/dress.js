@@ -1,12 +1,5 @@
 // What ipywidgets cannot say about a box of controls: that its keys are its own, and what its groups and sliders are called.
 
-// JupyterLab takes a plain key pressed on a radio button or a list as one of its commands: an arrow leaves
-// the cell, "d d" deletes it. Keys that run a cell or carry Ctrl, Alt or Meta still go through.
-function keepKeys(event) {
-  const runs = event.shiftKey && event.key === "Enter";
-  if (!runs && event.key !== "Escape" && !event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
-}
-
 function dress(box, name) {
   box.addEventListener("keydown", keepKeys);
   box.setAttribute("role", "group");

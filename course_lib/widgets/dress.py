@@ -1,9 +1,9 @@
 """What a page must know of a box of controls: that its keys are its own, and its name."""
 
-from pathlib import Path
-
 import anywidget
 import traitlets
+
+from .page import script
 
 
 class Dress(anywidget.AnyWidget):
@@ -12,5 +12,5 @@ class Dress(anywidget.AnyWidget):
     It shows nothing itself.
     """
 
-    _esm = Path(__file__).with_name("dress.js")
+    _esm = script("dress.js")
     name = traitlets.Unicode().tag(sync=True)

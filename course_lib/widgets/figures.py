@@ -2,11 +2,14 @@
 
 import math
 
+from matplotlib.ticker import FuncFormatter
+
 from course_lib.observe import Call
 
 from .drawing import Drawing
 
 ASLEEP = 0.001  # seconds; a call that took longer is drawn as sleep
+_UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
 _SLEEP, _WORK = "#b8c7d9", "#d55e00"  # told apart by lightness too
 
 
@@ -30,8 +33,11 @@ def timeline(server, seconds: float = 10.0) -> Drawing:
         _lane(axes, row, mine, start, named_from=0.08 * (end - start) if lane == "thread" else math.inf)
     axes.set_yticks(range(len(lanes) + 1), ["the server's thread", *(f"{_kind(lane, calls)} {lane}" for lane in lanes)])
     axes.invert_yaxis()
-    axes.set_xlim(0, end - start or 1e-6)
-    axes.set_xlabel("seconds    (box: asleep in the call; line: a call that came back at once)")
+    span = end - start or 1e-6
+    axes.set_xlim(-0.005 * span, 1.01 * span)  # room for a line that stands at the edge
+    unit, factor = next((unit, factor) for unit, factor in _UNITS if span * factor >= 1 or factor == 1e6)
+    axes.xaxis.set_major_formatter(FuncFormatter(lambda x, _: f"{x * factor:g}"))
+    axes.set_xlabel(f"{unit}    (box: asleep in the call; line: a call that came back at once)")
     figure.words = finding(calls, end - start)
     axes.set_title(figure.words, fontsize=11)
     axes.spines[["top", "right"]].set_visible(False)
@@ -59,4 +65,5 @@ def _kind(descriptor: int, calls: list[Call]) -> str:
 def finding(calls: list[Call], seconds: float) -> str:
     """What the picture shows, in one line: its title, and its text for those who do not see it."""
     slept = sum(call.seconds for call in calls if call.seconds > ASLEEP)
-    return f"{len(calls)} system calls; the thread slept {min(1.0, slept / seconds) if seconds else 0:.0%} of the time"
+    counted = f"{len(calls)} system call{'' if len(calls) == 1 else 's'}"
+    return f"{counted}; the thread slept {min(1.0, slept / seconds):.0%} of the time" if slept else f"{counted}; none of them slept"

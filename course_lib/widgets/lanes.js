@@ -99,8 +99,9 @@ function lanesView({ element, setText }) {
         const from = x(step.at), to = x(Math.min(steps[i + 1]?.at ?? end, end));
         if (to <= LABEL_WIDTH || step.at > end) return;
         if (number === THREAD) {
-          paintThread(texts.get(step.bits) ?? "", from, to, top);
-          names.push({ text: texts.get(step.bits) ?? "", from, to });
+          const text = texts.get(step.bits) ?? "", asleep = /^(asleep|held)/.test(text);
+          paintThread(from, to, top, asleep);
+          names.push({ text, from, to, asleep });
           return;
         }
         if (step.bits & WRITABLE) { paper.fillStyle = brand; paper.fillRect(from, top + LANE_HEIGHT - 6, to - from, 1.5); }
@@ -109,7 +110,7 @@ function lanesView({ element, setText }) {
         if (step.bits & ARRIVED) ticks(from, to, top);
         if (step.waiting && to - from > 16) {
           paper.fillStyle = step.bits & READABLE ? "#fff" : ink;
-          paper.fillText(String(step.waiting), from + 3, top + LANE_HEIGHT / 2 - 2, to - from - 4);
+          paper.fillText(step.waiting.toLocaleString("en"), from + 3, top + LANE_HEIGHT / 2 - 2, to - from - 4);
         }
       });
       for (const call of calls) {
@@ -117,8 +118,8 @@ function lanesView({ element, setText }) {
         const from = x(call.from), to = Math.max(from + 2, x(Math.min(call.to, end)));
         if (number === THREAD) {
           const slept = call.to - call.from > 0.001;
-          paintThread(texts.get(call.label) ?? "", from, to, top, slept);
-          if (slept) names.push({ text: texts.get(call.label) ?? "", from, to });
+          paintThread(from, to, top, slept);
+          if (slept) names.push({ text: texts.get(call.label) ?? "", from, to, asleep: true });
           continue;
         }
         paper.fillStyle = warn;
@@ -141,7 +142,7 @@ function lanesView({ element, setText }) {
     } else setText(under, "");
 
     // Asleep is an empty box, running (or a call that came back at once) a filled one.
-    function paintThread(text, from, to, top, asleep = /^(asleep|held)/.test(text)) {
+    function paintThread(from, to, top, asleep) {
       paper.fillStyle = asleep ? faint : warn;
       paper.fillRect(from, top + 4, Math.max(1, to - from), LANE_HEIGHT - 9);
     }
@@ -149,14 +150,14 @@ function lanesView({ element, setText }) {
     // From left to right, each in the room that the one before has left; the longer box says more.
     function writeNames(names, top) {
       let free = LABEL_WIDTH;
-      for (const { text, from, to } of names.sort((a, b) => a.from - b.from || b.to - a.to)) {
+      for (const { text, from, to, asleep } of names.sort((a, b) => a.from - b.from || b.to - a.to)) {
         const start = Math.max(from, free);
         if (to - start < 24) continue;
         paper.save();
         paper.beginPath();
         paper.rect(start, top, to - start, LANE_HEIGHT);
         paper.clip();
-        paper.fillStyle = ink;
+        paper.fillStyle = asleep ? ink : "#111"; // a filled box is bright in both themes
         paper.fillText(text, start + 4, top + LANE_HEIGHT / 2);
         paper.restore();
         free = Math.min(to, start + 4 + paper.measureText(text).width + 8);
@@ -193,7 +194,7 @@ function lanesView({ element, setText }) {
       parts.push(step.bits & READABLE ? "readable" : "not readable", step.bits & WRITABLE ? "writable" : "not writable");
       if (step.bits & HANG_UP) parts.push("hang-up");
       if (step.bits & ARRIVED) parts.push("data came since the look before");
-      if (step.waiting) parts.push(`${step.waiting} waiting`);
+      if (step.waiting) parts.push(`${step.waiting.toLocaleString("en")} waiting`);
     }
     return when + (parts.join(", ") || "nothing known");
   }

@@ -6,6 +6,7 @@ from collections.abc import Iterable
 from matplotlib.patches import FancyBboxPatch
 
 from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
+from course_lib.observe.descriptors import number_of
 
 from .drawing import Drawing
 
@@ -26,9 +27,9 @@ def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bo
     details    also the queues of sockets and the interest lists of epolls
     Raises TypeError for what has no descriptor, ValueError when nothing of it is open.
     """
-    labels = {_number(thing): name for name, thing in named.items()}
+    labels = {number_of(thing): name for name, thing in named.items()}
     others = processes if isinstance(processes, dict) else {f"process {pid}": pid for pid in processes}
-    found = open_files([*map(_number, things), *labels], others.values())
+    found = open_files([*map(number_of, things), *labels], others.values())
     if not found.rows:
         raise ValueError("none of these numbers is open: there is nothing to draw")
     owners = {os.getpid(): "the notebook's process"} | {pid: name for name, pid in others.items()}
@@ -183,15 +184,6 @@ def _arrow(axes, x: float, y: float, to_x: float, to_y: float, shared: bool) -> 
     colour, width = (_SHARED, 1.8) if shared else (_INK, 0.9)
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "shrinkA": 0, "shrinkB": 1}
     axes.annotate("", (to_x, to_y), (x, y), arrowprops=style)
-
-
-def _number(thing) -> int:
-    if isinstance(thing, int):
-        return thing
-    try:
-        return thing.fileno()
-    except AttributeError:
-        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
 
 
 def _count(number: int, thing: str) -> str:

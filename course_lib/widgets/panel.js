@@ -20,22 +20,6 @@ const COLUMNS = [
 const ONLY_IF_ANY = ["asleep", "watched", "asked", "found"];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  const { role, ...rest } = properties;
-  if (role) made.setAttribute("role", role);
-  for (const [name, value] of Object.entries(rest)) {
-    if (name.startsWith("aria-")) made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
-
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 function words(key, value) {
   if (key === "blocking") return value ? "blocking" : "non-blocking";
   if (value === true) return "● yes";
@@ -112,7 +96,7 @@ function render({ model, el }) {
   const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
   const hidden = element("div", { className: "hidden-rows" });
 
-  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of descriptors" }, table);
+  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of descriptors" }, table);
 
   const queue = element("ol", { "aria-label": "ready queue" });
   const taskBody = element("tbody");
@@ -122,7 +106,7 @@ function render({ model, el }) {
       .map(([title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title })))), taskBody);
   const moreTasks = element("div", { className: "hidden-rows" });
   const taskBox = element("div", { className: "tasks" }, element("div", { className: "line" }, "ready queue: ", queue),
-    element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of tasks" }, taskTable), moreTasks);
+    element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of tasks" }, taskTable), moreTasks);
 
   const parts = {
     controls: element("div", {}, stepLine, modes), clients: element("div", {}, clientLine, clientList),
@@ -130,11 +114,7 @@ function render({ model, el }) {
   };
   const { controls, ...others } = Object.fromEntries(Object.entries(parts).filter(([part]) => model.get("parts").includes(part)));
   const panel = element("div", { className: "observatory" }, serverLine, ...(controls ? [controls] : []), note, ...Object.values(others));
-  // JupyterLab takes plain keys pressed on a widget for commands on the cell: an arrow leaves it, d d deletes it.
-  panel.addEventListener("keydown", (event) => {
-    const forTheNotebook = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || (event.key === "Enter" && event.shiftKey);
-    if (!forTheNotebook) event.stopPropagation();
-  });
+  panel.addEventListener("keydown", keepKeys);
   el.append(panel);
 
   let state = null;
@@ -210,7 +190,7 @@ function render({ model, el }) {
         cell.textContent = shown;
         cell.dataset.value = String(data[key]);
         if (!isNew && cell.animate && !matchMedia("(prefers-reduced-motion: reduce)").matches) {
-          cell.animate([{ backgroundColor: "var(--jp-warn-color2, #ffb74d)" }, { backgroundColor: "transparent" }], 900);
+          cell.animate([{ boxShadow: "inset 0 0 0 2px var(--jp-warn-color1, #f57c00)" }, { boxShadow: "inset 0 0 0 2px transparent" }], 900);
         }
       });
     });
@@ -266,6 +246,7 @@ function render({ model, el }) {
 
   function hear(message, buffers) {
     if (message.type !== "update") return;
+    answered();
     panel.classList.remove("silent");
     if (buffers[0].byteLength) lanes.add(message, buffers[0]);
     if (!message.state) return;
@@ -286,10 +267,16 @@ function render({ model, el }) {
   show(model.get("shown"));
   model.on("msg:custom", hear);
   model.on("comm_live_update", lost);
+  const answered = whileUnanswered((text) => {
+    panel.classList.add("silent");
+    setText(note, text);
+    note.hidden = false;
+  });
   send({ type: "ready" });
   const alive = setInterval(() => send({ type: "alive" }), ALIVE_EVERY);
   const ticking = setInterval(() => { if (state.server?.asleep && !panel.classList.contains("silent")) showServer(); }, 100);
   return () => {
+    answered();
     clearInterval(alive);
     clearInterval(ticking);
     lanes.end();

@@ -16,6 +16,7 @@ from course_lib.observe.tasks import MOST
 
 from . import words
 from .history import Changes
+from .page import script
 from .picture import picture_html
 from .routing import while_busy
 from .subject import sleepers, subject_of
@@ -33,7 +34,6 @@ _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
 PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
-_HERE = Path(__file__).parent
 
 
 def observe(thing, parts: Iterable[str] = PARTS, **clients) -> "Panel":
@@ -50,8 +50,8 @@ def observe(thing, parts: Iterable[str] = PARTS, **clients) -> "Panel":
 class Panel(anywidget.AnyWidget):
     """The live panel. `state()` is what it shows, as a plain value."""
 
-    _esm = (_HERE / "lanes.js").read_text() + (_HERE / "panel.js").read_text()
-    _css = _HERE / "panel.css"
+    _esm = script("lanes.js", "panel.js")
+    _css = Path(__file__).with_name("panel.css")
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
 
     parts = traitlets.List().tag(sync=True)
@@ -350,4 +350,4 @@ def _place(address) -> str:
 
 
 def _count(number: int | None) -> str:
-    return "" if number is None else str(number)
+    return "" if number is None else f"{number:,}"

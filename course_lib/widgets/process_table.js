@@ -10,22 +10,6 @@ const COLUMNS = [
 ];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
-function element(tag, properties = {}, ...children) {
-  const made = document.createElement(tag);
-  const { role, ...rest } = properties;
-  if (role) made.setAttribute("role", role);
-  for (const [name, value] of Object.entries(rest)) {
-    if (name.startsWith("aria-")) made.setAttribute(name, value);
-    else made[name] = value;
-  }
-  made.append(...children);
-  return made;
-}
-
-function setText(node, text) {
-  if (node.textContent !== text) node.textContent = text;
-}
-
 function words(value) {
   if (value === true) return "● yes";
   if (value === false) return "no";
@@ -56,13 +40,9 @@ function render({ model, el }) {
   const body = element("tbody");
   const heads = COLUMNS.map(([, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title }));
   const table = element("table", { "aria-label": "rows filled here" }, element("thead", {}, element("tr", {}, ...heads)), body);
-  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "region", "aria-label": "table of rows" }, table);
+  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of rows" }, table);
   const panel = element("div", { className: "process-table" }, opening, acting, said, strip, legend, scroll);
-  // JupyterLab takes plain keys pressed on a widget for commands on the cell: an arrow leaves it, d d deletes it.
-  panel.addEventListener("keydown", (event) => {
-    const forTheNotebook = event.ctrlKey || event.metaKey || event.altKey || event.key === "Escape" || (event.key === "Enter" && event.shiftKey);
-    if (!forTheNotebook) event.stopPropagation();
-  });
+  panel.addEventListener("keydown", keepKeys);
   el.append(panel);
   let rowsBefore = 0;
 
@@ -101,6 +81,7 @@ function render({ model, el }) {
   }
 
   function hear(state) {
+    answered();
     panel.classList.remove("silent");
     // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
     model.set("shown", state);
@@ -116,9 +97,14 @@ function render({ model, el }) {
   show(model.get("shown"));
   model.on("msg:custom", hear);
   model.on("comm_live_update", lost);
+  const answered = whileUnanswered((text) => {
+    panel.classList.add("silent");
+    setText(said, text);
+  });
   send({ type: "ready" });
   const alive = setInterval(() => send({ type: "alive" }), ALIVE_EVERY);
   return () => {
+    answered();
     clearInterval(alive);
     model.off("msg:custom", hear);
     model.off("comm_live_update", lost);

@@ -13,13 +13,13 @@ import traitlets
 
 from course_lib.observe import open_files, open_numbers
 
+from .page import script
 from .routing import while_busy
 
 _PERIOD = 0.2  # seconds between two looks at the kernel
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _MOST = 40  # things it holds at a time: the process needs its numbers for other work
 _FREE = 6  # free numbers that are shown, the lowest first
-_HERE = Path(__file__).parent
 COLUMNS = (
     ("number", "number"), ("close_on_exec", "close-on-exec"), ("description", "description"), ("kind", "kind"),
     ("offset", "offset"), ("nonblock", "O_NONBLOCK"),
@@ -43,8 +43,8 @@ class ProcessTable(anywidget.AnyWidget):
     Only what it has opened itself can be closed through it: never a descriptor of Jupyter's or of a cell.
     """
 
-    _esm = _HERE / "process_table.js"
-    _css = _HERE / "process_table.css"
+    _esm = script("process_table.js")
+    _css = Path(__file__).with_name("process_table.css")
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making
 
     def __init__(self) -> None:

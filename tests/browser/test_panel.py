@@ -171,3 +171,14 @@ def test_each_part_alone(open_cells):
     expect(row(table, "listener")).to_be_visible()
     expect(table.locator("canvas")).to_have_count(0)
     expect(button(table, "Stop")).to_be_visible()
+
+
+def test_a_panel_that_hears_nothing_says_so_until_something_comes(open_cells):
+    notebook = open_cells(
+        "panel = observe(BlockingServer().start())\npanel.on_msg(panel._hear, remove=True)\npanel", "panel.on_msg(panel._hear)")
+    panel = panel_of(notebook.run_cell(1))
+    expect(panel.get_by_role("status")).to_contain_text("Nothing has come from the notebook's process yet")
+    notebook.run_cell(2)
+    expect(panel.get_by_role("status")).to_be_hidden()
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_be_visible()

@@ -229,7 +229,6 @@ import time
 def make_listener(port=0, backlog=16):
     time.sleep(1000)
 ''')
-signal.signal(signal.SIGINT, signal.default_int_handler)  # a shell's background job would ignore it
 before = process_state()
 hear = attempt.Run.hear
 

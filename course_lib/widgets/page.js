@@ -1,0 +1,31 @@
+// What widgets share in the page: it stands before the source of each of them.
+
+function element(tag, properties = {}, ...children) {
+  const made = document.createElement(tag);
+  const { role, ...rest } = properties;
+  if (role) made.setAttribute("role", role);
+  for (const [name, value] of Object.entries(rest)) {
+    if (name.startsWith("aria-")) made.setAttribute(name, value);
+    else made[name] = value;
+  }
+  made.append(...children);
+  return made;
+}
+
+function setText(node, text) {
+  if (node.textContent !== text) node.textContent = text;
+}
+
+// Says so when nothing comes from the kernel's process for a while; returns what to call when something has come.
+function whileUnanswered(say) {
+  const waiting = setTimeout(() => say("Nothing has come from the notebook's process yet. If this does not change, run this cell again."), 5000);
+  return () => clearTimeout(waiting);
+}
+
+// JupyterLab takes a plain key pressed on a widget as one of its commands: an arrow leaves the cell, "d d"
+// deletes it. Keys that run a cell or carry Ctrl, Alt or Meta still go through.
+function keepKeys(event) {
+  const runs = event.shiftKey && event.key === "Enter";
+  if (!runs && event.key !== "Escape" && !event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
+}
+
