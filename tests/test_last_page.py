@@ -122,7 +122,7 @@ def test_sure_surprises_of_all_notebooks_in_the_order_of_the_course():
     surprised("accept-emfile")
     card, page = repetition(), Page(repetition())
     lines = repr(card).splitlines()
-    assert lines[0] == "3 questions on which you were sure, and the kernel was of another mind."
+    assert lines[0] == "3 questions on which you were sure, and the kernel did something else."
     assert lines[1] == "01_file_descriptors: What does it do?"
     assert {*lines[2:]} == {"07_coroutines: And from_the_right?", f"07_coroutines: {claim('C62').english}"}
     assert page.links == ["01_file_descriptors.ipynb", *["07_coroutines.ipynb"] * 2]

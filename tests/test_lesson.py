@@ -546,7 +546,7 @@ def test_summary_of_a_new_learner():
         "- 2.2 Lines, about 8 minutes",
         "- 2.3 serve_one, about 6 minutes",
         "- 2.4 serve_forever, about 3 minutes",
-        "To repeat: you were sure, and the kernel was of another mind:",
+        "To repeat: you were sure, and the kernel did something else:",
         "- Nothing.",
     ]
 

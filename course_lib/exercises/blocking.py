@@ -6,13 +6,13 @@ import itertools
 import socket
 import struct
 import traceback
-from pathlib import Path
 from types import CodeType
 
 from course_lib.observe import wait_until
 
 from .attempt import Attempt, ask, reset
 from .exercise import Exercise, Wrong
+from .proc_net import at_port
 from .run import Raised, Run, Stuck, where
 from .talk import Talk, a, is_learners, open_sockets, own_frame
 
@@ -87,13 +87,13 @@ def check_make_listener(attempt: Attempt) -> None:
 
     run.say()
     try:
-        other = run.hear("make_listener(0, backlog=5) did not return within 1 s")
+        other = run.hear("make_listener(0, backlog=7) did not return within 1 s")
     except Raised as error:
         if error.errno != errno.EADDRINUSE:
             raise
         raise Wrong("A second listener with port 0 got EADDRINUSE: hand `port` on to bind(), not a number of your own.") from None
-    if other["backlog"] != 5:
-        raise Wrong(f"make_listener(backlog=5) gave a queue of {other['backlog']}: hand `backlog` on to listen().")
+    if other["backlog"] != 7:
+        raise Wrong(f"make_listener(backlog=7) gave a queue of {other['backlog']}: hand `backlog` on to listen().")
     attempt.good("port 0 gives a free port, and the backlog reaches the kernel")
     run.alone()
 
@@ -139,7 +139,7 @@ def _use_make_listener(talk: Talk, learner) -> None:
     again = learner(port)
     talk.tell(port=again.getsockname()[1])
     talk.hear()
-    other = learner(0, backlog=5)  # while `again` still listens
+    other = learner(0, backlog=7)  # while `again` still listens
     # tcpi_sacked of a listener is its backlog (net/ipv4/tcp.c, tcp_get_info)
     (backlog,) = struct.unpack_from("I", other.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
     talk.tell(backlog=backlog)
@@ -157,9 +157,8 @@ def _listens_unbound(value: object) -> bool:
 
 def _time_wait(port: int) -> str:
     """The kernel's own line about the connection that keeps the port; state 06 is TIME_WAIT."""
-    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
-        _, local, remote, state = line.split()[:4]
-        if state == "06" and int(local.partition(":")[2], 16) == port:
+    for _, local, remote, state, *_ in at_port(port):
+        if state == "06":
             return f" In /proc/net/tcp: {local} {remote} {state}."
     return ""
 
@@ -189,6 +188,11 @@ def _use_lines(talk: Talk, learner) -> None:
     if got != [b"one", b"two"]:
         if b"tw" in got and b"o" in got:
             raise Wrong('A cut inside "two" gave b"tw" and b"o": keep the unfinished part until the next feed.')
+        if got == [b"one"]:
+            raise Wrong(
+                "After b\"one\\ntw\" and b\"o\\n\" the line b\"two\" has not come: was its end seen? splitlines() does not tell whether "
+                "the last line is complete; split(b\"\\n\") has b\"\" behind the last end."
+            )
         raise _differs([b"one\ntw", b"o\n"], got, [b"one", b"two"])
     got = _fed(learner, b"one\ntwo\n")
     if got == [b"one"]:
@@ -569,8 +573,8 @@ class Lines:
         id="2.3",
         minutes=6,
         task=(
-            "Write `serve_one(conn)`: it answers each line in capitals, until the client has finished sending, and then closes. A "
-            "client that half-closes gets all its answers; one that resets does not end your server. Use `Lines`."
+            "Write `serve_one(conn)`: it answers each line in capitals, again with a `b'\\n'` at its end, until the client has finished "
+            "sending, and then closes. A client that half-closes gets all its answers; one that resets does not end your server. Use `Lines`."
         ),
         stub='''\
 import socket

@@ -117,7 +117,7 @@ class Conversation:
     def error(self, task: dict) -> Raised | None:
         """What ended this task, if it was an exception. Raises Open if the learner has not written it yet."""
         if (about := task["about"]) and about["unwritten"]:
-            raise Open
+            raise Open(about["frame"])
         return Raised(self.name, about) if about else None
 
     def raised(self, what: str, why: str = "") -> None:

@@ -644,7 +644,13 @@ class _Offloaded:
 
 
 def _children() -> list[int]:
-    return [int(number) for task in os.listdir("/proc/self/task") for number in Path(f"/proc/self/task/{task}/children").read_text().split()]
+    found = []
+    for task in Path("/proc/self/task").iterdir():
+        try:
+            found += map(int, (task / "children").read_text().split())
+        except OSError:  # this thread has ended
+            pass
+    return found
 
 
 def _state(process: int) -> str:

@@ -16,6 +16,7 @@ from types import FunctionType
 from typing import Callable
 
 from .attempt import Attempt, reset
+from .buffers import empty, fill
 from .exercise import Wrong
 from .run import Raised, Run, Stopwatch
 from .talk import Talk, a
@@ -269,24 +270,6 @@ def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
     return stack.enter_context(one), stack.enter_context(its_peer)
 
 
-def _fill(sock: socket.socket) -> None:
-    """Send until its send buffer is full."""
-    try:
-        while True:
-            sock.send(bytes(65_536), socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        pass
-
-
-def _empty(sock: socket.socket) -> None:
-    """Read until nothing is left."""
-    try:
-        while sock.recv(1 << 20, socket.MSG_DONTWAIT):
-            pass
-    except BlockingIOError:
-        pass
-
-
 def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     one, its_peer = _pair(stack)
     first, second = _Engine(kind, talk, learner), _Engine(kind, talk, learner)
@@ -299,13 +282,13 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
             "in the body of the class belong to all engines."
         )
     first.unwatch(one)
-    _fill(one)
+    fill(one)
     engine = _Engine(kind, talk, learner)
     engine.watch(one, "one", True, False)
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
     engine.sleeps("Nothing has come", _EARLY[kind])
-    _empty(its_peer)  # from now on `one` is writable
+    empty(its_peer)  # from now on `one` is writable
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
     engine.sleeps(
@@ -348,7 +331,7 @@ def _ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
         "`third` is watched for both, and readable and writable; `other` has bytes",
         (second, True, False, False), (third_data, True, True, False),
     )  # fmt: skip
-    _fill(third)
+    fill(third)
     engine.expect(
         "The send buffer of `third` is full; `third` and `other` have bytes",
         (second, True, False, False), (third_data, True, False, False),

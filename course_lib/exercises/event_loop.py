@@ -20,6 +20,7 @@ from functools import partial
 from pathlib import Path
 
 from .attempt import Attempt, reset
+from .buffers import empty, fill
 from .epolling import EpollEngine
 from .exercise import Wrong
 from .run import Raised, Run, Stopwatch, Stuck, waited_for_a_processor
@@ -290,24 +291,6 @@ def _pair() -> tuple[socket.socket, socket.socket]:
     return pair
 
 
-def _fill(sock: socket.socket) -> None:
-    """Send until its send buffer is full."""
-    try:
-        while True:
-            sock.send(bytes(65_536))
-    except BlockingIOError:
-        pass
-
-
-def _empty(sock: socket.socket) -> None:
-    """Read until nothing is left."""
-    try:
-        while sock.recv(1 << 20):
-            pass
-    except BlockingIOError:
-        pass
-
-
 def _is(sock: socket.socket, event: int) -> bool:
     """Is it ready for select.POLLIN or POLLOUT now?"""
     poll = select.poll()
@@ -495,7 +478,7 @@ def _reader_and_writer(trial: _LoopTrial) -> None:
     listener = socket.create_server(("127.0.0.1", 0))
     with listener, socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as conn:
         conn.setblocking(False)
-        _fill(conn)
+        fill(conn)
 
         def waits(event: str) -> Generator:
             yield event, conn
@@ -510,7 +493,7 @@ def _reader_and_writer(trial: _LoopTrial) -> None:
 
 
 def _reads_and_writes(trial: _LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
-    _fill(one)
+    fill(one)
     done, resumed = [], Counter()
     bits = {"read": select.POLLIN, "write": select.POLLOUT}
 
@@ -533,7 +516,7 @@ def _reads_and_writes(trial: _LoopTrial, one: socket.socket, peer: socket.socket
             if event == "read":
                 peer.send(b"x")
             else:
-                _empty(peer)
+                empty(peer)
             first = "" if number == 0 else "; the other one has gone on already"
             trial.step(
                 "One task waits to read a socket, another one to write it; it became "
@@ -807,7 +790,7 @@ def _closed(talk: Talk, learner: Callable) -> None:
         for old in ("read",), ("write",), ("read", "write"):
             for new in "read", "write":
                 one, peer = _pair()
-                _fill(one)
+                fill(one)
                 for event in old:
                     loop.spawn(waits(event, one))
                 yield from _turns(3)
@@ -824,11 +807,11 @@ def _closed(talk: Talk, learner: Callable) -> None:
                     "and did not go on within 1 s"
                 )
                 if new == "write":
-                    _fill(owner)
+                    fill(owner)
                 loop.spawn(reader(owner) if new == "read" else writer(owner))
                 yield from _turns(2)
                 if new == "write":
-                    _empty(its_peer)
+                    empty(its_peer)
                 else:
                     its_peer.send(b"hello")
                 while not got:

@@ -10,11 +10,11 @@ import signal
 import socket
 import time
 from contextlib import contextmanager
-from pathlib import Path
 from typing import Callable, Iterator
 
 from .attempt import Attempt, reset
 from .exercise import Wrong
+from .proc_net import at_port, is_at, listening
 from .run import Raised, Stuck
 from .talk import Talk
 
@@ -178,21 +178,15 @@ class Trial:
 
     def listens(self) -> bool:
         """Is the listener still open?"""
-        return any(fields[3] == "0A" for fields in self._connections())
+        return bool(listening(self.address[1]))
 
     def way(self, client: socket.socket) -> tuple[bool | None, int]:
         """Is the client's connection accepted (None: there is none), and how many of its bytes has nobody read?"""
-        peer = f":{client.getsockname()[1]:04X}"
-        for fields in self._connections():
-            if fields[2].endswith(peer):
+        port = client.getsockname()[1]
+        for fields in at_port(self.address[1]):
+            if is_at(fields[2], port):
                 return fields[9] != "0", int(fields[4].partition(":")[2], 16)  # a queued connection has no inode yet
         return None, 0
-
-    def _connections(self) -> list[list[str]]:
-        """The lines of /proc/net/tcp (proc_net(5)) about the server's port, split into fields."""
-        port = f":{self.address[1]:04X}"
-        lines = map(str.split, Path("/proc/net/tcp").read_text().splitlines())
-        return [fields for fields in lines if fields[1].endswith(port)]
 
     def read_all(self, client: socket.socket) -> None:
         """Wait until the server has read what this client sent; if it does not, the missing answer will tell."""

@@ -607,7 +607,10 @@ def _use_prefork(talk: Talk, learner: tuple[Callable, Callable]) -> None:
 
     def report(**facts: object) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # opened here: a worker may have closed all it inherited
-            sock.sendto(json.dumps(facts).encode()[:_REPORT].ljust(_REPORT), reports)
+            try:
+                sock.sendto(json.dumps(facts).encode()[:_REPORT].ljust(_REPORT), reports)
+            except ConnectionRefusedError:
+                pass  # the check knows enough, and has gone
 
     orders = mmap.mmap(-1, 1)  # memory that all of them share: fork does not copy it (mmap(2), MAP_SHARED)
     how = "returned"

@@ -8,13 +8,13 @@ from pathlib import Path
 
 def listening(port: int) -> set[int]:
     """The inodes of the listeners at this port. One that several processes share is one socket, with one inode."""
-    return {int(fields[9]) for fields in _tcp() if fields[1].endswith(_at(port)) and fields[3] == "0A"}  # LISTEN
+    return {int(fields[9]) for fields in at_port(port) if fields[3] == "0A"}  # LISTEN
 
 
 def is_queued(client: socket.socket) -> bool:
     """Does this client's connection stand in an accept queue? It has no inode until somebody accepts it."""
-    peer = _at(client.getsockname()[1])
-    return any(fields[9] == "0" for fields in _tcp() if fields[2].endswith(peer))
+    port = client.getsockname()[1]
+    return any(fields[9] == "0" for fields in _tcp() if is_at(fields[2], port))
 
 
 def inodes(pid: int) -> set[int]:
@@ -33,11 +33,18 @@ def inodes(pid: int) -> set[int]:
     return found
 
 
+def at_port(port: int) -> list[list[str]]:
+    """The lines of /proc/net/tcp about this port of this machine, split.
+
+    1 is the local address, 2 the peer's, 3 the state, 4 the bytes in both queues, 9 the inode.
+    """
+    return [fields for fields in _tcp() if is_at(fields[1], port)]
+
+
+def is_at(address: str, port: int) -> bool:
+    """Has this address, as /proc/net/tcp writes it, this port?"""
+    return address.endswith(f":{port:04X}")
+
+
 def _tcp() -> list[list[str]]:
-    """The lines of /proc/net/tcp, split: 1 is the local address, 2 the peer's, 3 the state, 9 the inode."""
     return [line.split() for line in Path("/proc/net/tcp").read_text().splitlines()[1:]]
-
-
-def _at(port: int) -> str:
-    """How an address with this port ends."""
-    return f":{port:04X}"

@@ -36,7 +36,11 @@ TOO_BUSY = "The machine was too busy to check this in time; run the check again.
 
 
 class Open(Exception):
-    """The function is not written yet."""
+    """A function is not written yet; `frame` is where it raised NotImplementedError: a file and a line, or None."""
+
+    def __init__(self, frame: tuple[str, int] | None = None) -> None:
+        super().__init__()
+        self.frame = frame
 
 
 class NotChecked(Exception):
@@ -305,8 +309,8 @@ class Run:
                     raise NotChecked(TOO_BUSY)
                 case {"wrong": text}:
                     raise Wrong(printable(text))
-                case {"raised": {"unwritten": True}}:
-                    raise Open
+                case {"raised": {"unwritten": True} as about}:
+                    raise Open(about["frame"])
                 case {"raised": about}:
                     raise Raised(self._name, about)
                 case {"unloadable": {"type": type_, "text": text}}:

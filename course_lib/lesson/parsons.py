@@ -93,8 +93,7 @@ class Parsons(LiveCard):
         journal.record(SECTION, self._key, {"solved": True, "tries": self._tries})
         labels = [self._puzzle["blocks"][block]["label"] for block in self.program]
         lines = [self._puzzle["blocks"][block]["code"] for block in self.program]
-        width = max(map(len, lines))
-        worked = "\n".join(f"{line:{width}}  # {name}" if name else line for line, name in zip(lines, labels))
+        worked = "\n".join(f"{_indentation(line)}# {name}\n{line}" if name else line for line, name in zip(lines, labels))
         self._note.value = status(
             f"<b>Solved.</b>{not_on_disk()} {inline(self._puzzle['solved'])}<pre>{html.escape(worked)}</pre>"
         )
@@ -159,6 +158,10 @@ def parsons(key: str) -> Parsons:
     if puzzle is None:
         raise ValueError(f"There is no puzzle {key!r}, only: {', '.join(puzzles())}.")
     return Parsons(key, puzzle)
+
+
+def _indentation(line: str) -> str:
+    return line[: len(line) - len(line.lstrip())]
 
 
 @cache

@@ -32,7 +32,7 @@ def summary(notebook: str) -> Card:
     parts = [
         ("In your own library", owned, "Nothing yet: what passes its check goes there."),
         ("Still open in this notebook", still_open, "Nothing."),
-        ("To repeat: you were sure, and the kernel was of another mind", again, "Nothing."),
+        ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
     body = "".join(_html(title, items, empty) for title, items, empty in parts)
@@ -67,7 +67,8 @@ class _Surprise:
     @property
     def told(self) -> str:
         if self.asks == "guess":
-            return f"{self.question} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
+            asked = self.question if self.question.endswith(("?", ".")) else f"{self.question.rstrip(',:')} …"
+            return f"{asked} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
         return f"{self.key}: {self.question} You said: {self.said} ({self.sure} % sure). The tests: {self.outcome}."
 
 
@@ -109,7 +110,7 @@ def repetition() -> Card:
     for one in found:
         place = where.get((one.asks, one.key))
         groups.setdefault(place.notebook.removesuffix(".ipynb") if place else "No longer asked", []).append(one)
-    head = f"{len(found)} {'question' if len(found) == 1 else 'questions'} on which you were sure, and the kernel was of another mind."
+    head = f"{len(found)} {'question' if len(found) == 1 else 'questions'} on which you were sure, and the kernel did something else."
     plan = (
         "Answer each from memory, then look. Once tomorrow, once in a week, once in a month: "
         "what you can say three times stays. The links name the part of the notebook where the experiment is."

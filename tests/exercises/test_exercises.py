@@ -275,3 +275,19 @@ def test_several_functions_of_which_one_cannot_go_into_another_process(cell, cap
     names = cell("lock = __import__('threading').Lock()\n" + TRY_ACCEPT + TRY_RECV.format("lock"))
     result = check("3.1", names["try_accept"], names["try_recv"])
     assert result.findings[-1].startswith("not yet: Your code uses lock, a lock of this notebook.")
+
+
+@pytest.mark.parametrize(
+    ("body", "said"),
+    [
+        ("raise NotImplementedError", "is not written yet"),
+        ('"""What it does."""\n    raise NotImplementedError', "is not written yet"),
+        ("s = socket.socket()\n    raise NotImplementedError\n    return s", "still raises NotImplementedError in line 4, `raise NotImplementedError`: take"),
+        ("if port:\n        return None\n    else:\n        raise NotImplementedError", "still raises NotImplementedError in line 6"),
+    ],
+)
+def test_a_line_of_the_stub_that_was_left_standing_is_named(body, said, cell, capsys):
+    names = cell(f"import socket\ndef make_listener(port=0, backlog=16):\n    {body}\n")
+    assert check("2.1", names["make_listener"]).open
+    assert capsys.readouterr().out.startswith(f"2.1 is open: make_listener {said}")
+    assert journal.read() == {}

@@ -7,6 +7,17 @@ from course_lib.mine import Lines, serve_one
 """
 
 LISTENER = {
+    "a backlog of its own": (
+        """
+        def make_listener(port=0, backlog=16):
+            s = socket.socket()
+            s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+            s.bind(("127.0.0.1", port))
+            s.listen(5)
+            return s
+        """,
+        "make_listener(backlog=7) gave a queue of 5: hand `backlog` on to listen()",
+    ),
     "option after bind": (
         """
         def make_listener(port=0, backlog=16):
@@ -186,6 +197,17 @@ LISTENER = {
 }
 
 LINES = {
+    "takes the last of splitlines for unfinished": (
+        """
+        class Lines:
+            def __init__(self):
+                self.rest = b""
+            def feed(self, chunk):
+                *lines, self.rest = (self.rest + chunk).splitlines()
+                return lines
+        """,
+        'splitlines() does not tell whether the last line is complete',
+    ),
     "splits each chunk": (
         """
         class Lines:
