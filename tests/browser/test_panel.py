@@ -175,7 +175,8 @@ def test_each_part_alone(open_cells):
 
 def test_a_panel_that_hears_nothing_says_so_until_something_comes(open_cells):
     notebook = open_cells(
-        "panel = observe(BlockingServer().start())\npanel.on_msg(panel._hear, remove=True)\npanel", "panel.on_msg(panel._hear)")
+        "from course_lib.servers import EpollServer\npanel = observe(EpollServer().start())\n"
+        "panel.on_msg(panel._hear, remove=True)\npanel", "panel.on_msg(panel._hear)")
     panel = panel_of(notebook.run_cell(1))
     expect(panel.get_by_role("status")).to_contain_text("Nothing has come from the notebook's process yet")
     notebook.run_cell(2)
