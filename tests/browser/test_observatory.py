@@ -27,7 +27,12 @@ class Lanes:
         self.canvas.focus()
         for key in ["ArrowDown"] * lane + ["ArrowLeft"] * steps_back:
             self.canvas.press(key)
+        self.painted()
         return self.text
+
+    def painted(self) -> None:
+        """Wait until the page has drawn what was asked for: the text changes with the picture, frame by frame."""
+        self.canvas.evaluate("() => new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
 
     def pixels(self, lane: int) -> list[int]:
         """How many pixels of a lane's last third are painted, and a sum over their colours."""
@@ -139,6 +144,7 @@ def test_recorded_calls_are_in_the_lanes(open_cells):
     said = [lanes.at(0).inner_text()]
     for _ in range(150):
         lanes.canvas.press("ArrowLeft")
+        lanes.painted()
         said.append(lanes.text.inner_text())
     assert any(re.search(r"(accept|recv|close)\(\d+\) \(recorded, \d+ µs\)", text) for text in said), said[:5]
 
