@@ -1,5 +1,6 @@
 """What a thread is doing: running, or asleep in which system call, on which descriptor, since when."""
 
+import math
 import os
 import platform
 import sys
@@ -119,7 +120,8 @@ class ThreadView:
         """Seconds since the thread last had a processor, by the clock of this processor."""
         seen = self._unchanged_for()
         try:
-            return max(seen, _clock_of(_processor(self._stat())) - _last_ran(self._read("sched")))
+            processor = int(self._stat()[36])  # field 39 of stat: where it ran last
+            return max(seen, _clock_of(processor) - _last_ran(self._read("sched")))
         except (OSError, ValueError):
             return seen
 
@@ -149,7 +151,7 @@ class ThreadView:
 
     def _stat(self) -> list[str]:
         """The fields of stat from the third, the state, on; the second, the name, may contain spaces (proc(5))."""
-        return _fields(self._read("stat"))
+        return self._read("stat").rpartition(")")[2].split()
 
     def _read(self, name: str) -> str:
         return kernel.read(f"/proc/self/task/{self.thread.native_id}/{name}")
@@ -157,15 +159,6 @@ class ThreadView:
 
 def _uptime() -> float:
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
-
-
-def _fields(stat: str) -> list[str]:
-    return stat.rpartition(")")[2].split()
-
-
-def _processor(fields: list[str]) -> int:
-    """The number of the processor on which it runs, or ran last: field 39 of proc_pid_stat(5)."""
-    return int(fields[36])
 
 
 def _last_ran(sched: str) -> float:
@@ -177,35 +170,23 @@ def _last_ran(sched: str) -> float:
 
 
 # Each processor has a scheduler's clock of its own: the time that interrupts take, or a hypervisor, is not in it, so they run
-# apart (update_rq_clock_task() in kernel/sched/core.c), after hours by half a second. What each one shows above monotonic():
-_clocks: dict[int, float] = {}
-_READ_EVERY = 0.2  # seconds: as often as it is asked, by threads that change their processor now and then
-_read_at = -1.0
+# apart (update_rq_clock_task() in kernel/sched/core.c), after hours by half a second.
+_clocks: dict[int, tuple[float, float]] = {}  # processor -> what its clock shows above monotonic(), and when that was read
+_GOOD_FOR = 10.0  # seconds
 
 
 def _clock_of(processor: int) -> float:
-    """What the scheduler's clock of this processor shows now, in seconds."""
-    if time.monotonic() - _read_at > _READ_EVERY:
-        _read_clock()
-    if processor not in _clocks:
+    """What the scheduler's clock of this processor shows now, in seconds: that of a thread which runs on it."""
+    ahead, read_at = _clocks.get(processor, (0.0, -math.inf))
+    if time.monotonic() - read_at > _GOOD_FOR:
         allowed = os.sched_getaffinity(0)  # of this thread alone
         os.sched_setaffinity(0, {processor})
         try:
-            _read_clock()
+            ahead = _last_ran(kernel.read("/proc/thread-self/sched")) - time.monotonic()
         finally:
             os.sched_setaffinity(0, allowed)
-    if processor not in _clocks:
-        raise ValueError("this processor's clock cannot be read")
-    return _clocks[processor] + time.monotonic()
-
-
-def _read_clock() -> None:
-    """Note what the clock of this thread's processor shows: the thread runs, so its time was counted just now."""
-    global _read_at
-    here = _processor(_fields(kernel.read("/proc/thread-self/stat")))
-    shows = _last_ran(kernel.read("/proc/thread-self/sched")) - time.monotonic()
-    if here == _processor(_fields(kernel.read("/proc/thread-self/stat"))):
-        _clocks[here], _read_at = shows, time.monotonic()
+        _clocks[processor] = ahead, time.monotonic()
+    return ahead + time.monotonic()
 
 
 def asleep_on(numbers: set[int]) -> dict[int, list[tuple[str, str]]]:

@@ -305,6 +305,21 @@ def prefork(listeners, serve):
 """,
         "prefork returned while its workers are at work",
     ),
+    "does not wait, and its workers begin late": (
+        LISTENERS
+        + """
+def prefork(listeners, serve):
+    for listener in listeners:
+        if os.fork() == 0:
+            for other in listeners:
+                if other is not listener:
+                    other.close()
+            time.sleep(0.5)
+            serve(listener)
+            os._exit(1)
+""",
+        "prefork returned while its workers are at work",
+    ),
     "looks all the time": (
         forks(
             (
