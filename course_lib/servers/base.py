@@ -42,9 +42,6 @@ class NotHere(OSError):
     """This system does not have what the server is made of."""
 
 
-_NEEDS = {"PollServer": "poll", "EpollServer": "epoll", "CoroutineServer": "epoll"}  # functions of module select
-
-
 class _Stop(BaseException):
     """Ends a server thread that goes on running Python code although its sockets are shut down."""
 
@@ -57,6 +54,8 @@ class Server:
 
         with BlockingServer() as server: ...            # or: server = BlockingServer().start()
     """
+
+    needs: str | None = None  # "poll" or "epoll": the function of module `select` without which it cannot serve
 
     def __init__(self, answer: Answer = echo, port: int = 0) -> None:
         if not callable(answer):
@@ -90,10 +89,9 @@ class Server:
 
         Raises PortInUse when the port that was asked for is taken, NotHere where the system lacks epoll or poll.
         """
-        for needed in (_NEEDS.get(model.__name__) for model in type(self).__mro__):
-            if needed and not hasattr(select, needed):
-                raise NotHere(f"{type(self).__name__} needs {needed}, and this system does not have it. Linux does: a container "
-                              "or a virtual machine will do.")
+        if self.needs and not hasattr(select, self.needs):
+            raise NotHere(f"{type(self).__name__} needs {self.needs}, and this system does not have it. Linux does: a container "
+                          "or a virtual machine will do.")
         with self._lock:
             if self.running and not self._stopping:
                 return self
@@ -122,7 +120,7 @@ class Server:
             self._stopping = True
         self._recorder.stop()
         for sock in self._open_sockets():
-            _shut_down(sock)
+            shut_down(sock)
         self._wake()
         if threading.current_thread() in self._threads() or self._ends_within(0.4):
             return
@@ -341,7 +339,7 @@ class Server:
     def _adopt(self, connection: socket.socket) -> None:
         self._enter(connection)
         if self._stopping:  # accepted just before the listener was shut down
-            _shut_down(connection)
+            shut_down(connection)
 
     def _open_sockets(self) -> list[socket.socket]:
         found = map(operator.call, list(self._sockets))  # a copy: the server's thread adds to it meanwhile
@@ -366,7 +364,7 @@ class Server:
         return lines[-1] if lines else None
 
 
-def _shut_down(sock: socket.socket) -> None:
+def shut_down(sock: socket.socket) -> None:
     """End both directions: that wakes a thread asleep in accept, recv or send. close() alone wakes none (close(2))."""
     try:
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not the recording one: this is no call of the server

@@ -12,6 +12,8 @@ class CoroutineServer(Server):
     native  tasks are coroutines (`async def`, `await`) instead of generators (`yield from`); the loop is the same
     """
 
+    needs = "epoll"
+
     def __init__(self, answer: Answer = echo, port: int = 0, native: bool = False) -> None:
         super().__init__(answer, port)
         self.native = native

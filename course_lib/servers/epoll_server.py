@@ -17,6 +17,8 @@ class EpollServer(Server):
     edge_triggered  hear of each change once (EPOLLET), not of a state as long as it lasts (epoll(7))
     """
 
+    needs = "epoll"
+
     def __init__(self, answer: Answer = echo, port: int = 0, edge_triggered: bool = False) -> None:
         super().__init__(answer, port)
         self.edge_triggered = edge_triggered

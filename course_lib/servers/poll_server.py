@@ -12,6 +12,8 @@ PAUSE = 100  # milliseconds
 class PollServer(Server):
     """Serves whoever is ready, and sleeps while nobody is. Each wait walks through all its sockets."""
 
+    needs = "poll"
+
     def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         connections: dict[int, socket.socket] = {}

@@ -5,7 +5,7 @@ import socket
 import threading
 import time
 
-from .base import Answer, Server, _shut_down, echo
+from .base import Answer, Server, echo, shut_down
 
 PAUSE = 0.1  # seconds
 
@@ -67,13 +67,13 @@ class ThreadedServer(Server):
             self.serve_client(connection)
         except BaseException as error:
             self._failed = error  # an error in `answer` ends the server, as it does in the others
-            _shut_down(listener)
+            shut_down(listener)
         finally:
             del self._clients[threading.current_thread()]
 
     def _end_clients(self) -> None:
         for client, connection in list(self._clients.items()):
-            _shut_down(connection)
+            shut_down(connection)
             client.join()
 
     def _threads(self) -> list[threading.Thread]:
