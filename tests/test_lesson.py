@@ -31,7 +31,7 @@ def home(tmp_path, monkeypatch):
 
 
 def ask(*options):
-    return guess("accept-alone", "Nobody connects. What does `accept()` do?", *(options or OPTIONS))
+    return guess("nobody-connects", "Nobody connects. What does `accept()` do?", *(options or OPTIONS))
 
 
 def parts(card, kind):
@@ -80,7 +80,7 @@ EVERY_CARD = {
     "recall": lambda: recall("02"),
     "believe": lambda: believe("C16"),
     "guess": ask,
-    "compare": lambda: compare("accept-alone", "spin"),
+    "compare": lambda: compare("nobody-connects", "spin"),
     "verdict": lambda: verdict("C06", "C15"),
     "parsons": lambda: parsons("blocking-server"),
     "rewrite": lambda: rewrite("C16"),
@@ -147,16 +147,16 @@ def test_every_control_has_words(make):
 def test_a_guess_is_kept_and_can_be_changed_until_the_experiment():
     card = answered(sure=80, reason="a loop must run")
     entry = {"question": "Nobody connects. What does `accept()` do?", "options": list(OPTIONS)}
-    assert journal.read()["guesses"]["accept-alone"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 80}
+    assert journal.read()["guesses"]["nobody-connects"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 80}
     assert "Kept: spin, 80 % sure." in said(card)
     parts(card, RadioButtons)[0].value = "raise an error"
     save(card)
-    assert journal.read()["guesses"]["accept-alone"]["answer"] == "raise an error"
+    assert journal.read()["guesses"]["nobody-connects"]["answer"] == "raise an error"
 
 
 def test_guess_and_outcome_stand_side_by_side():
     answered(sure=80, reason="a loop must run")
-    card = compare("accept-alone", "sleep in the kernel")
+    card = compare("nobody-connects", "sleep in the kernel")
     assert repr(card).startswith("You guessed: spin (80 % sure). The kernel: sleep in the kernel.")
     words = text_of(card._repr_mimebundle_()["text/html"])
     assert "spin , 80 % sure because a loop must run sleep in the kernel" in words
@@ -166,18 +166,18 @@ def test_guess_and_outcome_stand_side_by_side():
 
 def test_a_right_guess_is_said_to_be_one():
     answered(answer="spin")
-    assert "As you guessed." in repr(compare("accept-alone", "spin"))
+    assert "As you guessed." in repr(compare("nobody-connects", "spin"))
 
 
 def test_after_the_experiment_the_guess_stays():
     card = answered(sure=80)
     parts(card, RadioButtons)[0].value = "raise an error"  # chosen and not saved
-    compare("accept-alone", "sleep in the kernel")
+    compare("nobody-connects", "sleep in the kernel")
     assert all(one.disabled for one in parts(card, (RadioButtons, Text, IntSlider, Button)))
     assert parts(card, RadioButtons)[0].value == "spin"
     assert "so the guess stays" in said(card)
     save(card)  # a click that was under way
-    assert journal.read()["guesses"]["accept-alone"]["answer"] == "spin"
+    assert journal.read()["guesses"]["nobody-connects"]["answer"] == "spin"
 
 
 def test_a_kept_guess_is_shown_when_the_notebook_is_opened_again():
@@ -185,16 +185,16 @@ def test_a_kept_guess_is_shown_when_the_notebook_is_opened_again():
     card = ask()
     assert [parts(card, kind)[0].value for kind in (RadioButtons, IntSlider, Text)] == ["spin", 90, "so it is"]
     assert "Kept: spin, 90 % sure." in said(card)
-    compare("accept-alone", "spin")
+    compare("nobody-connects", "spin")
     assert parts(ask(), RadioButtons)[0].disabled
 
 
 def test_without_a_guess_the_outcome_is_shown_and_guessing_stays_possible():
     card = ask()
-    assert repr(compare("accept-alone", "spin")) == "No guess was kept. The kernel: spin."
+    assert repr(compare("nobody-connects", "spin")) == "No guess was kept. The kernel: spin."
     assert not parts(card, RadioButtons)[0].disabled
     answered()
-    assert repr(compare("accept-alone", "spin")).startswith("You guessed: spin")
+    assert repr(compare("nobody-connects", "spin")).startswith("You guessed: spin")
 
 
 def test_saving_without_an_answer_asks_for_one():
@@ -208,9 +208,9 @@ def test_a_kept_guess_whose_option_is_gone_is_asked_anew():
     answered(answer="spin")
     card = ask("sleep in the kernel", "turn round and round")
     assert "You once answered “spin”" in said(card) and parts(card, RadioButtons)[0].value is None
-    assert repr(compare("accept-alone", "turn round and round")).startswith("You guessed: spin")
+    assert repr(compare("nobody-connects", "turn round and round")).startswith("You guessed: spin")
     with pytest.raises(ValueError, match="not one of the options"):
-        compare("accept-alone", "spin")
+        compare("nobody-connects", "spin")
     parts(card, RadioButtons)[0].value = "turn round and round"
     save(card)
     assert "Kept: turn round and round" in said(card) and not parts(card, RadioButtons)[0].disabled
@@ -232,15 +232,15 @@ def test_a_guess_needs_a_key_and_a_question():
 @pytest.mark.parametrize("outcome", ["dance", None, 3])
 def test_an_outcome_that_is_no_option_is_one_sentence(outcome):
     ask()
-    with pytest.raises(ValueError, match="^The outcome [^\n]* is not one of the options of the guess 'accept-alone': [^\n]*$"):
-        compare("accept-alone", outcome)
+    with pytest.raises(ValueError, match="^The outcome [^\n]* is not one of the options of the guess 'nobody-connects': [^\n]*$"):
+        compare("nobody-connects", outcome)
 
 
 def test_learners_text_is_text_and_may_be_long():
     answered(reason=MARKUP + "\n" + "long " * 2000)
-    kept = journal.read()["guesses"]["accept-alone"]["reason"]
+    kept = journal.read()["guesses"]["nobody-connects"]["reason"]
     assert kept.startswith(MARKUP) and len(kept) > 10_000
-    html = compare("accept-alone", "sleep in the kernel")._repr_mimebundle_()["text/html"]
+    html = compare("nobody-connects", "sleep in the kernel")._repr_mimebundle_()["text/html"]
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
     assert len(text_of(html)) < 10_000
 

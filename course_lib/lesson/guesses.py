@@ -1,6 +1,16 @@
-"""Guess before the experiment, compare after it."""
+"""Guess before the experiment, compare after it.
+
+What an experiment is expected to show stands in `expected/NN.json`, by the key of its guess; no cell shows it. Where the
+machine decides, several options stand there, each with the reason, and the notebook's text says them all. `compare` takes
+another outcome for noise: it says so, and the guess stays open. With `COURSE_EXPECTED=1` in the environment it raises
+instead; so `make outputs` stores no outcome that the text does not expect.
+"""
 
 import html
+import json
+import os
+from functools import cache
+from pathlib import Path
 
 import ipywidgets
 
@@ -57,10 +67,19 @@ def guess(key: str, question: str, *options: str) -> Guess:
     return Guess(key, question, options)
 
 
+@cache
+def expectations() -> dict[str, tuple[str, ...]]:
+    """The options of every guess that the course's text expects, by the guess's key."""
+    return {key: (options,) if isinstance(options, str) else tuple(options)
+            for path in sorted(Path(__file__).parent.glob("expected/*.json"))
+            for key, options in json.loads(path.read_text(encoding="utf-8")).items()}
+
+
 def compare(key: str, outcome: str) -> Card:
     """The learner's guess and what the kernel did, side by side.
 
-    Raises ValueError if `outcome` is not one of the options of `guess(key, …)`.
+    Raises ValueError if `outcome` is not one of the options of `guess(key, …)`; with `COURSE_EXPECTED=1` in the
+    environment also if it is not an expected one.
     """
     entry = kept(SECTION, key)
     shown = live(Guess, key)
@@ -69,29 +88,43 @@ def compare(key: str, outcome: str) -> Card:
         raise ValueError(
             f"The outcome {outcome!r} is not one of the options of the guess {key!r}: " + ", ".join(map(repr, options)) + "."
         )
+    expected = expectations().get(key, ())
+    if outcome not in expected and os.environ.get("COURSE_EXPECTED") == "1":
+        raise ValueError(f"The guess {key!r} came out as {outcome!r}; expected is {' or '.join(map(repr, expected)) or 'nothing yet'}.")
+    doubt = f"The course expects: {' or '.join(expected)}. {_DOUBT}" if expected and outcome not in expected else ""
     if "answer" not in entry:
         # Nothing is recorded: who ran the experiment first may still go back and guess.
         return Card(
             "guess and outcome",
-            f"No guess was kept. The kernel: {outcome}.",
+            "\n".join([f"No guess was kept. The kernel: {outcome}.", *filter(None, [doubt])]),
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
-            f"<details><summary>what the kernel did</summary><b>{inline(outcome)}</b></details>",
+            f"<details><summary>what the kernel did</summary><b>{inline(outcome)}</b>{_word(doubt)}</details>",
         )
-    journal.update(SECTION, key, lambda now: now | {"outcome": outcome})
-    if shown:
-        shown.settle()
     answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))
     sure_and_wrong = isinstance(certainty, int) and certainty >= 80
-    word = "As you guessed." if answer == outcome else \
-        "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else "Not what you guessed."
+    if doubt:
+        word = doubt
+    else:
+        journal.update(SECTION, key, lambda now: now | {"outcome": outcome})
+        if shown:
+            shown.settle()
+        word = "As you guessed." if answer == outcome else \
+            "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else "Not what you guessed."
     left = f"{inline(answer)}<span class='course-quiet'>, {html.escape(str(certainty))} % sure</span>"
     if reason:
         left += f"<br><span class='course-quiet'>because {html.escape(reason)}</span>"
     return Card(
         "guess and outcome",
         f"You guessed: {answer} ({certainty} % sure). The kernel: {outcome}. {word}",
-        _pair(left, inline(outcome)) + f"<p class='course-word'>{word}</p>",
+        _pair(left, inline(outcome)) + _word(word),
     )
+
+
+_DOUBT = "A busy machine or a changed experiment can make the difference: run its cells again; your guess stays open."
+
+
+def _word(text: str) -> str:
+    return f"<p class='course-word'>{inline(text)}</p>" * bool(text)
 
 
 def _pair(guessed: str, outcome: str) -> str:

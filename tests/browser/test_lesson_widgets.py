@@ -10,8 +10,8 @@ SETUP = """\
 import os, socket
 os.environ["COURSE_HOME"] = {home!r}
 from course_lib.lesson import *"""
-GUESS = 'guess("accept-alone", "Nobody connects. What does accept() do?", "sleep in the kernel", "spin", "raise an error")'
-COMPARE = 'compare("accept-alone", "sleep in the kernel")'
+GUESS = 'guess("nobody-connects", "Nobody connects. What does accept() do?", "sleep in the kernel", "spin", "raise an error")'
+COMPARE = 'compare("nobody-connects", "sleep in the kernel")'
 # What the kernel has not answered yet. A page sends the changes of a control one by one, each after the answer
 # to the last, while a click goes at once: only a robot is quick enough to see the difference.
 WATCH = """() => {
@@ -65,7 +65,7 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     asked.get_by_label("because").fill("a loop must run")
     asked.get_by_role("button", name="Save").click()
     expect(asked.get_by_role("status")).to_have_text("Kept: spin, 50 % sure. You can change it until the experiment has run.")
-    assert lesson.kept()["guesses"]["accept-alone"]["reason"] == "a loop must run"
+    assert lesson.kept()["guesses"]["nobody-connects"]["reason"] == "a loop must run"
 
     outcome = notebook.run_cell(2)
     expect(outcome.locator("td").nth(0)).to_have_text("spin, 50 % surebecause a loop must run")

@@ -1,0 +1,103 @@
+"""What the course expects of its experiments: each guess says it, and what is stored agrees."""
+
+import ast
+import json
+import re
+from collections import Counter
+from pathlib import Path
+
+import nbformat
+import outputs
+import pytest
+from course_lib import journal
+from course_lib.lesson import compare, guess, guesses
+from course_lib.lesson.guesses import expectations
+
+EXPECTED = sorted(Path(guesses.__file__).parent.glob("expected/*.json"))
+
+
+def calls(source, name):
+    """The calls of this function in a cell, in order: (key, the other arguments)."""
+    source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+    found = [call for call in ast.walk(ast.parse(source))
+             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name]
+    return [(ast.literal_eval(call.args[0]), call.args[1:]) for call in sorted(found, key=lambda call: (call.lineno, call.col_offset))]
+
+
+CELLS = [(path, cell) for path in outputs.notebooks() for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
+GUESSES = {key: [ast.literal_eval(option) for option in asked[1:]] for _, cell in CELLS for key, asked in calls(cell.source, "guess")}
+
+
+def test_every_guess_has_an_expectation_among_its_options():
+    assert set(GUESSES) == set(expectations())
+    for key, options in expectations().items():
+        assert set(options) <= set(GUESSES[key]), key
+
+
+def test_no_guess_is_expected_in_two_files():
+    keys = Counter(key for path in EXPECTED for key in json.loads(path.read_text(encoding="utf-8")))
+    assert [key for key, count in keys.items() if count > 1] == []
+
+
+def test_where_the_machine_decides_each_option_has_its_reason():
+    for path in EXPECTED:
+        for key, options in json.loads(path.read_text(encoding="utf-8")).items():
+            assert isinstance(options, str) or len(options) > 1 and all(options.values()), key
+
+
+@pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+def test_stored_outcomes_are_expected(path):
+    unexpected = []
+    for cell in [cell for its, cell in CELLS if its == path]:
+        keys = [key for key, _ in calls(cell.source, "compare")]
+        told = [told for output in cell.outputs for told in
+                re.findall(r"^No guess was kept\. The kernel: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE)]
+        assert len(told) == len(keys) or not told, keys  # nothing is told where there was no outcome: without a browser, say
+        unexpected += [(key, outcome) for key, outcome in zip(keys, told) if outcome not in expectations()[key]]
+    assert unexpected == []
+
+
+@pytest.fixture
+def expected(tmp_path, monkeypatch):
+    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+    monkeypatch.setattr("course_lib.lesson.guesses.expectations", lambda: {"a-guess": ("yes", "often")})
+    return guess("a-guess", "Is it so?", "yes", "often", "no")
+
+
+def kept():
+    return journal.read().get("guesses", {}).get("a-guess", {})
+
+
+def test_an_unexpected_outcome_does_not_settle_a_guess(expected):
+    journal.record("guesses", "a-guess", {"answer": "yes", "sure": 90})
+    card = compare("a-guess", "no")
+    assert repr(card).startswith("You guessed: yes (90 % sure). The kernel: no. The course expects: yes or often. A busy machine")
+    assert "outcome" not in kept()
+    assert repr(compare("a-guess", "often")).endswith("those are the ones that stay in memory.") and kept()["outcome"] == "often"
+    compare("a-guess", "no")
+    assert kept()["outcome"] == "often"
+
+
+def test_an_unexpected_outcome_says_so_where_no_guess_was_kept(expected):
+    assert repr(compare("a-guess", "yes")) == "No guess was kept. The kernel: yes."
+    assert repr(compare("a-guess", "no")).startswith("No guess was kept. The kernel: no.\nThe course expects: yes or often.")
+
+
+def test_outputs_are_not_made_of_an_unexpected_outcome(expected, monkeypatch):
+    monkeypatch.setenv("COURSE_EXPECTED", "1")
+    compare("a-guess", "yes")
+    with pytest.raises(ValueError, match="^The guess 'a-guess' came out as 'no'; expected is 'yes' or 'often'\\.$"):
+        compare("a-guess", "no")
+    with pytest.raises(ValueError, match="^The guess 'another' came out as 'no'; expected is nothing yet\\.$"):
+        compare("another", "no")
+
+
+def test_a_notebook_with_an_unexpected_outcome_is_not_stored(tmp_path, monkeypatch):
+    cell = 'from course_lib.lesson import compare\ncompare("idle-clients", "neither")'
+    path = tmp_path / "06_epoll.ipynb"
+    path.write_text(before := nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])))
+    monkeypatch.setattr(outputs, "NOTEBOOKS", tmp_path)
+    monkeypatch.setattr(outputs.shipped, "write_list", lambda paths: None)
+    said = []
+    assert outputs.main([path.name], said.append) == 1
+    assert path.read_text() == before and "came out as 'neither'; expected is 'PollServer only'" in said[0]
