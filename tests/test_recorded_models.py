@@ -161,6 +161,22 @@ class TestManyThreads:
             for client in clients:
                 client.close()
 
+    def test_one_of_them_is_chosen(self):
+        with ThreadedServer() as server:
+            clients = talk(server, 2)
+            server.hold()
+            for client in clients:
+                client.sendall(b"y")
+            assert wait_until(lambda: len(server.standing) == 2)
+            first, second = server.standing
+            assert server.pending == first and {first.thread, second.thread} <= set(server.threads[1:])
+            server.step(0, of=second.thread)
+            assert wait_until(lambda: first in server.standing and second not in server.standing)
+            server.run_on()
+            for client in clients:
+                assert client.recv(1) == b"y"
+                client.close()
+
     def test_every_thread_ends_with_the_server_also_one_that_computes(self):
         started = threading.Event()
 

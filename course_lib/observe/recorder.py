@@ -10,7 +10,7 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from itertools import islice, takewhile
 
 from .descriptors import event_names
@@ -60,11 +60,12 @@ class Call:
 
 @dataclass(frozen=True, slots=True)
 class Pending:
-    """The call in front of which a server is held."""
+    """The call in front of which a thread of a server is held."""
 
     name: str
     descriptor: int | None
     asked: str | None = None
+    thread: threading.Thread | None = field(default=None, compare=False, repr=False)
 
     def __str__(self) -> str:
         return _written(self.name, self.descriptor, self.asked)
@@ -102,7 +103,12 @@ class Recorder:
     @property
     def pending(self) -> Pending | None:
         """The call in front of which the server is held; with several threads, the one that a step would let go first."""
-        return next(iter(self._standing.copy().values()), None)
+        return next(iter(self.standing), None)
+
+    @property
+    def standing(self) -> list[Pending]:
+        """All calls in front of which threads of the server are held, in the order in which they came."""
+        return list(self._standing.copy().values())
 
     # For the person who looks
 
@@ -139,18 +145,19 @@ class Recorder:
             self.held = True
             self._switch()
 
-    def step(self, seconds: float = 1.0) -> Call | None:
+    def step(self, seconds: float = 1.0, of: threading.Thread | None = None) -> Call | None:
         """Let a held server make one call, and wait up to `seconds` until it stands before the next one.
 
-        Of several threads, the one that has stood longest makes its call; it is waited for until it comes to another or ends.
+        Of several threads, the one that has stood longest makes its call, or `of`; it is waited for until it comes to another
+        or ends.
         Returns the call that came back; None when the server still sleeps in it, or did not come to one.
         """
         deadline = now() + seconds
         with self.gate:
             if not self.gate.wait_for(lambda: self._standing or not self.held, seconds) or not self.held:
                 return None
-            thread, call = next(iter(self._standing.items()))
-            del self._standing[thread]
+            thread = of if of in self._standing else next(iter(self._standing))
+            call = self._standing.pop(thread)
             self._released.add(thread)
             began = now()
             self.gate.notify_all()
@@ -177,7 +184,7 @@ class Recorder:
             if not self.held or self.stopping:
                 return
             thread = threading.current_thread()
-            self._standing[thread] = Pending(name, descriptor, asked)
+            self._standing[thread] = Pending(name, descriptor, asked, thread)
             self.gate.notify_all()
             self.gate.wait_for(lambda: thread in self._released or not self.held or self.stopping)
             self._standing.pop(thread, None)

@@ -126,7 +126,7 @@ class Server:
             return
         for _ in range(5):
             # Its sockets are shut down and yet it runs on: end it at its next line of Python.
-            for thread in filter(threading.Thread.is_alive, self._threads()):
+            for thread in self.threads:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
             if self._ends_within(0.1):
                 break
@@ -181,7 +181,7 @@ class Server:
     def cpu_seconds(self) -> float:
         """The CPU time that its threads have used so far, user and system (clock_getcpuclockid(3)); those that ended left out."""
         used = 0.0
-        for thread in filter(threading.Thread.is_alive, self._threads() if self._thread else ()):
+        for thread in self.threads:
             with suppress(OSError):  # it ended while we looked
                 used += time.clock_gettime((~thread.native_id << 3) | _OF_A_THREAD)
         return used
@@ -248,12 +248,13 @@ class Server:
         """Hold it before its next system call. A call that it sleeps in goes on; stop() wins over hold."""
         self._recorder.hold()
 
-    def step(self, seconds: float = 1.0) -> Call | None:
-        """Let it make one call, and wait up to `seconds` until it stands before the next.
+    def step(self, seconds: float = 1.0, of: threading.Thread | None = None) -> Call | None:
+        """Let it make one call (of several threads, the one that has stood longest, or `of`), and wait up to `seconds` until it
+        stands before the next.
 
         Returns the call that came back; None when it still sleeps in it, or did not come to one.
         """
-        return self._recorder.step(seconds)
+        return self._recorder.step(seconds, of)
 
     def run_on(self) -> None:
         """Hold it no longer."""
@@ -273,6 +274,16 @@ class Server:
     def pending(self) -> Pending | None:
         """The call in front of which it is held, or None."""
         return self._recorder.pending
+
+    @property
+    def standing(self) -> list[Pending]:
+        """All calls in front of which its threads are held, in the order in which they came there."""
+        return self._recorder.standing
+
+    @property
+    def threads(self) -> list[threading.Thread]:
+        """The threads that serve and live: its own first, then those that a model adds, oldest first."""
+        return [thread for thread in self._threads() if thread and thread.is_alive()]
 
     def handed_in(self) -> dict[int, str] | None:
         """What its select was handed: {descriptor: "read", "write" or "read, write"}, of the select that it is in or the last.
