@@ -2,10 +2,14 @@
 
 import asyncio
 import contextlib
+import copy
 import gc
+import inspect
 import itertools
 import json
 import os
+import pickle
+import pydoc
 import re
 import select
 import selectors
@@ -408,6 +412,123 @@ async def use_asyncio() -> None:
         writer.write(b"hello")
         assert await reader.read(100) == b"hello"
         writer.close()
+
+
+class Looks(Server):
+    """It runs `look()` in its thread, and keeps what that returns."""
+
+    def __init__(self, look) -> None:
+        super().__init__()
+        self.look, self.result = look, None
+
+    def serve(self, listener):
+        self.result = self.look()
+
+    def seen(self):
+        self.start().wait()
+        assert self.error is None, self.error
+        return self.result
+
+
+def library() -> tuple:
+    """What a program finds of the standard library's waits, as this thread sees it."""
+    return (type(select), select.select, select.poll, select.epoll, dir(select.epoll), pydoc.render_doc(select.epoll),
+            pydoc.render_doc(select.poll), pydoc.render_doc(select.select), select.epoll.register, select.epoll.fromfd)
+
+
+def selectors_own() -> tuple:
+    return selectors.SelectSelector._select, selectors.PollSelector._selector_cls, selectors.EpollSelector._selector_cls
+
+
+class TestTheStandardLibraryIsAsItWas:
+    @pytest.fixture(autouse=True)
+    def afterwards(self):
+        stop_all()
+        before, own = library(), selectors_own()
+        assert type(select) is types.ModuleType and type(select.epoll) is type and own == (select.select, select.poll, select.epoll)
+        yield
+        stop_all()
+        assert library() == before and selectors_own() == own
+
+    @pytest.mark.parametrize("state", ["running", "recording", "held"])
+    def test_for_other_threads_while_a_server_runs(self, state):
+        before = library()
+        with EpollServer() as server:
+            assert asleep(server, "epoll_wait")
+            server.record(state == "recording")
+            if state == "held":
+                server.hold()
+            assert library()[1:] == before[1:] and isinstance(select, types.ModuleType)
+            from select import epoll
+            assert epoll is before[3]
+            assert isinstance(server.epoll, select.epoll) and dir(server.epoll) == before[4]
+            assert server.epoll.poll.__doc__ == select.epoll.poll.__doc__ and repr(server.epoll).startswith("<select.epoll object")
+            assert pickle.loads(pickle.dumps(select)) is select and copy.copy(select) is select
+
+    def test_what_a_watched_thread_finds_looks_and_works_like_it(self):
+        def look():
+            raw, found = library_in_main[3], select.epoll
+            assert set(dir(raw)) <= set(dir(found)) and found.__doc__ == raw.__doc__ and f"{found}" == f"{raw}"
+            for name in ("register", "modify", "unregister", "poll", "close", "fileno", "fromfd", "closed"):
+                assert getattr(found, name).__doc__ == getattr(raw, name).__doc__
+                assert name == "closed" or inspect.signature(getattr(found, name)) == inspect.signature(getattr(raw, name))
+            assert select.poll.__doc__ == library_in_main[2].__doc__ and not hasattr(select, "nothing")
+            with found() as epoll, found.fromfd(os.dup(epoll.fileno())) as same, raw() as other:
+                assert all(isinstance(one, kind) for one in (epoll, same, other) for kind in (found, raw))
+                one, peer = socket.socketpair()
+                with one, peer:
+                    for way in (epoll, other):
+                        found.register(way, one, select.EPOLLOUT)
+                    assert epoll.poll(0) == same.poll(0) == found.poll(other, 0) == [(one.fileno(), select.EPOLLOUT)]
+            assert epoll.closed and found.closed.fget(epoll)
+            with pytest.raises(TypeError):
+                found("many")
+            return True
+
+        library_in_main = library()
+        assert Looks(look).seen()
+
+    def test_a_program_that_puts_something_else_there_keeps_it(self):
+        with pytest.MonkeyPatch.context() as patch:
+            with EpollServer():
+                patch.setattr(select, "select", lambda *lists: "own")
+                patch.delattr(select, "poll")
+                look = Looks(lambda: (select.select([], [], []), hasattr(select, "poll")))
+                look.record()
+                assert look.seen() == ("own", False) == (select.select([], [], []), hasattr(select, "poll"))
+            assert (select.select([], [], []), hasattr(select, "poll")) == ("own", False)
+
+    def test_each_of_many_is_watched_while_others_come_and_go(self):
+        def come_and_go():
+            for _ in range(25):
+                with EpollServer() as server:
+                    assert asleep(server, "epoll_wait")
+                    assert type(server.epoll) is not select.epoll, "it was not watched from its first line on"
+
+        with EpollServer() as lasting:
+            together(*[come_and_go] * 4)
+            lasting.record()
+            visit(lasting)
+            assert "epoll_ctl" in names(lasting.calls())
+        together(*[come_and_go] * 4)
+
+    def test_in_a_forked_child_which_has_no_such_thread(self):
+        with EpollServer() as server:
+            assert asleep(server, "epoll_wait")
+            child = os.fork()
+            if not child:
+                os._exit(not (type(select) is types.ModuleType and selectors_own() == (select.select, select.poll, select.epoll)))
+            assert os.waitpid(child, 0)[1] == 0
+
+    def test_in_a_child_of_a_watched_thread_it_is_still_watched(self):
+        def look():
+            child = os.fork()
+            if not child:
+                os._exit(type(select.epoll()) is library_in_main[3])
+            return os.waitpid(child, 0)[1]
+
+        library_in_main = library()
+        assert Looks(look).seen() == 0
 
 
 class TestWhatALearnerMayWrite:

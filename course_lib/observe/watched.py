@@ -4,12 +4,17 @@ Off, a server's calls go straight to C: its sockets are of a class that override
 attributes of its epoll and poll objects are the raw methods.
 """
 
+import os
 import select
 import selectors
 import socket
 import threading
+import types
 from collections.abc import Callable, Iterable, Iterator
 from contextlib import contextmanager
+from functools import wraps
+from importlib import import_module
+from operator import attrgetter
 
 from .descriptors import event_names
 from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, lists_text, now
@@ -153,6 +158,7 @@ class SocketClasses:
 def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None, asked: Callable = lambda *arguments: None):
     """The function `raw`, recorded; `asked` says in words what it is called with."""
 
+    @wraps(raw)
     def call(*arguments, **named):
         words = asked(*arguments, **named)
         if recorder.held:
@@ -183,10 +189,12 @@ EVENTS_OF_REGISTER = 0x1 | 0x2 | 0x4  # EPOLLIN | EPOLLPRI | EPOLLOUT, where non
 
 
 class _Waiter:
-    """A poll or epoll object whose methods are the raw ones until its server is recorded."""
+    """A poll or epoll object whose methods are the raw ones until its server is recorded. It passes for what it stands for."""
+
+    __class__ = property(lambda self: type(self._raw))
 
     def __init__(self, raw, recorder: Recorder) -> None:
-        self._raw, self._recorder = raw, recorder
+        self._raw, self._recorder, self.__doc__ = raw, recorder, raw.__doc__
         self._own = raw.fileno() if _EPOLL and isinstance(raw, _EPOLL) else None
         recorder.on_switch(self._switch)
 
@@ -203,6 +211,12 @@ class _Waiter:
     def __getattr__(self, name: str):
         return getattr(self._raw, name)
 
+    def __dir__(self) -> list[str]:
+        return dir(self._raw)
+
+    def __repr__(self) -> str:
+        return repr(self._raw)
+
     def __enter__(self) -> "_Waiter":
         return self
 
@@ -213,24 +227,41 @@ class _Waiter:
 _METHODS = {"poll": "", "register": "ADD", "modify": "MOD", "unregister": "DEL"}
 
 
-class _EpollMaker(type):
+def _watched(raw):
+    """A poll or epoll object as a watched thread gets it; other threads get the raw one."""
+    recorder = _of_thread.get(threading.get_ident())
+    return _Waiter(raw, recorder) if recorder else raw
+
+
+class _EpollType(type):
     def __call__(cls, *arguments, **named):
-        raw, recorder = _EPOLL(*arguments, **named), _of_thread.get(threading.get_ident())
-        return _Waiter(raw, recorder) if recorder else raw
+        return _watched(_EPOLL(*arguments, **named))
 
     def __instancecheck__(cls, thing) -> bool:
-        return isinstance(thing, (_EPOLL, _Waiter))
+        return isinstance(thing, _EPOLL)
 
 
-class _Epoll(metaclass=_EpollMaker):
-    """Stands in module `select` for its epoll."""
+def _of_any(name: str):
+    """A method of epoll, called as `select.epoll.register(epoll, …)`: for a raw object and for a waiter."""
 
-    fromfd = _EPOLL.fromfd if _EPOLL else None
+    @wraps(getattr(_EPOLL, name))
+    def method(epoll, /, *arguments, **named):
+        return getattr(epoll, name)(*arguments, **named)
+
+    return method
+
+
+def _epoll_type() -> type:
+    """What `select.epoll` is to a watched thread: it looks like the real one, and makes waiters."""
+    methods = {name: _of_any(name) for name, found in vars(_EPOLL).items() if isinstance(found, types.MethodDescriptorType)}
+    return _EpollType("epoll", (), {
+        "__module__": "select", "__doc__": _EPOLL.__doc__, "__slots__": (), **methods,
+        "closed": property(attrgetter("closed"), doc=_EPOLL.closed.__doc__),
+        "fromfd": staticmethod(wraps(_EPOLL.fromfd)(lambda fd: _watched(_EPOLL.fromfd(fd))))})
 
 
 def _poll():
-    raw, recorder = _POLL(), _of_thread.get(threading.get_ident())
-    return _Waiter(raw, recorder) if recorder else raw
+    return _watched(_POLL())
 
 
 def _select(*arguments):
@@ -267,17 +298,76 @@ def _number(thing) -> int:
         return -1
 
 
+class _ForWatched:
+    """An attribute of module `select` that is the stand-in to a watched thread, and to all others what it was.
+
+    always  also while the thread is not recorded: a poll or epoll object may be recorded later
+    """
+
+    def __init__(self, real, stand_in, always: bool) -> None:
+        self._real, self._stand_in, self._always = real, stand_in, always
+
+    def __set_name__(self, owner: type, name: str) -> None:
+        self._name = name
+
+    def __get__(self, module, owner=None):
+        try:
+            found = vars(module)[self._name]
+        except KeyError:
+            raise AttributeError(f"module 'select' has no attribute {self._name!r}", name=self._name, obj=module) from None
+        recorder = _of_thread.get(threading.get_ident())
+        return self._stand_in if recorder and found is self._real and (self._always or recorder.on) else found
+
+    def __set__(self, module, value) -> None:
+        vars(module)[self._name] = value
+
+    def __delete__(self, module) -> None:
+        vars(module).pop(self._name, None)
+
+
+# Where a watched thread may take its waits from: (who has it, under which name, the real one, the stand-in).
+_PLACES = [(selectors.SelectSelector, "_select", _SELECT, staticmethod(_select))]
+_seen = {"select": _ForWatched(_SELECT, wraps(_SELECT)(_select), always=False)}
+if _POLL:
+    _PLACES.append((selectors.PollSelector, "_selector_cls", _POLL, staticmethod(_poll)))
+    _seen["poll"] = _ForWatched(_POLL, wraps(_POLL)(_poll), always=True)
+if _EPOLL:
+    _PLACES.append((selectors.EpollSelector, "_selector_cls", _EPOLL, _epoll_type()))
+    _seen["epoll"] = _ForWatched(_EPOLL, _PLACES[-1][3], always=True)
+# The class of module `select` while a watched thread lives. It is pickled as modules are: by name.
+_Select = type("module", (types.ModuleType,), _seen | {"__reduce__": lambda module: (import_module, ("select",))})
+_lock = threading.Lock()
+
+
+def _fit_modules() -> None:
+    """The stand-ins are there exactly as long as a watched thread lives."""
+    select.__class__ = _Select if _of_thread else types.ModuleType
+    for owner, name, real, stand_in in _PLACES:
+        setattr(owner, name, stand_in if _of_thread else real)
+
+
+def _forked() -> None:
+    """In a child only the thread that forked lives on (fork(2))."""
+    global _lock
+    _lock = threading.Lock()
+    for thread in _of_thread.keys() - {threading.get_ident()}:
+        del _of_thread[thread]
+    _fit_modules()
+
+
+if hasattr(os, "register_at_fork"):
+    os.register_at_fork(after_in_child=_forked)
+
+
 @contextmanager
 def recorded_thread(recorder: Recorder) -> Iterator[None]:
-    """While it lasts, this thread's use of module `select` can be recorded. Other threads get the raw things."""
-    select.select = _select
-    selectors.SelectSelector._select = staticmethod(_select)
-    if _POLL:
-        select.poll, selectors.PollSelector._selector_cls = _poll, staticmethod(_poll)
-    if _EPOLL:
-        select.epoll = selectors.EpollSelector._selector_cls = _Epoll
-    _of_thread[threading.get_ident()] = recorder
+    """While it lasts, this thread's use of modules `select` and `selectors` can be recorded. Other threads see the real things."""
+    with _lock:
+        _of_thread[threading.get_ident()] = recorder
+        _fit_modules()
     try:
         yield
     finally:
-        del _of_thread[threading.get_ident()]
+        with _lock:
+            del _of_thread[threading.get_ident()]
+            _fit_modules()
