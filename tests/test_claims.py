@@ -7,6 +7,7 @@ from collections import Counter
 import pytest
 
 from course_lib.claims import VERDICTS, all_claims, claim
+from course_lib.lesson.places import places
 
 # Which notebook tests which claims: each claim exactly once.
 MAP = {
@@ -27,14 +28,14 @@ def test_seventy_one_claims_without_a_gap():
 
 def test_verdicts():
     counts = Counter(one.verdict for one in all_claims())
-    assert counts == {"true with a catch": 54, "wrong": 9, "true": 7, "outdated": 1}
+    assert counts == {"true with a catch": 56, "wrong": 7, "true": 6, "outdated": 1, "left open": 1}
     assert set(counts) <= set(VERDICTS)
 
 
 @pytest.mark.parametrize("one", all_claims(), ids=lambda one: one.id)
 def test_every_field_says_something(one):
     for field in dataclasses.fields(one):
-        if field.name != "implied":
+        if field.name not in ("implied", "often_believed", "catches"):
             assert getattr(one, field.name), field.name
 
 
@@ -62,6 +63,31 @@ def test_the_notes_stand_as_they_were_written():
     assert claim("C09").chinese == "由客户端不会报错"
     assert claim("C48").chinese == "sys.stdin.fileno()\n习惯上，标准输入（standard input）的文件描述符是 0"
     assert claim("C15").implied and not claim("C14").implied
+
+
+def test_what_the_notes_do_not_say_is_not_laid_to_them():
+    assert [one.id for one in all_claims() if one.often_believed] == ["C19", "C41", "C42", "C70"]
+    assert not any(one.implied and one.often_believed for one in all_claims())
+
+
+def asked():
+    return [claim(id) for asks, id in places() if asks == "believe"]
+
+
+def test_a_belief_says_which_catch():
+    for one in asked():
+        assert len(set(one.catches)) == 3 and len(one.choices) == 5
+        assert one.right in one.choices
+        assert all(len(catch) <= 60 and "`" not in catch for catch in one.catches)
+    assert {one.verdict for one in asked()} == {"true with a catch", "wrong"}  # so that catches do not give the verdict away
+    assert claim("C06").choices == ("true", "true with a catch", "wrong")
+
+
+def test_neither_place_nor_length_gives_the_right_catch_away():
+    with_catch = [one for one in asked() if one.verdict == "true with a catch"]
+    longest = sum(one.catches[0] == max(one.catches, key=len) for one in with_catch)
+    assert longest <= len(with_catch) / 2
+    assert len({one.choices.index(one.right) for one in with_catch}) == 3
 
 
 @pytest.mark.parametrize("unknown", ["C99", "c06", "", None, 6, []])

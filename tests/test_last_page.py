@@ -91,7 +91,7 @@ def test_ones_own_sentence_stands_beside_the_notes():
     assert repr(card).startswith("1 of 8 sentences") and f"you: {own}" in repr(card)
     assert own in page.text and "img" not in page.tags
     assert "You believed “true”, 90 % sure; of your own you are 95 % sure." in page.text
-    assert claim("C62").verdict in "".join(page.hidden) and claim("C62").verdict not in page.text
+    assert claim("C62").right in "".join(page.hidden) and claim("C62").right not in page.text
     assert len(page.links) == 7
 
 

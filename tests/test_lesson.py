@@ -287,7 +287,32 @@ def test_a_verdict_stands_beside_the_sentence():
     words = text_of(verdict("C06", "C15")._repr_mimebundle_()["text/html"])
     assert "accept() 阻塞 socket.accept()" in words and "true with a catch. On a blocking listener" in words
     assert "Source: accept(2)" in words and "(implied by this line)" in words
-    assert repr(verdict("C05")).startswith("C05: wrong.")
+    assert repr(verdict("C11")).startswith("C11: wrong.")
+
+
+def test_a_verdict_names_the_catch():
+    assert repr(verdict("C28")).startswith("C28: true, but one socket with the number 1024 is too many.")
+
+
+def test_which_catch_is_asked_and_kept():
+    card = believe("C28")
+    parts(card, RadioButtons)[0].value = "true, but ulimit -n raises the limit"
+    parts(card, IntSlider)[0].value = 90
+    save(card)
+    verdict("C28")
+    assert repr(summary("04")).endswith(
+        "You said: true, but ulimit -n raises the limit (90 % sure). "
+        "The tests: true, but one socket with the number 1024 is too many."
+    )
+    journal.record("sentences", "C28", {"belief": "true with a catch", "sure": 90, "tested": True})
+    assert repr(summary("04")).endswith("- Nothing.")
+
+
+def test_what_is_often_believed_is_not_said_to_stand_in_the_notes():
+    for card in (believe("C19"), verdict("C19")):
+        words = text_of(card._repr_mimebundle_()["text/html"])
+        assert "C19 (often believed; the notes do not say it)" in words
+        assert "the notes say" not in words.lower().replace("the notes do not say", "") and "非阻塞" not in words + repr(card)
 
 
 @pytest.mark.parametrize("show", [verdict, believe, rewrite])

@@ -5,15 +5,15 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-VERDICTS = ("true", "true with a catch", "wrong", "outdated")
+VERDICTS = ("true", "true with a catch", "wrong", "outdated", "left open")
 
 
 @dataclass(frozen=True)
 class Claim:
     """One sentence of the notes with its verdict.
 
-    `chinese` is the sentence as it stands in the notes, mistakes included; for an implied claim it is
-    the line that it hangs on. `english` and `correction` may hold `code` in backticks.
+    `chinese` is the sentence as it stands in the notes, mistakes included; for a claim that is implied, or often
+    believed, it is the line that it hangs on. `english` and `correction` may hold `code` in backticks.
     """
 
     id: str  # "C01" … "C71"
@@ -28,6 +28,22 @@ class Claim:
     correction: str
     source: str  # man page, PEP, RFC or documentation that settles it
     notebook: str  # the one notebook that tests it
+    often_believed: bool = False  # no line of the notes says it; many who learn from such notes believe it
+    catches: tuple[str, ...] = ()  # three to choose from; of a claim that is true with a catch the first is the right one
+
+    @property
+    def choices(self) -> tuple[str, ...]:
+        """What somebody may believe of the sentence. Catches are in alphabetical order, so their place tells nothing."""
+        return ("true", *(_but(one) for one in sorted(self.catches, key=str.lower)), "wrong") if self.catches else VERDICTS[:3]
+
+    @property
+    def right(self) -> str:
+        """The choice that the tests bear out: of `choices`, or "outdated" or "left open"."""
+        return _but(self.catches[0]) if self.catches and self.verdict == "true with a catch" else self.verdict
+
+
+def _but(catch: str) -> str:
+    return f"true, but {catch}"
 
 
 def claim(id: str) -> Claim:
@@ -52,7 +68,7 @@ def _ledger() -> dict[str, Claim]:
         Claim(
             section_chinese=titles[entry["section"]]["chinese"],
             section_english=titles[entry["section"]]["english"],
-            **entry,
+            **entry | {"catches": tuple(entry.get("catches", ()))},
         )
         for entry in data["claims"]
     )

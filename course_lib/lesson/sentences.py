@@ -12,18 +12,17 @@ from .places import Place, places
 from .poll import Poll
 
 SECTION = "sentences"
-CHOICES = ("true", "true with a catch", "wrong")
 
 
 class Belief(Poll):
     def __init__(self, one: Claim):
         super().__init__(
-            kind="the notes say",
+            kind="often believed" if one.often_believed else "the notes say",
             section=SECTION,
             key=one.id,
             text=f"{one.id}: {_plain(one)}",
             body=_sentence(one),
-            options=CHOICES,
+            options=one.choices,
             field="belief",
             settled="tested",
             until="You can change it until the sentence has been tested.",
@@ -32,7 +31,10 @@ class Belief(Poll):
 
 
 def believe(id: str) -> Belief:
-    """Ask whether the notes' sentence is true, before it is tested. Raises ValueError for an unknown id."""
+    """Ask whether the notes' sentence is true, before it is tested; of some sentences, with which catch.
+
+    Raises ValueError for an unknown id.
+    """
     return Belief(claim(id))
 
 
@@ -43,7 +45,7 @@ def verdict(*ids: str) -> Card:
         raise ValueError('verdict() needs at least one claim, such as verdict("C06").')
     for one in claims:
         _settle(one)
-    text = "\n".join(f"{one.id}: {one.verdict}. {_plain(one)}" for one in claims)
+    text = "\n".join(f"{one.id}: {one.right}. {_plain(one)}" for one in claims)
     return Card("verdict", text, "".join(_judged(one) for one in claims))
 
 
@@ -111,7 +113,7 @@ class Rewrite(LiveCard):
             "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
             "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
             f"<td><div class='course-long'>{html.escape(written)}</div></td>"
-            f"<td><b>{self._claim.verdict}.</b><br>{inline(self._claim.correction)}"
+            f"<td><b>{inline(self._claim.right)}.</b><br>{inline(self._claim.correction)}"
             f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"
         )
         words = f"<b>Kept.</b>{not_on_disk()}"
@@ -166,22 +168,24 @@ def _own(one: Claim, entry: dict | None, where: dict[tuple[str, str], Place]) ->
     return (
         f"<div class='course-long'>{html.escape(entry['rewritten'])}</div>"
         + f"<p class='course-quiet'>{words}.</p>" * bool(words)
-        + f"<details><summary>what the tests say</summary><b>{one.verdict}.</b> {inline(one.correction)}"
+        + f"<details><summary>what the tests say</summary><b>{inline(one.right)}.</b> {inline(one.correction)}"
         f"<br><span class='course-quiet'>{inline(one.source)}</span></details>"
     )
 
 
 def _plain(one: Claim) -> str:
-    hint = " (implied)" if one.implied else ""
-    return f"{one.chinese.replace(chr(10), ' ')} · {one.english.replace('`', '')}{hint}"
+    english = one.english.replace("`", "")
+    if one.often_believed:
+        return f"{english} (often believed)"
+    return f"{one.chinese.replace(chr(10), ' ')} · {english}{' (implied)' * one.implied}"
 
 
 def _sentence(one: Claim) -> str:
-    hint = " <span class='course-quiet'>(implied by this line)</span>" if one.implied else ""
-    return (
-        f"<blockquote class='course-notes'><span class='course-quiet'>{one.id}</span> "
-        f"<span lang='zh'>{inline(one.chinese)}</span>{hint}<br>{inline(one.english)}</blockquote>"
-    )
+    if one.often_believed:
+        said = " <span class='course-quiet'>(often believed; the notes do not say it)</span>"
+    else:
+        said = f" <span lang='zh'>{inline(one.chinese)}</span>" + " <span class='course-quiet'>(implied by this line)</span>" * one.implied
+    return f"<blockquote class='course-notes'><span class='course-quiet'>{one.id}</span>{said}<br>{inline(one.english)}</blockquote>"
 
 
 def _belief(entry: dict) -> str:
@@ -195,6 +199,6 @@ def _belief(entry: dict) -> str:
 
 def _judged(one: Claim) -> str:
     return (
-        f"<div class='course-judged'>{_sentence(one)}<p><b class='course-verdict'>{one.verdict}.</b> {inline(one.correction)}</p>"
+        f"<div class='course-judged'>{_sentence(one)}<p><b class='course-verdict'>{inline(one.right)}.</b> {inline(one.correction)}</p>"
         f"<p class='course-quiet'>Source: {inline(one.source)}</p></div>"
     )

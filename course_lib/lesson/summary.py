@@ -90,8 +90,8 @@ def _beliefs(past: dict) -> list[_Surprise]:
         if "tested" in entry and "belief" in entry and id in known and _very_sure(entry):
             one = claim(id)
             said = entry["belief"]
-            if said != one.verdict and (one.verdict != "outdated" or said == "true"):
-                found.append(_Surprise("believe", id, one.english, said, entry["sure"], one.verdict))
+            if said not in (one.right, one.verdict) and (one.verdict != "outdated" or said == "true"):
+                found.append(_Surprise("believe", id, one.english, said, entry["sure"], one.right))
     return found
 
 
