@@ -129,6 +129,17 @@ def test_a_client_that_is_served_twice_ends_the_server_that_says_two_tasks_wait(
         assert "two tasks wait to read" in str(server.error)
 
 
+def test_without_close_the_last_client_gets_its_end_when_another_one_comes():
+    assert "no end until another one comes" in PUZZLE["blocks"]["close"]["missing"]
+    with Puzzled([block for block in RIGHT if block != "close"]) as server, socket.create_connection(server.address) as alice:
+        assert answered(alice, b"hello") == b"HELLO"
+        alice.shutdown(socket.SHUT_WR)
+        assert wait_until(lambda: server.waiting() == ["accept_clients"])  # her task has ended
+        assert select.select([alice], [], [], 0.2)[0] == []
+        with socket.create_connection(server.address):
+            assert alice.recv(100) == b""
+
+
 def test_accepting_once_leaves_the_second_client_in_the_queue():
     program = [block for block in RIGHT if block != "forever"]
     text = lines(program).replace("        connection, peer", "    connection, peer").replace("        loop.spawn", "    loop.spawn")
