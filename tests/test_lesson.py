@@ -375,6 +375,13 @@ def test_questions_are_whole():
             assert 0 <= question["answer"] < len(set(question["options"])) == len(question["options"])
 
 
+@pytest.mark.parametrize("extreme", [max, min], ids=["longest", "shortest"])
+def test_length_does_not_give_the_right_answer_away(extreme):
+    asked = [question for notebook in questions().values() for question in notebook]
+    found = [one["question"] for one in asked if len(one["options"][one["answer"]]) == extreme(map(len, one["options"]))]
+    assert len(found) <= len(asked) / 2, found  # a third of them, by chance
+
+
 # ── the puzzle ──
 
 PUZZLE = puzzles()["blocking-server"]
