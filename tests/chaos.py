@@ -40,7 +40,7 @@ ENDS = 5.0  # seconds within which an interrupted cell has ended; what it waited
 LINGERS = 20.0  # seconds within which the processes of an ended kernel are gone
 SETTLES = 10.0  # seconds within which threads that were told to end have ended
 WAITS = 30.0  # seconds after which a cell that does not end is interrupted
-LOOPBACK = ("0100007F:", "00000000000000000000000001000000:")  # 127.0.0.1 and ::1, as proc_pid_net(5) writes them
+LOOPBACK = ("0100007F:", "00000000000000000000000001000000:")  # 127.0.0.1 and ::1, as proc(5) writes them
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 KEPT = {"guesses": {"kept": {"answer": "one", "sure": 50}}, "exercises": {"2.2": {"passed": True}}}  # from an earlier day
 CLICKS = [
@@ -408,7 +408,7 @@ def after(kernel: Kernel, first: str, before: dict | None, result: Round) -> Non
 
 
 def listeners(pid: int) -> list[str]:
-    """The addresses on which a process listens by TCP (proc_pid_net(5)), without those that IPython's channels need."""
+    """The addresses on which a process listens by TCP (proc(5)), without those that IPython's channels need."""
     own = {os.readlink(link)[8:-1] for link in Path(f"/proc/{pid}/fd").iterdir()
            if link.is_symlink() and os.readlink(link).startswith("socket:[")}
     rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]

@@ -6,7 +6,7 @@ Needs, beside the course in the same environment, jupyterhub (PyPI, conda-forge)
 PATH. Each learner has a server of their own behind the hub and a copy of the notebooks in their own home; it was made when
 the server was spawned. The exercises hold the reference solutions. Every cell goes through the proxy, as a browser's would.
 The last lines say who has passed what, and how much memory a learner takes: PSS, where a page that several processes share
-counts for each with its part (proc_pid_smaps(5)). The exit status is 1 if a learner does not reach the end of the last
+counts for each with its part (proc(5)). The exit status is 1 if a learner does not reach the end of the last
 notebook with all checks passed.
 """
 

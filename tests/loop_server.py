@@ -82,7 +82,7 @@ class Server:
         return len(os.listdir(f"/proc/{self.process.pid}/fd"))
 
     def memory(self, field: str = "VmRSS") -> int:
-        """Bytes of memory that it holds now, or (VmHWM) that it has held at most (proc_pid_status(5))."""
+        """Bytes of memory that it holds now, or (VmHWM) that it has held at most (proc(5))."""
         status = Path(f"/proc/{self.process.pid}/status").read_text()
         return int(re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)[1]) * 1024
 

@@ -71,7 +71,7 @@ def sockets_of(process: int) -> set[str]:
 
 
 def open_to_others(own: set[str], where: str = "/proc/net") -> list[str]:
-    """Addresses beyond loopback at which one of these sockets (inodes) takes what others send (proc_pid_net(5))."""
+    """Addresses beyond loopback at which one of these sockets (inodes) takes what others send (proc(5))."""
     found = []
     for protocol, waits in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
         for line in Path(where, protocol).read_text().splitlines()[1:]:

@@ -91,9 +91,9 @@ def _notes(limits: Limits, wanted: int, count: int, need: int, soft: int, each: 
               else f"its soft limit of {limits.soft:,} stayed as it is")
     yield (f"RLIMIT_NOFILE: each connection takes a descriptor of the server's process, {need:,} with those that it has "
            f"anyway; {raised}; the hard limit is {limits.hard:,} (getrlimit(2), ulimit -Hn){result('RLIMIT_NOFILE')}.")
-    yield f"fs.nr_open: no hard limit can be set above {limits.nr_open:,} (/proc/sys/fs/nr_open, proc_sys_fs(5))."
+    yield f"fs.nr_open: no hard limit can be set above {limits.nr_open:,} (/proc/sys/fs/nr_open, proc(5))."
     yield (f"fs.file-max: both ends of a connection are open files, and the machine has room for {limits.files_free:,} more "
-           f"(/proc/sys/fs/file-nr, proc_sys_fs(5)){result('fs.file-max')}.")
+           f"(/proc/sys/fs/file-nr, proc(5)){result('fs.file-max')}.")
     used = -(-count // each)
     addresses = ("one client address is enough" if used < 2 else
                  f"the clients come from {used} addresses, 127.0.0.1 to 127.0.0.{used}")

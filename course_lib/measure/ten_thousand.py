@@ -118,7 +118,7 @@ def ten_thousand(server: Server, connections: int = 10_000, active: int = 20, se
     `server.answer` makes of the request. The soft limit of descriptors of this process is raised as far as needed and allowed,
     and put back (getrlimit(2)); client addresses 127.0.0.2, 127.0.0.3, … are taken where the ports of one do not suffice.
     The clients close first: who does, keeps the port in TIME_WAIT for a minute (RFC 9293, 3.6.1), and the server's is free.
-    Memory of this process is what it has more of RssAnon (proc_pid_status(5)) with all connections open: what a panel keeps of
+    Memory of this process is what it has more of RssAnon (proc(5)) with all connections open: what a panel keeps of
     them is in it, and in a second run the process uses again what Python did not give back. That of the kernel is what Slab of
     /proc/meminfo grew by, whoever made it grow.
 

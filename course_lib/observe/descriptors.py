@@ -228,7 +228,7 @@ def _other(number: int, mode: int, target: str) -> dict:
 
 
 class Interests:
-    """The interest lists of some epolls, as they were when they were read (proc_pid_fdinfo(5)).
+    """The interest lists of some epolls, as they were when they were read (proc(5)).
 
     They are kept small: a panel holds those of ten thousand sockets while the memory of a socket is being measured.
     """

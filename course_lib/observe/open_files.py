@@ -13,7 +13,7 @@ from .descriptors import Descriptor, _interest, _several, descriptors, event_nam
 
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
 _KCMP_FILE = 0  # do two numbers point to one open file description? (kcmp(2))
-_O_CLOEXEC, _O_NONBLOCK = 0o2000000, 0o4000  # as the flags line of /proc/PID/fdinfo/N shows them (proc_pid_fdinfo(5))
+_O_CLOEXEC, _O_NONBLOCK = 0o2000000, 0o4000  # as the flags line of /proc/PID/fdinfo/N shows them (proc(5))
 _WITH_A_PLACE = ("file", "directory")
 _libc = ctypes.PyDLL(None, use_errno=True)
 
