@@ -10,7 +10,7 @@ import nbformat
 import outputs
 import pytest
 from course_lib import journal
-from course_lib.lesson import compare, guess, guesses
+from course_lib.lesson import compare, guess, guesses, summary
 from course_lib.lesson.guesses import expectations
 
 EXPECTED = sorted(Path(guesses.__file__).parent.glob("expected/*.json"))
@@ -76,6 +76,22 @@ def test_an_unexpected_outcome_does_not_settle_a_guess(expected):
     assert repr(compare("a-guess", "often")).endswith("those are the ones that stay in memory.") and kept()["outcome"] == "often"
     compare("a-guess", "no")
     assert kept()["outcome"] == "often"
+
+
+@pytest.mark.parametrize("outcome", ["no", None])
+def test_what_noise_left_undecided_is_in_the_summary_until_it_is_decided(expected, outcome):
+    journal.record("guesses", "a-guess", {"question": "Is it so?", "answer": "yes", "sure": 90})
+    compare("a-guess", outcome)
+    assert repr(summary("02")).endswith("Not decided: the machine was too busy to tell; run these cells again:\n- Is it so?")
+    compare("a-guess", "yes")
+    assert repr(summary("02")).endswith("- Nothing.") and kept()["outcome"] == "yes"
+
+
+def test_a_machine_too_busy_to_tell_decides_nothing(expected):
+    assert repr(compare("a-guess", None)).startswith("No guess was kept. The kernel: too busy to tell.\nRun the cells")
+    journal.record("guesses", "a-guess", {"answer": "no", "sure": 90})
+    assert repr(compare("a-guess", None)).startswith("You guessed: no (90 % sure). The kernel: too busy to tell. Run the cells")
+    assert "outcome" not in kept()
 
 
 def test_an_unexpected_outcome_says_so_where_no_guess_was_kept(expected):

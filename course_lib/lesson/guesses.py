@@ -75,8 +75,8 @@ def expectations() -> dict[str, tuple[str, ...]]:
             for key, options in json.loads(path.read_text(encoding="utf-8")).items()}
 
 
-def compare(key: str, outcome: str) -> Card:
-    """The learner's guess and what the kernel did, side by side.
+def compare(key: str, outcome: str | None) -> Card:
+    """The learner's guess and what the kernel did, side by side; `None` where the machine is too busy to tell.
 
     Raises ValueError if `outcome` is not one of the options of `guess(key, …)`; with `COURSE_EXPECTED=1` in the
     environment also if it is not an expected one.
@@ -84,43 +84,52 @@ def compare(key: str, outcome: str) -> Card:
     entry = kept(SECTION, key)
     shown = live(Guess, key)
     options = shown.options if shown else entry.get("options", [outcome])
-    if not isinstance(outcome, str) or outcome not in options:
+    if outcome is not None and not (isinstance(outcome, str) and outcome in options):
         raise ValueError(
             f"The outcome {outcome!r} is not one of the options of the guess {key!r}: " + ", ".join(map(repr, options)) + "."
         )
-    expected = expectations().get(key, ())
-    if outcome not in expected and os.environ.get("COURSE_EXPECTED") == "1":
-        raise ValueError(f"The guess {key!r} came out as {outcome!r}; expected is {' or '.join(map(repr, expected)) or 'nothing yet'}.")
-    doubt = f"The course expects: {' or '.join(expected)}. {_DOUBT}" if expected and outcome not in expected else ""
+    doubt = _doubt(key, outcome)
+    told = "too busy to tell" if outcome is None else outcome
     if "answer" not in entry:
         # Nothing is recorded: who ran the experiment first may still go back and guess.
         return Card(
             "guess and outcome",
-            "\n".join([f"No guess was kept. The kernel: {outcome}.", *filter(None, [doubt])]),
+            f"No guess was kept. The kernel: {told}." + f"\n{doubt}" * bool(doubt),
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
-            f"<details><summary>what the kernel did</summary><b>{inline(outcome)}</b>{_word(doubt)}</details>",
+            f"<details><summary>what the kernel did</summary><b>{inline(told)}</b>{_word(doubt)}</details>",
         )
-    answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))
-    sure_and_wrong = isinstance(certainty, int) and certainty >= 80
     if doubt:
-        word = doubt
+        journal.update(SECTION, key, lambda now: now | {"undecided": True})
     else:
-        journal.update(SECTION, key, lambda now: now | {"outcome": outcome})
+        journal.update(SECTION, key, lambda now: {k: v for k, v in now.items() if k != "undecided"} | {"outcome": outcome})
         if shown:
             shown.settle()
-        word = "As you guessed." if answer == outcome else \
-            "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else "Not what you guessed."
+    answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))
+    sure_and_wrong = isinstance(certainty, int) and certainty >= 80
+    word = doubt or ("As you guessed." if answer == outcome else
+                     "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else
+                     "Not what you guessed.")
     left = f"{inline(answer)}<span class='course-quiet'>, {html.escape(str(certainty))} % sure</span>"
     if reason:
         left += f"<br><span class='course-quiet'>because {html.escape(reason)}</span>"
     return Card(
         "guess and outcome",
-        f"You guessed: {answer} ({certainty} % sure). The kernel: {outcome}. {word}",
-        _pair(left, inline(outcome)) + _word(word),
+        f"You guessed: {answer} ({certainty} % sure). The kernel: {told}. {word}",
+        _pair(left, inline(told)) + _word(word),
     )
 
 
-_DOUBT = "A busy machine or a changed experiment can make the difference: run its cells again; your guess stays open."
+def _doubt(key: str, outcome: str | None) -> str:
+    """Why this outcome decides nothing; "" where it does."""
+    expected = expectations().get(key, ())
+    if outcome in expected:
+        return ""
+    if os.environ.get("COURSE_EXPECTED") == "1":
+        raise ValueError(f"The guess {key!r} came out as {outcome!r}; expected is {' or '.join(map(repr, expected)) or 'nothing yet'}.")
+    if outcome is None:
+        return "Run the cells of this experiment again, later: your guess stays open."
+    return (f"The course expects: {' or '.join(expected)}. A busy machine or a changed experiment can make the difference: "
+            "run its cells again; your guess stays open." if expected else "")
 
 
 def _word(text: str) -> str:

@@ -21,7 +21,7 @@ def summary(notebook: str) -> Card:
     """The functions in the learner's own library, the open exercises of this notebook, and the surprises to repeat.
 
     A surprise is a guess, or a belief about a sentence, that the learner was very sure of and the kernel
-    did not share. Those of all notebooks are listed. Raises ValueError if there is no such notebook.
+    did not share. Those of all notebooks are listed, and so are guesses that a busy machine left undecided. Raises ValueError if there is no such notebook.
     """
     known = ["00", *sorted({one.notebook[:2] for one in all_claims()}), "09"]
     if notebook not in known:
@@ -34,6 +34,8 @@ def summary(notebook: str) -> Card:
         ("Still open in this notebook", still_open, "Nothing."),
         ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
+    if undecided := [_asked(shorten(str(one.get("question")))) for one in past.get(GUESSES, {}).values() if "undecided" in one]:
+        parts.append(("Not decided: the machine was too busy to tell; run these cells again", undecided, ""))
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
     body = "".join(_html(title, items, empty) for title, items, empty in parts)
     return Card("what you own now", text, body)
@@ -67,9 +69,12 @@ class _Surprise:
     @property
     def told(self) -> str:
         if self.asks == "guess":
-            asked = self.question if self.question.endswith(("?", ".")) else f"{self.question.rstrip(',:')} …"
-            return f"{asked} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
+            return f"{_asked(self.question)} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
         return f"{self.key}: {self.question} You said: {self.said} ({self.sure} % sure). The tests: {self.outcome}."
+
+
+def _asked(question: str) -> str:
+    return question if question.endswith(("?", ".")) else f"{question.rstrip(',:')} …"
 
 
 def _surprises(past: dict) -> list[_Surprise]:
