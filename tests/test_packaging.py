@@ -71,6 +71,10 @@ def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         settings = [name for name in names if name.endswith("/share/jupyter/lab/settings/overrides.d/course_lib.json")]
+        [licence] = [name for name in names if name.endswith(".dist-info/licenses/LICENSE")]
+        [metadata] = [name for name in names if name.endswith(".dist-info/METADATA")]
+        assert archive.read(licence) == (REPOSITORY / "LICENSE").read_bytes()
+        assert b"\nLicense-Expression: BSD-3-Clause\n" in archive.read(metadata)
         assert json.loads(archive.read(settings[0])) == json.loads((REPOSITORY / "course_lib/jupyterlab.json").read_text())
     on_disk = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "course_lib").rglob("*")
                if path.is_file() and path.suffix != ".pyc"}
