@@ -17,20 +17,19 @@ from collections.abc import Callable, Generator
 from types import ModuleType
 
 from course_lib import journal
-from course_lib.exercises import all_exercises
-from course_lib.exercises.exercise import file_of
-from course_lib.exercises.run import printable
-from course_lib.exercises.talk import MARK
+from course_lib.sandbox import MARK
+from course_lib.sandbox.words import printable
+from course_lib.solutions import file_of, find, names, references
 
 _BACKLOG = 1024
 _PAUSE = 0.1  # seconds
 
 
 def __getattr__(name: str) -> Callable:
-    found = ((exercise, one) for exercise in all_exercises() for one in exercise.solutions if one.__name__ == name)
-    exercise, reference = next(found, (None, None))
-    if exercise is None:
-        raise AttributeError(f"no exercise is called {name!r}; there are {', '.join(__dir__())}")
+    try:
+        exercise, reference = find(name)
+    except KeyError:
+        raise AttributeError(f"no exercise is called {name!r}; there are {', '.join(__dir__())}") from None
     path = journal.home() / file_of(name)
     try:
         # Not in sys.modules: so cloudpickle sends it by value, and a check needs no file.
@@ -39,14 +38,14 @@ def __getattr__(name: str) -> Callable:
         exec(compile(path.read_bytes(), str(path), "exec"), vars(module))
         return getattr(module, name)
     except (FileNotFoundError, NotADirectoryError):
-        _say(f"{name} is the reference here, until your own passes {exercise.id}.")
+        _say(f"{name} is the reference here, until your own passes {exercise}.")
     except (Exception, SystemExit) as error:
         _say(f"{name} is the reference here: your {path} does not work ({type(error).__name__}: {printable(str(error))}).")
     return reference
 
 
 def __dir__() -> list[str]:
-    return [name for exercise in all_exercises() for name in exercise.names]
+    return names()
 
 
 def _say(sentence: str) -> None:
@@ -91,9 +90,9 @@ def _list() -> int:
 def _owned() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(exercise, name) of what is stored in the learner's folder, and of what is not."""
     both = [], []
-    for exercise in all_exercises():
-        for name in exercise.names:
-            both[not os.path.exists(journal.home() / file_of(name))].append((exercise.id, name))
+    for exercise, asked in references().items():
+        for name in (reference.__name__ for reference in asked):
+            both[not os.path.exists(journal.home() / file_of(name))].append((exercise, name))
     return both
 
 

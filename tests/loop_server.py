@@ -17,9 +17,9 @@ HTTP, RESP = "http", "resp"
 # Prints its ports, and a line for each task that raises.
 SERVER = """
 import socket, sys
-from course_lib.exercises import event_loop
-from course_lib.exercises.coroutines import accept, http
-from course_lib.exercises.redis_protocol import resp
+from course_lib.solutions import coroutines
+from course_lib.solutions.coroutines import accept, http
+from course_lib.solutions.capstone import resp
 from course_lib.servers import scheduler
 
 def page(path):
@@ -34,7 +34,7 @@ def door(listener, begin):
 if sys.argv[1] == "scheduler":
     loop = scheduler.Loop(on_error=lambda task: print("raised", repr(task.error), file=sys.stderr))
 else:
-    loop = event_loop.Loop()
+    loop = coroutines.Loop()
 store = {b"big": b"x" * 200_000}
 listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(2)]
 loop.spawn(door(listeners[0], lambda conn: http(conn, page)))

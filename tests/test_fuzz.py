@@ -12,9 +12,9 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from loop_server import HTTP, PATIENCE, RESP, Server
 
-from course_lib.exercises import event_loop
-from course_lib.exercises.redis_protocol import resp
-from course_lib.exercises.waits import recv, send_all
+from course_lib.solutions import coroutines
+from course_lib.solutions.capstone import resp
+from course_lib.solutions.coroutines import recv, send_all
 from course_lib.servers import scheduler
 
 MB = 1 << 20
@@ -289,7 +289,7 @@ TestPieces = Pieces.TestCase
 TestPieces.settings = settings(quickly, max_examples=30, stateful_step_count=40)
 
 
-@pytest.mark.parametrize("loop", [event_loop.Loop, scheduler.Loop], ids=["exercise", "scheduler"])
+@pytest.mark.parametrize("loop", [coroutines.Loop, scheduler.Loop], ids=["exercise", "scheduler"])
 @settings(quickly, max_examples=40)
 @given(st.lists(SENTENCES, max_size=12), st.lists(st.integers(0, 10**6), max_size=12))
 def test_answers_do_not_depend_on_where_the_commands_are_cut(loop, sentences, places):

@@ -20,15 +20,18 @@ MAY_IMPORT = {
     "shipped": {"journal"},
     "saving": {"shipped", "journal"},
     "claims": set(),
-    "exercises": {"servers", "observe", "clients", "journal"},
-    "grading": {"shipped", "exercises", "journal"},
-    "mine": {"exercises", "journal"},
+    "solutions": set(),
+    "sandbox": {"observe", "journal"},
+    "checks": {"solutions", "sandbox", "observe"},
+    "exercises": {"checks", "solutions", "sandbox", "journal"},
+    "grading": {"shipped", "exercises", "sandbox", "journal"},
+    "mine": {"solutions", "sandbox", "journal"},
     "widgets": {"observe", "clients"},
     "measure": {"servers", "observe", "widgets"},
     "bench": {"measure", "servers", "observe", "widgets", "journal"},
-    "lesson": {"claims", "exercises", "journal", "widgets"},
+    "lesson": {"claims", "exercises", "solutions", "journal", "widgets"},
 }
-STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "shipped", "claims"]
+STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "shipped", "claims", "solutions", "mine"]
 
 
 def imports(source: Path) -> set[str]:

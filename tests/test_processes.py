@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.exercises.coroutines import Loop, accept, http
-from course_lib.exercises.prefork import open_listeners, prefork
+from course_lib.solutions.coroutines import Loop, accept, http
+from course_lib.solutions.capstone import open_listeners, prefork
 from course_lib.measure import computing_page, processes
 from course_lib.measure.processes import HEAD
 from course_lib.observe import wait_until

@@ -9,8 +9,8 @@ import time
 
 import pytest
 
-from course_lib.exercises.event_loop import Loop
-from course_lib.exercises.waits import accept, recv, send_all, sleep
+from course_lib.solutions.coroutines import Loop
+from course_lib.solutions.coroutines import accept, recv, send_all, sleep
 from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.observe import wait_until
 

@@ -71,7 +71,7 @@ class TestOfALoop:
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
 
     def test_the_reference_of_the_exercise(self):
-        coroutines = pytest.importorskip("course_lib.exercises.coroutines")
+        coroutines = pytest.importorskip("course_lib.solutions.coroutines")
         loop = coroutines.Loop()
         loop.spawn(coroutines.sleep(0.01), "short")
         assert waits(loop) == ["short: ready: 1st in the queue"]

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from typing import Callable
 
 from course_lib import journal
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import NotChecked, Open, Wrong
+from course_lib.sandbox.words import a, printable, where
+from course_lib.solutions import file_of, names
 
-from . import blocking, coroutines, cpu_io, descriptors, epolling, hand_over, nonblocking, polling, prefork, redis_protocol, selecting
-from .attempt import Attempt
-from .exercise import Exercise, Wrong, file_of
+from .exercise import Exercise, all_exercises
 from .keep import CannotKeep, as_module, keep
-from .run import NotChecked, Open, printable, where
-from .talk import a
 
 __all__ = ["Exercise", "Result", "all_exercises", "check", "hint", "progress", "solution"]
 
@@ -35,12 +35,6 @@ class Result:
 
     def _ipython_display_(self) -> None:
         """As the last expression of a cell it shows nothing: all is printed already."""
-
-
-def all_exercises() -> list[Exercise]:
-    """All exercises of the course, in its order."""
-    modules = descriptors, blocking, nonblocking, selecting, polling, epolling, coroutines, cpu_io, redis_protocol, prefork, hand_over
-    return [exercise for module in modules for exercise in module.EXERCISES]
 
 
 def check(id: str = "", *learners: object) -> Result:
@@ -82,9 +76,9 @@ def solution(id: str = "") -> None:
 
 def progress() -> None:
     """Print a table: exercise, state, planned minutes."""
-    rows = []
+    rows, entries = [], journal.read().get("exercises", {})
     for exercise in all_exercises():
-        entry = _entry(exercise)
+        entry = entries.get(exercise.id, {})
         tries = entry.get("tries", 0)
         state = "passed" if entry.get("passed") else _count(tries, "try", "tries") if tries else "open"
         rows.append((f"{exercise.id} {exercise.name}", state, f"{exercise.minutes} min"))
@@ -168,15 +162,15 @@ def _unfit(exercise: Exercise, learners: tuple) -> str | None:
     """One sentence if these are not the kind of things the exercise asks for."""
     asked = len(exercise.solutions)
     if asked == 1:
-        things = _kind(exercise.solution)
+        things = _kind(exercise.solutions[0])
     else:
         things = f"{asked} {'classes' if all(map(inspect.isclass, exercise.solutions)) else 'functions'}"
     if learners in ((), (None,)):
         return f"Hand over your {things} too: {exercise.call}."
     if len(learners) != asked:
         return f"{exercise.id} asks for {'one ' * (asked == 1)}{things}, and you handed over {len(learners)}: {exercise.call}."
-    names = tuple(getattr(learner, "__name__", None) for learner in learners)
-    if names != exercise.names and set(names) == set(exercise.names):
+    given = tuple(getattr(learner, "__name__", None) for learner in learners)
+    if given != exercise.names and set(given) == set(exercise.names):
         return f"Keep to the order: {exercise.call}."
     unfit = (_unfit_one(exercise, *pair) for pair in zip(exercise.solutions, learners))
     return next(filter(None, unfit), None)
@@ -228,7 +222,7 @@ def _passed(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
             return
     journal.update("exercises", exercise.id, lambda entry: entry | {"passed": True})
     try:
-        keep(learners, exercise, _names())
+        keep(learners, exercise, names())
     except CannotKeep as reason:
         print(f"{exercise.id} passed. It is not stored in mine/, for {reason}.")
     else:
@@ -251,13 +245,9 @@ def _fingerprint(exercise: Exercise, learners: tuple[Callable, ...]) -> str:
 
 def _code(learner: Callable, id: str, name: str) -> str:
     try:
-        return ast.dump(ast.parse(as_module(learner, id, name, _names())))
+        return ast.dump(ast.parse(as_module(learner, id, name, names())))
     except CannotKeep:
         return repr(getattr(getattr(learner, "__code__", None), "co_code", learner))
-
-
-def _names() -> list[str]:
-    return [name for exercise in all_exercises() for name in exercise.names]
 
 
 def _entry(exercise: Exercise) -> dict:

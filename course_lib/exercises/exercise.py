@@ -1,41 +1,41 @@
-"""What an exercise is. Its text, its reference and its check stand together in one module a notebook."""
+"""What an exercise is: its text, a Markdown file, and the references that it asks for."""
+
+from __future__ import annotations
 
 import inspect
 import re
 from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
 from typing import TYPE_CHECKING, Callable
 
+from course_lib.checks import check_of
+from course_lib.solutions import references
+
+from .stubs import stub_of
+
 if TYPE_CHECKING:
-    from .attempt import Attempt
+    from course_lib.sandbox.attempt import Attempt
 
-
-class Wrong(Exception):
-    """The learner's function does something else than asked; the text is one sentence that names the cause."""
+_TEXTS = Path(__file__).with_name("texts")
 
 
 @dataclass(frozen=True)
 class Exercise:
     """One exercise.
 
-    `solution` is the reference itself: a function or class, or a tuple of them where one exercise asks for
-    several. `reference` is its source, with the imports it needs, ready to be put into a cell. `check` gets an
-    `Attempt` and raises `Wrong` at the first failure that makes later ones meaningless. What it runs in the
-    child gets the learner's version of `solution`: one function or class, or a tuple.
+    `solutions` are the references, functions and classes, in the order in which `check` takes them. `stub` is the cell
+    that a learner starts from; `reference` is their source, with the imports it needs, ready to be put into a cell.
     """
 
     id: str
     minutes: int
     task: str
-    stub: str
     hints: tuple[str, ...]
-    solution: Callable | tuple[Callable, ...]
     explanation: str
-    check: Callable[["Attempt"], None]
-
-    @property
-    def solutions(self) -> tuple[Callable, ...]:
-        """The functions and classes it asks for, in the order in which `check` takes them."""
-        return self.solution if isinstance(self.solution, tuple) else (self.solution,)
+    stub: str
+    imports: str
+    solutions: tuple[Callable, ...]
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -53,10 +53,29 @@ class Exercise:
 
     @property
     def reference(self) -> str:
-        imports = re.split(r"^(?=def |class )", self.stub, maxsplit=1, flags=re.MULTILINE)[0]
-        return imports + "\n\n".join(map(inspect.getsource, self.solutions))
+        return self.imports + "\n\n".join(map(inspect.getsource, self.solutions))
+
+    @property
+    def check(self) -> Callable[[Attempt], None]:
+        return check_of(self.id)
 
 
-def file_of(name: str) -> str:
-    """The file in ``mine/`` that holds the learner's own version: ``PollEngine`` → ``poll_engine.py``."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower() + ".py"
+@cache
+def all_exercises() -> tuple[Exercise, ...]:
+    """All exercises of the course, in its order."""
+    return tuple(_read(id, asked) for id, asked in references().items())
+
+
+def _read(id: str, asked: tuple[Callable, ...]) -> Exercise:
+    """The exercise as its text tells it: minutes and task, then under headings Hints, Why and, seldom, Stub.
+
+    Without a stub there it is the reference without bodies.
+    """
+    text = (_TEXTS / f"{id}.md").read_text(encoding="utf-8")
+    head, *sections = re.split(r"^## (\w+)\n+", text, flags=re.MULTILINE)
+    minutes, _, task = head.removeprefix("minutes: ").partition("\n")
+    parts = {name: section.strip() for name, section in zip(sections[::2], sections[1::2])}
+    stub = parts["Stub"].removeprefix("```python\n").removesuffix("```") if "Stub" in parts else stub_of(asked)
+    imports = re.split(r"^(?=def |class )", stub, maxsplit=1, flags=re.MULTILINE)[0]
+    hints = tuple(hint.removeprefix("- ") for hint in parts["Hints"].splitlines())
+    return Exercise(id, int(minutes), task.strip(), hints, parts["Why"], stub, imports, asked)

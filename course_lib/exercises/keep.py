@@ -5,18 +5,23 @@ import enum
 import hashlib
 import linecache
 import subprocess
-import symtable
 import sys
 import textwrap
+from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
 from typing import Callable, Collection
 
 from course_lib import journal
+from course_lib.sandbox.files import memory_file
+from course_lib.sandbox.run import environment
+from course_lib.sandbox.stopwatch import Stopwatch
+from course_lib.sandbox.talk import is_learners
+from course_lib.sandbox.words import printable
+from course_lib.solutions import file_of
 
-from .exercise import Exercise, file_of
-from .run import environment, printable
-from .talk import is_learners
+from .exercise import Exercise
+from .stubs import global_names
 
 # A plain number such as SOL_SOCKET does not know where it was imported from.
 _MODULES_OF_CONSTANTS = ("socket", "select", "errno", "os", "signal")
@@ -25,7 +30,7 @@ _TRY_IT = (
     "import sys; file, name = sys.argv[1:]; names = {'__name__': name}; "
     "exec(compile(sys.stdin.buffer.read(), file, 'exec'), names); names[name]"
 )
-_TRY_IT_LIMIT = 15.0  # seconds; it needs 0.5 s when the machine is quiet
+_TRY_IT_LIMIT = 5.0  # seconds in which nobody waits for a processor; it needs 0.1 s
 
 _SECTION = "library"  # of the journal: what was stored last in each file
 
@@ -101,20 +106,24 @@ def source(learner: Callable) -> str:
 
 
 def _try_import(name: str, text: str) -> None:
-    try:
-        subprocess.run(
-            [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
-            input=text.encode("utf-8", "backslashreplace"),
-            capture_output=True,
-            check=True,
-            timeout=_TRY_IT_LIMIT,
-            env=environment(),
-        )
-    except subprocess.CalledProcessError as error:
-        last = error.stderr.decode(errors="replace").strip().rpartition("\n")[2]
-        raise CannotKeep(f"it cannot be imported on its own: {printable(last)}") from None
-    except subprocess.TimeoutExpired:
-        raise CannotKeep(f"importing it takes over {_TRY_IT_LIMIT:g} s") from None
+    with subprocess.Popen(
+        [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.DEVNULL,
+        stderr=(said := memory_file("said")),
+        env=environment(),
+    ) as process, said:
+        watch = Stopwatch(process.pid)
+        with suppress(BrokenPipeError):  # it has ended before it read
+            process.stdin.write(text.encode("utf-8", "backslashreplace"))
+            process.stdin.close()
+        if not watch.until(lambda: process.poll() is not None, _TRY_IT_LIMIT):
+            process.kill()
+            raise CannotKeep(f"importing it takes over {_TRY_IT_LIMIT:g} s")
+        if process.returncode:
+            said.seek(0)
+            last = said.read().decode(errors="replace").strip().rpartition("\n")[2]
+            raise CannotKeep(f"it cannot be imported on its own: {printable(last)}")
 
 
 class _Module:
@@ -135,7 +144,7 @@ class _Module:
         names = getattr(_a_function_of(learner), "__globals__", names or vars(sys.modules["__main__"]))
         if isinstance(learner, FunctionType) and learner.__code__.co_freevars:
             raise CannotKeep(f"it uses {learner.__code__.co_freevars[0]} of the function around it")
-        for name in sorted(_global_names(text) & names.keys() - self._seen):
+        for name in sorted(global_names(text) & names.keys() - self._seen):
             if name not in self._seen:  # it may have come along with another one meanwhile
                 self._seen.add(name)
                 self._need(name, names, text)
@@ -180,17 +189,6 @@ def _a_function_of(learner: Callable) -> FunctionType | None:
         if isinstance(value, FunctionType) and value.__code__.co_filename != "<string>":  # which dataclass writes
             return value
     return None
-
-
-def _global_names(text: str) -> set[str]:
-    """The names that this source takes from its module, annotations and decorators included."""
-
-    def walk(table: symtable.SymbolTable) -> set[str]:
-        top = table.get_type() == "module"
-        found = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() or (top and symbol.is_referenced())}
-        return found.union(*map(walk, table.get_children()))
-
-    return walk(symtable.symtable(text, "<source>", "exec"))
 
 
 def _submodules(name: str, package: ModuleType, text: str) -> set[str]:

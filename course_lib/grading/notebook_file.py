@@ -10,7 +10,7 @@ from pathlib import Path
 
 from course_lib import shipped
 from course_lib.exercises import all_exercises
-from course_lib.exercises.run import printable
+from course_lib.sandbox.words import printable
 
 _LARGEST = 100 << 20  # bytes
 _FEWEST_SHARED = 2  # cells that a notebook must share with one of the course

@@ -3,7 +3,7 @@
 import re
 from xml.etree import ElementTree
 
-from course_lib.exercises.run import printable
+from course_lib.sandbox.words import printable
 
 from .validation import Report, State
 

@@ -14,7 +14,7 @@ from typing import Callable
 
 from course_lib import shipped
 from course_lib.exercises import Exercise, all_exercises
-from course_lib.exercises.run import environment, kill_marked
+from course_lib.sandbox.run import environment, kill_marked
 
 from .in_kernel import RESULTS
 from .notebook_file import Cell, Unusable, as_shipped, belongs_to, cells, notebook_of, read

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from course_lib import journal
 from course_lib.claims import all_claims, claim
 from course_lib.exercises import Exercise, all_exercises
-from course_lib.exercises.exercise import file_of
+from course_lib.solutions import file_of
 
 from .card import Card, inline, shorten
 from .guesses import SECTION as GUESSES

@@ -2,7 +2,8 @@
 
 import pytest
 
-from course_lib.exercises import all_exercises, blocking, check
+from course_lib.exercises import all_exercises, check
+from course_lib.checks import blocking
 from exercises.wrong.blocking import IMPORTS, LISTENER, SERVE_FOREVER
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}

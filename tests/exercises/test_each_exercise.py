@@ -7,7 +7,7 @@ import pytest
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
-from course_lib.exercises.exercise import file_of
+from course_lib.solutions import file_of
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 WRONG = [importlib.import_module(f"exercises.wrong.{path.stem}") for path in sorted(Path(__file__).parent.glob("wrong/*.py"))]

@@ -4,9 +4,10 @@ import inspect
 
 import pytest
 
-from course_lib.exercises import check, epolling
-from course_lib.exercises.attempt import Attempt
-from course_lib.exercises.harness import check_server
+from course_lib.checks import epolling
+from course_lib.exercises import check
+from course_lib.sandbox.attempt import Attempt
+from course_lib.checks.harness import check_server
 from exercises.test_harness import TEN
 from exercises.wrong import epolling as wrong_epolling
 from exercises.wrong import polling as wrong_polling
@@ -193,8 +194,8 @@ def test_without_its_bug_it_is_a_good_server(suspect, as_before):
 
 
 def serve_repaired(talk, learner, listener):
-    from course_lib.exercises import epolling
-    from course_lib.exercises.harness import tell_closed_sockets
+    from course_lib.checks import epolling
+    from course_lib.checks.harness import tell_closed_sockets
 
     tell_closed_sockets(talk)
     listener.setblocking(False)

@@ -4,7 +4,7 @@ import pytest
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check, hint, progress, solution
-from course_lib.exercises.exercise import file_of
+from course_lib.solutions import file_of
 
 IDS = [exercise.id for exercise in all_exercises()]
 MAKE_LISTENER, LINES = (exercise for exercise in all_exercises() if exercise.id in ("2.1", "2.2"))
@@ -63,7 +63,7 @@ def test_a_function_whose_body_would_not_run(head, body, cell, capsys):
 
 def test_strict_mode_raises_unless_passed(cell, monkeypatch, capsys):
     monkeypatch.setenv("COURSE_STRICT", "1")
-    assert check("2.1", MAKE_LISTENER.solution).passed
+    assert check("2.1", MAKE_LISTENER.solutions[0]).passed
     for learner in (cell(WRONG.format(5))["make_listener"], cell(MAKE_LISTENER.stub)["make_listener"], None):
         with pytest.raises(AssertionError, match="2.1 is not passed"):
             check("2.1", learner)
@@ -158,7 +158,7 @@ def test_progress(cell, capsys):
 
 
 def test_a_machine_without_free_descriptors_is_no_try(cell, monkeypatch, capsys):
-    from course_lib.exercises import run
+    from course_lib.sandbox import run
 
     def refuse(name):
         raise OSError(24, "Too many open files")
@@ -170,7 +170,7 @@ def test_a_machine_without_free_descriptors_is_no_try(cell, monkeypatch, capsys)
 
 
 def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
-    from course_lib.exercises import run
+    from course_lib.sandbox import run
 
     monkeypatch.setattr(run, "START_LIMIT", 0.0)
     monkeypatch.setattr(run.Run, "_stat", lambda self: [])  # never taken for one that only needs more time
@@ -183,13 +183,13 @@ def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
     "library, says",
     {
         "def half_a_line(": "SyntaxError: '(' was never closed, __init__.py, line 1",
-        "import socket\nfrom .gone import Run": "ModuleNotFoundError: No module named 'course_lib.exercises.gone', __init__.py, line 2",
+        "import socket\nfrom .gone import Run": "ModuleNotFoundError: No module named 'course_lib.sandbox.gone', __init__.py, line 2",
         "raise SystemExit(3)": "status 3",
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
     }.items(),
 )
 def test_a_library_that_cannot_be_imported_is_not_blamed_on_the_learner(library, says, cell, tmp_path, monkeypatch, capsys, as_before):
-    package = tmp_path / "half" / "course_lib" / "exercises"
+    package = tmp_path / "half" / "course_lib" / "sandbox"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
     (package / "__init__.py").write_text(library)

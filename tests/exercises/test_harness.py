@@ -7,11 +7,12 @@ from contextlib import contextmanager
 
 import pytest
 
-from course_lib.exercises import blocking, nonblocking, selecting
-from course_lib.exercises.attempt import Attempt
-from course_lib.exercises.exercise import Wrong
-from course_lib.exercises.harness import check_server, tell_closed_sockets
-from course_lib.exercises.run import NotChecked
+from course_lib.exercises import all_exercises
+from course_lib.solutions import blocking, nonblocking, selecting
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Wrong
+from course_lib.checks.harness import check_server, tell_closed_sockets
+from course_lib.sandbox.outcome import NotChecked
 
 TEN = [
     "ok: a client is answered",
@@ -158,24 +159,24 @@ def test_output_without_end_is_stopped(cell, as_before):
 
 def test_late_by_the_learner_or_by_the_machine(cell, monkeypatch, as_before):
     server = cell("def server(listener):\n    import time; time.sleep(60)")["server"]
-    monkeypatch.setattr("course_lib.exercises.attempt.TIME_LIMIT", 0.5)
-    monkeypatch.setattr("course_lib.exercises.run.BUSY", 1000)  # as if nobody else had wanted the processor
+    monkeypatch.setattr("course_lib.sandbox.attempt.TIME_LIMIT", 0.5)
+    monkeypatch.setattr("course_lib.sandbox.run.BUSY", 1000)  # as if nobody else had wanted the processor
     assert ten_points(server)[1].startswith("The check was not through when its time was up; it sleeps in line 2")
-    monkeypatch.setattr("course_lib.exercises.run.BUSY", -1)  # as if other programs had kept the processor
+    monkeypatch.setattr("course_lib.sandbox.run.BUSY", -1)  # as if other programs had kept the processor
     with pytest.raises(NotChecked, match="The machine was too busy"):
         ten_points(server)
 
 
 def test_what_runs_in_the_child_can_be_chosen(cell, as_before):
     names = cell("""
-    from course_lib.exercises.harness import tell_closed_sockets
+    from course_lib.checks.harness import tell_closed_sockets
 
     def inside(talk, learner, listener):
         tell_closed_sockets(talk)
         learner("an argument more", listener)
 
     def server(first, listener):
-        from course_lib.exercises.selecting import select_server
+        from course_lib.solutions.selecting import select_server
         assert first == "an argument more"
         select_server(listener)
     """)
@@ -220,5 +221,4 @@ def test_one_client_for_each_round_is_allowed(cell, as_before):
 
 def right_server() -> str:
     """The reference of 4.2 as a cell, to be changed."""
-    exercise = next(exercise for exercise in selecting.EXERCISES if exercise.id == "4.2")
-    return exercise.reference
+    return next(exercise.reference for exercise in all_exercises() if exercise.id == "4.2")

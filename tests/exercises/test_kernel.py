@@ -5,7 +5,7 @@ import pytest
 from nbclient import NotebookClient
 
 from course_lib.exercises import all_exercises
-from course_lib.exercises.exercise import file_of
+from course_lib.solutions import file_of
 
 STATE = """
 def state():

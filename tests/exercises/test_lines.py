@@ -3,7 +3,7 @@
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from course_lib.exercises.blocking import Lines
+from course_lib.solutions.blocking import Lines
 
 chunks = st.lists(st.binary(max_size=30) | st.sampled_from([b"", b"\n", b"\r\n", b"a\n", "中\n".encode()]), max_size=30)
 

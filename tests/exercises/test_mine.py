@@ -7,7 +7,7 @@ import pytest
 
 from course_lib import journal, mine
 from course_lib.exercises import all_exercises, check
-from course_lib.exercises.blocking import Lines
+from course_lib.solutions.blocking import Lines
 from course_lib.exercises.keep import CannotKeep, as_module, keep, source
 
 NAMES = [name for exercise in all_exercises() for name in exercise.names]

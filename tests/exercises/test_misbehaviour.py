@@ -12,8 +12,8 @@ from pathlib import Path
 import pytest
 
 from course_lib.exercises import check
-from course_lib.exercises.attempt import TIME_LIMIT
-from course_lib.exercises.run import MORE
+from course_lib.sandbox.attempt import TIME_LIMIT
+from course_lib.sandbox.stopwatch import MORE
 
 IMPORTS = "import os, signal, socket, sys, threading, time\n"
 
@@ -221,7 +221,8 @@ INTERRUPTED = """
 import os, signal, sys, threading
 sys.path.insert(0, {tests!r})
 from conftest import process_state, run_cell
-from course_lib.exercises import attempt, check
+from course_lib.exercises import check
+from course_lib.sandbox.run import Run
 import cloudpickle
 
 names = run_cell('''
@@ -230,13 +231,13 @@ def make_listener(port=0, backlog=16):
     time.sleep(1000)
 ''')
 before = process_state()
-hear = attempt.Run.hear
+hear = Run.hear
 
 def interrupted(run, *args):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
     return hear(run, *args)
 
-attempt.Run.hear = interrupted
+Run.hear = interrupted
 try:
     check("2.1", names["make_listener"])
 except KeyboardInterrupt:

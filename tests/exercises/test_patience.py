@@ -6,9 +6,13 @@ import socket
 
 import pytest
 
-from course_lib.exercises import check, run, selecting
-from course_lib.exercises.attempt import Attempt
-from course_lib.exercises.run import Run, Stopwatch, Stuck
+from course_lib.checks import selecting
+from course_lib.exercises import check
+from course_lib.sandbox import run
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Stuck
+from course_lib.sandbox.run import Run
+from course_lib.sandbox.stopwatch import Stopwatch
 from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 from exercises.wrong.polling import IMPORTS, SERVER_CASES

@@ -15,7 +15,7 @@ from exercises.wrong.prefork import IMPORTS, RIGHT, forks
 
 PROGRAM = """
 import os, socket, sys, time
-from course_lib.exercises.prefork import open_listeners, prefork
+from course_lib.solutions.capstone import open_listeners, prefork
 
 def serve(listener):
     os.write(1, b"at work %d\\n" % os.getpid())  # in one piece: the other one writes too

@@ -5,9 +5,9 @@ import socket
 import pytest
 from exercises.wrong.redis_protocol import IMPORTS, RESP
 
-from course_lib.exercises import redis_protocol
-from course_lib.exercises.coroutines import Loop, recv, send_all
-from course_lib.exercises.redis_protocol import resp
+from course_lib.checks import redis_protocol
+from course_lib.solutions.coroutines import Loop, recv, send_all
+from course_lib.solutions.capstone import resp
 
 OTHERS = {
     "one answer at a time": RESP,

@@ -3,10 +3,10 @@
 IMPORTS = """
 import heapq, itertools, select, socket, threading, time, traceback
 from collections import deque
-from course_lib.exercises.coroutines import Wait, accept, recv, send_all, sleep
-from course_lib.exercises.epolling import EpollEngine
-from course_lib.exercises.nonblocking import try_accept, try_recv
-from course_lib.exercises.polling import PollEngine
+from course_lib.solutions.coroutines import Wait, accept, recv, send_all, sleep
+from course_lib.solutions.epolling import EpollEngine
+from course_lib.solutions.nonblocking import try_accept, try_recv
+from course_lib.solutions.polling import PollEngine
 """
 
 RUN = """
@@ -1743,7 +1743,7 @@ def http""",
             (
                 """            body = yield from page(path)
 """,
-                """            from course_lib.exercises.coroutines import Loop
+                """            from course_lib.solutions.coroutines import Loop
             found = []
 
             def task():

@@ -4,7 +4,7 @@ from exercises.wrong.polling import changed
 
 IMPORTS = """
 import concurrent.futures, inspect, multiprocessing, os, pickle, queue, select, signal, socket, subprocess, sys, threading, time
-from course_lib.exercises.coroutines import Loop, sleep
+from course_lib.solutions.coroutines import Loop, sleep
 """
 
 CLASSIFY = """

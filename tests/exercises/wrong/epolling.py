@@ -4,8 +4,9 @@ from exercises.wrong.polling import POLL, SELECT, changed
 
 IMPORTS = """
 import os, select, signal, socket, threading, time
-from course_lib.exercises.nonblocking import Conn, try_accept, try_recv
-from course_lib.exercises.epolling import EpollEngine, RunningServer
+from course_lib.solutions.nonblocking import Conn, try_accept, try_recv
+from course_lib.solutions.epolling import EpollEngine
+from course_lib.solutions.suspects import RunningServer
 """
 
 EPOLL = """

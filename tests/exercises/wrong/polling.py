@@ -2,9 +2,9 @@
 
 IMPORTS = """
 import select, socket, threading, time
-from course_lib.exercises.nonblocking import Conn, busy_server, try_accept
-from course_lib.exercises.polling import PollEngine, SelectEngine
-from course_lib.exercises.selecting import select_server
+from course_lib.solutions.nonblocking import Conn, busy_server, try_accept
+from course_lib.solutions.polling import PollEngine, SelectEngine
+from course_lib.solutions.selecting import select_server
 """
 
 POLL = """

@@ -4,7 +4,7 @@ from .coroutines import changed
 
 IMPORTS = """
 import socket, threading, time
-from course_lib.exercises.coroutines import recv, send_all
+from course_lib.solutions.coroutines import recv, send_all
 """
 
 RESP = r"""

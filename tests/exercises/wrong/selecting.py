@@ -3,9 +3,9 @@
 IMPORTS = """
 import fcntl, os, resource, select, socket, threading, time
 from select import select as wait
-from course_lib.exercises.blocking import Lines, serve_one
-from course_lib.exercises.nonblocking import Conn, busy_server, try_accept, try_recv
-from course_lib.exercises.selecting import ready
+from course_lib.solutions.blocking import Lines, serve_one
+from course_lib.solutions.nonblocking import Conn, busy_server, try_accept, try_recv
+from course_lib.solutions.selecting import ready
 """
 
 READY = {

@@ -1,0 +1,37 @@
+"""What an exercise asks for, tried out: one module a notebook or exercise, and the vocabulary that they share.
+
+The first half of a check runs here, the second, beside the learner's code, in a process of its own. That process imports
+this package too: so nothing is loaded before it is asked for.
+"""
+
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Callable
+
+if TYPE_CHECKING:
+    from course_lib.sandbox.attempt import Attempt
+
+# notebook -> the modules that have its checks, each in its table CHECKS
+_MODULES = {
+    "1": ("descriptors",),
+    "2": ("blocking",),
+    "3": ("nonblocking",),
+    "4": ("selecting",),
+    "5": ("polling",),
+    "6": ("epolling",),
+    "7": ("coroutines", "waits", "event_loop", "web"),
+    "8": ("cpu_io",),
+    "9": ("redis_protocol", "prefork", "hand_over"),
+}
+
+
+def check_of(id: str) -> Callable[[Attempt], None]:
+    """The check of this exercise: it gets an `Attempt` and raises `Wrong` at the first failure that makes later ones meaningless.
+
+    What it runs in the child gets the learner's version of what is asked: one function or class, or a tuple.
+    """
+    for module in _MODULES[id.partition(".")[0]]:
+        if check := import_module(f".{module}", __name__).CHECKS.get(id):
+            return check
+    raise KeyError(id)

@@ -1,0 +1,213 @@
+"""A task of the learner's that speaks a protocol on one connection: it runs in the course's Loop, and its clients ask it."""
+
+import errno
+import signal
+import socket
+from collections.abc import Callable, Coroutine, Generator
+from types import GeneratorType, coroutine
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Open, Raised, Stuck, Wrong
+from course_lib.sandbox.talk import Talk, describe
+from course_lib.solutions.coroutines import Loop
+
+from .harness import Trial, still_open, your_server
+
+AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
+
+
+class Conversation:
+    """The learner's task for one connection, in the course's Loop in a process of its own, and its clients.
+
+    What depends on the protocol is for a subclass to say: `complete` (when is a request whole?), `unfinished`, `explain`.
+    `inside(talk, learner, listener)` runs in the child; it ends in `serve_each`. `name` is what the learner's task is called.
+    """
+
+    complete: str
+
+    def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
+        self.attempt, self.name = attempt, name
+        self.trial = Trial(attempt, True, inside)
+        self.run = self.trial.run
+        self.came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
+
+    def go_through(self, *points: Callable) -> None:
+        """Call each point with this conversation, up to the first one that raises Wrong."""
+        with self.trial.explained():
+            for point in points:
+                point(self)
+                self.left_open()
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        client = self.trial.connect(receive_buffer)
+        self.came[client] = bytearray()
+        return client
+
+    def send(self, client: socket.socket, data: bytes) -> None:
+        self.trial.send(client, data)
+
+    def more(self, client: socket.socket, what: str, why: str = "", begun: object = None) -> None:
+        """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is for `unfinished`."""
+        came = self.came[client]
+        try:
+            data = self.run.read(client, 1, what)
+        except Stuck as stuck:
+            self.left_open()
+            wrong = self.unfinished(bytes(came), begun, your_server(stuck)) or self._silent(client, stuck, why)
+            raise Wrong(f"{what}: {wrong}") from None
+        if not data:
+            self.raised(what, why)
+            if wrong := self.unfinished(bytes(came), begun, ""):
+                raise Wrong(f"{what}: {wrong}")
+            raise Wrong(f"{what}: no answer came, but the end: the connection was closed too early.{why and ' '}{why}")
+        came += data
+        try:
+            came += client.recv(1 << 20, socket.MSG_DONTWAIT)
+        except (BlockingIOError, ConnectionResetError):
+            pass
+
+    def unfinished(self, came: bytes, begun: object, does: str) -> str:
+        """What is wrong with an answer of which only this came: `does` is what the server does now, or "" if it has ended it.
+
+        `begun` is what is known of the answer already, or None. Returns "" if nothing at all came.
+        """
+        raise NotImplementedError
+
+    def explain(self, error: Raised, why: str = "") -> str:
+        """The message of an exception that ended a task; `why` if nothing better is known."""
+        raise NotImplementedError
+
+    def explain_open(self, error: Raised) -> str:
+        """The same when its connection is still open."""
+        return self.explain(error)
+
+    def gone(self, error: Raised) -> str:
+        """What happened, if it was no mistake that this exception came; else ""."""
+        return f"the client has gone ({error.type})" if error.type in ("ConnectionResetError", "BrokenPipeError") else ""
+
+    def runs_on(self, client: socket.socket) -> str:
+        """Why no answer comes from a server that does not wait for any client."""
+        return "All clients wait for it: a task gives the others their turn only when it yields."
+
+    def _silent(self, client: socket.socket, stuck: Stuck, why: str) -> str:
+        """Why has nothing come?"""
+        if stuck.asleep and stuck.call == "epoll_wait":
+            self.run.watch(0)
+            unread = self.trial.way(client)[1]
+            why = why or (
+                "The client's bytes have arrived and nobody reads them." if unread else
+                f"The client's bytes were read. Does the task wait for more, though {self.complete}? Or is a call of send_all "
+                "without `yield from`, which runs nothing?"
+            )  # fmt: skip
+            return f"no answer within 1 s, and all tasks wait. {why}"
+        does = your_server(stuck)
+        if stuck.asleep and stuck.call in ("recv", "read", "send", "write"):
+            return (
+                f"no answer within 1 s: {does}, in {stuck.call}(), for one client, and all others wait. Leave the connection "
+                "non-blocking."
+            )
+        return f"no answer within 1 s: {does}. {self.runs_on(client)}"
+
+    def tasks(self) -> list[dict]:
+        """What became of the tasks that ended otherwise than they should."""
+        if not self.run.interrupt(signal.SIGUSR2):
+            return []
+        return self.run.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+
+    def error(self, task: dict) -> Raised | None:
+        """What ended this task, if it was an exception. Raises Open if the learner has not written it yet."""
+        if (about := task["about"]) and about["unwritten"]:
+            raise Open(about["frame"])
+        return Raised(self.name, about) if about else None
+
+    def raised(self, what: str, why: str = "") -> None:
+        """A connection ended too early: if a task raised an exception, this is why."""
+        self.run.until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
+        for task in self.tasks():
+            if error := self.error(task):
+                raise Wrong(f"{what}: {self.explain(error, why)}")
+
+    def left_open(self) -> None:
+        """Raise Wrong if a task has ended and its connection is open."""
+        for task in self.tasks():
+            if not task["open"]:
+                continue
+            if error := self.error(task):
+                if gone := self.gone(error):
+                    raise Wrong(
+                        f"When {gone}{error.line}, {self.name} ends, and the connection stays open: `try: … finally: "
+                        "conn.close()`."
+                    )
+                raise Wrong(self.explain_open(error))
+            raise Wrong(
+                f"{self.name} has returned, and its connection is still open, so the client waits for its end: `try: … finally: "
+                "conn.close()`."
+            )
+
+    def leaves_nothing(self) -> None:
+        """The last point: the first client goes too."""
+        self.trial.first.close()
+        stuck = self.trial.holds(0)
+        self.left_open()
+        if stuck:
+            raise Wrong(
+                f"All clients have gone, and {still_open(self.run.sockets() - self.trial.own)}: {your_server(stuck)}. When recv "
+                "gives b'', close."
+            )
+        self.trial.calm("All clients have gone and nobody talks")
+        self.run.alone()
+        self.attempt.good("when all have gone, no connection is left, and it sleeps")
+
+
+def cause_in_a_task(error: Raised) -> str:
+    """The cause of an exception that is the same for each protocol; "" if this is none of them."""
+    if error.type == "TypeError" and ("generator" in error.text or "coroutine" in error.text):
+        return "A plain call of a generator function gives a generator object and runs nothing: `yield from` gives its value."
+    if error.type == "BlockingIOError":
+        return "The connection is non-blocking: `yield from recv(conn, n)` and `yield from send_all(conn, data)` wait for it."
+    return "The connection was closed before." if error.errno == errno.EBADF else ""
+
+
+def part(data: bytes) -> str:
+    """Bytes for a message: all, or their beginning."""
+    return repr(data) if len(data) <= 60 else f"{data[:40]!r}… ({len(data)} bytes)"
+
+
+# In the child
+
+
+def serve_each(talk: Talk, listener: object, accept: Callable, start: Callable[[object], Generator | Coroutine]) -> None:
+    """Run start(conn) as a task of the course's Loop for each client. SIGUSR2 makes it tell which tasks ended otherwise.
+
+    `accept` and the tasks are generators, or both of async def.
+    """
+    loop, ended = Loop(), []
+    signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended))
+
+    @coroutine  # so it may stand behind await too
+    def client(conn: object) -> Generator:
+        about, task = None, start(conn)
+        try:
+            while True:
+                wait = task.send(None)
+                if isinstance(wait, GeneratorType | Coroutine):
+                    talk.send({"wrong": "A task yielded a generator: go through it with `yield from`, which gives its value."})
+                    return
+                yield wait
+        except StopIteration:
+            pass
+        except Exception as error:
+            about = describe(error)
+        left = getattr(conn, "sock", conn).fileno() != -1
+        if about or left:
+            ended.append({"about": about, "open": left})
+
+    @coroutine
+    def door() -> Generator:
+        while True:
+            loop.spawn(client((yield from accept(listener))))
+
+    getattr(listener, "sock", listener).setblocking(False)
+    loop.spawn(door())
+    loop.run()
+    raise Wrong("The loop has ended: the task that accepts clients raised an exception.")

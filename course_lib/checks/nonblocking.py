@@ -1,0 +1,578 @@
+"""Checks of notebook 03: calls that do not wait, a connection that never waits, and a server made of them."""
+
+from __future__ import annotations
+
+import errno
+import os
+import resource
+import select
+import socket
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Callable, Iterator
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Raised, Wrong
+from course_lib.sandbox.proc import is_queued, open_sockets
+from course_lib.sandbox.stopwatch import wait_until
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a
+
+from .ends import reset
+from .harness import check_server, use_server
+
+if TYPE_CHECKING:
+    from course_lib.sandbox.run import Run
+
+_RESET = "ConnectionResetError", "BrokenPipeError"
+_SILENT = 400  # clients that connect and say nothing
+_AT_ONCE = 50  # of them: fewer than the accept queue holds
+_WINDOW = 0.2  # seconds over which the CPU time of the server is taken
+_IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call waits
+
+
+def check_try(attempt: Attempt) -> None:
+    run = attempt.run(_use_try, attempt.listen())
+    try:
+        told = run.hear("try_accept and try_recv did not answer within 1 s")
+    except Raised as error:
+        if error.type == "BlockingIOError":
+            raise Wrong(
+                f"BlockingIOError{error.line}: EAGAIN is the kernel's way to say that no client is waiting, or that nothing has "
+                "come yet. This is an answer: catch it and return None."
+            ) from None
+        if error.type in _RESET:
+            raise Wrong(
+                f"{error.type}{error.line}: the client has sent a reset. Nothing more will come, so return b'', as for a client "
+                "that has finished."
+            ) from None
+        raise
+    run.alone()
+    if told["hides"]:
+        attempt.note("on a socket that you have closed, try_recv raises no error: it hides a bug of your own (EBADF). Catch less.")
+
+
+def _use_try(talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:
+    try_accept, try_recv = learner
+    listener.setblocking(False)
+    _use_try_accept(talk, try_accept, listener)
+    _use_try_recv(talk, try_recv, listener)
+
+
+def _use_try_accept(talk: Talk, try_accept: Callable, listener: socket.socket) -> None:
+    talk.step("No client is waiting, and try_accept(listener) did not return within 1 s")
+    got = try_accept(listener)
+    if got is not None:
+        raise Wrong(f"No client is waiting, and try_accept returned {a(got)}: return None.")
+    _asks_without_waiting("try_accept", listener)
+    talk.step(f"{_IDLE_CALLS} calls of try_accept with no client waiting took over 1 s: something in it waits")
+    for _ in range(_IDLE_CALLS):
+        try_accept(listener)
+    talk.good("try_accept: None when no client is waiting, and it does not wait for one")
+
+    talk.step("A client is waiting, and try_accept(listener) did not return within 1 s")
+    with _clients(listener, 2) as clients:
+        before = open_sockets()
+        got = [try_accept(listener), try_accept(listener), try_accept(listener)]
+        for connection in got[:2]:
+            _is_connection(connection)
+        if got[2] is not None:
+            raise Wrong(f"Two clients were waiting and both were taken; the third call returned {a(got[2])}, not None.")
+        try:
+            taken = [connection.getpeername() for connection in got[:2]]
+        except OSError:  # ENOTCONN
+            raise Wrong("try_accept returned a socket that is not connected: return the one that accept() gives.") from None
+        if taken != [client.getsockname() for client in clients]:
+            raise Wrong("Two clients were waiting; two calls of try_accept must give a connection each, in the order they came.")
+        left = len(open_sockets() - before) - 2
+        if left > 0:
+            raise Wrong(f"try_accept left {left} more open than the sockets that it returned.")
+        if os.get_blocking(got[0].fileno()):
+            raise Wrong(
+                "The accepted socket is blocking: on Linux it does not inherit O_NONBLOCK from the listener (accept(2)). "
+                "Set it: connection.setblocking(False)."
+            )
+        _asks_without_waiting("try_accept", got[0], "the connection")
+        for connection in got[:2]:
+            connection.close()
+    talk.good("try_accept: a non-blocking connection for each client")
+
+    talk.step("All descriptors are used up, and try_accept(listener) did not return within 1 s")
+    with _clients(listener, 1):
+        try:
+            with _no_free_descriptor():
+                got = try_accept(listener)
+        except OSError as error:
+            if error.errno != errno.EMFILE:
+                raise
+        else:
+            raise Wrong(
+                f"All descriptors were used up and a client was waiting: accept() raised EMFILE, and try_accept returned {a(got)}"
+                + (', which says "nobody there"' if got is None else "")
+                + ". Catch BlockingIOError only, and let other errors through (accept(2))."
+            )
+        connection = try_accept(listener)
+        _is_connection(connection)
+        connection.close()
+    talk.good("try_accept: out of descriptors is an error and comes through")
+
+
+def _use_try_recv(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
+    with _pair(listener) as (client, connection):
+        talk.step("Nothing has come yet, and try_recv(sock, 100) did not return within 1 s")
+        got = try_recv(connection, 100)
+        if got == b"":
+            raise Wrong(
+                "Nothing has come yet, and try_recv returned b'': so an idle client is taken for one that left. None and b'' are "
+                "different answers."
+            )
+        if got is not None:
+            raise Wrong(f"Nothing has come yet, and try_recv returned {a(got)}: return None.")
+        _asks_without_waiting("try_recv", connection)
+        talk.step(f"{_IDLE_CALLS} calls of try_recv with nothing to read took over 1 s: something in it waits")
+        for _ in range(_IDLE_CALLS):
+            try_recv(connection, 100)
+        talk.good("try_recv: None when nothing has come yet, and it does not wait for it")
+
+        talk.step("Bytes have come, and try_recv(sock, size) did not return within 1 s")
+        client.sendall(b"hello")
+        _arrived(connection)
+        for size, expected in (2, b"he"), (100, b"llo"):
+            got = try_recv(connection, size)
+            if got is not None and type(got) is not bytes:
+                raise Wrong(f"Bytes had come, and try_recv returned {a(got)}: return what recv() gave.")
+            if got is not None and len(got) > size:
+                raise Wrong(f"try_recv(sock, {size}) returned {len(got)} bytes: hand `size` on to recv().")
+            if got != expected:
+                raise Wrong(f"b'hello' had come; try_recv(sock, {size}) returned {got!r}, not {expected!r}.")
+        if try_recv(connection, 100) is not None:
+            raise Wrong("All bytes were read and the client is still there: that is None, not yet.")
+        talk.good("try_recv: what has come, at most `size` bytes")
+
+        talk.step("The client has half-closed, and try_recv(sock, 100) did not return within 1 s")
+        client.sendall(b"bye")
+        client.shutdown(socket.SHUT_WR)
+        _arrived(connection)
+        got = [try_recv(connection, 100), *(_finished(try_recv, connection) for _ in range(2))]
+        if got[0] != b"bye":
+            raise Wrong(f"The client sent b'bye' and finished; try_recv returned {got[0]!r} first, not b'bye'.")
+        if got[1:] != [b"", b""]:
+            raise Wrong(
+                f"The client has finished, and try_recv returned {got[1]!r}, not b'': recv() gives b'' for this, again and again "
+                "(recv(2)). None would say that more may come. `if not data` cannot tell them apart."
+            )
+        talk.good("try_recv: b'' when the client has finished")
+
+    with _pair(listener) as (client, connection):
+        talk.step("The client has sent a reset, and try_recv(sock, 100) did not return within 1 s")
+        reset(client)
+        _arrived(connection)
+        got = try_recv(connection, 100)
+        if got != b"":
+            raise Wrong(
+                f"The client has sent a reset, and try_recv returned {got!r}: nothing more will ever come, so return b''. "
+                "Catch BlockingIOError alone for None: `except OSError` takes in ConnectionResetError as well."
+            )
+    talk.good("try_recv: a reset counts as finished")
+
+    talk.step("The socket is closed, and try_recv(sock, 100) did not return within 1 s")
+    try:
+        try_recv(connection, 100)
+    except OSError:
+        talk.tell(hides=False)
+    else:
+        talk.tell(hides=True)
+
+
+def _finished(try_recv: Callable, connection: socket.socket) -> object:
+    _arrived(connection)  # the end counts as readable
+    got = try_recv(connection, 100)
+    if connection.fileno() == -1:
+        raise Wrong("The client has finished sending, and try_recv closed the socket: the client still reads. Only return b''.")
+    return got
+
+
+def _is_connection(got: object) -> None:
+    if got is None:
+        raise Wrong("A client was waiting, and try_accept returned None.")
+    if isinstance(got, tuple):
+        raise Wrong("try_accept returned the pair (connection, address) that accept() gives: return the connection alone.")
+    if not isinstance(got, socket.socket):
+        raise Wrong(f"A client was waiting, and try_accept returned {a(got)}: return the connection.")
+    if got.fileno() == -1:
+        raise Wrong("try_accept returned a closed socket: the caller needs it open.")
+
+
+def _asks_without_waiting(name: str, sock: socket.socket, which: str = "the socket that it was given") -> None:
+    if sock.fileno() == -1:
+        raise Wrong(f"{name} closed {which}: the caller still needs it.")
+    if os.get_blocking(sock.fileno()):
+        raise Wrong(f"{name} left {which} blocking: the next call on it may sleep.")
+    if sock.gettimeout():
+        raise Wrong(f"{name} left {which} with a time limit: then Python waits in poll() for you. It is setblocking(False).")
+
+
+@contextmanager
+def _no_free_descriptor() -> Iterator[None]:
+    """Inside, the kernel gives out no number any more: all below the limit are in use (getrlimit(2))."""
+    lowest_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest_free)
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def _clients(listener: socket.socket, number: int) -> Iterator[list[socket.socket]]:
+    """This many clients whose handshakes are complete: they stand in the accept queue."""
+    with ExitStack() as clients:
+        found = []
+        for _ in range(number):
+            found.append(clients.enter_context(socket.create_connection(listener.getsockname())))
+            if not wait_until(lambda: is_queued(found[-1])):
+                raise Wrong("A client connected and did not come into the accept queue of the listener.")
+        yield found
+
+
+@contextmanager
+def _pair(listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of one connection; the server's end is non-blocking."""
+    with _clients(listener, 1) as (client,), listener.accept()[0] as connection:
+        connection.setblocking(False)
+        yield client, connection
+
+
+def _arrived(sock: socket.socket) -> None:
+    select.select([sock], [], [], 1)
+
+
+_SPINS = (
+    "outbuf is empty, but want_write is true: a socket is writable nearly all the time, so whoever asks for it with nothing to "
+    "send spins."
+)
+_CLOSED = (
+    "Conn closed its socket. Leave that to the server: it has the socket in a list and must cross it off first. Conn only says "
+    "that it is over."
+)
+
+
+def check_conn(attempt: Attempt) -> None:
+    run = attempt.run(_use_conn, attempt.listen(send_buffer=16_384))
+    try:
+        told = run.hear("Conn did not answer within 1 s")
+    except Raised as error:
+        raise _explained(error) from None
+    run.alone()
+    if told["copies"]:
+        attempt.note("outbuf = outbuf[sent:] copies all the rest each time; `del outbuf[:sent]` on a bytearray does not.")
+    if told["grows"]:
+        attempt.note(
+            "a client that sends and never reads made outbuf grow without end. want_read = False while answers wait stops that: "
+            "the bytes stay in the client's own buffers."
+        )
+
+
+def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
+    talk.step("A new Conn, with nothing to read and nothing to send, did not return within 1 s")
+    with _both_ends(learner) as (conn, sock, client):
+        if getattr(conn, "sock", None) is not sock:
+            raise Wrong("conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it.")
+        for name, wanted, otherwise in (
+            ("over", False, "over is true for a new Conn: then the server lets it go before its first byte."),
+            ("want_read", True, "want_read is false for a new Conn: then nobody reads its first line."),
+            ("want_write", False, _SPINS),
+        ):
+            if _says(conn, name) is not wanted:
+                raise Wrong(otherwise)
+        _asks_without_waiting("Conn", sock, "its socket")
+        conn.on_readable()
+        conn.on_writable()
+        if _says(conn, "over") or not _says(conn, "want_read"):
+            raise Wrong("Nothing had come, and Conn took it for the end: None means not yet, b'' means finished. Tell them apart.")
+        _asks_without_waiting("Conn", sock, "its socket")
+        talk.good("nothing to read, nothing to send: it returns at once and goes on")
+
+        talk.step("A client sent a line, and Conn did not return within 1 s")
+        _expect(conn, client, b"hello\n", b"HELLO\n")
+        _expect(conn, client, b"one\ntw", b"ONE\n")
+        _expect(conn, client, b"o\nthree\nfo", b"TWO\nTHREE\n")
+        _expect(conn, client, b"ur\n\n", b"FOUR\n\n")
+        with _both_ends(learner) as (other, _, other_client):
+            _expect(conn, client, b"of the first", b"")
+            _expect(other, other_client, b"second\n", b"SECOND\n", "Another Conn held half a line. Each needs its own buffers: ")
+            _expect(conn, client, b"\n", b"OF THE FIRST\n")
+        conn.outbuf += b"from the server\n"
+        if not _says(conn, "want_write"):
+            raise Wrong("The server put bytes into outbuf, and want_write stayed false. Let it follow outbuf: bool(self.outbuf).")
+        _expect(conn, client, b"", b"from the server\n")
+        talk.good("lines in capitals, however the stream was cut; each Conn has its own buffers")
+
+    talk.step("A client sent three lines and half-closed, and Conn did not return within 1 s")
+    with _both_ends(learner) as (conn, sock, client):
+        client.sendall(b"one\ntwo\nthree\nhalf")
+        client.shutdown(socket.SHUT_WR)
+        got, _ = _serve(conn, client, b"", 15)
+        if got == b"ONE\nTWO\nTHREE\nHALF\n" or got.startswith(b"ONE\nTWO\nTHREE\nH"):
+            raise Wrong("The client finished in the middle of a line, b'half', and got an answer to it: without b'\\n' it is no line.")
+        _is_over(conn, got.count(b"\n"), 3)
+        talk.good("after a half-close: all answers, then over")
+
+    copies = _use_conn_with_600_kb(talk, learner)
+    _use_conn_with_reset(talk, learner, listener)
+    talk.tell(copies=copies, grows=_grows(talk, learner))
+
+
+def _use_conn_with_600_kb(talk: Talk, learner: type) -> bool:
+    """Returns True if outbuf is copied for each send."""
+    size = 600_001
+    talk.step("A client sent a line of 600 000 bytes, and Conn did not return within 2 s", 2.0)
+    with _both_ends(learner) as (conn, sock, client):
+        _serve(conn, client, b"x" * (size - 1) + b"\n", 1)
+        client.shutdown(socket.SHUT_WR)
+        for _ in range(3):  # the client does not read, so the send buffer is full now
+            if _says(conn, "over"):
+                break
+            if _says(conn, "want_write"):
+                conn.on_writable()
+        if _says(conn, "over") and len(conn.outbuf):
+            raise _over_too_early(0, 1)
+        got, copies = _serve(conn, client, b"", size)
+        got = b"X" + got
+        if len(got) < size:
+            raise Wrong(
+                f"{size} bytes were to be sent, and {len(got)} arrived: send() takes what fits into the buffer and returns how much "
+                "(send(2)). Keep the rest: del self.outbuf[:sent]."
+            )
+        if got != b"X" * (size - 1) + b"\n" or len(conn.outbuf):
+            raise Wrong("Bytes were sent twice: send() returns how many the kernel took, and just these must go: del self.outbuf[:sent].")
+        _is_over(conn, 1, 1)
+        talk.good("an answer of 600 000 bytes, in parts, to a client that reads late")
+    return copies
+
+
+def _use_conn_with_reset(talk: Talk, learner: type, listener: socket.socket) -> None:
+    for waiting in (b"", b"x" * 199_999 + b"\n"):
+        talk.step("A client sent a reset, and Conn did not return within 2 s", 2.0)
+        with ExitStack() as stack:
+            client = stack.enter_context(socket.socket())
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
+            client.connect(listener.getsockname())
+            sock = stack.enter_context(listener.accept()[0])
+            client.setblocking(False)
+            sock.setblocking(False)
+            conn = learner(sock)
+            if waiting:
+                _serve(conn, client, waiting, 1)
+            reset(client)
+            for _ in range(5):
+                if _says(conn, "over"):
+                    break
+                want_read, want_write = _says(conn, "want_read"), _says(conn, "want_write")
+                select.select([sock] * want_read, [sock] * want_write, [], 1)
+                if want_read:
+                    conn.on_readable()
+                if _says(conn, "want_write"):
+                    conn.on_writable()
+            if not _says(conn, "over"):
+                left = f", {len(conn.outbuf)} bytes wait in outbuf for nobody," if conn.outbuf else ""
+                raise Wrong(
+                    f"A client has sent a reset{left} and over stays false: your server keeps it for ever. After a ConnectionError "
+                    "nothing more will come, and nothing can be sent."
+                )
+            if sock.fileno() == -1:
+                raise Wrong(_CLOSED)
+    talk.good("a reset, also in the middle of an answer: over")
+
+
+def _grows(talk: Talk, learner: type) -> bool:
+    """Does outbuf grow as long as a client sends and does not read?"""
+    talk.step("A client sent and did not read, and Conn did not return within 1 s")
+    with _both_ends(learner) as (conn, sock, client):
+        line = b"x" * 999 + b"\n"
+        for _ in range(400):
+            if not select.select([], [client], [], 0)[1]:
+                return False  # its own buffers are full
+            client.send(line)
+            if _says(conn, "want_read"):
+                conn.on_readable()
+            if _says(conn, "want_write"):
+                conn.on_writable()
+        return True
+
+
+@contextmanager
+def _both_ends(learner: type) -> Iterator[tuple[object, socket.socket, socket.socket]]:
+    """(conn, its socket, the client's socket), joined by small buffers; both sockets are non-blocking."""
+    sock, client = socket.socketpair()
+    with sock, client:
+        for end in sock, client:
+            end.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16_384)
+            end.setblocking(False)
+        yield learner(sock), sock, client
+
+
+def _serve(conn: object, client: socket.socket, data: bytes, size: int) -> tuple[bytes, bool]:
+    """Play a careful server, and a client that sends `data` and reads until it has `size` bytes.
+
+    Returns what came, less than `size` when nothing goes on, and whether outbuf was copied for a send.
+    """
+    got, unsent, copied, rounds = bytearray(), memoryview(data), False, 0
+    while (len(got) < size or unsent) and rounds < 20_000:
+        rounds += 1  # in which the client neither gets nor sends
+        sock, over = conn.sock, _says(conn, "over")
+        if sock.fileno() == -1:
+            raise Wrong(_CLOSED)
+        want_read, want_write = not over and _says(conn, "want_read"), not over and _says(conn, "want_write")
+        reading, writing = [client] * (len(got) < size) + [sock] * want_read, [client] * bool(unsent) + [sock] * want_write
+        readable, writable, _ = select.select(reading, writing, [], 0 if over else 0.2)
+        if not readable and not writable:
+            break
+        if client in readable or client in writable:
+            rounds = 0
+        if client in readable:
+            chunk = client.recv(size - len(got))
+            got += chunk
+            if not chunk:
+                break
+        if client in writable:
+            unsent = unsent[client.send(unsent[:65_536]) :]
+        if sock in readable:
+            conn.on_readable()
+        if sock in writable:
+            before = conn.outbuf
+            conn.on_writable()
+            copied |= isinstance(conn.outbuf, (bytes, bytearray)) and len(conn.outbuf) > 0 and conn.outbuf is not before
+    return bytes(got), copied
+
+
+def _expect(conn: object, client: socket.socket, sent: bytes, expected: bytes, why: str = "") -> None:
+    got, _ = _serve(conn, client, sent, len(expected) or 100)
+    if got == expected:
+        if expected and len(conn.outbuf):
+            raise Wrong("All answers have arrived, and outbuf still holds bytes: take away what send() took: del self.outbuf[:sent].")
+        if expected and _says(conn, "want_write"):
+            raise Wrong(_SPINS)
+        if _says(conn, "over"):
+            raise Wrong("The client has its answer and is still there, but over is true: it is over only when the client has finished.")
+        return
+    if not got and len(conn.outbuf) and not _says(conn, "want_write"):
+        raise Wrong("An answer waits in outbuf and want_write is false: then nobody calls on_writable.")
+    if not expected:
+        raise Wrong(f"The client sent {sent!r} and got {got!r}: without b'\\n' it is no line yet. Use Lines.")
+    if got + b"\n" == expected and expected.count(b"\n") == 1:
+        raise Wrong("The answer has no b'\\n' at its end: the client cannot tell one line from the next.")
+    if got.upper() == expected:
+        raise Wrong(f"The client sent {sent!r} and got {got!r}: answer in capitals.")
+    raise Wrong(f"{why}the client sent {sent!r} and got {got!r}, not {expected!r}.".replace("the client", "The client", not why))
+
+
+def _is_over(conn: object, answers: int, of: int) -> None:
+    if conn.sock.fileno() == -1:
+        raise Wrong(_CLOSED)
+    if answers < of:
+        if _says(conn, "over") and conn.outbuf:
+            raise _over_too_early(answers, of)
+        raise Wrong(
+            f"The client half-closed and got {answers} of {of} answers: b'' says that it sends no more, but it still reads (shutdown(2))."
+        )
+    for _ in range(2):  # the end may not have been read yet
+        if _says(conn, "want_read") and select.select([conn.sock], [], [], 1)[0]:
+            conn.on_readable()
+    if _says(conn, "want_read"):
+        raise Wrong(
+            "The client has finished, and want_read is still true: at its end a socket is readable for ever, and recv() gives b'' "
+            "again and again. Remember that it has finished."
+        )
+    if not _says(conn, "over"):
+        raise Wrong("The client has finished and has all its answers, but over stays false: your server keeps it for ever.")
+
+
+def _over_too_early(answers: int, of: int) -> Wrong:
+    return Wrong(
+        f"over is true after {answers} of {of} answers: b'' says that the client sends no more, but it still reads (shutdown(2)). "
+        "It is over when outbuf is empty too."
+    )
+
+
+def _says(conn: object, name: str) -> bool:
+    """want_read, want_write or over, as a server reads it."""
+    if not hasattr(type(conn), name) and name not in getattr(conn, "__dict__", {}):
+        raise Wrong(f"Conn has no {name}: the server asks for it after each call.")
+    value = getattr(conn, name)
+    if callable(value):
+        raise Wrong(f"{name} is a method here, and the server reads it as a value: write @property above it.")
+    return bool(value)
+
+
+def _explained(error: Raised) -> Wrong:
+    """The cause, where an exception of Conn has a typical one."""
+    if error.type == "BlockingIOError" and "sendall" in error.line:
+        return Wrong(
+            f"BlockingIOError{error.line}: sendall() gave up on the way, and how much went out is unknown (Python docs, "
+            "socket.sendall). Use send() and `del self.outbuf[:sent]`."
+        )
+    if error.type == "BlockingIOError":
+        return Wrong(
+            f"BlockingIOError{error.line}: EAGAIN is an answer. It says that nothing has come, or that the send buffer is full: "
+            "keep what you have, and return."
+        )
+    if error.type in _RESET:
+        return Wrong(
+            f"{error.type}{error.line}: the client has sent a reset. Catch ConnectionError: then nothing more will come, and "
+            "nothing can be sent."
+        )
+    if error.type == "TypeError" and "None" in error.text:
+        return Wrong(
+            f"TypeError: {error.text}{error.line}. Nothing had come, so try_recv gave None: that means not yet, so on_readable "
+            "has nothing to do."
+        )
+    return error
+
+
+def check_busy_server(attempt: Attempt) -> None:
+    check_server(attempt, sleeps=False)
+    listener = attempt.listen()
+    address = listener.getsockname()
+    run = attempt.run(use_server, listener)
+    if not _spins(run):
+        if _naps(run):
+            attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
+        else:
+            attempt.note("nobody talks, and it sleeps: this is more than was asked.")
+        return
+    busy, own = [], run.sockets()
+    for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
+        for _ in range(_AT_ONCE):
+            attempt.connect(address)
+        if not run.until(lambda: run.sockets() == own + connected, 1.0):
+            raise Wrong(f"{connected} clients are connected and silent, and your server holds {run.sockets() - own} connections.")
+        if connected in (100, _SILENT):
+            busy.append(_spins(run))
+    if all(busy):
+        attempt.note(
+            "nobody talks, and with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps. This is "
+            "no fault of yours; it has no way to wait for many sockets at once."
+        )
+
+
+def _spins(run: Run) -> bool:
+    """Does it use the processor while nobody talks, or wait for it? One that sleeps does neither."""
+    used, runs = run.cpu(), 0
+    for _ in range(10):
+        run.watch(_WINDOW / 10)
+        runs += run.state() == "R"
+    return run.cpu() - used > _WINDOW / 10 or runs > 5
+
+
+def _naps(run: Run) -> bool:
+    """Does it sleep by the clock? It is awake in between, so one look is not enough."""
+    for _ in range(5):
+        if run.asleep_in() == "sleep":
+            return True
+        run.watch(0.004)
+    return False
+
+
+CHECKS = {"3.1": check_try, "3.2": check_conn, "3.3": check_busy_server}

@@ -1,0 +1,91 @@
+"""Checks of notebook 05: who waits for which sockets, on poll() and on select(), and the one server for both."""
+
+import re
+import signal
+import socket
+from functools import partial
+from typing import Callable
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox.talk import Talk
+from course_lib.solutions.nonblocking import Conn
+from course_lib.solutions.polling import PollEngine, SelectEngine
+
+from .engines import check_engine
+from .harness import check_server, tell_closed_sockets
+
+
+def check_poll_engine(attempt: Attempt) -> None:
+    check_engine(attempt, "poll")
+
+
+def check_select_engine(attempt: Attempt) -> None:
+    check_engine(attempt, "select")
+
+
+def check_on_engines(attempt: Attempt) -> None:
+    for engine in PollEngine, SelectEngine:
+        name, found = engine.__name__, len(attempt.findings)
+        attempt.begin_anew()
+        try:
+            check_server(attempt, inside=partial(_serve_on, engine))
+        except Wrong as wrong:
+            raise Wrong(f"On {name}: {_explained(str(wrong))}") from None
+        if engine is SelectEngine:
+            more = attempt.findings[found:]
+            del attempt.findings[found:]
+            attempt.good("all ten on SelectEngine too")
+            attempt.findings += [each for each in more if each not in attempt.findings]  # what costs something there only
+
+
+def _explained(text: str) -> str:
+    """What goes wrong with an engine only."""
+    if found := re.search(r"'NoneType' object has no attribute '(\w+)'", text):
+        if found[1] in vars(Conn) or found[1] in ("sock", "outbuf", "finished"):
+            return f"{text} The data of the listener is None: what waits there is a new client."
+        return f"{text} Ready is a hint (select(2), BUGS): when nobody is there after all, try_accept returns None."
+    before, no_socket, _ = text.partition("select() takes sockets or their numbers")
+    if no_socket:
+        return (
+            f"{before}engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None."
+        )
+    before, skipped, _ = text.partition("Were they skipped?")
+    if skipped:
+        return f"{before}When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round."
+    return text
+
+
+def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socket.socket) -> None:
+    class Asked(engine_class):
+        """Counts how often it was asked to wait; now and then it says that the listener is readable, and nobody is there."""
+
+        waits, data = 0, ()
+
+        def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
+            super().watch(sock, read, write, data)
+            if sock is listener:
+                self.data = (data,)
+
+        def wait(self, seconds: float | None) -> list:
+            self.waits += 1
+            if self.waits in (1, 7) and self.data:
+                return [(*self.data, True, False, False)]
+            return super().wait(seconds)
+
+    engine = Asked()
+    tell_closed_sockets(talk)
+    tell = signal.getsignal(signal.SIGUSR2)
+
+    def look(*arguments: object) -> None:
+        if not engine.waits:
+            why = "Your server serves, but it has never called engine.wait(): so it does not run on the engine that it was given."
+            talk.send({"wrong": why})
+        tell(*arguments)
+
+    signal.signal(signal.SIGUSR2, look)
+    learner(engine, listener)
+    raise Wrong(f"{learner.__name__} returned; it should serve without end: while True.")
+
+
+CHECKS = {"5.1": check_poll_engine, "5.2": check_select_engine, "5.3": check_on_engines}

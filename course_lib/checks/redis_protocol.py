@@ -1,0 +1,682 @@
+"""Exercise 9.1: RESP, the protocol of Redis, on one connection, and the check that asks it as its clients do."""
+
+import importlib.util
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.files import memory_file
+from course_lib.sandbox.outcome import Raised, Stuck, Wrong
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a, printable
+from course_lib.solutions.coroutines import accept
+
+from .conversation import AFTER_END, Conversation, cause_in_a_task, part, serve_each
+from .ends import reset
+from .harness import SMALL, still_open, your_server
+
+_BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
+_BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
+_HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+_GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
+_MANY = 200  # answers of 200 000 bytes that are asked for at once, and not read
+
+
+def check_resp(attempt: Attempt) -> None:
+    _Redis(attempt, _serve, "resp").go_through(
+        _answers,
+        _stores,
+        _any_bytes,
+        _inline,
+        _pieces,
+        _pipeline,
+        _refuses,
+        _hello,
+        _half_closed,
+        _nonsense,
+        _slow_reader,
+        _gone,
+        _redis_benchmark,
+        _redis_package,
+        _Redis.leaves_nothing,
+    )
+
+
+class _Redis(Conversation):
+    """The learner's resp and its clients."""
+
+    complete = "the command is complete"
+    _sleeps = True
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        client = super().connect(receive_buffer)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a command leaves at once (tcp(7))
+        return client
+
+    def half_close(self, client: socket.socket) -> None:
+        """Say that no more comes; a connection that the server has cut shows when we read."""
+        try:
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def piece(self, client: socket.socket, data: bytes) -> None:
+        """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
+        woken = self.run.wakes()
+        self.send(client, data)
+        self._sleeps = self._sleeps and self.run.until(lambda: self.run.wakes() > woken and self.run.state() == "S", 0.2)
+
+    def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
+        """Send a command and compare its answer."""
+        self.send(client, _command(*words))
+        self.expect(client, right, f"{what}, {_shown(words)}", why)
+
+    def expect(self, client: socket.socket, right: bytes, what: str, why: str = "") -> None:
+        """This answer must come next; `-` stands for any error."""
+        got = self.answer(client, what, why)
+        if got == right or right == b"-" == got[:1]:
+            return
+        said, wanted = part(got), "an error, a line that begins with -" if right == b"-" else part(right)
+        if right[:1] == b"$" and got[:1] == b"$" and right != b"$-1\r\n" and got != b"$-1\r\n":
+            value, whole = _value(got), _value(right)
+            if whole.startswith(value) and b"\r\n" in whole:
+                why = "A value ends where its length says, not at a line end: it may have line ends in it."
+            elif value == str(whole).encode():
+                why = "That is how Python writes bytes; bytes stay bytes: b'...%b' % value, or +."
+            elif value[:-2] == whole and value.endswith(b"\r\n"):
+                why = "The \\r\\n after a value does not belong to it, and does not count in its length."
+        elif got[:1] == b"+" and right[:1] == b"$":
+            why = "A value goes out with its length: what begins with + is one line, and a value may have line ends in it."
+        elif got == b"$0\r\n\r\n" and right == b"$-1\r\n":
+            why = "A key that is not there is answered by $-1\\r\\n, which is no value; $0 is an empty one."
+        elif got == b"$-1\r\n" and right == b"$0\r\n\r\n":
+            why = "`if not value` takes an empty value for none: ask `if value is None`."
+        raise Wrong(f"{what}: the answer is {said}, not {wanted}.{why and ' '}{why}")
+
+    def answer(self, client: socket.socket, what: str, why: str = "") -> bytes:
+        """The next answer, whole."""
+        came = self.came[client]
+        while b"\r\n" not in came:
+            self.more(client, what, why)
+        line = bytes(came[: came.index(b"\r\n") + 2])
+        if line == b"\r\n":
+            raise Wrong(
+                f"{what}: the answer begins with {part(bytes(came))}. An empty line too many: behind $-1\\r\\n comes nothing."
+            )
+        if line[:1] not in (b"+", b"-", b":", b"$", b"*", b"%", b"_"):
+            raise Wrong(
+                f"{what}: the answer begins with {part(line)}. Its first byte says what it is: + a short text, - an error, $ a "
+                "value with its length."
+            )
+        size = len(line)
+        if line[:1] == b"$" and line != b"$-1\r\n":
+            if not line[1:-2].isdigit():
+                raise Wrong(f"{what}: the answer begins with {part(line)}; after $ comes the number of bytes of the value.")
+            size += int(line[1:-2]) + 2
+        elif line == _HELLO_3[: len(line)]:
+            size = len(_HELLO_3)
+        while len(came) < size:
+            self.more(client, what, why, line)
+        got = bytes(came[:size])
+        if not got.endswith(b"\r\n"):
+            after = bytes(came[len(line) :])
+            why = "the number counts the bytes of the value, and \\r\\n follows it."
+            if after[:2] in (b"b'", b'b"'):
+                why = "that is how Python writes bytes in a text. b'...%b' % value, or +, leaves them bytes."
+            raise Wrong(f"{what}: the answer says {line!r}, and then came {part(after)}: {why}")
+        del came[:size]
+        return got
+
+    def nothing(self, client: socket.socket, what: str, why: str) -> None:
+        """What has come must be all that was expected."""
+        if came := bytes(self.came[client]):
+            raise Wrong(f"{what}, and {part(came)} came besides its answers. {why}")
+
+    def unfinished(self, came: bytes, begun: bytes | None, does: str) -> str:
+        """`begun` is the first line of the answer; None before it is complete."""
+        if line := begun:
+            had = f"the answer says {line!r}, and only {len(came) - len(line)} bytes of it came"
+            if not does:
+                return f"{had}, then the end."
+            if line[:1] == b"%":
+                return f"{part(came)} came, and then nothing within 1 s; the map is {_HELLO_3!r}."
+            return f"{had}: {does}. The number is len(value), in bytes; \\r\\n follows the value, and send_all sends it all."
+        if came and does:
+            return f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n."
+        return f"{part(came)} came, then the end: each line ends in \\r\\n." if came else ""
+
+    def runs_on(self, client: socket.socket) -> str:
+        unread = self.trial.way(client)[1]
+        self.run.watch(0.1)
+        if unread and self.trial.way(client)[1] < unread:
+            return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
+        return super().runs_on(client)
+
+    def ends(self, client: socket.socket, what: str, why: str) -> None:
+        """Now the connection must end, and nothing may come before."""
+        came = bytes(self.came[client])
+        try:
+            came += self.run.read(client, 100, "")
+        except Stuck as stuck:
+            if not stuck.data:
+                self.left_open()
+                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+            came += stuck.data
+        if came:
+            raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
+
+    def gone(self, error: Raised) -> str:
+        ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""
+        return f"the client has gone ({error.type})" if error.type in ends else super().gone(error)
+
+    def explain(self, error: Raised, why: str = "") -> str:
+        return _explained(error, why)
+
+    def explain_open(self, error: Raised) -> str:
+        return f"{_explained(error)} And the connection stays open then: `try: … finally: conn.close()`."
+
+
+def _command(*words: bytes) -> bytes:
+    """A command as clients send it: an array of strings, each with its length."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def _bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def _value(answer: bytes) -> bytes:
+    """The value in an answer that begins with $."""
+    return answer.partition(b"\r\n")[2][:-2]
+
+
+def _shown(words: tuple[bytes, ...]) -> str:
+    """A command for a message: SET key value."""
+    return " ".join(word.decode() if re.fullmatch(rb"[!-~]+", word) else part(word) for word in words)
+
+
+def _explained(error: Raised, why: str = "") -> str:
+    """The message of an exception that ended a task; `why` if nothing better is known."""
+    text = error.text
+    if error.type == "EOFError" and "reading a line" not in text:
+        return f"resp raised EOFError{text and ': '}{text}{error.line}. {why}".rstrip()
+    if cause := cause_in_a_task(error):
+        why = cause
+    elif error.type == "UnicodeDecodeError":
+        why = "A key or a value may hold any bytes, not only UTF-8: leave them bytes."
+    elif error.type == "TypeError" and "unhashable" in text:
+        why = "A key of a dict never changes, and a bytearray may: bytes(key)."
+    elif error.type == "KeyError":
+        why = "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n."
+    elif error.type == "ValueError" and "invalid literal" in text:
+        why = why or (
+            "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next line. And what "
+            "is no number is a protocol error: answer `-ERR Protocol error: …`, then close."
+        )
+    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
+        why = why or (
+            "Has all of the command come? Its words may come one by one. And a command may have too few of them, or too many: "
+            "that is an error of the client, so answer it."
+        )
+    elif error.type == "MemoryError" or error.type == "OverflowError":
+        why = "A length is only announced: take memory for what has come, and refuse what is over the limit."
+    elif error.type == "TypeError" and "NoneType" in text:
+        why = why or "Each command gets an answer; a function that ends without return gives None."
+    elif error.type == "RecursionError":
+        why = "Each call from inside of itself takes room on the stack: go round in a loop."
+    elif error.type == "TypeError" and re.search(r"bytes-like|'bytes'|to bytes|to str|%b|str, not", text):
+        why = "A socket carries bytes: b'...' and bytes go together, text.encode() makes bytes of a str."
+    return f"{error}{why and ' '}{why}"
+
+
+class _Store(dict):
+    """What the learner's code gets as `store`: it tells at once when something else than bytes is put in."""
+
+    def __init__(self, talk: Talk, known: dict[bytes, bytes]) -> None:
+        super().__init__(known)
+        self._talk = talk
+
+    def __setitem__(self, key: object, value: object) -> None:
+        for name, thing in ("key", key), ("value", value):
+            if not isinstance(thing, bytes):
+                self._talk.send({"wrong": f"The {name} that you put into store is {a(thing)}: keys and values are bytes."})
+        super().__setitem__(key, value)
+
+
+def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
+    """Serve the learner's resp in the course's Loop."""
+    store = _Store(talk, {b"greeting": b"hello"})
+    serve_each(talk, listener, accept, lambda conn: resp(conn, store))
+
+
+def _answers(redis: _Redis) -> None:
+    client = redis.trial.first = redis.connect()
+    redis.ask(client, (b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
+    redis.trial.own = redis.run.sockets() - 1
+    redis.run.alone()
+    redis.ask(client, (b"PING",), b"+PONG\r\n", "A second command on the same connection")
+    redis.attempt.good("PING is answered: +PONG")
+
+
+def _stores(redis: _Redis) -> None:
+    first, other = redis.trial.first, redis.connect()
+    redis.ask(
+        first, (b"GET", b"nothing"), b"$-1\r\n", "A client asked for a key that is not there",
+        "After each word comes \\r\\n, which is taken too; and that a key is not there is no error.",
+    )  # fmt: skip
+    what = "In store is the key b'greeting', and a client asked for it"
+    why = "Take the values from `store`; its keys are bytes, and are taken as they are."
+    redis.ask(first, (b"GET", b"greeting"), b"$5\r\nhello\r\n", what, why)
+    redis.ask(first, (b"SET", b"city", b"Oslo"), b"+OK\r\n", "A client stored a value")
+    redis.ask(first, (b"GET", b"city"), _bulk(b"Oslo"), "A client stored a value and asked for it")
+    why = "All connections share `store`."
+    redis.ask(other, (b"GET", b"city"), _bulk(b"Oslo"), "One client stored a value, and another one asked for it", why)
+    redis.ask(other, (b"SET", b"city", b"Rome"), b"+OK\r\n", "A client stored another value under the same key")
+    redis.ask(first, (b"GET", b"city"), _bulk(b"Rome"), "A client stored another value under the same key", why)
+    redis.ask(first, (b"SET", b"empty", b""), b"+OK\r\n", "A client stored an empty value")
+    redis.ask(first, (b"GET", b"empty"), _bulk(b""), "A client stored an empty value and asked for it")
+    why = "The names of commands are the same in capitals and small letters; keys are not."
+    redis.ask(first, (b"get", b"city"), _bulk(b"Rome"), "A client sent a command in small letters", why)
+    redis.ask(first, (b"Get", b"City"), b"$-1\r\n", "A client asked for a key with a capital letter, which is not there", why)
+    other.close()
+    redis.trial.calm("A client has gone and nobody talks", AFTER_END)
+    redis.attempt.good("SET and GET: one store for all connections; $-1 for a key that is not there")
+
+
+def _any_bytes(redis: _Redis) -> None:
+    client = redis.trial.first
+    for key, value, kind in (
+        (b"text", b"two\r\nlines\r\n", "a value with line ends in it"),
+        (b"command", _command(b"PING"), "a value that looks like a command"),
+        (b"binary", _BINARY, "a value of all 256 bytes"),
+        (b"a key\r\nof two lines", b"*", "a key with a space and a line end in it"),
+        (b"\xff\x00", b"$", "a key of bytes that are no UTF-8"),
+    ):
+        size = max(len(key), len(value))
+        why = f"The line ${size} announces {size} bytes, whatever they are: take so many, and the \\r\\n after them."
+        redis.ask(client, (b"SET", key, value), b"+OK\r\n", f"A client stored {kind}", why)
+        redis.ask(client, (b"GET", key), _bulk(value), f"A client stored {kind} and asked for it", why)
+    redis.attempt.good("keys and values of any bytes, line ends too")
+
+
+def _inline(redis: _Redis) -> None:
+    client = redis.trial.first
+    for line, right in (
+        (b"PING\r\n", b"+PONG\r\n"),
+        (b"SET inline yes\r\n", b"+OK\r\n"),
+        (b"get inline\r\n", b"$3\r\nyes\r\n"),
+    ):
+        redis.send(client, line)
+        redis.expect(
+            client, right, f"A client sent {line!r}, an inline command",
+            "A line that does not begin with * is a whole command: its words have spaces between them.",
+        )  # fmt: skip
+    redis.attempt.good("inline commands, a line of words as a person types it")
+
+
+def _pieces(redis: _Redis) -> None:
+    why = "A command may come in pieces, cut anywhere: while it is not complete, `yield from recv(conn, n)` again, and add."
+    client = redis.connect()
+    commands = _command(b"SET", b"k", b"\r\n12") + b"PING\r\n" + _command(b"GET", b"k")
+    for number, byte in enumerate(commands):
+        if number == 10:
+            redis.ask(
+                redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"),
+                "One client has sent half of a command, and another one sent", "Each connection needs a buffer of its own.",
+            )  # fmt: skip
+        redis.piece(client, bytes([byte]))
+    for right, name in (b"+OK\r\n", "SET"), (b"+PONG\r\n", "PING"), (_bulk(b"\r\n12"), "GET"):
+        redis.expect(client, right, f"A client sent SET, an inline PING and GET one byte at a time, {name}", why)
+    command = _command(b"SET", b"cut", b"12345\r\n789")
+    for cut in range(1, len(command)):
+        redis.piece(client, command[:cut])
+        redis.send(client, command[cut:])
+        redis.expect(client, b"+OK\r\n", f"A command came in two parts, {command[:cut]!r} and the rest", why)
+    redis.send(client, _command(b"PING") + command[:25])
+    redis.expect(
+        client, b"+PONG\r\n", "A client sent a command and the first half of another one, PING",
+        "Send the answer before you wait for more: the client may wait for it before it goes on.",
+    )  # fmt: skip
+    redis.send(client, command[25:])
+    redis.expect(client, b"+OK\r\n", "A client sent a command and half of another one, then the rest, SET", _BEHIND)
+    client.close()
+    redis.attempt.good("commands in pieces, cut anywhere")
+
+
+_BEHIND = "Several commands may come in one recv(): what stands behind the first is the beginning of the next one. Keep it."
+
+
+def _pipeline(redis: _Redis) -> None:
+    client = redis.connect()
+    for size in 16, 1000:
+        commands, answers = [], []
+        for number in range(size // 2):
+            commands += [(b"SET", b"key %d" % number, b"%d" % (number * number)), (b"GET", b"key %d" % number)]
+            answers += [b"+OK\r\n", _bulk(b"%d" % (number * number))]
+        redis.send(client, b"".join(_command(*words) for words in commands))
+        for number, (words, right) in enumerate(zip(commands, answers), 1):
+            redis.expect(client, right, f"{size} commands came together, and number {number} of them was {_shown(words)}", _BEHIND)
+    redis.send(client, b"PING\r\n" + _command(b"PING") + b"GET greeting\r\n")
+    for right in b"+PONG\r\n", b"+PONG\r\n", b"$5\r\nhello\r\n":
+        redis.expect(client, right, "Inline commands and others came in one packet", _BEHIND)
+    redis.nothing(client, "Commands came together", "Each gets one answer.")
+    client.close()
+    redis.attempt.good("16 and 1000 commands at once, each with its answer, in their order")
+
+
+_REFUSED = (
+    (b"CONFIG", b"GET", b"save"),
+    (b"FLUSHALL",),
+    (b"COMMAND", b"DOCS"),
+    (b"CLIENT", b"SETINFO", b"LIB-NAME", b"redis-py"),
+    (b"",),
+    (b"GET\r\n+OK",),
+    (b"\xff\xfe", b"x"),
+    (b"GET",),
+    (b"GET", b"a", b"b"),
+    (b"SET", b"city"),
+    (b"SET",),
+    (b"SET", b"city", b"Bonn", b"EX", b"10"),
+    (b"SET", b"city", b"Bonn", b"NX"),
+)
+
+
+def _refuses(redis: _Redis) -> None:
+    client = redis.trial.first
+    for words in _REFUSED:
+        why = "Any error will do, such as -ERR unknown command, and the connection stays."
+        if words[0] == b"CONFIG":
+            why = "redis-benchmark asks this first, and waits for the answer: any error will do, and the connection stays."
+        elif words[0] == b"SET" and len(words) > 3:
+            why = "Its options are not known here: to answer +OK would be a lie, since the value would not expire."
+        elif words[0] in (b"SET", b"GET"):
+            why = "The number of arguments is wrong: an error, and the connection stays."
+        what = f"A client sent {_shown(words)}"
+        redis.send(client, _command(*words))
+        redis.expect(client, b"-", what, why)
+        if b"\r\n" in words[0]:
+            why = "An error is one line: the name of the command goes into it without its line ends, as %a or repr() writes it."
+        redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what}, got an error, and then sent", why)
+    redis.ask(
+        client, (b"GET", b"city"), _bulk(b"Rome"), "A client sent SET with wrong arguments, got an error, and then",
+        "What is answered by an error changes nothing.",
+    )  # fmt: skip
+    redis.send(client, b"".join(_command(*words) for words in ((b"PING",), (b"NONE", b"x"), (b"GET", b"a", b"b"), (b"PING",))))
+    for number, right in enumerate((b"+PONG\r\n", b"-", b"-", b"+PONG\r\n"), 1):
+        redis.expect(
+            client, right, f"4 commands came together, two of them wrong, and number {number}",
+            "An error is the answer to one command.",
+        )  # fmt: skip
+    redis.send(client, b"good morning\r\n")
+    redis.expect(client, b"-", "A client sent b'good morning\\r\\n', an inline command that nobody knows")
+    redis.attempt.good("what it does not know, or with wrong arguments: an error, and the connection stays")
+
+
+def _hello(redis: _Redis) -> None:
+    client = redis.connect()
+    redis.send(client, _command(b"HELLO", b"3"))
+    why = "This map of one entry says that you speak RESP3."
+    redis.expect(client, _HELLO_3, "A client sent HELLO 3, as the redis package does", why)
+    why = "In RESP3 this is how a missing value is written."
+    redis.ask(client, (b"GET", b"nothing"), b"_\r\n", "A client sent HELLO 3, and then asked for a key that is not there", why)
+    redis.ask(client, (b"GET", b"city"), _bulk(b"Rome"), "A client sent HELLO 3, and then")
+    what = "One client sent HELLO 3, and another one, which did not, asked for a key that is not there"
+    redis.ask(redis.trial.first, (b"GET", b"nothing"), b"$-1\r\n", what, "It changes this one connection.")
+    client.close()
+    redis.attempt.good("HELLO 3, RESP3 for this one connection")
+
+
+def _half_closed(redis: _Redis) -> None:
+    client = redis.connect()
+    with redis.run.paused():
+        redis.send(client, _command(b"GET", b"city") + _command(b"PING"))
+        redis.half_close(client)
+    what = "A client sent two commands and half-closed"
+    why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
+    redis.expect(client, _bulk(b"Rome"), f"{what}, GET", why)
+    redis.expect(client, b"+PONG\r\n", f"{what}, PING", why)
+    redis.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
+    whole = _command(b"SET", b"city", b"Bonn")
+    for sent, what in (
+        (b"", "A client sent nothing and half-closed"),
+        (b"PIN", "A client sent half of an inline command and half-closed"),
+        (whole[:18], "A client sent half of a command and half-closed"),
+        (whole[:-4], "A client half-closed in the middle of a value"),
+    ):
+        client = redis.connect()
+        redis.send(client, sent)
+        redis.half_close(client)
+        redis.ends(client, what, AFTER_END)
+    redis.ask(
+        redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
+        "A command that has not come as a whole is not done.",
+    )  # fmt: skip
+    redis.attempt.good("a client that half-closes gets all its answers, then the end")
+
+
+_NONSENSE = (
+    (b"*x\r\n", "what follows * is no number"),
+    (b"*2\r\nGET\r\n", "the line of the length has no $"),
+    (b"*1\r\n*1\r\n$4\r\nPING\r\n", "an array in an array is no command"),
+    (b"*1\r\n$x\r\n", "what follows $ is no number"),
+    (b"*1\r\n$-1\r\n", "a length below 0"),
+    (b"*1\r\n$\r\n", "no length at all"),
+    (b"*2\r\n$3\r\nGET\r\n$1073741824\r\n", "a word of 1 GB is announced"),
+    (b"*2\r\n$3\r\nGET\r\n$" + b"9" * 5000 + b"\r\n", "a word of a length with 5000 digits is announced"),
+    (b"*1073741824\r\n", "a command of 1073741824 words is announced"),
+    (b"*1025\r\n", "a command of 1025 words is announced"),
+    (b"*3\r\n$3\r\nSET\r\n$6\r\n%b\r\n$%d\r\n" % (b"twoMB1", 2 << 20), "a value of 2 MB is announced"),
+)
+
+
+def _nonsense(redis: _Redis) -> None:
+    held = redis.run.memory()
+    for sent, what in _NONSENSE:
+        client = redis.connect()
+        redis.send(client, sent)
+        _refused(redis, client, f"A client sent {part(sent)}: {what}")
+    too_long = {
+        "a line of 2 MB without an end": b"x" * (2 << 20),
+        "a number of 2 MB without an end": b"*" + b"1" * (2 << 20),
+        "two words of 600000 bytes in one command": _command(b"SET", b"k" * 600_000, b"v" * 600_000),
+    }
+    for what, sent in too_long.items():
+        client = redis.connect()
+        redis.send(client, sent)
+        _refused(redis, client, f"A client sent {what}", answered=False)
+    # Redis takes the two bytes after a word without looking: then what follows is nonsense, or not.
+    client = redis.connect()
+    redis.send(client, b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n" + b"x" * 100_000 + b"\r\n")
+    redis.half_close(client)
+    _over(redis, client, "A client sent `$2` and then 4 bytes")
+    for sent in b"\r\n", b"*0\r\n", b"*-1\r\n", b"\x00\xff\x80\r\n", b"+OK\r\n", b"  \r\n":
+        client = redis.connect()
+        redis.send(client, sent)
+        redis.half_close(client)
+        _over(redis, client, f"A client sent {sent!r}, which is no command")
+    redis.ask(redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
+    if redis.run.memory() - held > _GREEDY:
+        raise Wrong(
+            f"Clients have announced 1 GB and sent little, and your server holds over {_GREEDY >> 20} MB more: take memory for "
+            "what has come, not for what is announced."
+        )
+    redis.attempt.good("lengths that lie, 1 GB announced, lines without end: an error, then the end, and no memory")
+
+
+def _refused(redis: _Redis, client: socket.socket, what: str, answered: bool = True) -> None:
+    """An error reply must come, and then the end. A reset may have swallowed the reply if we sent more than was read."""
+    why = "Nobody knows where the next command begins: answer `-ERR Protocol error: …`, then close."
+    came = bytearray()
+    try:
+        while len(came) < 10_000 and (data := redis.run.read(client, 1, what)):
+            came += data
+    except Stuck as stuck:
+        redis.left_open()
+        if came[:1] == b"-":
+            raise Wrong(
+                f"{what}. The answer is {part(bytes(came))}, and the connection stays open: {your_server(stuck)}. {why}"
+            ) from None
+        said = f"{part(bytes(came))} came, and then nothing" if came else "no answer came"
+        if "announced" in what:
+            why = "Refuse it at once, when it is announced: answer `-ERR Protocol error: …`, then close."
+        elif not stuck.asleep:
+            why = "Does it look through all that has come again, for each piece that comes? Look for a line end in what is new."
+        elif not answered:
+            why = "Give up when it is over the limit: answer `-ERR Protocol error: …`, then close."
+        raise Wrong(f"{what}; {said} within 1 s: {your_server(stuck)}. {why}") from None
+    if not came and answered:
+        redis.run.until(lambda: redis.run.state() == "S", 1.0)
+        for task in redis.tasks():
+            if error := redis.error(task):
+                raise Wrong(f"{what}; it got no answer, only the end: {redis.explain(error, why)}")
+        raise Wrong(f"{what}; it got no answer, only the end. {why}")
+    if came and (came[:1] != b"-" or not came.endswith(b"\r\n") or came.count(b"\r\n") != 1):
+        raise Wrong(f"{what}; the answer is {part(bytes(came))}, and then the end. {why}")
+
+
+def _over(redis: _Redis, client: socket.socket, what: str) -> None:
+    """The client has half-closed: whatever it gets, it must come to the end."""
+    try:
+        while redis.run.read(client, 1 << 16, what):
+            pass
+    except Stuck as stuck:
+        redis.left_open()
+        raise Wrong(
+            f"{what}, and half-closed, and the end did not come within 1 s: {your_server(stuck)}. When anything goes wrong, close "
+            "the connection."
+        ) from None
+    redis.left_open()
+
+
+def _slow_reader(redis: _Redis) -> None:
+    why = "It comes in many pieces: add them up until so many bytes are there as its length says."
+    redis.ask(redis.trial.first, (b"SET", b"big", _BIG), b"+OK\r\n", f"A client stored a value of {len(_BIG)} bytes", why)
+    redis.ask(redis.trial.first, (b"GET", b"big"), _bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
+    slow = redis.connect(receive_buffer=SMALL)
+    redis.send(slow, _command(b"GET", b"big") * 3)
+    redis.run.watch(0.02)
+    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
+    for number in range(3):
+        redis.expect(slow, _bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
+    slow.close()
+    held = redis.run.memory()
+    greedy = redis.connect(receive_buffer=SMALL)
+    redis.send(greedy, _command(b"GET", b"big") * _MANY)
+    what = f"A client asked {_MANY} times for a value of 200000 bytes and reads nothing"
+    most = 0
+
+    def piled_up() -> bool:
+        nonlocal most
+        most = max(most, redis.run.memory() - held)  # between two copies it holds less for a moment
+        return most > _GREEDY
+
+    redis.trial.read_all(greedy)
+    redis.run.until(lambda: piled_up() or redis.run.state() == "S", 2.0)
+    try:
+        if not piled_up():
+            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
+    except Wrong:
+        if not piled_up():
+            raise
+    if piled_up():
+        raise Wrong(
+            f"{what}, and your server holds over {_GREEDY >> 20} MB more: send answers before they are many; then send_all makes "
+            "this client wait."
+        )
+    reset(greedy)
+    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, then it goes, and another one sent")
+    redis.attempt.good("long answers for a slow reader: nobody waits for it, and they do not pile up")
+
+
+def _gone(redis: _Redis) -> None:
+    clients = [redis.connect() for _ in range(20)]
+    reading = [redis.connect(receive_buffer=SMALL) for _ in range(5)]
+    command = _command(b"SET", b"gone", b"some value")
+    for number, client in enumerate(clients):
+        redis.send(client, command[: 2 * number])
+    for client in reading:
+        redis.send(client, _command(b"GET", b"big"))
+        redis.run.read(client, 1, "A client asked for a value of 200000 bytes and got nothing within 1 s")
+    with redis.run.paused():
+        for client in clients[:10]:
+            client.close()
+        for client in (*clients[10:], *reading):
+            reset(client)
+    what = "25 clients have gone, in the middle of a command or of an answer"
+    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
+    stuck = redis.trial.holds(1)
+    redis.left_open()
+    if stuck:
+        raise Wrong(
+            f"{what}, and {still_open(redis.run.sockets() - redis.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            "gives b'', or send_all raises."
+        )
+    redis.trial.calm(f"{what}, and nobody talks", AFTER_END)
+    redis.attempt.good("25 clients that go in the middle of a command or of an answer")
+
+
+def _redis_benchmark(redis: _Redis) -> None:
+    if not (program := shutil.which("redis-benchmark")):
+        redis.attempt.note("redis-benchmark is not installed, so it did not ask: sudo apt-get install redis-tools")
+        return
+    host, port = redis.trial.address
+    for pipeline in 1, 16:
+        command = f"redis-benchmark -t ping,set,get -n 500 -c 20 -P {pipeline}"
+        with memory_file("said") as output:
+            asked = subprocess.Popen(
+                [program, *command.split()[1:], "-q", "-h", host, "-p", str(port)],
+                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
+            )  # fmt: skip
+            try:
+                through = redis.run.until(lambda: asked.poll() is not None, 3.0)
+            finally:
+                asked.kill()
+                asked.wait()
+            output.seek(0)
+            said = output.read().decode(errors="replace")
+        if not through:
+            redis.left_open()
+            what = f"`{command}` is not through after 3 s"
+            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another client sent")
+            raise Wrong(f"{what}: it still waits for an answer.")
+        if asked.returncode or said.count("requests per second") < 4:
+            redis.raised(f"`{command}` asked")
+            lines = [line for line in re.split(r"[\r\n]+", said) if "rror" in line] or [said.strip()[-200:]]
+            raise Wrong(f"`{command}` was not content: {printable(lines[0].strip())}")
+    redis.attempt.good("redis-benchmark: PING, SET and GET, one by one and 16 at once")
+
+
+def _redis_package(redis: _Redis) -> None:
+    if not importlib.util.find_spec("redis"):
+        redis.attempt.note("the Python package redis is not installed, so it did not ask: pip install redis")
+        return
+    package, backoff = importlib.import_module("redis"), importlib.import_module("redis.backoff")
+    once = importlib.import_module("redis.retry").Retry(backoff.NoBackoff(), 0)
+    host, port = redis.trial.address
+    for protocol in 2, 3:
+        what = f"redis.Redis(protocol={protocol})"
+        client = package.Redis(host=host, port=port, protocol=protocol, socket_timeout=2, retry=once)
+        try:
+            asked = "set() and get()"
+            got = client.set("binary", _BINARY), client.get("binary"), client.get("nothing")
+            if got != (True, _BINARY, None):
+                raise Wrong(f"{what}: set() and get() gave {part(repr(got).encode())}.")
+            asked = "a pipeline of 1000 commands"
+            pipeline = client.pipeline(transaction=False)
+            for number in range(500):
+                pipeline.set(f"key {number}", number).get(f"key {number}")
+            got = pipeline.execute()
+            if got != [each for number in range(500) for each in (True, b"%d" % number)]:
+                raise Wrong(f"{what}: in a pipeline of 1000 commands, not all answers were right.")
+        except package.RedisError as error:
+            redis.raised(f"{what}, {asked}")
+            raise Wrong(f"{what}, {asked}: {type(error).__name__}: {printable(str(error))[:200]}") from None
+        finally:
+            client.close()
+    redis.attempt.good("the redis package: bytes of all values, a pipeline of 1000, RESP2 and RESP3")
+
+
+CHECKS = {"9.1": check_resp}

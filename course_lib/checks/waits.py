@@ -1,0 +1,427 @@
+"""Exercise 7.2: calls that wait by yield, and the check that resumes them by hand."""
+
+import select
+import socket
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from types import GeneratorType
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Raised, Wrong
+from course_lib.sandbox.stopwatch import wait_until
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a
+
+from .ends import reset
+from .harness import SMALL
+
+
+class Driven:
+    """A generator or coroutine, resumed by hand as a loop would do it. `call` is how messages name it."""
+
+    def __init__(self, talk: Talk, code: object, call: str) -> None:
+        if not hasattr(code, "send"):
+            raise Wrong(f"{call} gave {a(code)}.")
+        self.talk, self.code, self.call = talk, code, call
+        self.value, self.over = None, False
+
+    def resume(self, when: str) -> object:
+        """One step: what it yielded; or `over`, and `value` is what it returned."""
+        self.talk.step(f"{when}: {self.call} was resumed and neither yielded nor returned within 1 s")
+        try:
+            return self.code.send(None)
+        except StopIteration as end:
+            self.value, self.over = end.value, True
+            return None
+
+    def waits(self, when: str, event: str, about: object, name: str) -> None:
+        """One step, which must yield (event, about)."""
+        got = self.resume(when)
+        right = f'("{event}", {name})'
+        if self.over:
+            value = "returned" if self.value is None else f"returned {shown(self.value)}"
+            raise Wrong(f"{when}: {self.call} {value}, and it should yield {right}, so that the loop waits.")
+        self.is_wait(got, when, event, about, right)
+
+    def is_wait(self, got: object, when: str, event: str, about: object, right: str) -> None:
+        begin = f"{when}: {self.call} yielded"
+        if isinstance(got, GeneratorType | Coroutine):
+            raise Wrong(
+                f"{begin} a generator: a plain call of a generator function runs nothing; go through it with `yield from`."
+            )
+        if isinstance(got, tuple) and len(got) == 2 and got[0] == event and got[1] is about:
+            return
+        if (
+            isinstance(got, tuple)
+            and len(got) == 2
+            and got[0] == event
+            and (got[1] == about and not isinstance(about, socket.socket))
+        ):
+            return
+        if (
+            isinstance(got, tuple)
+            and len(got) == 2
+            and got[0] == event
+            and isinstance(about, socket.socket)
+            and got[1] == about.fileno()
+        ):
+            raise Wrong(f"{begin} the number of the socket: {right} is asked for, with the socket itself.")
+        what = f"({shown(got[0])}, {shown(got[1])})" if isinstance(got, tuple) and len(got) == 2 else shown(got)
+        raise Wrong(f"{begin} {what}, not {right}.")
+
+    def returns(self, when: str, event: str, about: object, name: str) -> bool:
+        """It must return now, at most after one wait that was not needed: True if there was one."""
+        got = self.resume(when)
+        if self.over:
+            return False
+        self.is_wait(got, when, event, about, f'("{event}", {name})')
+        self.resume(when)
+        if not self.over:
+            raise Wrong(
+                f"{when}: {self.call} was resumed, and it yielded again and again instead of returning: try the call each time "
+                "it is resumed."
+            )
+        return True
+
+
+def check_waits(attempt: Attempt) -> None:
+    run = attempt.run(_use_waits, attempt.listen(SMALL))
+    try:
+        told = run.hear("The four generators did not answer within 1 s")
+    except Raised as error:
+        raise explained_waits(error) from None
+    run.alone()
+    if told["late"]:
+        attempt.note(
+            f"{' and '.join(told['late'])} {'yields' if len(told['late']) == 1 else 'yield'} before trying: one wait too many "
+            "when the data is "
+            "already there. It works, and each wait is a call of epoll_ctl() and a round of the loop."
+        )
+
+
+def explained_waits(error: Raised) -> Exception:
+    if error.type == "BlockingIOError":
+        why = (
+            "this says that the call would have to wait. Catch it, and yield what you wait for; ready is a hint, so also after "
+            "you were resumed."
+        )
+        if "sendall" in error.line:
+            why = (
+                "when sendall() fails, nobody knows how much went out (Python docs, socket.sendall). send() tells it: keep the "
+                "rest."
+            )
+        return Wrong(f"BlockingIOError{error.line}: {why}")
+    if error.type == "ConnectionResetError" and "recv" in error.line:
+        return Wrong(
+            f"ConnectionResetError{error.line}: the peer has sent a reset. recv gives b'' for it, as try_recv of 3.1 does."
+        )
+    if error.type == "RuntimeError" and "StopIteration" in error.text:
+        return Wrong(f"{error} In a generator, `return value` ends it; to raise StopIteration there is an error (PEP 479).")
+    if error.type == "TypeError" and "'await' expression" in error.text:
+        return Wrong(
+            f"{error} Behind await stands a coroutine, or an object whose class has __await__ (PEP 492): `Wait(event, about)`."
+        )
+    if error.type == "RuntimeError" and "no running event loop" in error.text:
+        return Wrong(
+            f"{error} What asyncio has to await talks to asyncio's own loop, and here yours runs: `await Wait(event, about)`."
+        )
+    if error.type == "TypeError" and "generator" in error.text:
+        return Wrong(
+            f"{error} A plain call of a generator function gives a generator and runs nothing: `yield from` gives its value."
+        )
+    if error.type == "TypeError" and "'tuple'" in error.text:
+        return Wrong(f"{error} `yield from` goes through what another generator yields; to yield one tuple it is `yield`.")
+    return error
+
+
+def _use_waits(talk: Talk, learner: tuple[Callable, ...], listener: socket.socket) -> None:
+    recv, send_all, accept, sleep = learner
+    late = []
+    use_recv(talk, recv, listener, late)
+    use_send_all(talk, send_all, listener, late)
+    use_accept(talk, accept, listener, late)
+    _use_sleep(talk, sleep)
+    talk.tell(late=late)
+
+
+@contextmanager
+def connection(listener: socket.socket, receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """A client, and the non-blocking socket to it."""
+    with socket.socket() as client:
+        if receive_buffer:
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        listener.setblocking(True)
+        client.connect(listener.getsockname())
+        conn, _ = listener.accept()
+        listener.setblocking(False)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with conn:
+            conn.setblocking(False)
+            yield client, conn
+
+
+def _arrived(sock: socket.socket) -> None:
+    """Wait until it is readable: bytes, the end, or a reset."""
+    poll = select.poll()
+    poll.register(sock, select.POLLIN)
+    poll.poll(1000)
+
+
+def use_recv(talk: Talk, recv: Callable, listener: socket.socket, late: list[str]) -> None:
+    def begin(sock: socket.socket) -> Driven:
+        return Driven(talk, recv(sock, 100), "recv(sock, 100)")
+
+    with connection(listener) as (client, sock):
+        driven = begin(sock)
+        driven.waits("Nothing has come yet", "read", sock, "sock")
+        driven.waits("It was resumed and nothing had come: ready is a hint", "read", sock, "sock")
+        _still_open(sock, "recv")
+        client.sendall(b"hello")
+        _arrived(sock)
+        if driven.returns("b'hello' has come", "read", sock, "sock"):
+            raise Wrong("b'hello' had come: recv(sock, 100) was resumed and yielded once more. Try as soon as it is resumed.")
+        _is_bytes(driven, b"hello", "b'hello' had come")
+        client.sendall(b"there")
+        _arrived(sock)
+        driven = begin(sock)
+        if driven.returns("b'there' had come before the call", "read", sock, "sock"):
+            late.append("recv")
+        _is_bytes(driven, b"there", "b'there' had come")
+        talk.good("recv: yields while nothing has come, and returns what has come")
+        client.sendall(bytes(range(256)))
+        _arrived(sock)
+        driven = begin(sock)
+        driven.returns("256 bytes had come", "read", sock, "sock")
+        if isinstance(driven.value, bytes) and len(driven.value) > 100:
+            raise Wrong(f"recv(sock, 100) returned {len(driven.value)} bytes: hand n on.")
+        _is_bytes(driven, bytes(range(100)), "256 bytes had come")
+        client.shutdown(socket.SHUT_WR)
+        for part in slice(100, 200), slice(200, 256):
+            driven = begin(sock)
+            driven.returns("More bytes had come", "read", sock, "sock")
+            _is_bytes(driven, bytes(range(256))[part], "More bytes had come")
+        for _ in range(2):
+            _arrived(sock)
+            driven = begin(sock)
+            _ends(driven, "The peer has finished sending", sock)
+        talk.good("recv: at most n bytes, b'' when the peer has finished")
+    with connection(listener) as (client, sock):
+        driven = begin(sock)
+        driven.waits("Nothing has come yet", "read", sock, "sock")
+        reset(client)
+        _arrived(sock)
+        _ends(driven, "The peer has sent a reset", sock)
+        talk.good("recv: a reset counts as finished")
+
+
+def _ends(driven: Driven, when: str, sock: socket.socket) -> None:
+    driven.resume(when)
+    if not driven.over:
+        driven.resume(when)
+        if not driven.over:
+            raise Wrong(
+                f"{when}: recv(sock, 100) yields again and again. recv() gives b'', which is an answer: `if not data` takes it "
+                "for None."
+            )
+    if driven.value != b"":
+        raise Wrong(f"{when}, and recv(sock, 100) returned {shown(driven.value)}, not b''.")
+    _still_open(sock, "recv")
+
+
+def _is_bytes(driven: Driven, right: bytes, when: str) -> None:
+    value = driven.value
+    if isinstance(value, GeneratorType | Coroutine):
+        raise Wrong(
+            f"{when}, and {driven.call} returned a generator object, not bytes: a plain call of a generator function. `yield "
+            "from` gives its value."
+        )
+    if value is None:
+        raise Wrong(
+            f"{when}, and {driven.call} returned None: `return data`. This is what `yield from` gives the caller (PEP 380)."
+        )
+    if not isinstance(value, bytes):
+        raise Wrong(f"{when}, and {driven.call} returned {a(value)}: return what came, as bytes.")
+    if value != right:
+        raise Wrong(f"{when}, and {driven.call} returned {shown(value)}, not {shown(right)}.")
+
+
+def _still_open(sock: socket.socket, name: str) -> None:
+    if sock.fileno() == -1:
+        raise Wrong(f"{name} closed the socket: whoever owns it still needs it.")
+    if sock.gettimeout() != 0:
+        raise Wrong(
+            f"{name} made the socket blocking, or gave it a time limit: it was non-blocking, and the next call on it must not "
+            "sleep."
+        )
+
+
+_DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600 000 bytes, no two parts of it the same
+
+
+def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket, late: list[str]) -> None:
+    for data in b"hello", b"":
+        with connection(listener) as (client, sock):
+            driven = Driven(talk, send_all(sock, data), f"send_all(sock, {data!r})")
+            if driven.returns("The send buffer has room", "write", sock, "sock") and data:
+                late.append("send_all")
+            _still_open(sock, "send_all")
+            client.settimeout(1.0)
+            if data:
+                try:
+                    got = client.recv(100)
+                except TimeoutError:
+                    got = b""
+                if got != data:
+                    raise Wrong(f"{driven.call} returned, and the peer got {got!r}.")
+    with connection(listener, SMALL) as (client, sock):
+        driven = Driven(talk, send_all(sock, _DATA), f"send_all(sock, data) with {len(_DATA)} bytes")
+        got, full = bytearray(), 0
+        client.setblocking(False)
+        for rounds in range(10_000):
+            yielded = driven.resume("The peer reads slowly")
+            if driven.over:
+                break
+            driven.is_wait(yielded, "The send buffer is full", "write", sock, '("write", sock)')
+            if full < 8:  # resumed without need, until neither buffer has room: ready is a hint
+                full += not _has_room(sock)
+                continue
+            if len(got) > len(_DATA):
+                break
+            before, full = len(got), full + 1
+            wait_until(lambda: _drain_into(client, got) or len(got) > before and _has_room(sock), 0.5)
+            if len(got) == before and full > 8:
+                raise Wrong(
+                    "The send buffer has room, and send_all was resumed again and again, and sent nothing more: try send() each "
+                    "time it is resumed."
+                )
+        talk.step("The peer did not get its bytes within 1 s")
+        wait_until(lambda: _drain_into(client, got) or len(got) >= len(_DATA), 0.5)
+        _all_came(bytes(got), driven.over)
+        _still_open(sock, "send_all")
+        talk.good(f"send_all: all of {len(_DATA)} bytes, and it yields while the send buffer is full")
+    with connection(listener, SMALL) as (client, sock):
+        driven = Driven(talk, send_all(sock, _DATA), "send_all(sock, data)")
+        when = "The peer has sent a reset in the middle"
+        driven.resume("The send buffer is full")
+        reset(client)
+        _arrived(sock)
+        try:
+            for _ in range(5):
+                driven.resume(when)
+                if driven.over:
+                    raise Wrong(
+                        f"{when}, and send_all returned as if all had been sent: let the error of send() through, so that the "
+                        "caller knows."
+                    )
+        except ConnectionError:
+            talk.good("send_all: an error of send() comes through")
+        else:
+            raise Wrong(
+                f"{when}, and send_all yields again and again: nothing will ever be sent. Catch BlockingIOError alone, and let "
+                "ConnectionError through."
+            )
+
+
+def _drain_into(client: socket.socket, got: bytearray) -> None:
+    try:
+        while data := client.recv(1 << 20):
+            got += data
+    except BlockingIOError:
+        pass
+
+
+def _has_room(sock: socket.socket) -> bool:
+    poll = select.poll()
+    poll.register(sock, select.POLLOUT)
+    return bool(poll.poll(0))
+
+
+def _all_came(got: bytes, over: bool) -> None:
+    if got == _DATA:
+        return
+    what = f"send_all(sock, data) with {len(_DATA)} bytes"
+    if not over and len(got) <= len(_DATA):
+        raise Wrong(f"{what}: it was resumed 10 000 times, and still yields.")
+    if _DATA.startswith(got) or len(got) < len(_DATA):
+        raise Wrong(
+            f"{what} returned, and {len(got)} came: send() takes what fits and returns how much (send(2)). Keep the rest, and "
+            "send it when resumed."
+        )
+    raise Wrong(
+        f"{what}: {len(got)} came, some of them twice: send() returns how many bytes it took (send(2)). Go on with "
+        "the rest, data[sent:]."
+    )
+
+
+def use_accept(talk: Talk, accept: Callable, listener: socket.socket, late: list[str], kind: type = socket.socket) -> None:
+    def begin() -> Driven:
+        return Driven(talk, accept(listener), "accept(listener)")
+
+    driven = begin()
+    driven.waits("No client is waiting", "read", listener, "listener")
+    driven.waits("It was resumed and no client was waiting: it may have gone", "read", listener, "listener")
+    with socket.create_connection(listener.getsockname()) as one, socket.create_connection(listener.getsockname()) as two:
+        _arrived(listener)
+        for number, client in enumerate((one, two)):
+            if number:
+                driven = begin()
+            again = driven.returns("A client is waiting", "read", listener, "listener")
+            if again and number:
+                late.append("accept")
+            elif again:
+                raise Wrong(
+                    "A client was waiting: accept(listener) was resumed and yielded once more. Try as soon as it is resumed."
+                )
+            conn = driven.value
+            if isinstance(conn, GeneratorType | Coroutine):
+                raise Wrong(
+                    "accept(listener) returned a generator object, not a connection: a plain call of a generator function. "
+                    "`yield from` gives its value."
+                )
+            if isinstance(conn, tuple):
+                raise Wrong(
+                    "accept(listener) returned the pair (connection, address): return the connection alone, as try_accept does."
+                )
+            if not isinstance(conn, kind):
+                made = "" if kind is socket.socket else f", as an {kind.__name__}"
+                raise Wrong(f"A client was waiting, and accept(listener) returned {a(conn)}: return the connection{made}.")
+            conn = getattr(conn, "sock", conn)  # of an AsyncSocket
+            if conn.fileno() == -1:
+                raise Wrong("accept(listener) returned a closed socket.")
+            if conn is listener or conn.getpeername() != client.getsockname():
+                raise Wrong("accept(listener) did not return the connection of the client that has waited longest.")
+            if conn.gettimeout() != 0:
+                raise Wrong(
+                    "The accepted connection is blocking: Linux does not hand O_NONBLOCK down from the listener (accept(2)). "
+                    "conn.setblocking(False)"
+                )
+            conn.close()
+    _still_open(listener, "accept")
+    talk.good("accept: yields while no client waits, and returns a non-blocking connection")
+
+
+def _use_sleep(talk: Talk, sleep: Callable) -> None:
+    for seconds in 30, 0.25, 0:
+        driven = Driven(talk, sleep(seconds), f"sleep({seconds})")
+        got = driven.resume("While a task sleeps by itself, the loop stands still")
+        if driven.over:
+            why = "if it slept itself, the loop stood still: " if seconds else ""
+            raise Wrong(
+                f'sleep({seconds}) returned and has yielded nothing: {why}yield ("sleep", seconds), and let the loop wait. 0 '
+                "is a turn for the others."
+            )
+        driven.is_wait(got, "It was begun", "sleep", seconds, f'("sleep", {seconds})')
+        driven.resume("While a task sleeps by itself, the loop stands still")
+        if not driven.over:
+            raise Wrong(f"sleep({seconds}) yielded a second time: whoever resumes it has waited, so it returns then.")
+    talk.good("sleep: yields its seconds, once, and does not sleep itself")
+
+
+def shown(value: object) -> str:
+    if isinstance(value, GeneratorType | Coroutine):
+        return a(value)
+    text = repr(value) if isinstance(value, int | str | bytes | list | tuple | dict | bool | Exception | None) else a(value)
+    return text if len(text) <= 80 else f"{text[:60]}…"
+
+
+CHECKS = {"7.2": check_waits}

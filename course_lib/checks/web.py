@@ -1,0 +1,409 @@
+"""Exercise 7.4: HTTP on one connection, and the check that asks it as its clients do."""
+
+import re
+import shutil
+import socket
+import subprocess
+from collections.abc import Callable, Generator
+from types import coroutine
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Raised, Stuck, Wrong
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a, printable
+from course_lib.solutions.coroutines import accept
+
+from .conversation import AFTER_END, Conversation, cause_in_a_task, part, serve_each
+from .ends import reset
+from .harness import SMALL, still_open, your_server
+
+_REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
+_BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
+_BINARY = bytes(range(256)) + b"\r\n\r\n" + "中文".encode()
+_PAGES = {"/": b"hello\n", "/other": b"another page\n", "/empty": b"", "/binary": _BINARY, "/big": _BIG}
+_TOGETHER = 5  # slow pages at once
+
+
+def check_http(attempt: Attempt) -> None:
+    check_web(attempt, _serve_http, "http")
+
+
+def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
+    _Web(attempt, inside, name).go_through(
+        _answers,
+        _keeps_alive,
+        _pieces,
+        _pipeline,
+        _half_closed,
+        _closes,
+        _slow_reader,
+        _slow_pages,
+        _nonsense,
+        _gone,
+        _curl,
+        _Web.leaves_nothing,
+    )
+
+
+class _Web(Conversation):
+    """The learner's http and its clients."""
+
+    complete = "the empty line has come"
+
+    def ask(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
+        """Send a request and compare its answer."""
+        self.send(client, _REQUEST % path.encode())
+        self.expect(client, path, what, why)
+
+    def expect(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
+        """The answer to GET path must come next."""
+        status, body = self.answer(client, f"{what}, GET {path}", why)
+        right = 200 if path in _PAGES else 404
+        if status != right:
+            hint = " `if not body` takes an empty page for none: ask `if body is None`." if path == "/empty" else ""
+            raise Wrong(f"{what}, GET {path}: the status of the answer is {status}, not {right}.{hint}")
+        if right == 200 and body != _PAGES[path]:
+            raise Wrong(f"{what}, GET {path}: the body is {part(body)}, not {part(_PAGES[path])}.")
+
+    def answer(self, client: socket.socket, what: str, why: str = "") -> tuple[int, bytes]:
+        """Status and body of the next answer."""
+        came = self.came[client]
+        while b"\r\n\r\n" not in came:
+            self.more(client, what, why)
+        head, _, rest = bytes(came).partition(b"\r\n\r\n")
+        if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
+            raise Wrong(
+                f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, "
+                "4)."
+            )
+        fields = dict(re.findall(rb"\r\n([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n|$)", head))
+        length = next((value for name, value in fields.items() if name.lower() == b"content-length"), None)
+        if length is None:
+            raise Wrong(
+                f"{what}: the answer has no field Content-Length. Then its body ends where the connection ends (RFC 9112, 6.3), "
+                "and the client waits for that."
+            )
+        if not length.isdigit():
+            raise Wrong(f"{what}: Content-Length is {length!r}; it is the number of bytes of the body.")
+        size = len(head) + 4 + int(length)
+        while len(came) < size:
+            self.more(client, what, why, (int(length), len(came) - len(head) - 4))
+        body = bytes(came[len(head) + 4 : size])
+        del came[:size]
+        return int(first[1]), body
+
+    def unfinished(self, came: bytes, begun: tuple[int, int] | None, does: str) -> str:
+        """`begun` is the value of Content-Length, and how many bytes of the body came; None before the head is complete."""
+        if begun:
+            length, had = begun
+            if not does:
+                return f"Content-Length says {length}, and {had} bytes came, then the end."
+            return (
+                f"Content-Length says {length}, and {had} bytes came: {does}. It is len(body), in bytes; and send_all sends "
+                "them all."
+            )
+        if came and does:
+            return (
+                f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n, and an empty line ends the "
+                "head."
+            )
+        return f"{part(came)} came, then the end: the head of an answer ends with an empty line." if came else ""
+
+    def ends(self, client: socket.socket, what: str, why: str) -> None:
+        """Now the connection must end, and nothing may come before."""
+        came = bytes(self.came[client])
+        try:
+            came += self.run.read(client, 100, "")
+        except Stuck as stuck:
+            if not stuck.data:
+                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+            came += stuck.data
+        if came:
+            raise Wrong(f"{what}, and {part(came)} came instead of the end.")
+
+    def gone(self, error: Raised) -> str:
+        return "a page raised an exception" if error.type == "PageFailed" else super().gone(error)
+
+    def explain(self, error: Raised, why: str = "") -> str:
+        return f"{error} {why}" if why and not cause_in_a_task(error) else _explained_http(error)
+
+
+def _explained_http(error: Raised) -> str:
+    text, why = error.text, ""
+    if cause := cause_in_a_task(error):
+        why = cause
+    elif error.type == "UnicodeDecodeError":
+        why = "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes."
+    elif error.type == "ValueError" and "too many values" in text and "expected 2" in text:
+        why = "More than one request may have come, so there is more than one empty line: partition(), or split(..., 1)."
+    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
+        why = (
+            "Is it the first line of a request, in three words? A request ends at its empty line, not before; and it may be "
+            "nonsense."
+        )
+    elif error.type == "TypeError" and "NoneType" in text:
+        why = "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own."
+    elif error.type == "TypeError" and ("bytes-like" in text or "'bytes'" in text or "to bytes" in text or "to str" in text):
+        why = "A socket carries bytes: head.decode('latin-1') makes a str of them, text.encode() bytes of a str."
+    return f"{error}{why and ' '}{why}"
+
+
+class PageFailed(Exception):
+    """What one of the pages raises."""
+
+
+def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> None:
+    """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
+    slow = []
+
+    @coroutine  # so it may stand behind await too
+    def page(path: str) -> Generator:
+        if not isinstance(path, str):
+            talk.send(
+                {
+                    "wrong": (
+                        f"page(path) was called with {a(path)}: the path is a str, such as '/'. head.decode('latin-1') makes one."
+                    )
+                }
+            )
+        elif path.strip() != path or not path.startswith("/"):
+            talk.send(
+                {
+                    "wrong": (
+                        f"page(path) was called with {path[:60]!r}: the path is the second word of the first line, such as '/'."
+                    )
+                }
+            )
+        if path == "/slow":
+            slow.append(path)
+            for _ in range(100):
+                if len(slow) >= _TOGETHER:
+                    break
+                yield "sleep", 0.005
+            return b"%d at once" % len(slow)
+        if path == "/wait":
+            yield "sleep", 0.02
+            return b"waited"
+        if path == "/broken":
+            raise PageFailed("this page is broken")
+        yield "sleep", 0
+        return _PAGES.get(path)
+
+    serve_each(talk, listener, accept, lambda conn: http(conn, page))
+
+
+def _answers(web: _Web) -> None:
+    client = web.trial.first = web.connect()
+    web.ask(client, "/", "A client sent a request in one packet")
+    web.trial.own = web.run.sockets() - 1
+    web.run.alone()
+    web.attempt.good("a request is answered: 200 OK, Content-Length, the page")
+
+
+def _keeps_alive(web: _Web) -> None:
+    client = web.trial.first
+    for number, path in enumerate(("/", "/other", "/nothing", "/", "/empty", "/", "/binary", "/?q=1", "/")):
+        web.ask(
+            client, path, "A second request on the same connection" if not number else "One more request on the same connection"
+        )
+    client = web.connect()
+    web.ask(client, "/", "The first client is silent, and a second one asked")
+    client.close()
+    web.trial.calm("A client has gone and nobody talks", AFTER_END)
+    web.attempt.good("more requests on the same connection; 404 for a page that is not there")
+
+
+def _pieces(web: _Web) -> None:
+    why = "A request may come in pieces: until the empty line has come, `yield from recv(conn, 4096)` again, and add."
+    client = web.connect()
+    client.setsockopt(
+        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
+    )  # else it waits for the ACK of each byte, which comes late (tcp(7))
+    reads = True
+    for number, byte in enumerate(_REQUEST % b"/other"):
+        if number == 20:
+            web.ask(
+                web.trial.first,
+                "/",
+                "One client has sent half of a request, and another one asked",
+                "Each connection needs a buffer of its own.",
+            )
+        woken = web.run.wakes()
+        web.send(client, bytes([byte]))
+        reads = reads and web.run.until(lambda: web.run.wakes() > woken and web.run.state() == "S", 0.2)
+    web.expect(client, "/other", "A client sent a request one byte at a time", why)
+    request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
+    web.send(client, request)
+    web.expect(client, "/", f"A client sent a request of {len(request)} bytes", why)
+    web.send(client, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Name: caf\xe9\r\n\r\n")
+    web.expect(client, "/", "A header field holds a byte that is not UTF-8")
+    client.close()
+    web.attempt.good("a request that comes one byte at a time, and a long one")
+
+
+def _pipeline(web: _Web) -> None:
+    why = "Two requests may come in one recv(): what stands behind the empty line is the beginning of the next one. Keep it."
+    client = web.connect()
+    paths = ["/", "/other", "/nothing", "/binary", "/"]
+    web.send(client, b"".join(_REQUEST % path.encode() for path in paths) + (_REQUEST % b"/other")[:20])
+    for number, path in enumerate(paths, 1):
+        web.expect(client, path, f"{len(paths)} requests came in one packet, and number {number} of them was", why)
+    web.send(client, (_REQUEST % b"/other")[20:])
+    web.expect(client, "/other", "A request came in two parts, the first of them in one packet with another request", why)
+    client.close()
+    web.attempt.good("several requests in one packet")
+
+
+def _half_closed(web: _Web) -> None:
+    client = web.connect()
+    with web.run.paused():
+        web.send(client, _REQUEST % b"/other" + _REQUEST % b"/")
+        client.shutdown(socket.SHUT_WR)
+    what = "A client sent two requests and half-closed"
+    why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
+    web.expect(client, "/other", what, why)
+    web.expect(client, "/", what, why)
+    web.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
+    for sent, what in (
+        (b"", "A client sent nothing and half-closed"),
+        (b"GET / HT", "A client sent half of a request and half-closed"),
+    ):
+        client = web.connect()
+        web.send(client, sent)
+        client.shutdown(socket.SHUT_WR)
+        web.ends(client, what, AFTER_END)
+    web.attempt.good("a client that half-closes gets all its answers, then the end")
+
+
+def _closes(web: _Web) -> None:
+    for field in b"Connection: close", b"connection: close":
+        client = web.connect()
+        web.send(client, (_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
+        web.expect(client, "/other", f"A client sent `{field.decode()}`")
+        why = (
+            "Close after this answer (RFC 9112, 9.6)."
+            + " The names of fields are the same in capitals and small letters." * field.islower()
+        )
+        web.ends(client, f"A client asked for `{field.decode()}` and has its answer", why)
+    web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
+    web.attempt.good("Connection: close")
+
+
+def _slow_reader(web: _Web) -> None:
+    slow = web.connect(receive_buffer=SMALL)
+    web.send(slow, _REQUEST % b"/big")
+    web.run.watch(0.02)
+    web.ask(web.trial.first, "/", "One client does not read its long answer, and another one asked")
+    web.expect(slow, "/big", "A client reads a page of 600000 bytes slowly")
+    web.ask(slow, "/", "A client has read a page of 600000 bytes and asked for another one")
+    slow.close()
+    web.attempt.good("a page of 600000 bytes for a slow reader, and nobody waits for it")
+
+
+def _slow_pages(web: _Web) -> None:
+    clients = [web.connect() for _ in range(_TOGETHER)]
+    with web.run.paused():
+        for client in clients:
+            web.send(client, _REQUEST % b"/slow")
+    answers = [
+        web.answer(
+            client,
+            f"{_TOGETHER} clients asked for a slow page, and one got no answer: GET /slow",
+            "Are they served one after the other? A page waits by what it yields: `body = yield from page(path)` hands that on.",
+        )
+        for client in clients
+    ]
+    for status, body in answers:
+        if status != 200 or body != b"%d at once" % _TOGETHER:
+            raise Wrong(
+                f"{_TOGETHER} clients asked for a slow page at the same moment, and they were served one after the other: "
+                f"{part(body)}. A page waits by what it "
+                "yields: `body = yield from page(path)` hands that on to the loop."
+            )
+    for client in clients:
+        client.close()
+    web.attempt.good(f"{_TOGETHER} slow pages at the same time")
+
+
+def _nonsense(web: _Web) -> None:
+    client = web.connect()
+    web.ask(client, "/", "A client asked for a page")
+    web.send(client, _REQUEST % b"/broken")
+    _answered_or_ended(web, client, "A page raised an exception")
+    web.left_open()
+    for request in b"hello\r\n\r\n", b"\x00\xff\x80\r\n\r\n", b"\r\n\r\n":
+        client = web.connect()
+        web.send(client, request)
+        client.shutdown(socket.SHUT_WR)
+        _answered_or_ended(web, client, f"A client sent {request!r}, which is no request")
+        web.left_open()
+    web.ask(web.trial.first, "/", "Other clients had sent nonsense")
+    web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
+
+
+def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
+    """It must not wait for ever; an answer or the end will do."""
+    try:
+        web.run.read(client, 1, what)
+    except Stuck as stuck:
+        web.left_open()
+        raise Wrong(
+            f"{what}, and neither an answer nor the end came within 1 s: {your_server(stuck)}. When anything goes wrong, close "
+            "the connection."
+        ) from None
+
+
+def _gone(web: _Web) -> None:
+    half = (_REQUEST % b"/")[:25]
+    clients = [web.connect() for _ in range(20)]
+    waiting = [web.connect() for _ in range(5)]
+    reading = [web.connect(receive_buffer=SMALL) for _ in range(5)]
+    for client in clients:
+        web.send(client, half)
+    for client in reading:
+        web.send(client, _REQUEST % b"/big")
+        web.run.read(client, 1, "A client asked for a page of 600000 bytes and got nothing within 1 s")
+    for client in waiting:
+        web.send(client, _REQUEST % b"/wait")
+    with web.run.paused():
+        for client in clients[:10]:
+            client.close()
+        for client in (*clients[10:], *waiting, *reading):
+            reset(client)
+    what = "30 clients have gone, in the middle of a request or of an answer"
+    web.ask(web.trial.first, "/", what)
+    stuck = web.trial.holds(1)
+    web.left_open()
+    if stuck:
+        raise Wrong(
+            f"{what}, and {still_open(web.run.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            "gives b'', or send_all raises."
+        )
+    web.trial.calm(f"{what}, and nobody talks", AFTER_END)
+    web.attempt.good("30 clients that go in the middle of a request or of an answer")
+
+
+def _curl(web: _Web) -> None:
+    if not (curl := shutil.which("curl")):
+        web.attempt.note("curl is not installed, so it did not ask: sudo apt-get install curl")
+        return
+    host, port = web.trial.address
+    urls = [f"http://{host}:{port}{path}" for path in ("/", "/nothing")]
+    asked = subprocess.run(
+        [curl, "-q", "--noproxy", "*", "-sS", "-m", "5", "-w", "%{http_code} %{num_connects}\n", *urls],
+        capture_output=True,
+        stdin=subprocess.DEVNULL,
+    )
+    lines = asked.stdout.splitlines()
+    if asked.returncode or lines[:1] != [b"hello"] or lines[1:2] != [b"200 1"] or not lines[-1].endswith(b"404 0"):
+        web.raised("curl asked for / and for /nothing")
+        said = printable((asked.stderr or asked.stdout).decode(errors="replace").strip()[-200:])
+        raise Wrong(f"curl asked for / and, on the same connection, for /nothing, and was not content: {said}")
+    web.attempt.good("curl: 200 and 404 on one connection")
+
+
+def _serve_http(talk: Talk, learner: Callable, listener: socket.socket) -> None:
+    serve(talk, listener, accept, learner)
+
+
+CHECKS = {"7.4": check_http}

@@ -1,0 +1,82 @@
+"""What a learner starts from, made of the references: their imports, their signatures, and nothing in the bodies."""
+
+import ast
+import inspect
+import symtable
+import sys
+from collections.abc import Callable
+from types import ModuleType
+
+from course_lib.solutions import names as exercises
+
+
+def stub_of(references: tuple[Callable, ...]) -> str:
+    """The cell that asks for these functions and classes."""
+    return _imports_of(references) + "\n\n".join(map(_without_bodies, references))
+
+
+def _imports_of(references: tuple[Callable, ...]) -> str:
+    """The imports that their code needs, and two empty lines; what other exercises ask for comes from ``course_lib.mine``."""
+    modules, names = set(), {}
+    for reference in references:
+        module = sys.modules[reference.__module__]
+        imported = _imports(module)
+        for name in global_names(inspect.getsource(reference)) - {one.__name__ for one in references}:
+            if name in exercises() and hasattr(module, name):
+                names.setdefault("course_lib.mine", set()).add(name)
+            elif origin := imported.get(name):
+                names.setdefault(origin, set()).add(name)
+            elif name in imported:
+                modules.add(f"import {name}")
+    lines = {origin: f"from {origin} import {', '.join(sorted(names[origin]))}\n" for origin in sorted(names)}
+    ours = [line for origin, line in lines.items() if origin.startswith("course_lib")]
+    others = [f"{line}\n" for line in sorted(modules)] + [line for line in lines.values() if line not in ours]
+    return "\n".join("".join(block) for block in (others, ours) if block) + "\n\n" * bool(lines or modules)
+
+
+def _imports(module: ModuleType) -> dict[str, str | None]:
+    """Each name that the module imports -> the module that it is taken from; None: it is a module itself."""
+    found = {}
+    for node in ast.parse(inspect.getsource(module)).body:
+        if isinstance(node, ast.Import):
+            found |= {alias.name: None for alias in node.names}
+        elif isinstance(node, ast.ImportFrom):
+            origin = f"{module.__package__}.{node.module}" if node.level else node.module
+            found |= {alias.name: origin for alias in node.names}
+    return found
+
+
+def _without_bodies(reference: Callable) -> str:
+    source = inspect.getsource(reference)
+    lines = source.splitlines(keepends=True)
+    functions = [node for node in ast.walk(ast.parse(source)) if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef))]
+    for function in sorted(functions, key=lambda node: node.lineno, reverse=True):
+        first = function.body[0]
+        docstring = ast.get_docstring(function) is not None
+        begin = first.end_lineno if docstring else first.lineno - 1
+        indent = " " * first.col_offset
+        lines[begin : function.end_lineno] = [f"{indent}raise NotImplementedError\n"]
+    if inspect.isgeneratorfunction(reference):  # without a yield the stub would be none
+        lines.append(f"    {_first_yield(functions[0], source)}\n")
+    return "".join(lines)
+
+
+def _first_yield(function: ast.FunctionDef, source: str) -> str:
+    """The first one of the reference if it names nothing but the arguments; a bare one else, and beside ``yield from``."""
+    arguments = {argument.arg for argument in function.args.args}
+    nodes = [] if any(isinstance(node, ast.YieldFrom) for node in ast.walk(function)) else ast.walk(function)
+    for node in nodes:
+        if isinstance(node, ast.Yield) and {part.id for part in ast.walk(node) if isinstance(part, ast.Name)} <= arguments:
+            return ast.get_source_segment(source, node) or "yield"
+    return "yield"
+
+
+def global_names(text: str) -> set[str]:
+    """The names that this source takes from its module, annotations and decorators included."""
+
+    def walk(table: symtable.SymbolTable) -> set[str]:
+        top = table.get_type() == "module"
+        found = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() or (top and symbol.is_referenced())}
+        return found.union(*map(walk, table.get_children()))
+
+    return walk(symtable.symtable(text, "<source>", "exec"))

@@ -1,0 +1,101 @@
+"""One check of one function: processes for the learner's code, clients around them, and what was found."""
+
+from __future__ import annotations
+
+import socket
+from contextlib import ExitStack
+from typing import TYPE_CHECKING, Callable
+
+from .outcome import NotChecked, Open, Stuck, Wrong
+from .stopwatch import TimeLimit
+
+if TYPE_CHECKING:
+    from .run import Run
+
+TIME_LIMIT = 7.0  # seconds for one check in all, where it need not wait for a processor; storing the function may take 3 more
+CLIENT_LIMIT = 2.0  # seconds for one call of a client
+
+
+class Attempt:
+    """What a check function works with. At exit all its sockets are closed and all its processes killed."""
+
+    def __init__(self, learner: Callable, name: str) -> None:
+        self.name = name
+        self.findings: list[str] = []
+        self._learner = learner
+        self._limit = TimeLimit(TIME_LIMIT)
+        self._runs: list[Run] = []
+        self._ended: list[Run] = []
+        self._open = ExitStack()
+
+    def __enter__(self) -> Attempt:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._open.close()
+
+    def good(self, text: str) -> None:
+        self.findings.append(f"ok: {text}")
+
+    def note(self, text: str) -> None:
+        """Something to see that is no failure."""
+        self.findings.append(f"note: {text}")
+
+    def run(self, inside: Callable, *sockets: socket.socket) -> Run:
+        """Run ``inside(talk, learner, *sockets)`` in a fresh process; the sockets are closed here."""
+        from .run import Run  # not in the checked process, which imports the module of `inside`
+
+        run = Run(self.name, self.good, self._limit)
+        self._open.callback(run.kill)
+        try:
+            run.start(inside, self._learner, sockets)
+        except OSError as error:  # out of descriptors, processes or memory
+            raise NotChecked(f"The check could not start a process: {error.strerror}.") from None
+        self._runs.append(run)
+        for sock in sockets:
+            sock.close()
+        return run
+
+    def begin_anew(self) -> None:
+        """End all that runs, and start with a whole time limit again: for a check in two parts."""
+        self._open.close()
+        self._ended += self._runs
+        self._runs = []
+        self._limit = TimeLimit(TIME_LIMIT)
+
+    def listen(self, send_buffer: int | None = None) -> socket.socket:
+        """A listener on 127.0.0.1; its connections inherit the size of the send buffer (bytes)."""
+        listener = self._open.enter_context(socket.socket())
+        # its connections inherit this too: the second part of an answer does not wait for the ACK of the first (tcp(7))
+        listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if send_buffer:
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        return listener
+
+    def connect(self, address: tuple[str, int], receive_buffer: int | None = None) -> socket.socket:
+        """A client; a call that takes over 2 s raises TimeoutError."""
+        client = self._open.enter_context(socket.socket())
+        if receive_buffer:  # before connect(): the handshake announces the window
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        client.settimeout(CLIENT_LIMIT)
+        client.connect(tuple(address))
+        return client
+
+    def cause(self, error: OSError) -> Exception:
+        """What really happened when a client got this error: most often the learner's process tells."""
+        for run in self._runs:
+            try:
+                run.hear("", 0.3)
+            except Stuck as stuck:
+                if isinstance(error, TimeoutError):
+                    return Wrong(f"A client waited for your code for {CLIENT_LIMIT:g} s: {stuck.doing}.")
+            except (Wrong, Open) as cause:
+                return cause
+        return Wrong(f"A client got {type(error).__name__}: {error.strerror or error}.")
+
+    @property
+    def output(self) -> str:
+        """What the learner's code printed, the last 64 kB of each process."""
+        return "".join(run.output.decode(errors="backslashreplace") for run in self._ended + self._runs)

@@ -1,0 +1,57 @@
+"""How a check of a learner's code may end: each an exception, its text one sentence."""
+
+from .words import printable, where
+
+TOO_BUSY = "The machine was too busy to check this in time; run the check again."
+
+
+class Wrong(Exception):
+    """The learner's function does something else than asked; the text is one sentence that names the cause."""
+
+
+class Open(Exception):
+    """A function is not written yet; `frame` is where it raised NotImplementedError: a file and a line, or None."""
+
+    def __init__(self, frame: tuple[str, int] | None = None) -> None:
+        super().__init__()
+        self.frame = frame
+
+
+class NotChecked(Exception):
+    """The check could not run, and not by the learner's fault. The text is one sentence."""
+
+
+class Raised(Wrong):
+    """The learner's code raised an exception: `type` is its name, `text` its message, `errno` a number or None."""
+
+    def __init__(self, name: str, about: dict) -> None:
+        self.type, self.text, self.errno = printable(about["type"]), printable(about["text"]), about["errno"]
+        self.line = where(about["frame"])
+        if self.type == "SystemExit":
+            sentence = f"{name} called sys.exit(){self.line}. That ends the whole program; use return"
+        elif self.type == "EOFError":
+            sentence = f"{name} waits for the keyboard{self.line}. Nobody types during a check"
+        elif self.type == "MemoryError":
+            sentence = f"{name} used more than 2 GB of memory{self.line}"
+        elif self.type in ("ConnectionResetError", "BrokenPipeError"):
+            sentence = f"{self.type} ended your server{self.line}: clients disappear every day. Catch it, then close"
+        elif self.errno == 27:  # EFBIG
+            sentence = f"{name} prints without end{self.line}: more than 16 MB of output"
+        else:
+            sentence = f"{name} raised {self.type}{self.text and ': '}{self.text}{self.line}"
+        super().__init__(sentence + ".")
+
+
+class Stuck(Wrong):
+    """Nothing came in time.
+
+    `asleep`: it used less than a tenth of a core meanwhile; `call`: the system call in which it slept then, or "";
+    `data`: what a client got before.
+    """
+
+    data = b""
+
+    def __init__(self, what: str, cpu: float, asleep: bool, line: str, call: str = "") -> None:
+        self.asleep, self.call = asleep, call
+        self.doing = f"it {'sleeps' if asleep else f'runs all the time (CPU {cpu:.0%})'}{line}"
+        super().__init__(f"{what}: {self.doing}.")

@@ -1,0 +1,377 @@
+"""The learner's code in a process of its own, seen from outside: what it says, its CPU time, its descriptors."""
+
+import json
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+import uuid
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Callable, Iterator
+
+from course_lib import journal
+from course_lib.observe import wait_until
+from course_lib.observe.threads import CALLS
+
+from . import MARK
+from .files import memory_file, readable
+from .outcome import TOO_BUSY, NotChecked, Open, Raised, Stuck, Wrong
+from .sending import pickled
+from .stopwatch import Stopwatch, TimeLimit
+from .talk import is_learners
+from .words import printable, where
+
+START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when the machine is quiet
+BUSY = 1.5  # seconds that a check may have waited for a processor before a time limit is nobody's fault
+
+
+class Run:
+    """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of an exercise module.
+
+    It reports what went well through `good`, and takes no time after the end of `limit`. In all its time limits only
+    that time counts in which neither it nor the check waited for a processor.
+    """
+
+    def __init__(self, name: str, good: Callable[[str], None], limit: TimeLimit) -> None:
+        self._name, self._good, self._limit = name, good, limit
+        self._mark = uuid.uuid4().hex
+        self._buffer, self._told = b"", []
+        self._process: subprocess.Popen | None = None
+        self._started = False  # may code of the learner's have run?
+        self._files = ExitStack()
+        self.output = b""
+
+    def start(self, inside: Callable, learner: Callable, sockets: tuple[socket.socket, ...]) -> None:
+        """Start it. Raises Wrong if the learner's function cannot go into another process."""
+        payload = self._files.enter_context(memory_file("payload"))
+        payload.write(pickled(inside, learner, self._name))
+        payload.seek(0)
+        self._output = self._files.enter_context(memory_file("output"))
+        control, theirs = socket.socketpair()
+        self._control = self._files.enter_context(control)
+        trace, their_trace = os.pipe()
+        self._trace = self._files.enter_context(open(trace, "rb", buffering=0))
+        with theirs, open(their_trace, "wb", buffering=0):
+            numbers = [theirs.fileno(), their_trace, *(sock.fileno() for sock in sockets)]
+            self._process = subprocess.Popen(
+                [sys.executable, "-u", "-m", f"{__package__}.child", *map(str, numbers)],
+                stdin=payload,
+                stdout=self._output,
+                stderr=self._output,
+                pass_fds=numbers,
+                start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the kernel
+                cwd=self._files.enter_context(TemporaryDirectory(prefix="check-", ignore_cleanup_errors=True)),
+                env=environment(self._mark),
+            )
+            self._end = self._files.enter_context(open(os.pidfd_open(self._process.pid), "rb", buffering=0))
+        self._limit.processes.append(str(self._process.pid))
+        try:
+            self._wait("started", "", START_LIMIT)
+            self._started = True
+            self._wait("ready", "", START_LIMIT)
+        except Stuck:
+            raise NotChecked(f"A fresh Python process did not start within {START_LIMIT:g} s; run the check again.") from None
+
+    def say(self, **data: object) -> None:
+        """What the next ``talk.hear()`` returns in the child."""
+        self._control.sendall(json.dumps(data).encode() + b"\n")
+
+    def hear(self, what: str, seconds: float = 1.0) -> dict:
+        """The next ``talk.tell(...)`` of the child; ``{"done": True}`` when `inside` has returned.
+
+        Raises Wrong with the cause if something else happens; if nothing happens within `seconds`, `what` begins
+        the sentence: "serve_one did not return within 1 s".
+        """
+        return self._told.pop(0) if self._told else self._wait("tell", what, seconds)
+
+    def watch(self, seconds: float) -> None:
+        """Let it go on for `seconds`. Raises as `hear` does if it ends or fails meanwhile, but not because time is over."""
+        self._wait("", "", seconds, patient=True)
+
+    def stopwatch(self) -> "Stopwatch":
+        """It runs from now on, and stands still while this process or the check waits for a processor."""
+        return Stopwatch(self._process.pid)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something that nobody announces; False if it has not come true in this time."""
+        return self.stopwatch().until(condition, seconds)
+
+    def read(self, client: socket.socket, size: int, what: str, seconds: float = 1.0) -> bytes:
+        """`size` bytes that come to the client, or less if the stream ends before. Raises as `hear` does.
+
+        When it is stuck, the exception's `data` is what came until then.
+        """
+        data = b""
+        try:
+            while len(data) < size:
+                self._wait("", what, seconds, client)
+                chunk = client.recv(size - len(data))
+                if not chunk:
+                    break
+                data += chunk
+        except ConnectionResetError:
+            pass  # an end too: the server closed while bytes of ours were unread
+        except Stuck as stuck:
+            stuck.data = data
+            raise
+        return data
+
+    def cpu(self) -> float:
+        """Seconds of CPU time used so far, all threads."""
+        fields = self._stat()
+        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+
+    def state(self) -> str:
+        """The letter of proc_pid_stat(5): R runs or waits for a processor, S sleeps, T stopped; "" when it has gone."""
+        return "".join(self._stat()[:1])
+
+    def asleep_in(self) -> str:
+        """The system call in which its first thread sleeps ("select", "recv", "sleep"); "" when it runs or nobody knows."""
+        try:
+            number = Path(f"/proc/{self._process.pid}/syscall").read_text().split()[0]
+        except OSError:  # it has gone, or this kernel does not say
+            return ""
+        return CALLS.get(int(number), "") if number.isdecimal() else ""
+
+    def wakes(self) -> int:
+        """How often its first thread has gone to sleep so far."""
+        return self._status("voluntary_ctxt_switches")
+
+    def memory(self) -> int:
+        """Bytes of memory that it holds now (VmRSS of proc_pid_status(5))."""
+        return self._status("VmRSS") * 1024
+
+    def interrupt(self, number: signal.Signals) -> bool:
+        """Send a signal, if it has a handler for it; False if it has none (the signal would end it)."""
+        try:
+            caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE)
+        except OSError:
+            return False
+        if not int(caught.group(1), 16) >> (number - 1) & 1:
+            return False
+        os.kill(self._process.pid, number)
+        return True
+
+    @contextmanager
+    def paused(self) -> Iterator[None]:
+        """Inside, it stands still: all that clients do meanwhile it finds at once afterwards."""
+        os.kill(self._process.pid, signal.SIGSTOP)
+        try:
+            wait_until(lambda: self.state() not in ("R", "S", "D"), 1.0)
+            yield
+        finally:
+            os.kill(self._process.pid, signal.SIGCONT)
+
+    def sockets(self) -> int:
+        """How many descriptors of sockets it holds, those of the check not counted."""
+        count, folder = 0, f"/proc/{self._process.pid}/fd"
+        try:
+            numbers = os.listdir(folder)
+        except OSError:  # it has gone
+            numbers = []
+        for number in numbers:
+            try:
+                count += os.readlink(f"{folder}/{number}").startswith("socket:")
+            except OSError:  # closed while we looked
+                pass
+        return max(0, count - 1)
+
+    def alone(self) -> None:
+        """Raise Wrong if it runs a second thread or has a child process."""
+        folder = Path(f"/proc/{self._process.pid}/task")
+        # join() returns when a thread has said its last word; its task is gone a moment later.
+        if not self.until(lambda: len(list(folder.iterdir())) == 1, 1.0):
+            raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
+        if any(path.read_text().strip() for task in folder.iterdir() if (path := task / "children").exists()):
+            raise Wrong(f"{self._name} started another process (fork?); one process is enough here.")
+
+    def explain_end(self) -> None:
+        """A client saw the end of its connection too early: raise the learner's exception if there was one."""
+        try:
+            self.hear("", 0.3)
+        except Stuck:
+            pass
+
+    def kill(self) -> None:
+        """End it, and all that it started, whatever they do. Harmless when repeated."""
+        if self._process:
+            _kill_group(self._process.pid)
+            self._process.wait()  # only now: once reaped, its number may belong to another process
+            self._process = None
+            kill_marked(self._mark)
+            self.output = self._printed()
+        self._files.close()
+
+    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict:
+        """The next message of this kind, or {} when the client can read, or the time is over and we are `patient`."""
+        watch, used, message = self.stopwatch(), self.cpu(), None
+        until = time.monotonic() + seconds
+        while True:
+            message = message or self._receive(min(until, self._limit.end()), client)
+            now = time.monotonic()
+            match message:
+                case None if patient and now < self._limit.end():
+                    return {}
+                case None:
+                    late = now >= self._limit.end()
+                    spent, runs, call = self.cpu() - used, self._runs(), self.asleep_in()
+                    left = seconds / 2 - spent if runs else seconds - watch.passed()
+                    if left > 0 and not late:  # other programs had the processor: that time does not count
+                        until = now + left
+                        continue
+                    if message := self._receive(now, client):
+                        continue  # it came while we looked: so it slept, or ran, after its work
+                    cpu = min(1.0, spent / max(watch.passed(), 0.01))
+                    if late and self._limit.lost() > BUSY:
+                        raise NotChecked(TOO_BUSY)
+                    stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self.where(), call)
+                    raise Wrong(f"The check was not through when its time was up; {stuck.doing}.") if late else stuck
+                case {"client": _}:
+                    return {}
+                case {"good": text}:
+                    self._good(text)
+                case {"step": what, "seconds": seconds} if not patient:
+                    watch, used, until = self.stopwatch(), self.cpu(), now + seconds
+                case {"too busy": _}:
+                    raise NotChecked(TOO_BUSY)
+                case {"wrong": text}:
+                    raise Wrong(printable(text))
+                case {"raised": {"unwritten": True} as about}:
+                    raise Open(about["frame"])
+                case {"raised": about}:
+                    raise Raised(self._name, about)
+                case {"unloadable": {"type": type_, "text": text}}:
+                    raise Wrong(
+                        f"{self._name} cannot be brought into a fresh Python process, where a check runs it: "
+                        f"{printable(type_)}: {printable(text)}."
+                    )
+                case {"tell": data} if kind != "tell":
+                    self._told.append(data)  # it comes while a client is waiting: somebody will ask
+                case _ if kind in message:
+                    return message[kind]
+            message = None
+
+    def _receive(self, until: float, client: socket.socket | None) -> dict | None:
+        """The next message; None when the time is over. Raises Wrong if the child has gone or talks nonsense."""
+        while b"\n" not in self._buffer:
+            ready = readable(until - time.monotonic(), self._control, self._end, *([client] if client else []))
+            if not ready:
+                return None
+            if self._control not in ready and client in ready:
+                return {"client": True}
+            chunk = self._control.recv(1 << 16) if self._control in ready else b""
+            if not chunk:
+                raise Wrong(self._gone()) if self._started else NotChecked(self._not_started())
+            self._buffer += chunk
+        line, _, self._buffer = self._buffer.partition(b"\n")
+        try:
+            return json.loads(line)
+        except ValueError:
+            raise Wrong(f"{self._name} wrote to a descriptor that it did not open.") from None
+
+    def _gone(self) -> str:
+        """Why nobody answers any more."""
+        if not readable(0.5, self._end):
+            return f"{self._name} closed descriptors that it did not open (os.close, os.closerange?)."
+        end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+        if end.si_code == os.CLD_EXITED:
+            return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
+        return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
+
+    def _not_started(self) -> str:
+        """The sentence for a process that ended before it had imported this package: half a file, a full disk, no memory."""
+        printed = self._printed().decode(errors="replace")
+        *_, said = "", *map(str.strip, printed.splitlines())
+        if places := re.findall(r'^ *File "(.*)", line (\d+)', printed, re.MULTILINE):
+            file, line = places[-1]
+            said += f", {Path(file).name}, line {line}"
+        if not said and readable(0.5, self._end):
+            end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+            said = f"status {end.si_status}" if end.si_code == os.CLD_EXITED else signal.Signals(end.si_status).name
+        said = printable(said)[:300] or "it said nothing"
+        return f"The check could not start: a fresh Python process ended while it imported the course's library ({said})."
+
+    def _printed(self) -> bytes:
+        """The last 64 kB of what it has printed."""
+        size = os.fstat(self._output.fileno()).st_size
+        return os.pread(self._output.fileno(), 1 << 16, max(0, size - (1 << 16)))
+
+    def where(self) -> str:
+        """The line of the learner's code that runs now, " in line 3, `...`", or ""; a signal handler in the child tells it."""
+        while readable(0, self._trace) and os.read(self._trace.fileno(), 1 << 16):
+            pass  # an answer that came too late, to a question before
+        os.kill(self._process.pid, signal.SIGUSR1)
+        dump, watch = b"", self.stopwatch()
+        while b"runpy" not in dump and watch.passed() < 0.3:  # the outermost frame comes last
+            if not readable(0.05, self._trace):
+                continue
+            if not (chunk := os.read(self._trace.fileno(), 1 << 16)):
+                break  # it closed its end
+            dump += chunk
+        for file, line in re.findall(r'File "(.*)", line (\d+) in', dump.decode(errors="replace")):
+            if is_learners(file):
+                return where((file, int(line)))
+        return ""
+
+    def _runs(self) -> bool:
+        """Does one of its threads run, or wait for a processor or a disk?"""
+        for task in Path(f"/proc/{self._process.pid}/task").glob("[0-9]*/stat"):
+            try:
+                if task.read_text().rpartition(")")[2].split()[0] in "RD":
+                    return True
+            except OSError:  # it has ended
+                pass
+        return False
+
+    def _status(self, field: str) -> int:
+        """A number of proc_pid_status(5); 0 when it has gone."""
+        try:
+            text = Path(f"/proc/{self._process.pid}/status").read_text()
+        except OSError:
+            return 0
+        found = re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE)
+        return int(found.group(1)) if found else 0
+
+    def _stat(self) -> list[str]:
+        """The fields of proc_pid_stat(5), from the third (the state) on; [] when it has gone."""
+        try:
+            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+        except (FileNotFoundError, ProcessLookupError):
+            return []
+
+
+def environment(mark: str = "1") -> dict[str, str]:
+    """The environment of a child: in any folder it finds the same modules and `mine/`; it prints in UTF-8 and carries the mark."""
+    return os.environ | {
+        "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # in a kernel "" is the notebook's folder
+        "COURSE_HOME": str(journal.home()),
+        "PYTHONIOENCODING": "utf-8:backslashreplace",
+        MARK: mark,
+    }
+
+
+def _kill_group(group: int) -> None:
+    try:
+        os.killpg(group, signal.SIGKILL)
+    except ProcessLookupError:
+        pass
+
+
+def kill_marked(mark: str) -> None:
+    """Kill what is left, also outside the process group (setsid), and see it end.
+
+    The mark is in the environment that a process was born with.
+    """
+    for path in Path("/proc").glob("[0-9]*/environ"):
+        try:
+            if mark.encode() in path.read_bytes():
+                with open(os.pidfd_open(int(path.parent.name)), "rb", buffering=0) as end:
+                    signal.pidfd_send_signal(end.fileno(), signal.SIGKILL)
+                    readable(0.5, end)
+        except OSError:  # gone, or somebody else's
+            pass

@@ -1,0 +1,60 @@
+"""The learner's code as bytes for a fresh process."""
+
+import inspect
+import io
+from collections import ChainMap
+from types import CodeType
+from typing import Callable
+
+import cloudpickle
+
+from .outcome import Wrong
+from .words import printable
+
+
+def _make_code(file: str, make: Callable, parts: tuple) -> CodeType:
+    return make(*parts).replace(co_filename=file)
+
+
+def _code_of_cell(code: CodeType) -> tuple:
+    make, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
+    return _make_code, (code.co_filename, make, parts)
+
+
+class _Pickler(cloudpickle.Pickler):
+    """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
+
+    dispatch_table = ChainMap({CodeType: _code_of_cell}, cloudpickle.Pickler.dispatch_table)
+
+
+def pickled(inside: Callable, learner: Callable, name: str) -> bytes:
+    try:
+        payload = io.BytesIO()
+        _Pickler(payload).dump((inside, learner))
+        return payload.getvalue()
+    except Exception as error:
+        label, value = _unpicklable(learner, set()) or (None, None)
+        if label is None:
+            raise Wrong(f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.") from None
+        raise Wrong(
+            f"{name} uses {label}, a {type(value).__name__} of this notebook. A check runs your code in a fresh process, "
+            f"and {label} cannot go there: make it inside your own code, or pass it as an argument."
+        ) from None
+
+
+def _unpicklable(learner: Callable, seen: set[int]) -> tuple[str, object] | None:
+    """Name and value of what the learner's code uses and cannot be pickled."""
+    several = learner if isinstance(learner, tuple) else [learner]
+    functions = [part for one in several for part in (vars(one).values() if inspect.isclass(one) else [one])]
+    for function in filter(inspect.isfunction, functions):
+        if id(function) in seen:
+            continue
+        seen.add(id(function))
+        used = inspect.getclosurevars(function)
+        for label, value in (used.nonlocals | used.globals).items():
+            try:
+                cloudpickle.dumps(value)
+            except Exception:
+                deeper = _unpicklable(value, seen) if inspect.isroutine(value) or inspect.isclass(value) else None
+                return deeper or (label, value)
+    return None

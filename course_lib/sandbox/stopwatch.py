@@ -1,0 +1,66 @@
+"""Time as a check counts it: without the time in which somebody waited for a processor."""
+
+import time
+from typing import Callable
+
+MORE = 40.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
+
+
+class TimeLimit:
+    """So many seconds for one check in all, and more if it, or one of its processes, has waited for a processor."""
+
+    def __init__(self, seconds: float) -> None:
+        self._end, self._own, self.processes = time.monotonic() + seconds, Stopwatch(), []
+
+    def end(self) -> float:
+        """When it is over, as things stand now (``time.monotonic()``)."""
+        return self._end + min(self.lost(), MORE)
+
+    def lost(self) -> float:
+        """Seconds of waiting for a processor: of this thread since the check began, of its processes in their whole life."""
+        return self._own.lost() + sum(map(waited_for_a_processor, self.processes))
+
+
+class Stopwatch:
+    """Seconds since it was made, without those in which this thread, or `other`, waited for a processor.
+
+    `other` is the name of a process, or of one of its threads, in /proc: 4711, "self/task/4712"; None: nobody else.
+    """
+
+    def __init__(self, other: int | str | None = None) -> None:
+        self._processes = ["thread-self", *([str(other)] if other else [])]
+        self._begin, self._waited = time.monotonic(), self._waits()
+
+    def passed(self) -> float:
+        """At least a tenth of what a clock shows, so that each time limit is over some time."""
+        passed = time.monotonic() - self._begin
+        return max(passed - self.lost(), passed / 10)
+
+    def lost(self) -> float:
+        """What does not count."""
+        return max(0.0, self._waits() - self._waited)
+
+    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+        """Wait for something that nobody announces; False if it has not come true when `seconds` have passed."""
+        while not condition():
+            if self.passed() > seconds:
+                return condition()
+            time.sleep(0.001)
+        return True
+
+    def _waits(self) -> float:
+        return sum(map(waited_for_a_processor, self._processes))
+
+
+def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+    """Wait for something that nobody announces; False if it has not come true within `seconds`."""
+    return Stopwatch().until(condition, seconds)
+
+
+def waited_for_a_processor(process: str = "thread-self") -> float:
+    """Seconds for which its first thread, or this one, could have run and no processor was free (schedstat, sched-stats.rst)."""
+    try:
+        with open(f"/proc/{process}/schedstat") as file:
+            return int(file.read().split()[1]) / 1e9
+    except (OSError, IndexError):
+        return 0.0

@@ -1,0 +1,86 @@
+"""What the child says to the check and back: lines of JSON, so nothing of the learner's is unpickled in the kernel."""
+
+import json
+import os
+import socket
+from functools import cache
+from types import TracebackType
+from typing import NoReturn
+
+
+class Talk:
+    """The child's end of the conversation with the check."""
+
+    def __init__(self, control: socket.socket) -> None:
+        self._control = control
+        self._lines = control.makefile("rb")
+        self._pid = os.getpid()
+
+    def tell(self, **data: object) -> None:
+        """Send facts: what `Run.hear` returns."""
+        self.send({"tell": data})
+
+    def good(self, text: str) -> None:
+        self.send({"good": text})
+
+    def step(self, text: str, seconds: float = 1.0) -> None:
+        """What begins now; if it takes longer than `seconds`, `text` begins the message."""
+        self.send({"step": text, "seconds": seconds})
+
+    def too_busy(self) -> NoReturn:
+        """Other programs have kept the processor, so nobody can tell right from wrong. Ends this process."""
+        self.send({"too busy": True})
+        self.hear()
+        os._exit(0)
+
+    def hear(self) -> dict:
+        """Wait for the check to say something. Ends this process when the check has gone."""
+        line = self._lines.readline()
+        if not line:
+            os._exit(0)
+        return json.loads(line)
+
+    def send(self, message: dict) -> None:
+        if os.getpid() != self._pid:
+            os._exit(0)  # a copy that the learner's code forked must not answer in our name
+        self._control.sendall(json.dumps(message).encode() + b"\n")
+
+
+def own_frame(traceback: TracebackType | None) -> tuple[str, int] | None:
+    """File and line of the innermost frame that is the learner's own code."""
+    found = None
+    while traceback:
+        file = traceback.tb_frame.f_code.co_filename
+        if is_learners(file):
+            found = file, traceback.tb_lineno
+        traceback = traceback.tb_next
+    return found
+
+
+def is_learners(file: str) -> bool:
+    """Is this neither the course's nor Python's own?"""
+    return not file.startswith(_others())
+
+
+@cache
+def _others() -> tuple[str, ...]:
+    import sysconfig  # costs a checked process more than it is worth, unless something goes wrong
+
+    return os.path.dirname(os.path.dirname(__file__)), *map(sysconfig.get_path, ("stdlib", "purelib")), "<frozen"
+
+
+def describe(error: BaseException) -> dict:
+    """An exception as plain data. Its own code (``__str__``) runs, so it may do anything but raise."""
+    try:
+        text = str(error)
+        text = str.__str__(text)[:300]
+    except BaseException as second:
+        text = f"(its __str__ raised {type(second).__name__})"
+    number = error.errno if isinstance(error, OSError) and isinstance(error.errno, int) else None
+    return {
+        "type": str(type(error).__name__),
+        "text": text,
+        "errno": number,
+        "frame": own_frame(error.__traceback__),
+        "unwritten": isinstance(error, NotImplementedError),
+    }

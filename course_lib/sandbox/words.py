@@ -1,0 +1,26 @@
+"""Values, lines and texts of a learner's, as a message shows them."""
+
+import linecache
+import os
+
+
+def a(value: object) -> str:
+    """A value's type, in words."""
+    return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def where(frame: tuple[str, int] | None) -> str:
+    """" in line 3, `x = 1`" for this file and line; "" for None."""
+    from course_lib import journal  # not in a checked process, which seldom needs it
+
+    if not frame:
+        return ""
+    folder, name = os.path.split(frame[0])
+    text = linecache.getline(*frame).strip()
+    of = f" of mine/{printable(name)}" if folder == str(journal.home()) else ""  # not of the cell under check
+    return f" in line {frame[1]}{of}" + (f", `{printable(text)}`" if text else "")
+
+
+def printable(text: str) -> str:
+    """Control characters and lone surrogates written as escapes, line ends too."""
+    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)

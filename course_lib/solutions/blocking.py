@@ -1,0 +1,57 @@
+"""References of notebook 02: a blocking server."""
+
+import socket
+
+
+def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
+    """Return a TCP socket that listens on 127.0.0.1:port; port 0 lets the kernel choose a free one."""
+    listener = socket.socket(socket.AF_INET, socket.SOCK_STREAM)
+    # bind() looks at this option once: connections in TIME_WAIT no longer keep the port from us
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    # fixes the pair (address, port); a client is still refused
+    listener.bind(("127.0.0.1", port))
+    # from here on the kernel completes handshakes by itself, and queues up to `backlog` of them
+    listener.listen(backlog)
+    return listener
+
+
+class Lines:
+    """Split a stream of bytes at b"\\n", however it was cut on its way."""
+
+    def __init__(self) -> None:
+        self.rest = b""  # the unfinished line: TCP keeps no borders between messages, so we do
+
+    def feed(self, chunk: bytes) -> list[bytes]:
+        """Take what recv() gave; return the lines that are complete now, without their b"\\n"."""
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return lines
+
+
+def serve_one(conn: socket.socket) -> None:
+    """Answer each line in capitals until the peer has finished sending; then close."""
+    lines = Lines()
+    with conn:  # close() at the end: the kernel sends our FIN, and the number is free again
+        try:
+            # sleeps until bytes are there; b"" is the peer's FIN: it sends no more, but it still reads
+            while chunk := conn.recv(4096):
+                for line in lines.feed(chunk):
+                    # sleeps while the send buffer is full; returns when the kernel has taken all
+                    conn.sendall(line.upper() + b"\n")
+        except ConnectionError:
+            pass  # the peer sent a reset: there is nobody left to answer
+
+
+def serve_forever(listener: socket.socket) -> None:
+    """Serve one client after the other, without end."""
+    while True:
+        # sleeps until a handshake is complete; those that come meanwhile wait in the accept queue
+        conn, _ = listener.accept()
+        serve_one(conn)  # whoever is silent in here keeps all the others waiting
+
+
+EXERCISES = {
+    "2.1": (make_listener,),
+    "2.2": (Lines,),
+    "2.3": (serve_one,),
+    "2.4": (serve_forever,),
+}
