@@ -337,6 +337,8 @@ def test_a_finding_of_nothing_is_an_error_and_of_failures_only_says_so():
     assert finding(failed) and plot_waiting(failed).png().startswith(b"\x89PNG")
     failed = [Rung("SelectServer", 5000, 20, why_not="ended")]
     assert finding(failed) == "SelectServer could not be measured with 5,000"
+    late = [*failed, Rung("PollServer", 5000, 20, why_not="not measured: the time for the whole ladder was over")]
+    assert finding(late) == "There was no time for PollServer with 5,000; SelectServer could not be measured with 5,000"
     assert plot_ladder(failed).png().startswith(b"\x89PNG")
 
 

@@ -154,12 +154,12 @@ def _label(axes, ends: dict[str, tuple[float, float, str, bool]], notes: dict[st
 
 
 def _notes(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, str]:
-    """{name: "not at 10,000"} for lines that have no point at larger numbers."""
+    """{name: "not at 10,000"} for lines that have no point at larger numbers; "no time for 10,000" where time was over."""
     notes = {}
     for row in rows:
         name, number, value = _point(row)
         if value is None and name not in notes:
-            notes[name] = f"not at {number:,}"
+            notes[name] = f"{'no time for' if isinstance(row, Rung) and row.no_time else 'not at'} {number:,}"
     return notes
 
 

@@ -37,11 +37,13 @@ def _of_ladder(rows: Sequence[Rung]) -> str:
     points = {server: [(row.idle, row.cpu) for row in rows if row.server == server]
               for server in dict.fromkeys(row.server for row in rows)}
     parts = _growth(points, "idle clients a request costs", "as much") or _cheapest(rows)
-    missing: dict[int, list[str]] = {}
-    for server, own in points.items():
-        if without := [number for number, value in own if value is None]:
-            missing.setdefault(min(without), []).append(server)
-    parts += [f"{_and(names)} could not be measured with {number:,}" for number, names in sorted(missing.items())]
+    missing: dict[tuple[int, str], list[str]] = {}
+    for server in points:
+        if without := [row for row in rows if row.server == server and row.cpu is None]:
+            first = min(without, key=lambda row: row.idle)
+            said = "there was no time for {} with {:,}" if first.no_time else "{} could not be measured with {:,}"
+            missing.setdefault((first.idle, said), []).append(server)
+    parts += [said.format(_and(names), number) for (number, said), names in sorted(missing.items())]
     return _joined(parts)
 
 

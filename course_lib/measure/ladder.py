@@ -51,6 +51,11 @@ class Rung:
     requests: int = 0
     why_not: str = ""
 
+    @property
+    def no_time(self) -> bool:
+        """True where nothing was measured because time was over: that says nothing of the server."""
+        return self.why_not == _OVER
+
     def __str__(self) -> str:
         head = f"{self.server:18} {self.idle:6} idle, {self.active} active: "
         if self.cpu is None:
@@ -112,7 +117,7 @@ def climb(work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active
             reserved = (len(todo) - start - 1) * (0.5 + rounds * window)
             found |= _rung(work, todo[start:start + together], number, active, rounds, window, cores, end, reserved)
         failed |= {name: number for name, row in found.items()
-                   if row.cpu is None and row.why_not != _OVER and name not in failed}
+                   if row.cpu is None and not row.no_time and name not in failed}
         rows += [found[name] for name, _ in subjects]
     return rows
 
