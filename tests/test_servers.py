@@ -10,7 +10,7 @@ import threading
 
 import pytest
 
-from course_lib.observe import open_numbers, wait_until
+from course_lib.observe import doing, open_numbers, wait_until
 from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, live_servers, stop_all
 
 RESET = struct.pack("ii", 1, 0)
@@ -208,6 +208,75 @@ class TestLife:
             assert "TypeError" in server.fate and server.fate == server.doing().ended
             assert not server.descriptors()
         assert "TypeError" in server.fate  # still known after stop()
+
+    @pytest.mark.parametrize("reply", [None, "text", 5, ["a"], [104, 105]], ids=repr)
+    def test_an_answer_that_is_no_bytes_ends_every_model_with_the_same_sentence(self, model, reply):
+        with model(answer=lambda request: reply) as server, connect(server) as client:
+            client.sendall(b"x")
+            server.wait()
+            assert client.recv(1) == b""
+            assert server.fate.startswith(f"ended by TypeError: answer must return bytes, and returned {type(reply).__name__}")
+
+    @pytest.mark.parametrize("reply", [b"", bytearray(b"hello"), memoryview(b"hello")], ids=["nothing", "bytearray", "memoryview"])
+    def test_an_answer_may_be_empty_and_of_any_kind_of_bytes(self, model, reply):
+        with model(answer=lambda request: reply) as server, connect(server) as client:
+            client.sendall(b"x")
+            client.shutdown(socket.SHUT_WR)
+            assert client.recv(100) == reply and client.recv(100) == b"" and server.running
+
+    @pytest.mark.parametrize("interrupted", ["wait", "stop"])
+    def test_an_interrupt_of_wait_or_stop_leaves_it_running_and_stoppable(self, interrupted):
+        release, before = threading.Event(), signal.signal(signal.SIGINT, signal.default_int_handler)
+        main, server = threading.main_thread(), BlockingServer(answer=lambda request: release.wait() and request).start()
+
+        def interrupt():
+            wait_until(lambda: doing(main).call == "futex", 10)
+            signal.pthread_kill(main.ident, signal.SIGINT)
+
+        with connect(server) as client:
+            client.sendall(b"x")
+            assert wait_until(lambda: server.doing().call == "futex")
+            square = threading.Thread(target=interrupt)
+            square.start()
+            try:
+                with pytest.raises(KeyboardInterrupt):
+                    getattr(server, interrupted)()
+            finally:
+                square.join()
+                signal.signal(signal.SIGINT, before)
+            assert server.running and server.doing().asleep and server.fate is None and live_servers() == [server]
+            release.set()
+            if interrupted == "wait":
+                assert client.recv(100) == b"x"
+            server.stop()
+            assert not server.running and not live_servers() and not server.descriptors()
+
+    def test_a_forked_child_has_no_server(self):
+        with BlockingServer() as server:
+            child = os.fork()
+            if not child:
+                server.wait(), server.stop()
+                os._exit(server.running)
+            assert os.waitpid(child, 0)[1] == 0 and server.running
+
+    def test_wait_in_its_own_thread_is_an_error_and_no_deadlock(self, model):
+        with model(answer=lambda request: server.wait() or request) as server, connect(server) as client:
+            client.sendall(b"x")
+            server.wait()
+            assert "cannot wait in its own thread" in server.fate
+
+    def test_no_more_threads_leaves_nothing(self, monkeypatch):
+        server = BlockingServer()
+
+        def no_thread(self):
+            raise RuntimeError("can't start new thread")
+
+        with monkeypatch.context() as patch, pytest.raises(RuntimeError, match="new thread"):
+            patch.setattr(threading.Thread, "start", no_thread)
+            server.start()
+        assert not server.running and not live_servers() and not server.descriptors()
+        with server:
+            assert asks(server, b"x") == b"x"
 
     def test_serve_that_returns_is_said(self):
         class Brief(Server):

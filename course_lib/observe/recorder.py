@@ -125,11 +125,13 @@ class Recorder:
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
     def handed_in(self) -> dict[int, str] | None:
-        """The lists of the select that the server is in, or of its last one; None when none was seen to begin."""
-        return self.asked and _by_number(self.asked)
+        """The lists of the select that the server is in, or of its last one; None when off, or none was seen to begin."""
+        return _by_number(self.asked) if self.on and self.asked else None
 
     def came_back(self) -> dict[int, str] | None:
-        """What the last select, poll or epoll_wait gave back; None when none was recorded."""
+        """What the last select, poll or epoll_wait gave back; None when off, or none was recorded."""
+        if not self.on:
+            return None
         for entry in reversed(self._ring.copy()):
             if entry[0] < self._began:
                 return None
