@@ -2,13 +2,11 @@
 
 from __future__ import annotations  # its types are names only: the module can be imported where there is no epoll
 
-import errno
 import select
 import socket
 
 from .base import Answer, Server, echo
-
-PAUSE = 0.1  # seconds
+from .connection import PAUSE, Connection, accept
 
 
 class EpollServer(Server):
@@ -26,109 +24,59 @@ class EpollServer(Server):
     def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         with select.epoll() as epoll:
-            (self._on_edges if self.edge_triggered else self._on_levels)(epoll, listener)
+            (self.serve_edges if self.edge_triggered else self.serve_levels)(epoll, listener)
 
-    def _on_levels(self, epoll: select.epoll, listener: socket.socket) -> None:
-        connections: dict[int, socket.socket] = {}
-        unsent: dict[int, memoryview] = {}  # what is left of an answer, while a send buffer is full
-        door, pause = listener.fileno(), None
-        epoll.register(door, select.EPOLLIN)  # into the interest list, which stays in the kernel
+    def serve_levels(self, epoll: select.epoll, listener: socket.socket) -> None:
+        connections: dict[int, Connection] = {}
+        no_room = False
+        epoll.register(listener, select.EPOLLIN)  # into the interest list, which stays in the kernel
         while True:
             # wait: sleeps while the ready list is empty; hands over what is in it
-            ready = epoll.poll(pause)
-            if pause:
-                epoll.register(door, select.EPOLLIN)
-                pause = None
-            for number, events in ready:
-                if number == door:
-                    try:
-                        # accept: takes one finished handshake out of the accept queue
-                        connection, peer = listener.accept()
-                    except BlockingIOError:
-                        continue  # it is gone
-                    except OSError as error:
-                        if error.errno not in (errno.EMFILE, errno.ENFILE):
-                            raise
-                        epoll.unregister(door)  # no number is free: a pause
-                        pause = PAUSE
-                        continue
-                    connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
-                    connections[connection.fileno()] = connection
-                    epoll.register(connection, select.EPOLLIN)
-                    continue
-                connection, sent = connections[number], 0
-                answer = unsent.get(number, b"") if unsent else b""
-                try:
-                    if not answer:
-                        # read: takes what has arrived; b"" says that the peer has finished sending
-                        data = connection.recv(4096)
-                        answer = self.answer(data) if data else None
-                    if answer:
-                        # answer: the send buffer takes what it has room for
-                        sent = connection.send(answer)
-                except BlockingIOError:
-                    pass  # it was not ready after all, or the send buffer is full
-                except ConnectionError:
-                    answer = None  # the peer cut the connection
-                if answer is None:
+            ready = dict(epoll.poll(PAUSE if no_room else None))
+            if ready.pop(listener.fileno(), no_room):
+                # accept: takes one finished handshake out of the accept queue
+                sock, no_more = accept(listener)
+                if no_more != no_room:  # a pause begins, or ends
+                    epoll.modify(listener, 0 if no_more else select.EPOLLIN)
+                    no_room = no_more
+                if sock:
+                    connections[sock.fileno()] = Connection(sock)
+                    epoll.register(sock, select.EPOLLIN)
+            for number in ready:
+                connection = connections[number]
+                interest = connection.interest
+                # read, answer: as far as the kernel does not say EAGAIN
+                connection.go_on(self.answer)
+                if connection.over:
                     # let go: out of the interest list before the number is given back (epoll(7))
                     epoll.unregister(number)
-                    unsent.pop(number, None)
-                    connections.pop(number).close()
-                elif sent < len(answer):
-                    epoll.modify(number, select.EPOLLOUT)  # until there is room, no more is read
-                    unsent[number] = memoryview(answer)[sent:]
-                elif number in unsent:
-                    epoll.modify(number, select.EPOLLIN)
-                    del unsent[number]
+                    connections.pop(number).sock.close()
+                elif connection.interest != interest:
+                    epoll.modify(number, connection.interest)  # a system call: only when it has changed
 
-    def _on_edges(self, epoll: select.epoll, listener: socket.socket) -> None:
-        connections: dict[int, socket.socket] = {}
-        unsent: dict[int, memoryview] = {}
-        door, pause = listener.fileno(), False
-        going: set[int] = set()  # who had an event and has not said EAGAIN since
-        epoll.register(door, select.EPOLLIN | select.EPOLLET)
+    def serve_edges(self, epoll: select.epoll, listener: socket.socket) -> None:
+        connections: dict[int, Connection] = {}
+        no_room = False
+        going: set[int] = set()  # who had an edge and has not said EAGAIN since
+        epoll.register(listener, select.EPOLLIN | select.EPOLLET)
         while True:
             # wait: sleeps only when everybody has said EAGAIN
-            going.update(number for number, events in epoll.poll(0 if going else PAUSE if pause else None))
-            if pause:
-                going.add(door)
-                pause = False
-            for number in list(going):
-                if number == door:
-                    try:
-                        # accept: one in each round, until the queue is empty
-                        connection, peer = listener.accept()
-                    except BlockingIOError:
-                        going.discard(door)
-                        continue
-                    except OSError as error:
-                        if error.errno not in (errno.EMFILE, errno.ENFILE):
-                            raise
-                        going.discard(door)  # no number is free: a pause
-                        pause = True
-                        continue
-                    connection.setblocking(False)
-                    connections[connection.fileno()] = connection
-                    epoll.register(connection, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
-                    continue
-                connection, answer, sent = connections[number], unsent.pop(number, b""), 0
-                try:
-                    if not answer:
-                        # read: a piece in each round, so that nobody waits for a long talker
-                        data = connection.recv(4096)
-                        answer = self.answer(data) if data else None
-                    if answer:
-                        # answer: what the send buffer has room for
-                        sent = connection.send(answer)
-                except BlockingIOError:
-                    going.discard(number)  # the next edge is room in the buffer, or new bytes
-                except ConnectionError:
-                    answer = None
-                if answer is None:
-                    # let go
+            ready = epoll.poll(0 if going else PAUSE if no_room else None)
+            going.update(number for number, events in ready)
+            if no_room or listener.fileno() in going:
+                # accept: one in each round, until the queue is empty
+                sock, no_room = accept(listener)
+                going.discard(listener.fileno())
+                if sock:
+                    going.add(listener.fileno())
+                    connections[sock.fileno()] = Connection(sock)
+                    epoll.register(sock, select.EPOLLIN | select.EPOLLOUT | select.EPOLLET)
+            for number in going - {listener.fileno()}:
+                # read, answer: one piece in each round, so that nobody waits for a long talker
+                if not connections[number].go_on(self.answer):
+                    going.discard(number)  # the next edge is room in the send buffer, or new bytes
+                elif connections[number].over:
+                    # let go: out of the interest list before the number is given back (epoll(7))
                     epoll.unregister(number)
                     going.discard(number)
-                    connections.pop(number).close()
-                elif sent < len(answer):
-                    unsent[number] = memoryview(answer)[sent:]
+                    connections.pop(number).sock.close()
