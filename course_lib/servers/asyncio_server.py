@@ -1,11 +1,11 @@
 """The server on asyncio, the event loop of Python's standard library: a coroutine for each client."""
 
 import asyncio
-import errno
 import socket
 from contextlib import suppress
 
 from .base import BACKLOG, Answer, Server, echo
+from .connection import GONE, NO_ROOM, ends_connection
 
 
 class AsyncioServer(Server):
@@ -45,16 +45,17 @@ class AsyncioServer(Server):
                 # answer: what the send buffer takes goes at once; waits while more than 64 kB are left
                 writer.write(self.answer(data))
                 await writer.drain()
-        except ConnectionError:
-            pass  # the peer cut the connection
+        except OSError as error:
+            if not ends_connection(error):
+                raise
         finally:
             # let go: after the last byte, gives the number back and sends the peer our end of the conversation
             writer.close()
 
     def _tell(self, loop: asyncio.AbstractEventLoop, context: dict) -> None:
-        """What asyncio would log ends the server, as an error in `answer` does in the others. A lack of descriptors passes."""
+        """What asyncio would log ends the server, as an error in `answer` does in the others; what accept() meets, passes."""
         error = context.get("exception") or RuntimeError(context["message"])
-        if getattr(error, "errno", None) not in (errno.EMFILE, errno.ENFILE) and not self._over.done():
+        if getattr(error, "errno", None) not in NO_ROOM | GONE and not self._over.done():
             self._over.set_exception(error)
 
     def _wake(self) -> None:

@@ -3,6 +3,7 @@
 import socket
 
 from .base import Answer, Server, echo
+from .connection import ends_connection
 from .scheduler import Loop, Task, accept, recv, send_all
 
 
@@ -39,8 +40,9 @@ class CoroutineServer(Server):
             while data := (yield from recv(connection, 4096)):
                 # answer: copies into the send buffer, and waits while that is full
                 yield from send_all(connection, self.answer(data))
-        except ConnectionError:
-            pass  # the peer cut the connection
+        except OSError as error:
+            if not ends_connection(error):
+                raise
         finally:
             # let go: gives the number back and sends the peer our end of the conversation
             connection.close()
@@ -56,8 +58,9 @@ class CoroutineServer(Server):
         try:
             while data := await recv(connection, 4096):
                 await send_all(connection, self.answer(data))
-        except ConnectionError:
-            pass
+        except OSError as error:
+            if not ends_connection(error):
+                raise
         finally:
             connection.close()
 

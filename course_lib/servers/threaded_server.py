@@ -1,13 +1,11 @@
 """The server of threads: the blocking one, once for each client."""
 
-import errno
 import socket
 import threading
 import time
 
 from .base import Answer, Server, echo, shut_down
-
-PAUSE = 0.1  # seconds
+from .connection import PAUSE, ends_connection, pause_after
 
 
 class ThreadedServer(Server):
@@ -26,11 +24,9 @@ class ThreadedServer(Server):
                     # wait, accept: sleeps until a finished handshake is in the accept queue
                     connection, peer = listener.accept()
                 except OSError as error:
-                    if error.errno not in (errno.EMFILE, errno.ENFILE):
-                        raise
-                    time.sleep(PAUSE)  # no number is free: the client stays in the queue
-                    continue
-                self._begin(connection, listener)
+                    time.sleep(pause_after(error))  # that client is gone, or there is no room for it yet
+                else:
+                    self._begin(connection, listener)
         except OSError:
             if self._failed:
                 raise self._failed from None
@@ -44,8 +40,9 @@ class ThreadedServer(Server):
             while data := connection.recv(4096):
                 # answer: copies into the send buffer, and sleeps while that is full
                 connection.sendall(self.answer(data))
-        except ConnectionError:
-            pass  # the peer cut the connection
+        except OSError as error:
+            if not ends_connection(error):
+                raise
         # let go: gives the number back and sends the peer our end of the conversation
         connection.close()
 
