@@ -12,7 +12,7 @@ import types
 import pytest
 
 from course_lib.observe import descriptors, doing, open_numbers, wait_until
-from course_lib.servers import connection, interest, scheduler
+from course_lib.servers import scheduler
 from course_lib.servers.scheduler import Loop, accept, recv, send_all, sleep
 
 
@@ -235,7 +235,7 @@ class TestSockets:
                 return lambda *arguments: changes.append(name) or getattr(self.raw, name)(*arguments)
 
         raw = select.epoll
-        monkeypatch.setattr(interest.select, "epoll", Counting)
+        monkeypatch.setattr("course_lib.servers.interest.select.epoll", Counting)
 
         def ping():
             for _ in range(50):
@@ -387,7 +387,7 @@ class TestSockets:
                     raise OSError(self.refusals.pop(), "")
                 return super().accept()
 
-        monkeypatch.setattr(connection, "PAUSE", 0.01)
+        monkeypatch.setattr("course_lib.servers.connection.PAUSE", 0.01)
         with Listener() as listener:
             listener.bind(("127.0.0.1", 0))
             listener.listen()
