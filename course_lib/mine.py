@@ -17,6 +17,7 @@ from collections.abc import Callable, Generator
 from types import ModuleType
 
 from course_lib import journal
+from course_lib.ports import why_in_use
 from course_lib.sandbox import MARK
 from course_lib.sandbox.words import printable
 from course_lib.solutions import file_of, find, names, references
@@ -147,7 +148,7 @@ def _tell(protocol: str, listener: socket.socket, processes: int = 1) -> None:
 
 def _explained(error: OSError, port: int) -> Exception:
     if error.errno == errno.EADDRINUSE:
-        return _Mistake(f"port {port} is in use: stop the program that listens there, or choose another port (0 means any free one)")
+        return _Mistake(why_in_use(port))
     if error.errno == errno.EACCES:
         return _Mistake("ports below 1024 need more rights; choose a higher one")
     return error

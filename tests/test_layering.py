@@ -13,25 +13,26 @@ PACKAGE = Path(__file__).parents[1] / "course_lib"
 
 # each part of course_lib, and the parts it may import
 MAY_IMPORT = {
-    "observe": set(),
-    "servers": {"observe"},
+    "ports": set(),
+    "observe": {"ports"},
+    "servers": {"observe", "ports"},
     "clients": set(),
     "journal": set(),
     "shipped": {"journal"},
     "saving": {"shipped", "journal"},
     "claims": set(),
     "solutions": set(),
-    "sandbox": {"observe", "journal"},
+    "sandbox": {"observe", "ports", "journal"},
     "checks": {"solutions", "sandbox", "observe"},
     "exercises": {"checks", "solutions", "sandbox", "journal"},
     "grading": {"shipped", "exercises", "sandbox", "journal"},
-    "mine": {"solutions", "sandbox", "journal"},
+    "mine": {"solutions", "sandbox", "journal", "ports"},
     "widgets": {"observe", "clients"},
     "measure": {"servers", "observe", "widgets"},
     "bench": {"measure", "servers", "observe", "widgets", "journal"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets"},
 }
-STANDARD_LIBRARY_ONLY = ["observe", "servers", "clients", "journal", "shipped", "claims", "solutions", "mine"]
+STANDARD_LIBRARY_ONLY = ["ports", "observe", "servers", "clients", "journal", "shipped", "claims", "solutions", "mine"]
 
 
 def imports(source: Path) -> set[str]:

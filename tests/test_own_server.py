@@ -124,7 +124,8 @@ def test_a_port_in_use_is_one_sentence_and_status_2(processes, capsys):
             signal.signal(signal.SIGINT, before[0])
             signal.signal(signal.SIGTERM, before[1])
     assert capsys.readouterr().err == (
-        f"port {port} is in use: stop the program that listens there, or choose another port (0 means any free one)\n")
+        f"port {port} is in use: this very program (process {os.getpid()}) listens there. "
+        "Stop it, or choose another port (0 means any free one)\n")
 
 
 # Serving

@@ -12,13 +12,11 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 
+from course_lib.ports import TCP_STATES
+
 from . import elsewhere, kernel
 from .kernel import Address
 
-TCP_STATES = (
-    None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-    "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
-)  # include/net/tcp_states.h
 _TCP_INFO_SIZE = 32  # as far as tcpi_sacked (linux/tcp.h)
 _TCP_INFO_UNACKED = 24
 _SIOCOUTQ = 0x5411

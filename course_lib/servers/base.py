@@ -16,6 +16,7 @@ from typing import Self
 from course_lib.observe import Doing, ThreadView
 from course_lib.observe.observed import Observed
 from course_lib.observe.watched import recorded_thread
+from course_lib.ports import why_in_use
 
 from . import registry
 
@@ -31,7 +32,7 @@ def echo(request: bytes) -> bytes:
 
 
 class PortInUse(OSError):
-    """The port that was asked for belongs to another listener."""
+    """The port that was asked for is in use; the text says by whom."""
 
 
 class NotHere(OSError):
@@ -205,8 +206,7 @@ class Server(Observed):
             if error.errno == errno.EADDRINUSE and not self._port:
                 return self._listen_on(0)
             if error.errno == errno.EADDRINUSE:
-                raise PortInUse(f"port {wanted} is in use: stop the program that listens there, "
-                                "or choose another port (0 means any free one)") from None
+                raise PortInUse(why_in_use(wanted)) from None
             raise
 
     def _listen_on(self, port: int) -> socket.socket:
