@@ -1,201 +1,146 @@
-"""The puzzle of notebook 05: the heart of PollServer, and two entries in the list of poll that are not changed back."""
+"""The puzzle of notebook 05: the heart of PollServer, and two entries in the list of poll that are wrong."""
 
 import ast
-import inspect
 import select
 import socket
-import textwrap
 
 import pytest
+from puzzle import Puzzle, code, statements
 
-from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.servers import PollServer
+from course_lib.servers.connection import Connection
 
-PUZZLE = puzzles()["poll-server"]
-RIGHT = PUZZLE["solution"]
-BUGS = sorted(set(PUZZLE["pool"]) - set(RIGHT))
+PUZZLE = Puzzle("poll-server")
 LONG = 4_000_000  # bytes of an answer that no send buffer takes at once
 
 
-def lines(blocks) -> str:
-    return "\n".join(PUZZLE["blocks"][block]["code"] for block in blocks)
-
-
-def dump(statements) -> str:
-    return ast.dump(ast.Module(statements, []))
-
-
-class WithoutTheShortcut(ast.NodeTransformer):
-    """`unsent and number in unsent` is `number in unsent`, asked faster where nothing is stuck."""
-
-    def visit_BoolOp(self, node: ast.BoolOp) -> ast.expr:
-        first, *rest = node.values
-        return rest[0] if ast.unparse(first) == "unsent" and len(rest) == 1 else node
-
-
 def test_its_statements_are_those_of_the_server_in_the_same_order():
-    serve = ast.parse(textwrap.dedent(inspect.getsource(PollServer.serve))).body[0]
-    loop = next(statement for statement in serve.body if isinstance(statement, ast.While))
-    each = next(statement for statement in loop.body if isinstance(statement, ast.For))
-    guarded = next(statement for statement in each.body if isinstance(statement, ast.Try))
-    after = each.body[each.body.index(guarded) + 1 :]
-    kept = [WithoutTheShortcut().visit(statement) for statement in (*guarded.body, *after)]
-    assert dump(ast.parse(lines(RIGHT)).body) == dump(kept)
+    body = statements(PollServer.serve, ast.While)
+    assert code(ast.parse(PUZZLE.lines()).body) == code([s for s in body if isinstance(s, ast.For)])
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():
-    named = 0
-    for place in range(len(RIGHT) + 1):
-        for found in set(PUZZLE["blocks"]) - set(RIGHT[:place]) - set(RIGHT[place : place + 1]):
-            program = [*RIGHT[:place], found, *RIGHT[place + 1 :]]
-            for error in ("unexpected indent", "expected an indented block", "invalid syntax"):
-                if error in first_bug(PUZZLE, program):
-                    named += 1
-                    with pytest.raises(SyntaxError, match=error):
-                        compile(lines(program), "puzzle", "exec")
-    assert named >= 10
+    assert PUZZLE.check_errors_of_python() >= 5
 
 
 # What the words say of a program, seen in that program
 
 
-class Enough(Exception):
-    """The program has asked poll() as often as the test lets it."""
-
-
 class Server:
-    """The loop round the lines of a puzzle, with one connection; at most `waits` waits, which never last."""
+    """The loop round the lines of a puzzle, with one connection; waits never last."""
 
-    def __init__(self, blocks, connection: socket.socket, answer) -> None:
-        self.poll, self.came_back = select.poll(), 0
-        self.connections, self.unsent = {connection.fileno(): connection}, {}
-        self.poll.register(connection, select.POLLIN)
-        body = "connection, answer, sent = connections[number], unsent.get(number, b''), 0\n" + lines(blocks)
-        self._program = compile(body, "puzzle", "exec")
-        self._names = {"select": select, "poll": self.poll, "connections": self.connections, "unsent": self.unsent,
+    def __init__(self, blocks, sock: socket.socket, answer=bytes.upper) -> None:
+        self.poll, self.connections = select.poll(), {sock.fileno(): Connection(sock)}
+        self.poll.register(sock, select.POLLIN)
+        self._program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
+        self._names = {"select": select, "poll": self.poll, "connections": self.connections,
                        "self": type("Self", (), {"answer": staticmethod(answer)})}
 
     def run(self, waits: int = 50) -> int:
         """How often poll() came back with somebody, of so many times."""
-        self.came_back = 0
+        came_back = 0
         for _ in range(waits):
-            found = self.poll.poll(0)
-            self.came_back += bool(found)
-            for number, _ in found:
-                try:
-                    exec(self._program, {**self._names, "number": number})
-                except BlockingIOError:
-                    pass
-        return self.came_back
+            ready = dict(self.poll.poll(0))
+            came_back += bool(ready)
+            exec(self._program, {**self._names, "ready": ready})
+        return came_back
 
 
 @pytest.fixture
 def ends():
-    client, connection = socket.socketpair()
-    connection.setblocking(False)
+    client, sock = socket.socketpair()
+    sock.setblocking(False)
     client.settimeout(2)
-    yield client, connection
+    yield client, sock
     client.close()
-    connection.close()
-
-
-def swapped(bug: str) -> list[str]:
-    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
-    return [bug if block == twin else block for block in RIGHT]
-
-
-def read(client: socket.socket, server: Server, count: int) -> int:
-    """Read so many bytes, and let the server send on meanwhile. Returns how many came."""
-    got = 0
-    while got < count:
-        got += len(client.recv(1 << 20))
-        server.run(1)
-    return got
+    sock.close()
 
 
 def test_the_right_program_answers_sleeps_and_lets_go(ends):
-    client, connection = ends
-    server = Server(RIGHT, connection, bytes.upper)
+    client, sock = ends
+    server = Server(PUZZLE.right, sock)
     client.sendall(b"hello")
     assert server.run() == 1 and client.recv(100) == b"HELLO"
     client.close()
-    assert server.run() == 1 and not server.connections and connection.fileno() == -1 and server.poll.poll(0) == []
+    assert server.run() == 1 and not server.connections and sock.fileno() == -1 and server.poll.poll(0) == []
 
 
 def test_the_right_program_sends_a_long_answer_in_parts_and_sleeps_in_between(ends):
-    client, connection = ends
-    server = Server(RIGHT, connection, lambda request: bytes(LONG))
+    client, sock = ends
+    server = Server(PUZZLE.right, sock, lambda request: bytes(LONG))
     client.sendall(b"hello")
-    assert server.run() < 50 and 0 < len(server.unsent[connection.fileno()]) < LONG
+    assert server.run() < 50 and 0 < len(server.connections[sock.fileno()].unsent) < LONG
     client.sendall(b"and more")
     assert server.run() == 0, "no more is read while an answer is stuck"
-    client.setblocking(True)
-    assert read(client, server, LONG) == LONG
+    got = 0
+    while got < LONG:
+        got += len(client.recv(1 << 20))
+        server.run(1)
 
 
-def test_not_to_ask_for_requests_again_is_a_real_bug(ends):
-    client, connection = ends
-    server = Server(swapped("done-forgets"), connection, lambda request: bytes(LONG))
+def test_to_ask_for_both_is_a_real_bug(ends):
+    client, sock = ends
+    server = Server(PUZZLE.swapped("ask-for-both"), sock)
     client.sendall(b"hello")
-    server.run()
-    assert read(client, server, LONG) == LONG
-    server.run(1)
     assert server.run() == 50, "poll() says again and again that there is room"
 
 
+@pytest.mark.parametrize("asked_for", [b"", b"and more"])
+def test_not_to_ask_for_room_stops_a_stuck_answer(ends, asked_for):
+    client, sock = ends
+    assert "nobody asks for room" in PUZZLE.words(PUZZLE.without("interest"))
+    server = Server(PUZZLE.without("interest"), sock, lambda request: bytes(LONG))
+    client.sendall(b"hello")
+    server.run()
+    client.sendall(asked_for)
+    assert server.run() == (50 if asked_for else 0), "it spins, or nobody sends the rest"
+
+
+def test_the_interest_before_the_answer_comes_a_round_too_early(ends):
+    client, sock = ends
+    program = ["for", "look-up", "interest", "go-on", *PUZZLE.right[4:]]
+    assert "too early" in PUZZLE.words(program)
+    server = Server(program, sock, lambda request: bytes(LONG))
+    client.sendall(b"hello")
+    server.run(1)
+    while not select.select([], [sock], [], 0)[1]:
+        client.recv(1 << 20)
+    assert server.run() == 0 and server.connections[sock.fileno()].unsent, "there is room, and nobody is told"
+
+
 def test_to_ask_for_nothing_instead_of_taking_it_out_is_a_real_bug(ends):
-    client, connection = ends
-    server, number = Server(swapped("mute"), connection, bytes.upper), connection.fileno()
+    client, sock = ends
+    server, number = Server(PUZZLE.swapped("mute"), sock), sock.fileno()
     client.close()
     with pytest.raises(KeyError):
         server.run()
     assert server.poll.poll(0) == [(number, select.POLLNVAL)]
 
 
+@pytest.mark.parametrize("late", ["mute", "interest", "ask-for-both"])
 @pytest.mark.parametrize("above", ["unregister", "close"])
-def test_to_change_what_is_not_in_the_list_raises_what_the_words_say(ends, above):
-    client, connection = ends
-    program = [*RIGHT[: RIGHT.index(above) + 1], "mute", *RIGHT[RIGHT.index(above) + 1 :]]
-    assert "FileNotFoundError" in first_bug(PUZZLE, program)
+def test_to_change_what_is_not_in_the_list_raises_what_the_words_say(ends, above, late):
+    client, sock = ends
+    right = PUZZLE.without("interest") if late == "interest" else PUZZLE.right
+    program = [*right[: right.index(above) + 1], late]
+    assert "FileNotFoundError" in PUZZLE.its["blocks"][late]["after"][above]
     client.close()
     with pytest.raises(FileNotFoundError):
-        Server(program, connection, bytes.upper).run()
-
-
-@pytest.mark.parametrize("without", ["if-none", "recv"])
-def test_without_a_line_it_does_what_the_words_say(ends, without):
-    client, connection = ends
-    words = PUZZLE["blocks"][without]["missing"]
-    if without == "if-none":
-        program = [*RIGHT[:3], "if-stuck", "stuck", "done"]
-        program = lines(program).replace("elif sent", "if sent", 1)
-        client.close()
-        server = Server(RIGHT, connection, bytes.upper)
-        server._program = compile("connection, answer, sent = connections[number], b'', 0\n" + program, "puzzle", "exec")
-        assert "TypeError" in words
-        with pytest.raises(TypeError):
-            server.run()
-    else:
-        client.sendall(b"hello")
-        server = Server(RIGHT, connection, bytes.upper)
-        server._program = compile("answer, sent = b'', 0\n" + lines(RIGHT[2:]), "puzzle", "exec")
-        assert "again and again" in words and server.run() == 50
-
-
-def test_sending_first_serves_too_one_wait_later(ends):
-    client, connection = ends
-    program = ["send", "if-idle", "recv", *RIGHT[3:]]
-    assert "It can be done in this order" in first_bug(PUZZLE, program)
-    server = Server(program, connection, bytes.upper)
-    client.sendall(b"hello")
-    assert server.run(1) == 1 and server.unsent
-    assert server.run(1) == 1 and client.recv(100) == b"HELLO" and server.run() == 0
+        Server(program, sock).run()
 
 
 def test_closing_first_lets_go_too(ends):
-    client, connection = ends
-    program = [*RIGHT[:4], "close", "unregister", *RIGHT[6:]]
-    assert "First unregister, then close" in first_bug(PUZZLE, program)
-    server = Server(program, connection, bytes.upper)
+    client, sock = ends
+    program = [*PUZZLE.right[:5], "close", "unregister"]
+    assert "First unregister, then close" in PUZZLE.words(program)
+    server = Server(program, sock)
     client.close()
     assert server.run() == 1 and not server.connections and server.poll.poll(0) == []
+
+
+def test_without_closing_it_stays_open(ends):
+    client, sock = ends
+    assert "still open" in PUZZLE.words(PUZZLE.right[:-1])
+    client.shutdown(socket.SHUT_WR)
+    server = Server(PUZZLE.right[:-1], sock)
+    assert server.run() == 1 and sock.fileno() >= 0 and server.connections

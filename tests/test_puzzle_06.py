@@ -2,169 +2,145 @@
 
 import ast
 import errno
-import inspect
 import os
 import select
 import socket
-import textwrap
 
 import pytest
+from puzzle import Puzzle, code, statements
 
-from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.servers import EpollServer
+from course_lib.servers.connection import Connection
 
-PUZZLE = puzzles()["epoll-server"]
-RIGHT = PUZZLE["solution"]
-BUGS = sorted(set(PUZZLE["pool"]) - set(RIGHT))
-
-
-def lines(blocks) -> str:
-    return "\n".join(PUZZLE["blocks"][block]["code"] for block in blocks)
-
-
-def statements(body) -> list[str]:
-    return [ast.unparse(statement) for statement in body]
+PUZZLE = Puzzle("epoll-server")
+LONG = 4_000_000  # bytes of an answer that no send buffer takes at once
 
 
 def test_its_statements_are_those_of_the_server_in_the_same_order():
-    method = ast.parse(textwrap.dedent(inspect.getsource(EpollServer._on_levels))).body[0]
-    loop = next(s for s in ast.walk(method) if isinstance(s, ast.For))
-    guarded, decide = loop.body[-2:]
-    send = next(s for s in guarded.body if "send" in ast.unparse(s))
-    assert statements(ast.parse(lines(RIGHT)).body) == statements([send, decide])
+    look_up, *rest = statements(EpollServer.serve_levels, ast.For)
+    assert code([look_up]) == "connection = connections[number]"
+    assert code(ast.parse(PUZZLE.lines()).body) == code(rest)
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():
-    named = 0
-    for place in range(len(RIGHT) + 1):
-        for bug in BUGS:
-            program = [*RIGHT[:place], bug, *RIGHT[place + 1 :]]
-            if "unexpected indent" in first_bug(PUZZLE, program):
-                named += 1
-                with pytest.raises(IndentationError, match="unexpected indent"):
-                    compile(lines(program), "puzzle", "exec")
-    assert named == 4  # each of the two in the first line, and after the line that sends
+    assert PUZZLE.check_errors_of_python() >= 6
 
 
 # What the words say of a program, seen in that program
 
 
-class Connection:
-    """A registered connection, and the variables of the program that are about it."""
+class Server:
+    """The loop round the lines of the puzzle, with one registered connection; waits never last."""
 
     def __init__(self) -> None:
-        self.client, self.ours = socket.socketpair()
-        self.ours.setblocking(False)
+        self.client, self.sock = socket.socketpair()
+        self.sock.setblocking(False)
         self.client.settimeout(2)
-        self.number = self.ours.fileno()
+        self.number = self.sock.fileno()
         self.epoll = select.epoll()
-        self.epoll.register(self.ours, select.EPOLLIN)
-        self.connections, self.unsent = {self.number: self.ours}, {}
+        self.epoll.register(self.sock, select.EPOLLIN)
+        self.connections = {self.number: Connection(self.sock)}
 
-    def run(self, blocks, answer: bytes | None) -> None:
-        """The program once, for this answer; as in the server, a full send buffer is no error."""
-        program = "try:\n" + textwrap.indent(lines(blocks[:1]), "    ") + "\nexcept BlockingIOError:\n    pass\n" + lines(blocks[1:])
-        names = {"select": select, "epoll": self.epoll, "unsent": self.unsent, "connections": self.connections,
-                 "connection": self.ours, "number": self.number, "answer": self.unsent.get(self.number, answer), "sent": 0}
-        exec(compile(program, "puzzle", "exec"), names)
-
-    def get_stuck(self, blocks) -> int:
-        """Answer until the send buffer is full; how many bytes are unsent."""
-        while not self.unsent:
-            self.run(blocks, bytes(1 << 20))
-        return len(self.unsent[self.number])
-
-    def take_all(self, blocks) -> None:
-        """Let the client read, and run the program for each report of room, until nothing is unsent."""
-        while self.unsent:
-            self.client.recv(1 << 20)
-            if self.epoll.poll(0) == [(self.number, select.EPOLLOUT)]:
-                self.run(blocks, b"")
-        self.client.setblocking(False)
-        try:
-            while self.client.recv(1 << 20):
-                pass
-        except BlockingIOError:
-            pass
+    def run(self, blocks, answer=bytes.upper, waits: int = 50) -> int:
+        """How often epoll came back with somebody, of so many times."""
+        program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
+        names = {"select": select, "epoll": self.epoll, "connections": self.connections,
+                 "self": type("Self", (), {"answer": staticmethod(answer)})}
+        came_back = 0
+        for _ in range(waits):
+            ready = self.epoll.poll(0)
+            came_back += bool(ready)
+            for number, _ in ready:
+                exec(program, {**names, "number": number, "connection": self.connections[number]})
+        return came_back
 
     def close(self) -> None:
-        for thing in (self.client, self.ours, self.epoll):
+        for thing in (self.client, self.sock, self.epoll):
             thing.close()
 
 
 @pytest.fixture
-def one():
-    connection = Connection()
-    yield connection
-    connection.close()
+def server():
+    made = Server()
+    yield made
+    made.close()
 
 
-def swapped(bug: str) -> list[str]:
-    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
-    return [bug if block == twin else block for block in RIGHT]
+def take(server, blocks) -> None:
+    """Let the client read all of a long answer, and the server send on."""
+    got = 0
+    while got < LONG:
+        got += len(server.client.recv(1 << 20))
+        server.run(blocks, waits=1)
 
 
-def test_the_right_program_answers_keeps_the_rest_sleeps_and_lets_go(one):
-    one.run(RIGHT, b"HELLO")
-    assert one.client.recv(100) == b"HELLO" and not one.unsent and one.epoll.poll(0) == []
-    assert one.get_stuck(RIGHT) > 0 and one.epoll.poll(0) == []
-    one.take_all(RIGHT)
-    assert one.epoll.poll(0) == []
-    one.run(RIGHT, None)
-    assert one.ours.fileno() == -1 and not one.connections and one.epoll.poll(0) == []
+def long(request: bytes) -> bytes:
+    return bytes(LONG)
 
 
-def test_closing_first_is_a_real_bug(one):
-    assert "EBADF" in first_bug(PUZZLE, swapped("close-first"))
+def test_the_right_program_answers_keeps_the_rest_sleeps_and_lets_go(server):
+    server.client.sendall(b"hello")
+    assert server.run(PUZZLE.right) == 1 and server.client.recv(100) == b"HELLO"
+    server.client.sendall(b"much")
+    assert server.run(PUZZLE.right, long) < 50 and server.connections[server.number].unsent
+    take(server, PUZZLE.right)
+    assert server.run(PUZZLE.right) < 50 and server.run(PUZZLE.right) == 0
+    server.client.close()
+    assert server.run(PUZZLE.right) == 1 and not server.connections and server.sock.fileno() == -1
+
+
+@pytest.mark.parametrize("program", [PUZZLE.swapped("close-first"), [*PUZZLE.right[:3], "close", "unregister", *PUZZLE.right[5:]],
+                                     [*PUZZLE.right[:4], "close-first", *PUZZLE.right[5:]]])
+def test_closing_first_is_a_real_bug(server, program):
+    assert "EBADF" in PUZZLE.words(program)
+    server.client.close()
     with pytest.raises(OSError) as caught:
-        one.run(swapped("close-first"), None)
-    assert caught.value.errno == errno.EBADF and one.ours.fileno() == -1
+        server.run(program)
+    assert caught.value.errno == errno.EBADF and server.sock.fileno() == -1
 
 
-def test_closing_without_unregistering_leaves_a_zombie_while_a_copy_lives(one):
-    copy = os.dup(one.number)
-    one.run([block for block in RIGHT if block != "unregister"], None)
-    one.client.send(b"x")
-    assert one.epoll.poll(0) == [(one.number, select.EPOLLIN)]
+def test_closing_twice_raises_what_the_words_say(server):
+    program = [*PUZZLE.right[:5], "close-first", *PUZZLE.right[5:]]
+    assert "KeyError" in PUZZLE.words(program)
+    server.client.close()
+    with pytest.raises(KeyError):
+        server.run(program)
+
+
+def test_closing_without_unregistering_leaves_a_zombie_while_a_copy_lives(server):
+    copy = os.dup(server.number)
+    server.client.shutdown(socket.SHUT_WR)
+    assert "reported for ever" in PUZZLE.its["blocks"]["unregister"]["missing"]
+    server.run(PUZZLE.without("unregister"), waits=1)
+    assert server.sock.fileno() == -1
+    for _ in range(3):
+        assert [number for number, _ in server.epoll.poll(0)] == [server.number]
     os.close(copy)
 
 
-def test_room_for_ever_is_a_real_bug(one):
-    bug = swapped("no-disarm")
-    one.get_stuck(bug)
-    one.take_all(bug)
-    assert not one.unsent
-    for _ in range(3):
-        assert one.epoll.poll(0) == [(one.number, select.EPOLLOUT)]
+def test_room_for_ever_is_a_real_bug(server):
+    bug = PUZZLE.swapped("elif-unsent")
+    server.client.sendall(b"much")
+    server.run(bug, long)
+    take(server, bug)
+    server.run(bug)
+    assert not server.connections[server.number].unsent and server.run(bug) == 50
 
 
-def test_keeping_the_rest_before_the_interest_is_right_too(one):
-    other = list(RIGHT)
-    place = other.index("modify-out")
-    other[place : place + 2] = "keep", "modify-out"
-    assert "It can be done in this order" in first_bug(PUZZLE, other)
-    assert one.get_stuck(other) > 0
-    one.take_all(other)
-    assert one.epoll.poll(0) == []
+@pytest.mark.parametrize("above", ["elif-changed", "modify"])
+def test_closing_a_client_that_is_only_stuck_is_a_real_bug(server, above):
+    place = PUZZLE.right.index(above) + 1
+    program = [*PUZZLE.right[:place], "close-first", *PUZZLE.right[place:]]
+    assert "it has not finished" in PUZZLE.words(program)
+    server.client.sendall(b"much")
+    with pytest.raises(OSError) as caught:
+        server.run(program, long)
+    assert caught.value.errno == errno.EBADF
 
 
-def test_a_rest_that_stays_is_sent_again(one):
-    without = RIGHT[:7]
-    one.get_stuck(without)
-    rest = len(one.unsent[one.number])
-    sent = 0
-    for _ in range(1000):
-        if one.epoll.poll(0):
-            one.run(without, b"")
-        sent += len(one.client.recv(1 << 20))
-    assert sent > 10 * (1 << 20) > rest
-
-
-@pytest.mark.parametrize("above", ("elif-short", "modify-in"))
-def test_deleting_what_is_not_there_raises_what_the_words_say(one, above):
-    place = RIGHT.index(above) + 1
-    program = [*RIGHT[:place], "no-disarm", *RIGHT[place:]]
-    assert "KeyError" in first_bug(PUZZLE, program)
-    with pytest.raises(KeyError):
-        one.get_stuck(program)
-        one.take_all(program)
+def test_without_telling_epoll_a_stuck_answer_is_never_sent_on(server):
+    program = PUZZLE.right[:-2]
+    server.client.sendall(b"much")
+    assert server.run(program, long) == 1 and server.connections[server.number].unsent
+    server.client.recv(1 << 20)
+    assert server.run(program) == 0

@@ -4,6 +4,8 @@ from .guesses import compare, guess
 from .parsons import parsons
 from .recall import recall
 from .sentences import believe, rewrite, rewritten, verdict
+from .side_by_side import side_by_side
 from .summary import repetition, summary
 
-__all__ = ["believe", "compare", "guess", "parsons", "recall", "repetition", "rewrite", "rewritten", "summary", "verdict"]
+__all__ = ["believe", "compare", "guess", "parsons", "recall", "repetition", "rewrite", "rewritten", "side_by_side", "summary",
+           "verdict"]

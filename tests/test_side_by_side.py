@@ -1,0 +1,31 @@
+"""Two functions side by side: what is equal stands in one row, and what is new is marked by more than a colour."""
+
+from course_lib.lesson import side_by_side
+
+
+def first(listener):
+    poll = listener.poll()  # a comment is no difference
+    poll.register(listener)
+    return poll
+
+
+def second(listener):
+    epoll = listener.epoll()
+    epoll.register(listener)
+    if epoll < 2:
+        return epoll
+
+
+def test_what_differs_is_marked_and_words_that_are_alike_are_no_difference():
+    card = side_by_side(first, second, alike=("poll", "epoll"))
+    assert repr(card).splitlines() == [
+        "- first, + second", "  poll = listener.poll()", "  poll.register(listener)",
+        "- return poll", "+ if epoll < 2:", "+     return epoll"]
+    page = card._repr_mimebundle_()["text/html"]
+    assert page.count("<tr>") == 1 + 4 and page.count("font-weight: bold") == 3
+    assert "epoll &lt; 2" in page and ">epoll.register(listener)<" in page
+
+
+def test_without_words_that_are_alike_every_other_line_differs():
+    assert "  poll.register(listener)" not in repr(side_by_side(first, second)).splitlines()
+    assert "-" not in repr(side_by_side(first, first)).partition("\n")[2]
