@@ -120,6 +120,16 @@ def test_a_peer_that_does_not_answer_any_more_is_over_for_itself_alone(model):
             assert ask(bob) == b"hello" and server.running
 
 
+def test_an_os_error_of_the_answer_is_no_error_of_the_connection(model):
+    def answer(request: bytes) -> bytes:
+        raise ConnectionResetError("the database has gone")
+
+    with model(answer=answer) as server, connect(server) as alice:
+        alice.sendall(b"hello")
+        assert wait_until(lambda: not server.running)
+        assert "answer raised ConnectionResetError: the database has gone" in server.fate
+
+
 PROGRAM = """
 import sys, time
 from course_lib.servers import MODELS

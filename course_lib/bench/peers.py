@@ -47,12 +47,15 @@ PEERS: dict[str, Peer] = {peer.name: peer for peer in (
     Peer("threads", "ThreadedServer", True, 1000, 1000, "a thread for each client: not tried with thousands"),
     Peer("nonblocking", "NonBlockingServer, which never sleeps", True, 500, 0, "it asks every idle client, without end"),
     Peer("blocking", "BlockingServer", True, 1, 0, "it serves one client at a time"),
-    # What nobody would run: the least that the model alone costs in Python. No answer is kept, no error met.
+    # What nobody would run, or maintain: the least that the model alone costs in Python. In the bare ones no answer is kept,
+    # and no error met.
+    Peer("epoll, inlined", "EpollServer's loop with its Connection written out: what the structure costs"),
     Peer("bare epoll loop", "a few lines of Python on epoll, nothing handled"),
     Peer("bare generators", "the same, a generator for each client"),
+    Peer("bare generators, nested", "the same, which read and send in generators of their own: recv and send_all"),
     Peer("bare async def", "the same with async def, and an object to await"),
 )}
-BARE = ("bare epoll loop", "bare generators", "bare async def")
+BARE = ("epoll, inlined", "bare epoll loop", "bare generators", "bare generators, nested", "bare async def")
 
 
 def missing(name: str, programs: Programs) -> str:

@@ -10,6 +10,7 @@ from functools import partial
 
 from course_lib.measure.process import MOST, arguments, become, raise_limit, tell
 from course_lib.servers import MODELS, AsyncioServer, CoroutineServer, EpollServer, Server
+from course_lib.servers.connection import PAUSE, accept, ends_connection
 
 from .peers import C
 
@@ -84,7 +85,54 @@ def uvloop(serve: Callable, listener: socket.socket) -> None:
     serve(listener, new_loop=importlib.import_module("uvloop").new_event_loop)
 
 
-# The bare ones: what the language and the model cost when nothing else is done
+# What the structure costs, and the bare ones: what the language and the model cost when nothing else is done
+
+
+def inlined_loop(listener: socket.socket) -> None:
+    """What EpollServer does, in one function."""
+    listener.setblocking(False)
+    connections: dict[int, socket.socket] = {}
+    unsent: dict[int, memoryview] = {}
+    epoll, listening = select.epoll(), listener.fileno()
+    epoll.register(listening, select.EPOLLIN)
+    pause = None
+    while True:
+        ready = epoll.poll(pause)
+        if pause:
+            epoll.modify(listening, select.EPOLLIN)
+            pause = None
+        for number, events in ready:
+            if number == listening:
+                connection, no_room = accept(listener)
+                if no_room:
+                    epoll.modify(listening, 0)
+                    pause = PAUSE
+                elif connection:
+                    connections[connection.fileno()] = connection
+                    epoll.register(connection, select.EPOLLIN)
+                continue
+            connection, sent = connections[number], 0
+            answer: bytes | memoryview | None = unsent.get(number, b"") if unsent else b""
+            try:
+                answer = answer or connection.recv(SIZE) or None
+                if answer:
+                    sent = connection.send(answer)
+            except BlockingIOError:
+                pass
+            except OSError as error:
+                if not ends_connection(error):
+                    raise
+                answer = None
+            if answer is None:
+                epoll.unregister(number)
+                unsent.pop(number, None)
+                connections.pop(number).close()
+            elif sent < len(answer):
+                epoll.modify(number, select.EPOLLOUT)
+                unsent[number] = memoryview(answer)[sent:]
+            elif number in unsent:
+                epoll.modify(number, select.EPOLLIN)
+                del unsent[number]
 
 
 def bare_loop(listener: socket.socket) -> None:
@@ -107,6 +155,23 @@ def bare_generators(listener: socket.socket) -> None:
         while True:
             yield
             connection.send(connection.recv(SIZE))
+
+    _bare(listener, serve)
+
+
+def nested_generators(listener: socket.socket) -> None:
+    def recv(connection: socket.socket):
+        yield
+        return connection.recv(SIZE)
+
+    def send_all(connection: socket.socket, data: bytes):
+        connection.send(data)
+        return
+        yield
+
+    def serve(connection: socket.socket):
+        while True:
+            yield from send_all(connection, (yield from recv(connection)))
 
     _bare(listener, serve)
 
@@ -155,8 +220,10 @@ _OTHERS: dict[str, Callable[[socket.socket], None]] = {
     "asyncio streams, 4 kB": partial(streams, client=echo_in_small_reads),
     "uvloop protocol": partial(uvloop, protocol),
     "uvloop streams": partial(uvloop, streams),
+    "epoll, inlined": inlined_loop,
     "bare epoll loop": bare_loop,
     "bare generators": bare_generators,
+    "bare generators, nested": nested_generators,
     "bare async def": bare_natives,
 }
 

@@ -12,7 +12,7 @@ from .spread import Spread, added, cpu, ratio, ratio_of_added, typical
 from .turns import Point, take_turns, two_cores
 
 BUSY = 0.8  # of a core: whoever has had that much had no more to give
-YARDSTICKS = ("uvloop protocol", "uvloop streams", "asyncio protocol, 4 kB", "asyncio streams, 4 kB")
+YARDSTICKS = ("uvloop protocol", "uvloop streams", "asyncio protocol, 4 kB", "asyncio streams, 4 kB", "bare generators", "bare async def")
 
 
 def measure(report: dict, programs: Programs, names: Sequence[str], connections: int, rounds: int, seconds: float,

@@ -251,11 +251,17 @@ class Server(Observed):
 
 
 def _sendable(answer: Answer) -> Answer:
-    """`answer`, which raises a clear TypeError where it returns something that cannot be sent."""
+    """`answer`, which raises a clear TypeError where it returns something that cannot be sent.
+
+    An OSError of its own becomes a RuntimeError: it is no error of the connection, and would end that quietly.
+    """
 
     @wraps(answer)
     def checked(request: bytes) -> bytes:
-        reply = answer(request)
+        try:
+            reply = answer(request)
+        except OSError as error:
+            raise RuntimeError(f"answer raised {type(error).__name__}: {error}") from error
         if not isinstance(reply, (bytes, bytearray, memoryview)):
             raise TypeError(f"answer must return bytes, and returned {type(reply).__name__}")
         return reply
