@@ -111,22 +111,31 @@ def test_a_sentence_that_the_course_no_longer_asks_for_is_kept():
 
 
 def test_nothing_to_repeat_is_one_sentence():
-    surprised("one-word", sure=75)
     surprised("order", answer="sleep")
-    assert repr(repetition()) == "Nothing to repeat: you were never wrong and 80 % sure or more. (Only guesses that you saved count.)"
+    journal.record("recall", "02.1", {"answer": questions()["02"][0]["options"][1], "right": True})
+    assert repr(repetition()) == "Nothing to repeat: none of the answers that you saved was wrong."
 
 
-def test_sure_surprises_of_all_notebooks_in_the_order_of_the_course():
+def test_all_wrong_answers_are_repeated_the_surest_first():
+    question = questions()["04"][1]
+    wrong = question["options"][question["answer"] - 1]
+    journal.record("recall", "04.2", {"answer": wrong, "right": False})
+    journal.record("recall", "04.3", {"answer": "an option of an older question", "right": False})
     journal.record("sentences", "C62", {"belief": "true", "sure": 80, "tested": True})
-    surprised("one-word", question="And `from_the_right`?")
-    surprised("accept-emfile")
+    surprised("one-word", question="And `from_the_right`?", sure=50)
+    surprised("accept-emfile", sure=80)
     card, page = repetition(), Page(repetition())
-    lines = repr(card).splitlines()
-    assert lines[0] == "3 questions on which you were sure, and the kernel did something else."
-    assert lines[1] == "01_file_descriptors: What does it do?"
-    assert {*lines[2:]} == {"07_coroutines: And from_the_right?", f"07_coroutines: {claim('C62').english}"}
-    assert page.links == ["01_file_descriptors.ipynb", *["07_coroutines.ipynb"] * 2]
+    assert repr(card).splitlines() == [
+        "4 questions to answer once more, those that you were surest of first.",
+        "What does it do?",  # of two that are as sure, the one that comes first in the course
+        claim("C62").english,
+        "And from_the_right?",
+        question["question"].replace("`", ""),
+    ]
+    assert page.links == [f"{name}.ipynb" for name in ("01_file_descriptors", "07_coroutines", "07_coroutines", "04_select")]
     assert "accept-emfile" not in page.text and "4.2 · Two sleepers" in page.text
+    behind = " ".join(page.hidden)
+    assert question["reason"][:20].split("`")[0] in behind and "You said: " + wrong[:10].split("`")[0] in behind
 
 
 def test_the_answer_is_behind_a_click():
@@ -140,8 +149,8 @@ def test_the_answer_is_behind_a_click():
 def test_a_question_that_is_no_longer_asked_has_no_link():
     surprised("gone", question=MARKUP)
     page = Page(repetition())
-    assert page.links == [] and MARKUP in page.text and "img" not in page.tags and "No longer asked" in page.text
-    assert repr(repetition()).startswith("1 question on which")
+    assert page.links == [] and MARKUP in page.text and "img" not in page.tags and "no longer asked" in page.text
+    assert repr(repetition()).startswith("1 question to answer once more")
 
 
 @pytest.mark.parametrize("make", [rewritten, repetition])

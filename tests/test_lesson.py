@@ -10,7 +10,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from ipywidgets import Button, HTML, IntSlider, RadioButtons, Select, Text, Textarea
+from ipywidgets import Button, HTML, RadioButtons, Select, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
 
 from course_lib import journal
@@ -67,10 +67,10 @@ def text_of(html):
     return " ".join(" ".join(words).split())
 
 
-def answered(sure=80, answer="spin", reason=""):
+def answered(sure=90, answer="spin", reason=""):
     card = ask()
     parts(card, RadioButtons)[0].value = answer
-    parts(card, IntSlider)[0].value = sure
+    parts(card, RadioButtons)[1].value = sure
     parts(card, Text)[0].value = reason
     save(card)
     return card
@@ -135,7 +135,7 @@ def test_running_a_cell_again_leaves_no_model_behind(make):
 @pytest.mark.parametrize("make", [EVERY_CARD[n] for n in ("recall", "believe", "guess", "parsons", "rewrite")])
 def test_every_control_has_words(make):
     card = make()
-    for control in parts(card, (Button, Text, Textarea, IntSlider, Select)):
+    for control in parts(card, (Button, Text, Textarea, Select)):
         assert control.description
     for control in parts(card, RadioButtons):
         assert all(label for label, _ in control.options)
@@ -145,21 +145,21 @@ def test_every_control_has_words(make):
 
 
 def test_a_guess_is_kept_and_can_be_changed_until_the_experiment():
-    card = answered(sure=80, reason="a loop must run")
+    card = answered(sure=90, reason="a loop must run")
     entry = {"question": "Nobody connects. What does `accept()` do?", "options": list(OPTIONS)}
-    assert journal.read()["guesses"]["nobody-connects"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 80}
-    assert "Kept: spin, 80 % sure." in said(card)
+    assert journal.read()["guesses"]["nobody-connects"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 90}
+    assert "Kept: spin, 90 % sure." in said(card)
     parts(card, RadioButtons)[0].value = "raise an error"
     save(card)
     assert journal.read()["guesses"]["nobody-connects"]["answer"] == "raise an error"
 
 
 def test_guess_and_outcome_stand_side_by_side():
-    answered(sure=80, reason="a loop must run")
+    answered(sure=90, reason="a loop must run")
     card = compare("nobody-connects", "sleep in the kernel")
-    assert repr(card).startswith("You guessed: spin (80 % sure). The kernel: sleep in the kernel.")
+    assert repr(card).startswith("You guessed: spin (90 % sure). The kernel: sleep in the kernel.")
     words = text_of(card._repr_mimebundle_()["text/html"])
-    assert "spin , 80 % sure because a loop must run sleep in the kernel" in words
+    assert "spin , 90 % sure because a loop must run sleep in the kernel" in words
     for blame in ("wrong", "error", "mistake", "incorrect"):
         assert blame not in repr(card).lower()
 
@@ -170,10 +170,10 @@ def test_a_right_guess_is_said_to_be_one():
 
 
 def test_after_the_experiment_the_guess_stays():
-    card = answered(sure=80)
+    card = answered()
     parts(card, RadioButtons)[0].value = "raise an error"  # chosen and not saved
     compare("nobody-connects", "sleep in the kernel")
-    assert all(one.disabled for one in parts(card, (RadioButtons, Text, IntSlider, Button)))
+    assert all(one.disabled for one in parts(card, (RadioButtons, Text, Button)))
     assert parts(card, RadioButtons)[0].value == "spin"
     assert "so the guess stays" in said(card)
     save(card)  # a click that was under way
@@ -183,7 +183,7 @@ def test_after_the_experiment_the_guess_stays():
 def test_a_kept_guess_is_shown_when_the_notebook_is_opened_again():
     answered(sure=90, reason="so it is")
     card = ask()
-    assert [parts(card, kind)[0].value for kind in (RadioButtons, IntSlider, Text)] == ["spin", 90, "so it is"]
+    assert [one.value for one in parts(card, (RadioButtons, Text))] == ["spin", 90, "so it is"]
     assert "Kept: spin, 90 % sure." in said(card)
     compare("nobody-connects", "spin")
     assert parts(ask(), RadioButtons)[0].disabled
@@ -201,7 +201,16 @@ def test_saving_without_an_answer_asks_for_one():
     card = ask()
     save(card)
     assert "Choose one of the answers first." in said(card)
+    parts(card, RadioButtons)[0].value = "spin"
+    save(card)
+    assert "Say how sure you are, too." in said(card)
     assert "guesses" not in journal.read()
+
+
+@pytest.mark.parametrize("options, levels", [(2, [50, 70, 90, 100]), (3, [33, 50, 70, 90, 100]), (5, [20, 50, 70, 90, 100])])
+def test_how_sure_begins_at_chance_and_nothing_is_chosen_at_first(options, levels):
+    choice, sure = parts(ask(*map(str, range(options))), RadioButtons)
+    assert [level for _, level in sure.options] == levels and sure.value is None and sure.description == "how sure"
 
 
 def test_a_kept_guess_whose_option_is_gone_is_asked_anew():
@@ -258,12 +267,12 @@ def test_the_first_belief_is_kept_until_the_end():
     card = believe("C16")
     assert "单进程tcp服务器就是阻塞服务器" in said(card)
     parts(card, RadioButtons)[0].value = "true"
-    parts(card, IntSlider)[0].value = 95
+    parts(card, RadioButtons)[1].value = 90
     save(card)
     verdict("C16")
     assert parts(card, RadioButtons)[0].disabled and "has been tested" in said(card)
     end = rewrite("C16")
-    assert "At the start you said: “true”, 95 % sure." in said(end)
+    assert "At the start you said: “true”, 90 % sure." in said(end)
 
 
 def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
@@ -276,9 +285,11 @@ def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
     save(card)
     assert ledger in said(card) and "alert(1)" in said(card)
     assert not any("<script" in one.value or "<img" in one.value for one in parts(card, HTML))
-    parts(card, IntSlider)[0].value = 85
     button(card, "Keep").click()
-    assert journal.read()["sentences"]["C16"] == {"rewritten": MARKUP, "sure_after": 85}
+    assert "Say how sure you are first." in said(card)
+    parts(card, RadioButtons)[0].value = 70
+    button(card, "Keep").click()
+    assert journal.read()["sentences"]["C16"] == {"rewritten": MARKUP, "sure_after": 70}
     again = rewrite("C16")
     assert parts(again, Textarea)[0].value == MARKUP and ledger in said(again)
 
@@ -297,7 +308,7 @@ def test_a_verdict_names_the_catch():
 def test_which_catch_is_asked_and_kept():
     card = believe("C28")
     parts(card, RadioButtons)[0].value = "true, but ulimit -n raises the limit"
-    parts(card, IntSlider)[0].value = 90
+    parts(card, RadioButtons)[1].value = 90
     save(card)
     verdict("C28")
     assert repr(summary("04")).endswith(

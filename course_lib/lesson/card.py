@@ -147,8 +147,15 @@ def button(text: str, action) -> ipywidgets.Button:
     return widget
 
 
-def sure(value: int = 50) -> ipywidgets.IntSlider:
-    """How sure, in per cent. It starts at 50, so that nobody is very sure without having said so."""
-    widget = ipywidgets.IntSlider(value=value, min=50, max=100, step=5, description="how sure", readout_format="d")
+def sure(chance: int, said: object = None) -> ipywidgets.RadioButtons:
+    """How sure, in per cent, from mere chance upwards. Without a default: what nobody chose would say nothing."""
+    levels = sorted({chance, 50, 70, 90, 100})
+    widget = ipywidgets.RadioButtons(
+        options=[(f"{level} %", level) for level in levels],
+        value=said if said in levels else None,
+        description="how sure",
+        orientation="horizontal",
+    )
+    widget.add_class("course-choice")
     widget.add_class("course-sure")
     return widget

@@ -1,11 +1,11 @@
-"""Where the questions of the course stand: notebook and part of each guess, each belief and each sentence to write anew."""
+"""Where the questions of the course stand: notebook and part of each recall, guess, belief and sentence to write anew."""
 
 import json
 import re
 from dataclasses import dataclass
 from pathlib import Path
 
-_ASKS = re.compile(r'^(guess|believe|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
+_ASKS = re.compile(r'^(recall|guess|believe|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
 _HEADING = re.compile(r"^(##+) +(.+)$", re.MULTILINE)
 
 
@@ -29,7 +29,7 @@ def notebooks() -> list[Path]:
 
 
 def places() -> dict[tuple[str, str], Place]:
-    """{("guess", key): place, ("believe", "C46"): place, ("rewrite", "C46"): place}, in the order of the course."""
+    """{("recall", "04"): place, ("guess", key): place, ("believe", "C46"): place, ("rewrite", "C46"): place}, in the order of the course."""
     found = {}
     for path in notebooks():
         try:

@@ -42,7 +42,7 @@ class Poll(LiveCard):
             value=answer if answer in self.options else None,
         )
         self._choice.add_class("course-choice")
-        self._sure = sure(entry.get("sure", 50))
+        self._sure = sure(round(100 / len(self.options)), entry.get("sure"))
         self._more = self.more(entry)
         self._save = button("Save", self._keep)
         self._note = note()
@@ -50,7 +50,8 @@ class Poll(LiveCard):
         return [
             note(f"<div class='course'>{self._body}</div>"),
             self._choice,
-            box([*self._more, self._sure, self._save], "course-row"),
+            self._sure,
+            box([*self._more, self._save], "course-row"),
             self._note,
         ]
 
@@ -73,6 +74,9 @@ class Poll(LiveCard):
             return self._show(entry)  # the facts came between the learner's thought and the click
         if self._choice.value is None:
             self._note.value = status("Choose one of the answers first.")
+            return
+        if self._sure.value is None:
+            self._note.value = status("Say how sure you are, too.")
             return
         answer = {self._field: self._choice.value, "sure": self._sure.value} | self.more_kept()
         journal.update(self._section, self._key, lambda now: {k: v for k, v in now.items() if k != self._settled} | answer)

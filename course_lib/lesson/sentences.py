@@ -80,7 +80,7 @@ class Rewrite(LiveCard):
         self._text.add_class("course-text")
         self._save = button("Save", self._keep)
         self._ledger = note()
-        self._sure = sure(entry.get("sure_after", 50))
+        self._sure = sure(50, entry.get("sure_after"))
         self._done = button("Keep", self._keep_sure)
         self._after = box([note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row")
         self._note = note()
@@ -99,6 +99,9 @@ class Rewrite(LiveCard):
         self._show(kept(SECTION, self._claim.id))
 
     def _keep_sure(self) -> None:
+        if self._sure.value is None:
+            self._note.value = status("Say how sure you are first.")
+            return
         journal.update(SECTION, self._claim.id, lambda entry: entry | {"sure_after": self._sure.value})
         self._show(kept(SECTION, self._claim.id))
 

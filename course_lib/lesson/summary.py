@@ -12,6 +12,7 @@ from course_lib.solutions import file_of
 from .card import Card, inline, shorten
 from .guesses import SECTION as GUESSES
 from .places import Place, places
+from .recall import questions
 from .sentences import SECTION as SENTENCES
 
 _VERY_SURE = 80  # per cent: from here on a surprise is worth meeting again
@@ -56,14 +57,14 @@ def _code(exercise: Exercise) -> str:
 
 
 @dataclass(frozen=True)
-class _Surprise:
-    """A guess, or a belief about a sentence, that the learner was very sure of and the kernel did not share."""
+class _Wrong:
+    """A guess that the kernel did not share, a belief that the tests did not, or a wrong answer to a recall question."""
 
-    asks: str  # "guess" or "believe"
+    asks: str  # "guess", "believe" or "recall"
     key: str
     question: str
     said: str
-    sure: int
+    sure: int  # per cent; 0 where nobody asked
     outcome: str
 
     @property
@@ -77,69 +78,80 @@ def _asked(question: str) -> str:
     return question if question.endswith(("?", ".")) else f"{question.rstrip(',:')} …"
 
 
-def _surprises(past: dict) -> list[_Surprise]:
-    return [*_guesses(past.get(GUESSES, {})), *_beliefs(past.get(SENTENCES, {}))]
+def _surprises(past: dict) -> list[_Wrong]:
+    return [one for one in [*_guesses(past.get(GUESSES, {})), *_beliefs(past.get(SENTENCES, {}))] if one.sure >= _VERY_SURE]
 
 
-def _guesses(past: dict) -> list[_Surprise]:
+def _guesses(past: dict) -> list[_Wrong]:
     return [
-        _Surprise("guess", key, shorten(str(entry.get("question"))), entry["answer"], entry["sure"], entry["outcome"])
+        _Wrong("guess", key, shorten(str(entry.get("question"))), entry["answer"], _sure(entry), entry["outcome"])
         for key, entry in past.items()
-        if "answer" in entry and entry.get("outcome", entry["answer"]) != entry["answer"] and _very_sure(entry)
+        if "answer" in entry and entry.get("outcome", entry["answer"]) != entry["answer"]
     ]
 
 
-def _beliefs(past: dict) -> list[_Surprise]:
+def _beliefs(past: dict) -> list[_Wrong]:
     found, known = [], {one.id for one in all_claims()}
     for id, entry in past.items():
-        if "tested" in entry and "belief" in entry and id in known and _very_sure(entry):
+        if "tested" in entry and "belief" in entry and id in known:
             one = claim(id)
             said = entry["belief"]
             if said not in (one.right, one.verdict) and (one.verdict != "outdated" or said == "true"):
-                found.append(_Surprise("believe", id, one.english, said, entry["sure"], one.right))
+                found.append(_Wrong("believe", id, one.english, said, _sure(entry), one.right))
+    return found
+
+
+def _recalled(past: dict) -> list[_Wrong]:
+    found = []
+    for notebook, asked in questions().items():
+        for number, question in enumerate(asked, 1):
+            entry = past.get(f"{notebook}.{number}", {})
+            if entry.get("right") is False and entry.get("answer") in question["options"]:  # else the question has changed
+                right = question["options"][question["answer"]]
+                found.append(_Wrong("recall", notebook, question["question"], entry["answer"], 0, f"“{right}” {question['reason']}"))
     return found
 
 
 def repetition() -> Card:
-    """The surprises of all notebooks as questions to answer once more, each with a link to its place in the course.
+    """The wrong answers of all notebooks as questions to answer once more, the surest first, each with a link to its place.
 
-    What the learner said, and what the kernel did, is behind a click: the plan is to answer from memory first.
+    What the learner said, and what is right, is behind a click: the plan is to answer from memory first.
     """
-    found, where = _surprises(journal.read()), places()
+    past, where = journal.read(), places()
+    order = {asked: place for place, asked in enumerate(where)}
+    found = [*_guesses(past.get(GUESSES, {})), *_beliefs(past.get(SENTENCES, {})), *_recalled(past.get("recall", {}))]
+    found.sort(key=lambda one: (-one.sure, order.get((one.asks, one.key), len(order))))
     if not found:
-        text = f"Nothing to repeat: you were never wrong and {_VERY_SURE} % sure or more. (Only guesses that you saved count.)"
-        return Card("your repetition plan", text, f"<p>{html.escape(text)}</p>")
-    order = list(where)
-    found.sort(key=lambda one: order.index(asked) if (asked := (one.asks, one.key)) in where else len(order))
-    groups: dict[str, list[_Surprise]] = {}
-    for one in found:
-        place = where.get((one.asks, one.key))
-        groups.setdefault(place.notebook.removesuffix(".ipynb") if place else "No longer asked", []).append(one)
-    head = f"{len(found)} {'question' if len(found) == 1 else 'questions'} on which you were sure, and the kernel did something else."
+        text = "Nothing to repeat: none of the answers that you saved was wrong."
+        return Card("your repetition plan", text, f"<p>{text}</p>")
+    head = f"{len(found)} {'question' if len(found) == 1 else 'questions'} to answer once more, those that you were surest of first."
     plan = (
         "Answer each from memory, then look. Once tomorrow, once in a week, once in a month: "
-        "what you can say three times stays. The links name the part of the notebook where the experiment is."
+        "what you can say three times stays. The links name the part of the notebook where it was asked."
     )
-    lines = [head, *(f"{title}: {one.question}" for title, ones in groups.items() for one in ones)]
-    body = f"<p class='course-question'>{head}</p><p class='course-quiet'>{plan}</p>" + "".join(
-        f"<p><b>{html.escape(title)}</b></p><ul>{''.join(_to_repeat(one, where.get((one.asks, one.key))) for one in ones)}</ul>"
-        for title, ones in groups.items()
+    body = "".join(_to_repeat(one, where.get((one.asks, one.key))) for one in found)
+    return Card(
+        "your repetition plan",
+        "\n".join([head, *(one.question.replace("`", "") for one in found)]),
+        f"<p class='course-question'>{head}</p><p class='course-quiet'>{plan}</p><ol>{body}</ol>",
     )
-    return Card("your repetition plan", "\n".join(line.replace("`", "") for line in lines), body)
 
 
-def _to_repeat(one: _Surprise, place: Place | None) -> str:
-    asked = inline(one.question) if one.asks == "guess" else f"True? “{inline(one.question)}” ({one.key})"
-    link = f" <a href='{html.escape(place.notebook, quote=True)}'>{inline(place.part) or 'to its place'}</a>" if place else ""
-    by = "The kernel" if one.asks == "guess" else "The tests"
+def _to_repeat(one: _Wrong, place: Place | None) -> str:
+    asked = f"True? “{inline(one.question)}” ({one.key})" if one.asks == "believe" else inline(one.question)
+    link = "<span class='course-quiet'>no longer asked</span>" if place is None else (
+        f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(place.notebook[:2])}, {inline(place.part) or 'at its start'}</a>"
+    )
+    by = {"guess": "The kernel: ", "believe": "The tests: ", "recall": ""}[one.asks]
+    sure = f", {one.sure} % sure" * bool(one.sure)
     return (
-        f"<li>{asked}{link}<details><summary>the answer</summary>{by}: <b>{inline(one.outcome)}</b>."
-        f"<br><span class='course-quiet'>You said: {inline(one.said)}, {one.sure} % sure.</span></details></li>"
+        f"<li>{asked} {link}<details><summary>the answer</summary>{by}<b>{inline(one.outcome.rstrip('.'))}</b>."
+        f"<br><span class='course-quiet'>You said: {inline(one.said)}{sure}.</span></details></li>"
     )
 
 
-def _very_sure(entry: dict) -> bool:
-    return isinstance(entry.get("sure"), int) and entry["sure"] >= _VERY_SURE
+def _sure(entry: dict) -> int:
+    return entry["sure"] if isinstance(entry.get("sure"), int) else 0
 
 
 def _lines(title: str, items: list[str], empty: str) -> list[str]:

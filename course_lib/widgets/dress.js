@@ -13,7 +13,7 @@ function dress(box, name) {
     if (part.matches(".course-question")) question = part.textContent;
     else {
       part.setAttribute("role", "radiogroup");
-      part.setAttribute("aria-label", question);
+      part.setAttribute("aria-label", part.closest(".widget-radio")?.querySelector(".widget-label")?.textContent || question);
       // With a name in common the browser takes them as one stop of the Tab key.
       const group = `course-${Math.random()}`;
       for (const input of part.querySelectorAll("input:not([name])")) input.name = group;

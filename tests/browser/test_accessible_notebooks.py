@@ -35,7 +35,7 @@ WIDGETS = (
     "from course_lib.measure.mix import live_mix\nlive_mix()",
     "observe(SelectServer().start())",
 )
-SLIDERS = 3 + 1 + 3  # how sure, three times; idle clients; computing, waiting and workers
+SLIDERS = 1 + 3  # idle clients; computing, waiting and workers
 
 
 def barriers(page) -> list[str]:

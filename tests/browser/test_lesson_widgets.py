@@ -50,6 +50,10 @@ def card(notebook, cell):
     return found
 
 
+def say_how_sure(asked, level):
+    asked.get_by_role("radiogroup", name="how sure").get_by_label(f"{level} %").check()
+
+
 def press(notebook, *keys):
     """Press these keys, and wait until the kernel knows what they changed."""
     for key in keys:
@@ -63,6 +67,9 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     asked = card(notebook, 1)
     asked.get_by_label("spin").check()
     asked.get_by_label("because").fill("a loop must run")
+    asked.get_by_role("button", name="Save").click()
+    expect(asked.get_by_role("status")).to_have_text("Say how sure you are, too.")
+    say_how_sure(asked, 50)
     asked.get_by_role("button", name="Save").click()
     expect(asked.get_by_role("status")).to_have_text("Kept: spin, 50 % sure. You can change it until the experiment has run.")
     assert lesson.kept()["guesses"]["nobody-connects"]["reason"] == "a loop must run"
@@ -84,12 +91,13 @@ def test_a_guess_by_keyboard_alone(lesson):
     asked.get_by_role("radio").first.focus()
     press(notebook, "ArrowDown", "Tab")  # the arrow chooses; the whole group is one stop of Tab
     expect(asked.get_by_label("spin")).to_be_checked()
+    press(notebook, "ArrowRight", "ArrowRight", "Tab")  # 50 %, 70 %
     expect(asked.get_by_label("because")).to_be_focused()
     notebook.page.keyboard.type("d d x a b: words, and no command of the notebook")
-    press(notebook, "Tab", "ArrowRight", "ArrowRight", "Tab", "Tab")
+    press(notebook, "Tab")
     expect(asked.get_by_role("button", name="Save")).to_be_focused()
     press(notebook, "d", "d", "x", "a", "Enter")
-    expect(asked.get_by_role("status")).to_contain_text("Kept: spin, 60 % sure.")
+    expect(asked.get_by_role("status")).to_contain_text("Kept: spin, 70 % sure.")
     assert notebook.page.locator(".jp-Cell").count() == cells
     press(notebook, "Shift+Enter")  # a key that runs a cell still does
     expect(notebook.cell(1).locator(".jp-InputPrompt")).to_have_text("[4]:")
@@ -99,13 +107,15 @@ def test_a_kept_guess_is_there_when_the_notebook_is_opened_again(lesson):
     notebook = lesson(GUESS)
     asked = card(notebook, 1)
     asked.get_by_label("spin").check()
+    say_how_sure(asked, 33)
     asked.get_by_role("button", name="Save").click()
     expect(asked.get_by_role("status")).to_contain_text("Kept")
     notebook.restart()
     notebook.run_all()
     again = card(notebook, 1)
     expect(again.get_by_label("spin")).to_be_checked()
-    expect(again.get_by_role("status")).to_contain_text("Kept: spin, 50 % sure.")
+    expect(again.get_by_label("33 %")).to_be_checked()
+    expect(again.get_by_role("status")).to_contain_text("Kept: spin, 33 % sure.")
 
 
 def test_a_guess_is_kept_while_another_cell_blocks(lesson):
@@ -116,6 +126,7 @@ def test_a_guess_is_kept_while_another_cell_blocks(lesson):
     expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:")
     asked = card(notebook, 1)
     asked.get_by_label("raise an error").check()
+    say_how_sure(asked, 90)
     asked.get_by_role("button", name="Save").click()
     expect(asked.get_by_role("status")).to_contain_text("Kept: raise an error")
     expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:")
@@ -186,6 +197,7 @@ def test_the_ledger_appears_beside_the_learners_sentence(lesson):
     asked.get_by_label("your sentence").fill("One process can serve many.")
     asked.get_by_role("button", name="Save").click()
     expect(asked).to_contain_text("Two independent choices.")
+    say_how_sure(asked, 50)
     asked.get_by_role("button", name="Keep").click()
     expect(asked.get_by_role("status")).to_contain_text("50 % sure of your sentence now")
 
@@ -196,6 +208,7 @@ def test_markup_is_shown_as_text(lesson):
     asked = card(notebook, 1)
     asked.get_by_label("spin").check()
     asked.get_by_label("because").fill(payload)
+    say_how_sure(asked, 100)
     asked.get_by_role("button", name="Save").click()
     expect(asked.get_by_role("status")).to_contain_text("Kept")
     outcome = notebook.run_cell(2)
