@@ -3,6 +3,7 @@
 import asyncio
 import socket
 from contextlib import suppress
+from typing import Any
 
 from .base import BACKLOG, Answer, Server, echo
 from .connection import GONE, NO_ROOM, ends_connection
@@ -38,7 +39,7 @@ class AsyncioServer(Server):
 
     async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.read_size:
-            writer.transport.max_size = self.read_size
+            setattr(writer.transport, "max_size", self.read_size)  # what asyncio's selector loop asks for at once; not documented
         try:
             # read: takes what asyncio has received; b"" says that the peer has finished sending
             while data := await reader.read(4096):
@@ -52,7 +53,7 @@ class AsyncioServer(Server):
             # let go: after the last byte, gives the number back and sends the peer our end of the conversation
             writer.close()
 
-    def _tell(self, loop: asyncio.AbstractEventLoop, context: dict) -> None:
+    def _tell(self, loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:
         """What asyncio would log ends the server, as an error in `answer` does in the others; what accept() meets, passes."""
         error = context.get("exception") or RuntimeError(context["message"])
         if getattr(error, "errno", None) not in NO_ROOM | GONE and not self._over.done():

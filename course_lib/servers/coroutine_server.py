@@ -1,10 +1,11 @@
 """The server of coroutines: it reads like the blocking one, a task a client, and all tasks run in one thread."""
 
 import socket
+from collections.abc import Generator
 
 from .base import Answer, Server, echo
 from .connection import ends_connection
-from .scheduler import Loop, Task, accept, recv, send_all
+from .scheduler import Loop, Task, Wait, accept, recv, send_all
 
 
 class CoroutineServer(Server):
@@ -28,13 +29,13 @@ class CoroutineServer(Server):
 
     # Generators
 
-    def accept_clients(self, listener: socket.socket):
+    def accept_clients(self, listener: socket.socket) -> Generator[Wait, None, None]:
         while True:
             # accept: takes one finished handshake out of the accept queue
             connection, peer = yield from accept(listener)
             self.loop.spawn(self.serve_client(connection))
 
-    def serve_client(self, connection: socket.socket):
+    def serve_client(self, connection: socket.socket) -> Generator[Wait, None, None]:
         try:
             # read: takes what has arrived; b"" says that the peer has finished sending
             while data := (yield from recv(connection, 4096)):
@@ -66,4 +67,5 @@ class CoroutineServer(Server):
 
     def _end(self, task: Task) -> None:
         """An error in `answer` ends the server, as it does in the others."""
+        assert task.error
         raise task.error

@@ -59,8 +59,9 @@ class Interest:
 
     def leave(self, task: Task) -> None:
         """`task` waits no longer."""
-        what, sock = task.wait
-        number, task.number = task.number, None
+        number, (what, sock) = task.number, task.wait
+        assert number is not None
+        task.number = None
         del (self.readers if what == "read" else self.writers)[number]
         if number_of(sock) != number:  # closed: the kernel has taken it out by itself (epoll(7))
             self._forget_closed(number)

@@ -2,6 +2,7 @@
 
 import sys
 import threading
+from types import FrameType
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -47,7 +48,8 @@ def current_run() -> Run | None:
     if not shell or threading.current_thread() is not threading.main_thread():
         return None
     # IPython gives a cell a file name made from its text, so the same cell has the same name when run again.
-    frame, cell = sys._getframe(), None
+    frame: FrameType | None = sys._getframe()
+    cell = None
     while frame:
         if frame.f_globals is shell.user_ns:
             cell = frame.f_code.co_filename

@@ -27,6 +27,8 @@ from typing import Any
 from .connection import pause_after
 from .interest import Interest
 
+Code = Generator[Any, None, Any] | Coroutine[Any, None, Any]  # what runs as a task
+Wait = tuple[str, Any]  # what it yields
 LONGEST = 86_400  # seconds; epoll_wait counts milliseconds in an int
 
 
@@ -39,8 +41,8 @@ class Task:
 
     __slots__ = ("name", "code", "wait", "number", "result", "error")
 
-    def __init__(self, code: Generator | Coroutine, name: str | None) -> None:
-        self.code, self.name = code, name or code.__name__
+    def __init__(self, code: Code, name: str | None) -> None:
+        self.code, self.name = code, name or getattr(code, "__name__", "task")
         self.wait: Any = None
         self.number: int | None = None  # the descriptor that it waits for
         self.result: Any = None
@@ -62,7 +64,7 @@ class Loop:
         self.on_error = on_error or self.failed.append
         self._count = count()
 
-    def spawn(self, task: Generator | Coroutine, name: str | None = None) -> Task:
+    def spawn(self, task: Code, name: str | None = None) -> Task:
         """Add a task: before run(), or from a task that runs (not from another thread). Its turn comes in the next round."""
         if not hasattr(task, "send"):
             raise TypeError(f"a task is what a generator function returns when it is called, not {type(task).__name__}")
@@ -151,7 +153,7 @@ class Loop:
 
 
 @coroutine
-def recv(sock: socket.socket, size: int) -> Generator[tuple, None, bytes]:
+def recv(sock: socket.socket, size: int) -> Generator[Wait, None, bytes]:
     """Return what has arrived, at most `size` bytes; b"" when the peer has finished sending (recv(2))."""
     while True:
         yield "read", sock  # first: after an answer, the next request is seldom there already
@@ -162,21 +164,22 @@ def recv(sock: socket.socket, size: int) -> Generator[tuple, None, bytes]:
 
 
 @coroutine
-def send_all(sock: socket.socket, data: bytes) -> Generator[tuple, None, None]:
+def send_all(sock: socket.socket, data: bytes) -> Generator[Wait, None, None]:
     """Send all of `data`. Waits only while the send buffer is full (send(2))."""
+    unsent: bytes | memoryview = data
     while True:
         try:
-            sent = sock.send(data)
+            sent = sock.send(unsent)
         except BlockingIOError:
             sent = 0
-        if sent == len(data):
+        if sent == len(unsent):
             return
-        data = memoryview(data)[sent:]
+        unsent = memoryview(unsent)[sent:]
         yield "write", sock
 
 
 @coroutine
-def accept(listener: socket.socket) -> Generator[tuple, None, tuple[socket.socket, tuple[str, int]]]:
+def accept(listener: socket.socket) -> Generator[Wait, None, tuple[socket.socket, tuple[str, int]]]:
     """Return the next connection, non-blocking, and its peer. Without a free number the client stays in the queue (accept(2))."""
     while True:
         yield "read", listener
@@ -193,6 +196,6 @@ def accept(listener: socket.socket) -> Generator[tuple, None, tuple[socket.socke
 
 
 @coroutine
-def sleep(seconds: float) -> Generator[tuple, None, None]:
+def sleep(seconds: float) -> Generator[Wait, None, None]:
     """Let others run for at least so many seconds."""
     yield "sleep", seconds

@@ -73,5 +73,5 @@ class ThreadedServer(Server):
             shut_down(connection)
             client.join()
 
-    def _threads(self) -> list[threading.Thread]:
+    def _threads(self) -> list[threading.Thread | None]:
         return [*super()._threads(), *self._clients]
