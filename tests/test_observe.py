@@ -371,20 +371,34 @@ class TestDoing:
                 assert doing(thread).descriptor == (epoll.fileno() if call == "epoll_wait" else None)
             connection.recv(1)
         epoll.close()
-        with Sleeper(lambda: time.sleep(0.3)) as thread:
+        awake = threading.Event()
+
+        def nap():
+            while not awake.is_set():
+                time.sleep(0.1)
+
+        with Sleeper(nap, awake.set) as thread:
             assert wait_until(lambda: doing(thread).call == "sleep")
 
-    def test_a_spinning_thread_runs_and_takes_a_core(self):
-        finished = threading.Event()
+    def test_a_spinning_thread_runs_and_its_share_is_what_it_used(self):
+        finished, begun = threading.Event(), time.monotonic()
 
         def spin():
             while not finished.is_set():
                 pass
 
         with Sleeper(spin, finished.set) as thread:
-            looks = []
-            assert wait_until(lambda: looks.append(doing(thread)) or looks[-1].cpu > 0.2, 10)
-            assert not any(look.asleep for look in looks[1:])
+            def used() -> float:
+                return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
+
+            started = time.monotonic()
+            assert wait_until(lambda: used() > 0.2, 30)
+            least, before = used(), time.monotonic()
+            look = threads.ThreadView(thread).doing()  # the first look: of its whole life
+            most, after = used(), time.monotonic()
+            tick = 0.02  # seconds, to which its beginning is known
+            assert least / (after - begun + tick) <= look.cpu <= min(1, most / (before - started - tick))
+            assert not any(doing(thread).asleep for _ in range(20))
 
     def test_the_seconds_of_a_sleep_grow_and_begin_anew(self, pair):
         _, client, connection = pair
@@ -397,8 +411,7 @@ class TestDoing:
 
         with Sleeper(read_on, lambda: client.shutdown(socket.SHUT_WR)) as thread:
             assert wait_until(lambda: doing(thread).seconds > 0.3, 5)
-            client.sendall(b"x")
-            assert wait_until(lambda: doing(thread).seconds < 0.3)
+            assert wait_until(lambda: client.send(b"x") and doing(thread).seconds < 0.3)
 
     @pytest.mark.parametrize("known", [True, False])
     def test_the_seconds_are_right_on_whatever_processors_both_threads_ran(self, pair, monkeypatch, known):

@@ -114,7 +114,7 @@ class ThreadView:
     def _got_on(self) -> bool:
         before = self._cpu_seconds()
         time.sleep(2 * sys.getswitchinterval())
-        return self._cpu_seconds() > before
+        return self._cpu_seconds() > before or self._system_call()[0] is None  # it may still wait for a processor
 
     def _asleep_for(self) -> float:
         """Seconds since the thread last had a processor, by the clock of this processor."""
@@ -219,7 +219,7 @@ def doing(thread: threading.Thread) -> Doing:
     return _views.setdefault(thread, ThreadView(thread)).doing()
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     """Wait for something that the kernel does not announce, such as "that thread is asleep in accept".
 
     Returns True as soon as `condition()` is true, False when it is not within `seconds`.
