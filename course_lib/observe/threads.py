@@ -219,6 +219,14 @@ def doing(thread: threading.Thread) -> Doing:
     return _views.setdefault(thread, ThreadView(thread)).doing()
 
 
+def runnable(thread: threading.Thread) -> bool:
+    """True while a thread of this process runs or waits for a processor; False while it sleeps, and where no /proc tells."""
+    try:
+        return ThreadView(thread)._stat()[0] == "R"
+    except OSError:
+        return False
+
+
 def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     """Wait for something that the kernel does not announce, such as "that thread is asleep in accept".
 

@@ -6,6 +6,7 @@ import os
 import select
 import socket
 import threading
+import time
 import traceback
 import warnings
 from collections.abc import Callable
@@ -15,6 +16,7 @@ from typing import Self
 
 from course_lib.observe import Doing, ThreadView
 from course_lib.observe.observed import Observed
+from course_lib.observe.threads import runnable
 from course_lib.observe.watched import recorded_thread
 from course_lib.ports import why_in_use
 
@@ -22,6 +24,7 @@ from . import registry
 
 HOST = "127.0.0.1"
 BACKLOG = 128
+_LOOK, _PATIENCE = 0.02, 5.0  # seconds between two looks whether its thread has ended; and at the most, on a very busy machine
 
 Answer = Callable[[bytes], bytes]
 
@@ -112,7 +115,7 @@ class Server(Observed):
     def stop(self) -> None:
         """Stop serving: within a second, from any thread, any number of times; leaves no descriptor and no thread.
 
-        Warns (RuntimeWarning) when the thread cannot be stopped, because `answer` waits for something else.
+        It takes longer where its threads wait for a processor. Warns (RuntimeWarning) when the thread cannot be stopped, because `answer` waits for something else.
         """
         with self._lock:
             if not self.running:
@@ -193,10 +196,15 @@ class Server(Observed):
         return [self._thread]
 
     def _ends_within(self, seconds: float) -> bool:
-        ended = self._has_ended.wait(seconds)
-        if ended:
-            self._thread.join()  # its last lines
-        return ended
+        """Wait for its end while its threads run or sleep so long; on a busy machine they may do neither, but wait for a processor."""
+        had, used, end = 0.0, self.cpu_seconds(), time.monotonic() + _PATIENCE
+        while had < seconds and time.monotonic() < end:
+            if self._has_ended.wait(_LOOK):
+                self._thread.join()  # its last lines
+                return True
+            before, used = used, self.cpu_seconds()
+            had += max(0.0, used - before) if any(map(runnable, self.threads)) else _LOOK
+        return False
 
     def _listen(self) -> socket.socket:
         wanted = self._port or (self._address[1] if self._address else 0)
