@@ -28,6 +28,7 @@ import pytest
 
 from course_lib.observe import Call, Recorder, recorder as recorder_module, wait_until, watched
 from course_lib.servers import BlockingServer, Server, stop_all
+from course_lib.widgets.words import fate
 
 RESET = struct.pack("ii", 1, 0)
 
@@ -128,6 +129,17 @@ def asleep(server: Server, call: str) -> bool:
 
 def names(calls: list[Call]) -> list[str]:
     return [call.name for call in calls]
+
+
+def note(server: Server) -> str:
+    """What a panel says of it."""
+    return fate(server, server.descriptors(), server.doing())
+
+
+def into(receive) -> bytes:
+    """What a method that fills a buffer received."""
+    buffer = bytearray(100)
+    return bytes(buffer[:receive(buffer)[0]])
 
 
 def visit(server: Server) -> None:
@@ -556,6 +568,74 @@ class TestWhatALearnerMayWrite:
             assert asks(sock, b"hello") == b"hello"
 
         assert [(call.name, call.result) for call in self.run(serve, client)][1:3] == [("recv_into", 5), ("send", 5)]
+
+    @pytest.mark.parametrize("name, receive", [
+        ("recvfrom", lambda sock: sock.recvfrom(100)[0]), ("recvmsg", lambda sock: sock.recvmsg(100)[0]),
+        ("recvfrom_into", lambda sock: into(sock.recvfrom_into)), ("recvmsg_into", lambda sock: into(lambda buffer: sock.recvmsg_into([buffer]))),
+    ])
+    @pytest.mark.parametrize("sends, send", [
+        ("sendmsg", lambda sock, data: sock.sendmsg([data[:2], memoryview(data)[2:]])), ("sendmsg", lambda sock, data: sock.sendmsg(iter([data]))),
+        ("sendto", lambda sock, data: sock.sendto(data, sock.getpeername())),
+    ], ids=["sendmsg", "sendmsg of an iterator", "sendto"])
+    def test_the_other_ways_to_receive_and_to_send(self, name, receive, sends, send):
+        def serve(listener):
+            connection, _ = listener.accept()
+            with pytest.raises(BlockingIOError):
+                connection.setblocking(False)
+                receive(connection)
+            connection.setblocking(True)
+            connection.sendall(b"now")
+            send(connection, receive(connection))
+
+        def client(sock):
+            assert sock.recv(10) == b"now"
+            assert asks(sock, b"hello") == b"hello"
+
+        _, early, _, received, sent, *_ = self.run(serve, client)
+        assert (early.name, early.error) == (name, "EAGAIN")
+        assert (received.name, received.result, received.data) == (name, 5, b"" if name.endswith("into") else b"hello")
+        assert (sent.name, sent.result) == (sends, 5) and sent.data in (b"hello", b"")
+
+    def test_what_is_detached_is_seen_for_the_last_time(self):
+        def serve(listener):
+            connection, _ = listener.accept()
+            number = connection.detach()
+            os.write(number, os.read(number, 10))
+            os.close(number)
+
+        def client(sock):
+            assert asks(sock, b"hello") == b"hello"
+
+        calls = self.run(serve, client)
+        assert names(calls) == ["accept", "detach"] and str(calls[1]).startswith(f"detach({calls[0].result}) = {calls[0].result} <")
+
+    @pytest.mark.parametrize("name", ["select", "poll", "epoll"])
+    def test_a_name_bound_by_from_select_import_goes_past_and_that_is_said(self, name):
+        space = {"Server": Server}
+        exec(f"from select import {name}\nclass Mine(Server):\n    def serve(self, listener):\n        self.wait_for(listener, {name})", space)
+
+        def wait_for(self, listener, how):
+            if name == "select":
+                return how([listener], [], [])
+            waiter = how()
+            waiter.register(listener, 1)
+            waiter.poll()
+
+        server = type("Mine", (space["Mine"],), {"wait_for": wait_for})()
+        server.record()
+        with server:
+            call = "epoll_wait" if name == "epoll" else name
+            assert asleep(server, call) and server.unseen == [name]
+            assert f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held." in note(server)
+            with contextlib.suppress(ConnectionError):
+                connect(server).close()
+            server.wait()
+            assert call not in names(server.calls())
+
+    def test_nothing_is_said_of_a_server_whose_waits_are_seen(self, server):
+        server.record()
+        visit(server)
+        assert server.unseen == [] and note(server) == ""
 
     @pytest.mark.parametrize("data", [bytearray(b"hello"), memoryview(b"hello"), memoryview(b""), b"",
                                       memoryview(struct.pack("5i", *range(5))).cast("i")], ids=["bytearray", "memoryview", "empty memoryview", "empty", "integers"])

@@ -12,7 +12,7 @@ from typing import Literal
 from .descriptors import Descriptor, Interests, described, descriptors, epolls
 from .recorder import Call, Pending, Recorder
 from .tasks import TaskView, has_tasks, tasks
-from .watched import SocketClasses
+from .watched import SocketClasses, taken_by_name
 
 _OF_A_THREAD = 6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
 
@@ -84,7 +84,7 @@ class Observed:
     # What it asks of the kernel
 
     def record(self, on: bool = True) -> None:
-        """Begin or end recording its system calls, also while it runs. Off, it costs nothing."""
+        """Begin or end recording its calls on its sockets, and its waits, also while it runs. Off, it costs nothing."""
         self._recorder.record(on)
 
     def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
@@ -95,7 +95,7 @@ class Observed:
         return self._recorder.calls(last, since)
 
     def hold(self) -> None:
-        """Hold it before its next system call. A call that it sleeps in goes on; stop() wins over hold."""
+        """Hold it before its next call of those that are recorded. A call that it sleeps in goes on; stop() wins over hold."""
         self._recorder.hold()
 
     def step(self, seconds: float = 1.0, of: threading.Thread | None = None) -> Call | None:
@@ -129,6 +129,11 @@ class Observed:
     def standing(self) -> list[Pending]:
         """All calls in front of which its threads are held, in the order in which they came there."""
         return self._recorder.standing
+
+    @property
+    def unseen(self) -> list[str]:
+        """The names through which it can wait past the recorder: those that `from select import epoll` bound where `serve` stands."""
+        return taken_by_name(type(self).serve)
 
     def handed_in(self) -> dict[int, str] | None:
         """What its select was handed: {descriptor: "read", "write" or "read, write"}, of the select that it is in or the last.

@@ -1,7 +1,12 @@
-"""The recorder of one server: every system call it makes, and a gate in front of the next one.
+"""The recorder of one server: its calls on its sockets, and its waits, and a gate in front of the next one.
 
-Nothing stands in the server's source: `sockets` and `waiters` put this recorder between the server and the kernel
-while it is on, and take it away again.
+Nothing stands in the server's source: `watched` puts this recorder between the server and the kernel while it is on, and
+takes it away again.
+
+It sees what goes through the server's socket objects (accept, close, shutdown, and all that receives or sends) and through
+select, poll and epoll of module `select`. It does not see what goes past them: `os.read` and `os.sendfile` on a number, a
+socket after `detach()`, a wait through a name bound by `from select import epoll` or through a method kept in a variable,
+and calls that neither move bytes nor wait (setsockopt, getsockname, fcntl, the making of an epoll).
 """
 
 import errno
@@ -26,7 +31,7 @@ now = time.perf_counter
 class Call:
     """One system call of a server, as it came back. `str()` gives the line that strace(1) would print.
 
-    name        as Python knows it: "accept", "recv", "sendall", "close", "select", "poll", "epoll_wait", "epoll_ctl"
+    name        as Python knows it: "accept", "recv", "sendmsg", "close", "select", "poll", "epoll_wait", "epoll_ctl", …
     descriptor  the descriptor it was made on; None for select and poll
     entered     when it began, in seconds of `time.perf_counter()`
     seconds     how long it took

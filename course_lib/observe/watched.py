@@ -99,9 +99,34 @@ def _begin(data, count: int) -> bytes:
     return bytes(memoryview(data).cast("B")[:count])
 
 
+def _begin_of_all(pieces, count: int) -> bytes:
+    """The same of what sendmsg() takes; b"" of an iterator, which is walked by now."""
+    found = b""
+    for piece in pieces if isinstance(pieces, (list, tuple)) else ():
+        if len(found) < count:
+            found += _begin(piece, count - len(found))
+    return found
+
+
+# The other methods that are recorded: what moved, and the first bytes of it, from (what it was called with, what it returned).
+_OTHERS: dict[str, Callable] = {
+    "recv_into": lambda given, count: (count, b""),
+    "recvfrom": lambda given, got: (len(got[0]), got[0][:DATA_KEPT]),
+    "recvfrom_into": lambda given, got: (got[0], b""),
+    "recvmsg": lambda given, got: (len(got[0]), got[0][:DATA_KEPT]),
+    "recvmsg_into": lambda given, got: (got[0], b""),
+    "sendall": lambda given, _: (memoryview(given[0]).nbytes, _begin(given[0], DATA_KEPT)),
+    "sendto": lambda given, count: (count, _begin(given[0], min(count, DATA_KEPT))),
+    "sendmsg": lambda given, count: (count, _begin_of_all(given[0], min(count, DATA_KEPT))),
+    "shutdown": lambda given, _: (None, b""),
+    "close": lambda given, _: (None, b""),
+    "detach": lambda given, number: (number, b""),  # no system call, but the last that is seen of it
+}
+
+
 def _recorded(name: str, recorder: Recorder):
-    """Another method of socket.socket, recorded."""
-    raw = getattr(socket.socket, name)
+    """One of these methods of socket.socket, recorded."""
+    raw, moved = getattr(socket.socket, name), _OTHERS[name]
 
     def method(self, *arguments, **named):
         own = self.fileno()
@@ -114,8 +139,8 @@ def _recorded(name: str, recorder: Recorder):
             recorder.append((entered, now(), own, name, None, error.errno, b""))
             raise
         left = now()
-        moved = (memoryview(arguments[0]).nbytes, 0, _begin(arguments[0], DATA_KEPT)) if name == "sendall" else (result, 0, b"")
-        recorder.append((entered, left, own, name, *moved))
+        count, data = moved(arguments, result)
+        recorder.append((entered, left, own, name, count, 0, data))
         return result
 
     return method
@@ -138,7 +163,7 @@ class SocketClasses:
     def __init__(self, recorder: Recorder, adopt: Callable[[socket.socket], None]) -> None:
         self._recorder = recorder
         own = {"__slots__": (), "recorder": recorder, "adopt": staticmethod(adopt)}
-        recording = {name: _recorded(name, recorder) for name in ("recv_into", "sendall", "shutdown", "close")}
+        recording = {name: _recorded(name, recorder) for name in _OTHERS if hasattr(socket.socket, name)}
         recording |= _recv_and_send(recorder.append, now)
         held = {name: _held(name, method, recorder) for name, method in recording.items()}
         self.quiet = type("WatchedSocket", (WatchedSocket,), own)
@@ -357,6 +382,15 @@ def _forked() -> None:
 
 if hasattr(os, "register_at_fork"):
     os.register_at_fork(after_in_child=_forked)
+
+
+def taken_by_name(function: Callable) -> list[str]:
+    """Names in the module of a function that stand for the real select, poll or epoll: `from select import epoll` binds one.
+
+    A watched thread that waits through such a name goes past the recorder.
+    """
+    names = list(getattr(function, "__globals__", {}).items())
+    return [name for name, value in names if value is not None and (value is _SELECT or value is _POLL or value is _EPOLL)]
 
 
 @contextmanager

@@ -63,7 +63,7 @@ function render({ model, el }) {
 
   const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
   const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
-  const record = element("button", { type: "button", title: "record every system call with its times" });
+  const record = element("button", { type: "button", title: "record its calls on its sockets, and its waits, with their times" });
   const pending = element("span", { className: "pending", "aria-live": "polite" });
   const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
   const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });

@@ -19,6 +19,10 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
         return "What its thread does, and which epoll watches a descriptor, is not known here: this system has no /proc."
     if not doing.asleep:
         return ""
+    if server.recording and doing.call in ("select", "poll", "epoll_wait") and server.came_back() is None and server.unseen:
+        name = server.unseen[0]
+        return (f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held. "
+                f"Write `import select` and `select.{name}(…)`: that is.")
     if doing.call == "accept" and _is(rows, "listener", blocking=False):
         return ("The listener is non-blocking now. The server still sleeps in the accept() that it began before: the kernel "
                 f"looks at the flag when a call begins. The next accept() with nobody waiting raises {_AGAIN}.")
