@@ -15,26 +15,25 @@ class SelectServer(Server):
 
     def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
-        connections: dict[socket.socket, Connection] = {}
+        connections: dict[int, Connection] = {}
         no_room = False
         while True:
-            reading = [sock for sock, connection in connections.items() if not connection.unsent]
-            writing = [sock for sock, connection in connections.items() if connection.unsent]
+            reading = [number for number, connection in connections.items() if not connection.unsent]
+            writing = [number for number, connection in connections.items() if connection.unsent]
             if not no_room:
-                reading.append(listener)
+                reading.append(listener.fileno())
             # wait: the kernel walks through both lists; the thread sleeps until somebody is ready
             readable, writable, _ = select.select(reading, writing, [], PAUSE if no_room else None)
-            if no_room or listener in readable:
+            ready = dict.fromkeys(readable + writable, True)
+            if ready.pop(listener.fileno(), no_room):
                 # accept: takes one finished handshake out of the accept queue
                 sock, no_room = accept(listener)
                 if sock:
-                    connections[sock] = Connection(sock)
-            for sock in readable + writable:
-                if sock is listener:
-                    continue
+                    connections[sock.fileno()] = Connection(sock)
+            for number in ready:
+                connection = connections[number]
                 # read, answer: as far as the kernel does not say EAGAIN
-                connections[sock].go_on(self.answer)
-                if connections[sock].over:
+                connection.go_on(self.answer)
+                if connection.over:
                     # let go: gives the number back and sends the peer our end of the conversation
-                    del connections[sock]
-                    sock.close()
+                    connections.pop(number).sock.close()
