@@ -4,7 +4,8 @@ import pytest
 
 from course_lib.exercises import all_exercises, check
 from course_lib.checks import blocking
-from exercises.wrong.blocking import IMPORTS, LISTENER, SERVE_FOREVER
+from exercises.case import wrong
+from exercises.wrong.blocking import CASES, IMPORTS
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 
@@ -13,7 +14,7 @@ EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 def test_the_line_is_of_the_cell_also_when_serve_one_is_the_learners_own(name, cell, capsys):
     for id in ("2.2", "2.3"):
         assert check(id, cell(EXERCISES[id].reference)[EXERCISES[id].name]).passed
-    source, says = SERVE_FOREVER[name]
+    _, says, source = wrong(CASES["2.4"], name)
     result = check("2.4", cell(source, cell(IMPORTS))["serve_forever"])
     assert says in result.findings[-1]
 
@@ -49,6 +50,6 @@ def test_2_1_plays_the_restart_again_when_the_kernel_kept_nothing(name, passes, 
     real, looks = blocking._time_wait, []
     # Half a second of looks finds nothing, as if another connection had taken the place of the old one.
     monkeypatch.setattr(blocking, "_time_wait", lambda port: looks.append(port) or real(port) * (port != looks[0]))
-    source = LISTENER[name][0] if name else EXERCISES["2.1"].reference
+    source = wrong(CASES["2.1"], name).source if name else EXERCISES["2.1"].reference
     assert check("2.1", cell(source, cell(IMPORTS))["make_listener"]).passed is passes
     assert len(set(looks)) == 2

@@ -6,7 +6,8 @@ import socket
 import time
 
 import pytest
-from exercises.wrong.coroutines import HTTP, IMPORTS, LOOP, RUN, WAITS, changed
+from exercises.case import changed
+from exercises.wrong.coroutines import HTTP, IMPORTS, LOOP, RUN, WAITS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -31,7 +32,7 @@ OTHERS = {
             return results
         """,
     ),
-    "7.1 results in a dict that it was given": ("7.1", changed(RUN, ("results = {}", "results = {name: None for name in tasks}"))),
+    "7.1 results in a dict that it was given": ("7.1", changed(RUN, {"results = {}": "results = {name: None for name in tasks}"})),
     "7.2 yields before it tries": (
         "7.2",
         """
@@ -65,10 +66,10 @@ OTHERS = {
     ),
     "7.2 with a helper": (
         "7.2",
-        changed(WAITS, ("def recv(sock, n):", "def wait(event, sock):\n    yield event, sock\n\ndef recv(sock, n):"))
+        changed(WAITS, {"def recv(sock, n):": "def wait(event, sock):\n    yield event, sock\n\ndef recv(sock, n):"})
         .replace('yield "read", sock', 'yield from wait("read", sock)').replace('yield "write", sock', 'yield from wait("write", sock)'),
     ),
-    "7.3 wakes both": ("7.3", changed(LOOP, ("readable or hup, writable or hup", "True, True"))),
+    "7.3 wakes both": ("7.3", changed(LOOP, {"readable or hup, writable or hup": "True, True"})),
     "7.3 keeps each task in a list": (
         "7.3",
         """
@@ -129,28 +130,16 @@ OTHERS = {
     ),
     "7.3 throws into the task": (
         "7.3",
-        changed(
-            LOOP,
-            ("                self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)",
-             "                try:\n                    self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)\n"
-             "                except Exception as error:\n                    task.throw(error)"),
-        ),
+        changed(LOOP, {"                self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)": "                try:\n                    self.wait_for(event[1], {\"read\": self.readers, \"write\": self.writers}[event[0]], task)\n"
+             "                except Exception as error:\n                    task.throw(error)"}),
     ),
     "7.4 head and body one after the other": (
         "7.4",
-        changed(
-            HTTP,
-            ("\\r\\n\\r\\n\".encode() + body)", "\\r\\n\\r\\n\".encode())\n            yield from send_all(conn, body)"),
-            ("    finally:\n        conn.close()", "    except Exception:\n        pass\n    finally:\n        conn.close()"),
-        ),
+        changed(HTTP, {"\\r\\n\\r\\n\".encode() + body)": "\\r\\n\\r\\n\".encode())\nyield from send_all(conn, body)", "    finally:\n        conn.close()": "    except Exception:\n        pass\n    finally:\n        conn.close()"}),
     ),
     "7.4 a bytearray, one byte at a time": (
         "7.4",
-        changed(
-            HTTP,
-            ("unread = b\"\"", "unread = bytearray()"), ("recv(conn, 4096)", "recv(conn, 1)"),
-            ("            head, _, unread = unread.partition(b\"\\r\\n\\r\\n\")", "            head, unread = bytes(unread[:-4]), bytearray()"),
-        ),
+        changed(HTTP, {"unread = b\"\"": "unread = bytearray()", "recv(conn, 4096)": "recv(conn, 1)", "            head, _, unread = unread.partition(b\"\\r\\n\\r\\n\")": "            head, unread = bytes(unread[:-4]), bytearray()"}),
     ),
 }  # fmt: skip
 

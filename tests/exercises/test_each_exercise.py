@@ -12,8 +12,8 @@ from course_lib.solutions import file_of
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 WRONG = [importlib.import_module(f"exercises.wrong.{path.stem}") for path in sorted(Path(__file__).parent.glob("wrong/*.py"))]
 CASES = [
-    pytest.param(id, wrong.IMPORTS, *case, id=f"{id} {name}")
-    for wrong in WRONG for id, cases in wrong.CASES.items() for name, case in cases.items()
+    pytest.param(id, wrong.IMPORTS, case, id=f"{id} {case.name}")
+    for wrong in WRONG for id, cases in wrong.CASES.items() for case in cases
 ]  # fmt: skip
 
 
@@ -54,14 +54,14 @@ def test_the_stub_is_open_and_no_try(id, cell, as_before, capsys):
     assert journal.read() == {}
 
 
-@pytest.mark.parametrize("id, imports, source, says", CASES)
-def test_a_typical_wrong_solution_gets_its_message(id, imports, source, says, cell, as_before, capsys, checked):
+@pytest.mark.parametrize("id, imports, case", CASES)
+def test_a_typical_wrong_solution_gets_its_message(id, imports, case, cell, as_before, capsys, checked):
     names = cell(imports)
-    result = checked(id, *handed_over(EXERCISES[id], cell(source, names)))
+    result = checked(id, *handed_over(EXERCISES[id], cell(case.source, names)))
     said = capsys.readouterr().out
     assert not result.passed and not result.open
     cause = result.findings[-1]
-    assert cause.startswith("not yet: ") and says in cause, said
+    assert cause.startswith("not yet: ") and case.says in cause, said
     told = said[said.index("\n  not yet: ") :]
     assert told.split() == cause.split()
     assert all(len(line) <= 96 or " " not in line.strip() for line in told.split("\n"))  # JupyterLab breaks longer ones in a word

@@ -11,8 +11,19 @@ from course_lib.checks.harness import check_server
 from exercises.test_harness import TEN
 from exercises.wrong import epolling as wrong_epolling
 from exercises.wrong import polling as wrong_polling
-from exercises.wrong.epolling import _OUT, _READY, _TELL, DRAIN, EPOLL, PROVOKE, STOPPER, _SEND
-from exercises.wrong.polling import _FOUND, POLL, SELECT, SERVER, changed
+from exercises.case import changed
+from exercises.wrong.epolling import DRAIN, EPOLL, PROVOKE, STOPPER
+from exercises.wrong.polling import POLL, SELECT, SERVER
+
+_TELL = """
+if sock in self.numbers:
+    self.epoll.modify(sock, mask)
+else:
+    self.epoll.register(sock, mask)
+"""
+_OUT = "if sock.fileno() != -1:\n    self.epoll.unregister(number)"
+_READY = "ready = self.epoll.poll(seconds)"
+_FOUND = "found.append((self.data[number], readable, writable, hup))"
 
 SEARCHES = """
 class PollEngine:
@@ -123,7 +134,7 @@ def notes(id: str, cell, source: str, *names: str) -> list[str]:
     return [finding for finding in result.findings if finding.startswith("note: ")]
 
 
-@pytest.mark.parametrize("source", [POLL, SEARCHES, changed(POLL, (_FOUND, _FOUND.replace("readable,", "readable or hup,")))])
+@pytest.mark.parametrize("source", [POLL, SEARCHES, changed(POLL, {_FOUND: _FOUND.replace("readable,", "readable or hup,")})])
 def test_other_kinds_of_poll_engine(source, cell, as_before):
     assert notes("5.1", cell, source, "PollEngine") == []
 
@@ -144,7 +155,7 @@ def test_other_kinds_of_select_engine(source, cell, as_before):
     ids=["the reference in other words", "one for each round", "wakes for nothing", "tries at once"],
 )  # fmt: skip
 def test_other_kinds_of_server(changes, note, cell, as_before):
-    found = notes("5.3", cell, changed(SERVER, *changes), "server")
+    found = notes("5.3", cell, changed(SERVER, dict(changes)), "server")
     assert all(note in each for each in found) and bool(found) == bool(note)
 
 
@@ -159,7 +170,7 @@ def test_other_kinds_of_server(changes, note, cell, as_before):
     ids=["the reference in other words", "room for all", "a hundred at a time", "tries and forgives"],
 )
 def test_other_kinds_of_epoll_engine(changes, note, cell, as_before):
-    found = notes("6.1", cell, changed(EPOLL, *changes), "EpollEngine")
+    found = notes("6.1", cell, changed(EPOLL, dict(changes)), "EpollEngine")
     assert all(note in each for each in found) and bool(found) == bool(note)
 
 
@@ -171,10 +182,10 @@ def test_other_kinds_of_drain(source, cell, as_before):
 @pytest.mark.parametrize("change", [[], [('    client.close()\n', "    client.shutdown(socket.SHUT_WR)\n")], [("range(12)", "range(100)")]])
 def test_other_experiments(change, cell, as_before):
     for _ in range(3):
-        assert notes("6.3", cell, changed(PROVOKE, *change), *(f"provoke_{letter}" for letter in "abcd")) == []
+        assert notes("6.3", cell, changed(PROVOKE, dict(change)), *(f"provoke_{letter}" for letter in "abcd")) == []
 
 
-@pytest.mark.parametrize("source", [STOPPER, EVENTFD, ONCE, changed(STOPPER, (_SEND, "        self.other.send(b'x') if not hasattr(self, 'n') else None\n        self.n = 1\n"))])  # fmt: skip
+@pytest.mark.parametrize("source", [STOPPER, EVENTFD, ONCE, changed(STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "self.other.send(b'x') if not hasattr(self, 'n') else None\nself.n = 1"})])  # fmt: skip
 def test_other_kinds_of_stopper(source, cell, as_before):
     assert notes("6.4", cell, source, "Stopper") == []
 

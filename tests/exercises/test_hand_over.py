@@ -2,7 +2,8 @@
 
 import pytest
 
-from exercises.wrong.hand_over import IMPORTS, RIGHT, takes
+from exercises.case import changed
+from exercises.wrong.hand_over import BOTH, IMPORTS, RIGHT
 
 SAY = '    try:\n        unix_sock.sendall(b"L")\n    except ConnectionError:\n        pass\n'
 
@@ -20,10 +21,10 @@ def test_other_ways_to_write_it_pass(name, cell, as_before, checked):
 
 
 def test_a_listener_that_programs_inherit_gets_a_note(cell, as_before, checked):
-    findings = found(cell, checked, takes(("    listener.set_inheritable(False)\n", "")))
+    findings = found(cell, checked, changed(BOTH, {"listener.set_inheritable(False)": ""}))
     assert any("may inherit the listener" in finding for finding in findings)
 
 
 def test_a_listener_that_is_lost_when_the_old_process_ends_gets_a_note(cell, as_before, checked):
-    findings = found(cell, checked, takes((SAY, '    unix_sock.sendall(b"L")\n')))
+    findings = found(cell, checked, changed(BOTH, {SAY: 'unix_sock.sendall(b"L")'}))
     assert any("take_over raised BrokenPipeError: the listener has come; return it" in finding for finding in findings)

@@ -116,9 +116,10 @@ def test_a_crowded_machine_is_not_blamed_on_the_learner(as_before):
     "wrong", ["serves one after the other", "never waits", "never closes", "closes, and stays in the list of select"]
 )
 def test_a_wrong_server_is_caught_on_a_crowded_machine(wrong, cell, as_before):
-    from exercises.wrong.selecting import IMPORTS, SERVER
+    from exercises.case import wrong as case_of
+    from exercises.wrong.selecting import CASES, IMPORTS
 
-    source, says = SERVER[wrong]
+    _, says, source = case_of(CASES["4.2"], wrong)
     server = cell(source, cell(IMPORTS))["select_server"]
     with crowded():
         try:

@@ -3,14 +3,8 @@
 import pytest
 
 from course_lib.exercises import check
-from exercises.wrong.nonblocking import _BUSY, _CONN, ACCEPT, IMPORTS, RECV
-
-
-def changed(source: str, *changes: tuple[str, str]) -> str:
-    for old, new in changes:
-        assert source.count(old) == 1, old
-        source = source.replace(old, new)
-    return source
+from exercises.case import changed
+from exercises.wrong.nonblocking import ACCEPT, BUSY, CONN, IMPORTS, RECV
 
 
 def found(id: str, cell, source: str, *names: str) -> list[str]:
@@ -64,14 +58,14 @@ def test_other_ways_to_try(source, note, cell, as_before):
         ([], ""),
         ([("del self.outbuf[:sent]", "self.outbuf = self.outbuf[sent:]")], "copies all the rest each time"),
         ([("return not self.finished and not self.outbuf", "return not self.finished")], "made outbuf grow without end"),
-        ([("            self.outbuf += line.upper() + b\"\\n\"\n", "            self.outbuf += line.upper() + b\"\\n\"\n        self.on_writable()\n")], ""),
+        ([("for line in self.inbuf.feed(data):\n    self.outbuf += line.upper() + b\"\\n\"", "for line in self.inbuf.feed(data):\n    self.outbuf += line.upper() + b\"\\n\"\nself.on_writable()")], ""),
         ([("        data = try_recv(self.sock, 4096)\n        if data is None:\n            return\n", "        data = b\"\"\n        while chunk := try_recv(self.sock, 4096):\n            data += chunk\n        if not data and chunk is None:\n            return\n")], ""),
         ([("try_recv(self.sock, 4096)", "try_recv(self.sock, 512)")], ""),
     ],
     ids=["the reference in other words", "copies", "reads on", "sends at once", "reads all there is", "small reads"],
 )  # fmt: skip
 def test_other_kinds_of_conn(changes, note, cell, as_before):
-    notes = found("3.2", cell, changed(_CONN, *changes), "Conn")
+    notes = found("3.2", cell, changed(CONN, dict(changes)), "Conn")
     assert note in notes[0] if note else not notes
 
 
@@ -88,4 +82,4 @@ SELECTS = [("    while True:\n", "    while True:\n        select.select([listen
     ids=["spins", "naps", "selects"],
 )
 def test_other_kinds_of_busy_server(changes, note, cell, as_before):
-    assert note in found("3.3", cell, changed(_BUSY, *changes), "busy_server")[-1]
+    assert note in found("3.3", cell, changed(BUSY, dict(changes)), "busy_server")[-1]

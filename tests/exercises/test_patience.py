@@ -8,15 +8,15 @@ import pytest
 
 from course_lib.checks import selecting
 from course_lib.exercises import check
-from course_lib.sandbox import run
+from course_lib.sandbox import stopwatch
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Stuck
 from course_lib.sandbox.run import Run
 from course_lib.sandbox.stopwatch import Stopwatch
 from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
-from exercises.wrong.polling import IMPORTS, SERVER_CASES
-from exercises.wrong.selecting import CHAT
+from exercises.case import wrong
+from exercises.wrong import polling as polling_wrong
 
 
 def started(inside, *sockets):
@@ -27,7 +27,7 @@ def started(inside, *sockets):
 
 def test_time_spent_waiting_for_a_processor_does_not_count(monkeypatch):
     waited = [0.0]
-    monkeypatch.setattr(run, "waited_for_a_processor", lambda process: waited[0])
+    monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: waited[0])
     watch, looks = Stopwatch(), []
 
     def condition() -> bool:
@@ -41,7 +41,7 @@ def test_time_spent_waiting_for_a_processor_does_not_count(monkeypatch):
 
 def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
     waited = [0.0]
-    monkeypatch.setattr(run, "waited_for_a_processor", lambda process: waited[0])
+    monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: waited[0])
     watch = Stopwatch()
 
     def never() -> bool:
@@ -93,8 +93,8 @@ def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_momen
     line, look = Run.where, Run.asleep_in
     monkeypatch.setattr(Run, "where", lambda self: (line(self), looked.append(1))[0])
     monkeypatch.setattr(Run, "asleep_in", lambda self: "" if looked else look(self))
-    source, says = SERVER_CASES["a blocking listener"]
-    result = check("5.3", cell(source, cell(IMPORTS))["server"])
+    _, says, source = wrong(polling_wrong.CASES["5.3"], "a blocking listener")
+    result = check("5.3", cell(source, cell(polling_wrong.IMPORTS))["server"])
     assert says in result.findings[-1]
 
 
@@ -134,7 +134,7 @@ def test_lines_that_were_sent_at_the_same_time_may_come_in_each_order(got, whole
 def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little(name, cell, monkeypatch):
     """The kernel takes pages back when memory is short, and memory that was free before does not count as more."""
     monkeypatch.setattr(Run, "memory", lambda self: 10 << 20)
-    source, says = CHAT[name]
+    _, says, source = wrong(selecting_wrong.CASES["4.4"], name)
     result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
     assert says in result.findings[-1]
 
@@ -148,6 +148,6 @@ def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
         return min(looks) if len(looks) % 2 else looks[-1]
 
     monkeypatch.setattr(Run, "memory", wavering)
-    source, says = redis_protocol_wrong.RESP_CASES["answers pile up"]
+    _, says, source = wrong(redis_protocol_wrong.CASES["9.1"], "answers pile up")
     result = check("9.1", cell(source, cell(redis_protocol_wrong.IMPORTS))["resp"])
     assert says in result.findings[-1]

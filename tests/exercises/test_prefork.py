@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from course_lib.observe import wait_until
-from exercises.wrong.prefork import IMPORTS, RIGHT, forks
+from exercises.case import changed
+from exercises.wrong.prefork import IMPORTS, RIGHT, WAIT
 
 PROGRAM = """
 import os, socket, sys, time
@@ -76,7 +77,7 @@ def test_a_parent_that_looks_again_and_again_gets_a_note(cell, as_before, checke
             if pid:
                 start(workers.pop(pid))
 """
-    source = forks(("        while True:\n            pid, _ = os.wait()\n            start(workers.pop(pid))\n", looks))
+    source = changed(WAIT, {"while True:\n    pid, _ = os.wait()\n    start(workers.pop(pid))": looks})
     names = cell(source, cell(IMPORTS))
     result = checked("9.2", names["open_listeners"], names["prefork"])
     assert result.passed, result.findings

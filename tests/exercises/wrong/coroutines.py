@@ -1,5 +1,7 @@
 """Typical wrong solutions of 7.x, each with words of the message that names its cause."""
 
+from exercises.case import case, right
+
 IMPORTS = """
 import heapq, itertools, select, socket, threading, time, traceback
 from collections import deque
@@ -120,24 +122,24 @@ class Loop:
             self.ready.append(heapq.heappop(self.sleepers)[2])
 """
 
-HTTP = """
+HTTP = r"""
 def http(conn, page):
     unread = b""
     try:
         while True:
-            while b"\\r\\n\\r\\n" not in unread:
+            while b"\r\n\r\n" not in unread:
                 data = yield from recv(conn, 4096)
                 if not data:
                     return
                 unread += data
-            head, _, unread = unread.partition(b"\\r\\n\\r\\n")
+            head, _, unread = unread.partition(b"\r\n\r\n")
             head = head.decode("latin-1")
-            method, path, version = head.split("\\r\\n")[0].split()
+            method, path, version = head.split("\r\n")[0].split()
             body = yield from page(path)
             status = "200 OK"
             if body is None:
                 status, body = "404 Not Found", b"no such page"
-            yield from send_all(conn, f"HTTP/1.1 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n".encode() + body)
+            yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
             if "connection: close" in head.lower():
                 return
     finally:
@@ -177,18 +179,9 @@ class AsyncSocket:
         self.sock.close()
 """
 
-
-def changed(source: str, *changes: tuple[str, str]) -> str:
-    """The source with each old text replaced by a new one; each must be there."""
-    for old, new in changes:
-        assert old in source, old
-        source = source.replace(old, new)
-    return source
-
-
-RUN_CASES = {
-    "the first task runs to its end": (
-        """
+CASES = {
+    "7.1": [
+        case("the first task runs to its end", "A ran to its end before B began", """
             def run(tasks):
                 results = {}
                 for name, task in tasks.items():
@@ -198,30 +191,14 @@ RUN_CASES = {
                     except StopIteration as end:
                         results[name] = end.value
                 return results
-            """,
-        "A ran to its end before B began",
-    ),
-    "list(task)": (
-        """
-        def run(tasks):
-            return {name: list(task) for name, task in tasks.items()}
-        """,
-        "A ran to its end before B began",
-    ),
-    "catches StopIteration only": (
-        changed(
-            RUN,
-            (
-                """        except Exception as error:
-            results[name] = error
-""",
-                "",
-            ),
-        ),
-        "Task B raised ValueError, and it took everybody with it",
-    ),
-    "one round only": (
-        """
+        """),
+        case("list(task)", "A ran to its end before B began", """
+            def run(tasks):
+                return {name: list(task) for name, task in tasks.items()}
+        """),
+        case("catches StopIteration only", "Task B raised ValueError, and it took everybody with it",
+             RUN, {"except Exception as error:\n    results[name] = error": ""}),
+        case("one round only", "go round again and again", """
             def run(tasks):
                 results = {}
                 for name, task in tasks.items():
@@ -230,11 +207,8 @@ RUN_CASES = {
                     except StopIteration as end:
                         results[name] = end.value
                 return results
-            """,
-        "go round again and again",
-    ),
-    "stops when one has ended": (
-        """
+        """),
+        case("stops when one has ended", "A and C and D and E had not ended", """
             def run(tasks):
                 results = {}
                 while True:
@@ -244,11 +218,9 @@ RUN_CASES = {
                         except StopIteration as end:
                             results[name] = end.value
                             return results
-            """,
-        "A and C and D and E had not ended",
-    ),
-    "removes from the list while it goes over it": (
-        """
+        """),
+        case("removes from the list while it goes over it",
+             "to take it out of a list while a loop goes over it skips the next one", """
             def run(tasks):
                 results, left = {}, list(tasks.items())
                 while left:
@@ -259,11 +231,9 @@ RUN_CASES = {
                             results[pair[0]] = end.value
                             left.remove(pair)
                 return results
-            """,
-        "to take it out of a list while a loop goes over it skips the next one",
-    ),
-    "deletes from the dict while it goes over it": (
-        """
+        """),
+        case("deletes from the dict while it goes over it",
+             "loop over a copy, list(...), or keep the tasks in a deque", """
             def run(tasks):
                 results = {}
                 while tasks:
@@ -274,76 +244,25 @@ RUN_CASES = {
                             results[name] = end.value
                             del tasks[name]
                 return results
-            """,
-        "loop over a copy, list(...), or keep the tasks in a deque",
-    ),
-    "a stack": (changed(RUN, ("ready.popleft()", "ready.pop()")), "in turn would be A0, B0, C0"),
-    "the last yielded value": (
-        changed(
-            RUN,
-            (
-                """            next(task)
-""",
-                """            last = next(task)
-""",
-            ),
-            ("= end.value", "= last"),
-        ),
-        "which it yielded. What it returned is in the StopIteration",
-    ),
-    "the StopIteration itself": (changed(RUN, ("= end.value", "= end")), "take its `value`"),
-    "no values": (changed(RUN, ("= end.value", "= None")), "It is in the StopIteration"),
-    "only true values": (
-        changed(
-            RUN,
-            (
-                "results[name] = end.value",
-                """if end.value:
-                results[name] = end.value""",
-            ),
-        ),
-        "the dict has no 'zero'",
-    ),
-    "the text of the exception": (
-        changed(RUN, ("results[name] = error", "results[name] = str(error)")),
-        "its result is a text",
-    ),
-    "the class of the exception": (
-        changed(RUN, ("results[name] = error", "results[name] = type(error)")),
-        "its result is the class of the exception",
-    ),
-    "swallows the exception": (changed(RUN, ("results[name] = error", "pass")), "the dict has no 'B'"),
-    "stops at an exception": (
-        changed(
-            RUN,
-            (
-                """            results[name] = error
-""",
-                """            results[name] = error
-            return results
-""",
-            ),
-        ),
-        "the other tasks were not run to their end",
-    ),
-    "catches ValueError only": (
-        changed(RUN, ("except Exception", "except ValueError")),
-        "Task B raised KeyError, and it took everybody",
-    ),
-    "an error is taken for the end": (
-        changed(
-            RUN,
-            (
-                """except StopIteration as end:
-            results[name] = end.value
-        except Exception as error:""",
-                "except Exception as error:",
-            ),
-        ),
-        "take its `value`",
-    ),
-    "next with a default": (
-        """
+        """),
+        case("a stack", "in turn would be A0, B0, C0", RUN, {"name, task = ready.popleft()": "name, task = ready.pop()"}),
+        case("the last yielded value", "which it yielded. What it returned is in the StopIteration",
+             RUN, {"next(task)": "last = next(task)", "results[name] = end.value": "results[name] = last"}),
+        case("the StopIteration itself", "take its `value`", RUN, {"results[name] = end.value": "results[name] = end"}),
+        case("no values", "It is in the StopIteration", RUN, {"results[name] = end.value": "results[name] = None"}),
+        case("only true values", "the dict has no 'zero'",
+             RUN, {"results[name] = end.value": "if end.value:\n    results[name] = end.value"}),
+        case("the text of the exception", "its result is a text", RUN, {"results[name] = error": "results[name] = str(error)"}),
+        case("the class of the exception", "its result is the class of the exception",
+             RUN, {"results[name] = error": "results[name] = type(error)"}),
+        case("swallows the exception", "the dict has no 'B'", RUN, {"results[name] = error": "pass"}),
+        case("stops at an exception", "the other tasks were not run to their end",
+             RUN, {"results[name] = error": "results[name] = error\nreturn results"}),
+        case("catches ValueError only", "Task B raised KeyError, and it took everybody",
+             RUN, {"except Exception as error:": "except ValueError as error:"}),
+        case("an error is taken for the end", "take its `value`",
+             RUN, {"except StopIteration as end:\n    results[name] = end.value": ""}),
+        case("next with a default", "It is in the StopIteration", """
             def run(tasks):
                 results, left = {}, dict(tasks)
                 while left:
@@ -352,28 +271,12 @@ RUN_CASES = {
                             results[name] = None
                             del left[name]
                 return results
-            """,
-        "It is in the StopIteration",
-    ),
-    "a bare yield is taken for the end": (
-        """
-            def run(tasks):
-                results, ready = {}, deque(tasks.items())
-                while ready:
-                    name, task = ready.popleft()
-                    try:
-                        if next(task) is not None:
-                            ready.append((name, task))
-                    except StopIteration as end:
-                        results[name] = end.value
-                    except Exception as error:
-                        results[name] = error
-                return results
-            """,
-        "the dict has no",
-    ),
-    "a thread for each": (
-        """
+        """),
+        case("a bare yield is taken for the end", "the dict has no",
+             RUN, {"results = {}\nready = deque(tasks.items())": "results, ready = {}, deque(tasks.items())",
+             "next(task)": "if next(task) is not None:\n    ready.append((name, task))",
+             "else:\n    ready.append((name, task))": ""}),
+        case("a thread for each", "A ran to its end before B began", """
             def run(tasks):
                 results = {}
                 def work(name, task):
@@ -388,33 +291,22 @@ RUN_CASES = {
                 for thread in threads:
                     thread.join()
                 return results
-            """,
-        "A ran to its end before B began",
-    ),
-    "a thread for each step": (
-        changed(
-            RUN,
-            (
-                """            next(task)
-""",
-                """            error = [None]
-            def step():
-                try:
-                    next(task)
-                except BaseException as e:
-                    error[0] = e
-            thread = threading.Thread(target=step)
-            thread.start()
-            thread.join()
-            if error[0]:
-                raise error[0]
-""",
-            ),
-        ),
-        "more than one thread",
-    ),
-    "recursion": (
-        """
+        """),
+        case("a thread for each step", "more than one thread",
+             RUN, {"next(task)": """
+                 error = [None]
+                 def step():
+                     try:
+                         next(task)
+                     except BaseException as e:
+                         error[0] = e
+                 thread = threading.Thread(target=step)
+                 thread.start()
+                 thread.join()
+                 if error[0]:
+                     raise error[0]
+             """}),
+        case("recursion", "go round in a loop", """
             def run(tasks, results=None):
                 results = {} if results is None else results
                 left = {}
@@ -427,946 +319,340 @@ RUN_CASES = {
                     except Exception as error:
                         results[name] = error
                 return run(left, results) if left else results
-            """,
-        "go round in a loop",
-    ),
-    "a pause in each round": (
-        changed(
-            RUN,
-            (
-                "        name, task",
-                """        time.sleep(0.001)
-        name, task""",
-            ),
-        ),
-        "took over 2 s",
-    ),
-    "never ends": (
-        changed(
-            RUN,
-            ("while ready:", "while True:"),
-            (
-                "name, task = ready.popleft()",
-                """if not ready:
-            continue
-        name, task = ready.popleft()""",
-            ),
-        ),
-        "did not return within 1 s",
-    ),
-    "no return": (
-        changed(
-            RUN,
-            (
-                """    return results
-""",
-                "",
-            ),
-        ),
-        "run returned None",
-    ),
-    "a list of pairs": (changed(RUN, ("return results", "return list(results.items())")), "return a dict"),
-    "goes over the names": (
-        changed(
-            RUN,
-            ("deque(tasks.items())", "deque(tasks)"),
-            ("name, task = ready.popleft()", "task = ready.popleft()"),
-            ("results[name]", "results[task]"),
-            ("(name, task)", "task"),
-        ),
-        "is not an iterator",
-    ),
-    "sends something": (
-        changed(
-            RUN,
-            (
-                """            next(task)
-""",
-                """            task.send(None if name not in seen else 1)
-            seen.add(name)
-""",
-            ),
-            ("results = {}", "results, seen = {}, set()"),
-        ),
-        "Something was sent into a task",
-    ),
-    "calls the tasks": (changed(RUN, ("next(task)", "task()")), "not callable"),
-}
+        """),
+        case("a pause in each round", "took over 2 s", RUN, {"while ready:": "while ready:\n    time.sleep(0.001)"}),
+        case("never ends", "did not return within 1 s",
+             RUN, {"while ready:": "while True:\n    if not ready:\n        continue"}),
+        case("no return", "run returned None", RUN, {"return results": ""}),
+        case("a list of pairs", "return a dict", RUN, {"return results": "return list(results.items())"}),
+        case("goes over the names", "is not an iterator",
+             RUN, {"ready = deque(tasks.items())": "ready = deque(tasks)",
+             "name, task = ready.popleft()": "task = ready.popleft()",
+             "results[name] = end.value": "results[task] = end.value", "results[name] = error": "results[task] = error",
+             "ready.append((name, task))": "ready.append(task)"}),
+        case("sends something", "Something was sent into a task",
+             RUN, {"results = {}": "results, seen = {}, set()",
+             "next(task)": "task.send(None if name not in seen else 1)\nseen.add(name)"}),
+        case("calls the tasks", "not callable", RUN, {"next(task)": "task()"}),
+    ],
+    "7.2": [
+        case("plain call of a helper", "recv(sock, 100) returned a value of type generator",
+             right("7.2"), {"def recv(sock, n):": "def read(sock, n):",
+             """
+                 def send_all(sock, data):
+                     left = memoryview(data)
+                     while left:
+                         try:
+                             left = left[sock.send(left) :]
+             """: """
+                 def recv(sock, n):
+                     data = read(sock, n)
+                     return data
+                     yield
 
-WAITS_CASES = {
-    "plain call of a helper": (
-        changed(
-            WAITS,
-            (
-                """def recv(sock, n):
-    while (data := try_recv(sock, n)) is None:
-        yield "read", sock
-    return data""",
-                """def read(sock, n):
-    while (data := try_recv(sock, n)) is None:
-        yield "read", sock
-    return data
+                 def send_all(sock, data):
+                     while data:
+                         try:
+                             data = data[sock.send(data):]
+             """}),
+        case("yields a helper", "go through it with `yield from`",
+             right("7.2"), {'yield "read", sock': "yield waits(sock)",
+             """
+                 def send_all(sock, data):
+                     left = memoryview(data)
+                     while left:
+                         try:
+                             left = left[sock.send(left) :]
+             """: """
+                 def waits(sock):
+                     yield "read", sock
 
-def recv(sock, n):
-    data = read(sock, n)
-    return data
-    yield""",
-            ),
-        ),
-        "recv(sock, 100) returned a value of type generator",
-    ),
-    "yields a helper": (
-        changed(
-            WAITS,
-            (
-                """        yield "read", sock
-    return data""",
-                """        yield waits(sock)
-    return data
+                 def send_all(sock, data):
+                     while data:
+                         try:
+                             data = data[sock.send(data):]
+             """}),
+        case("yield from a tuple", "recv(sock, 100) yielded 'read', not",
+             WAITS, {'yield "read", sock': 'yield from ("read", sock)'}),
+        case("time.sleep", "the loop stands still",
+             WAITS, {"def sleep(seconds):": "def sleep(seconds):\n    time.sleep(seconds)"}),
+        case("time.sleep after the yield", "the loop stands still",
+             WAITS, {'yield "sleep", seconds': 'yield "sleep", seconds\ntime.sleep(seconds)'}),
+        case("sleeps without a yield", "0 is a turn for the others",
+             WAITS, {'yield "sleep", seconds': 'if seconds:\n    yield "sleep", seconds'}),
+        case("sleeps until a moment", 'not ("sleep", 30)',
+             WAITS, {'yield "sleep", seconds': 'yield "sleep", time.monotonic() + seconds'}),
+        case("sleeps again and again", "yielded a second time",
+             WAITS, {'yield "sleep", seconds': 'end = time.monotonic() + seconds\nwhile time.monotonic() < end:\n    yield "sleep", seconds'}),
+        case("does not try again", "ready is a hint",
+             WAITS, {"while (data := try_recv(sock, n)) is None:": "data = try_recv(sock, n)\nif data is None:",
+             'yield "read", sock': 'yield "read", sock\ndata = try_recv(sock, n)'}),
+        case("b'' is taken for nothing", "`if not data` takes it for None",
+             WAITS, {"while (data := try_recv(sock, n)) is None:": "while not (data := try_recv(sock, n)):"}),
+        case("recv by hand, no except", "BlockingIOError in line",
+             WAITS, {'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data': 'yield "read", sock\nreturn sock.recv(n)'}),
+        case("a reset comes through", "recv gives b'' for it",
+             WAITS, {'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data': """
+                 while True:
+                     try:
+                         return sock.recv(n)
+                     except BlockingIOError:
+                         yield "read", sock
+             """}),
+        case("recv waits by itself", "neither yielded nor returned within 1 s: it sleeps",
+             WAITS, {'yield "read", sock': "select.select([sock], [], [])", "return data": "return data\nyield"}),
+        case("recv spins", "it runs all the time", WAITS, {'yield "read", sock': "pass", "return data": "return data\nyield"}),
+        case("yields the number", "with the socket itself", WAITS, {'yield "read", sock': 'yield "read", sock.fileno()'}),
+        case("yields nothing", 'yielded None, not ("read", sock)', WAITS, {'yield "read", sock': "yield"}),
+        case("yields a list", 'not ("read", sock)', WAITS, {'yield "read", sock': 'yield ["read", sock]'}),
+        case("waits for the wrong thing", 'not ("write", sock)', WAITS, {'yield "write", sock': 'yield "read", sock'}),
+        case("yields the data", "yielded b'hello', not", WAITS, {"return data": "yield data"}),
+        case("forgets the return", "`return data`", WAITS, {"return data": "data"}),
+        case("raises StopIteration", "PEP 479", WAITS, {"return data": "raise StopIteration(data)"}),
+        case("n is forgotten", "hand n on",
+             WAITS, {"while (data := try_recv(sock, n)) is None:": "while (data := try_recv(sock, 4096)) is None:"}),
+        case("makes it blocking", "TimeoutError",
+             WAITS, {"def recv(sock, n):": "def recv(sock, n):\n    sock.settimeout(0.01)"}),
+        case("send once", "send() takes what fits",
+             WAITS, {"""
+                 while data:
+                     try:
+                         data = data[sock.send(data):]
+                     except BlockingIOError:
+                         yield "write", sock
+             """: 'try:\n    sock.send(data)\nexcept BlockingIOError:\n    yield "write", sock'}),
+        case("sendall", "nobody knows how much went out",
+             WAITS, {"""
+                 while data:
+                     try:
+                         data = data[sock.send(data):]
+                     except BlockingIOError:
+                         yield "write", sock
+             """: 'yield "write", sock\nsock.sendall(data)'}),
+        case("sendall again", "some of them twice", WAITS, {"data = data[sock.send(data):]": "sock.sendall(data)\nreturn"}),
+        case("sends all again", "Go on with the rest",
+             WAITS, {"while data:": "sent = 0\nwhile sent < len(data):",
+             "data = data[sock.send(data):]": "sent += sock.send(data)"}),
+        case("send without except", "ready is a hint",
+             WAITS, {'try:\n    data = data[sock.send(data):]\nexcept BlockingIOError:\n    yield "write", sock': 'yield "write", sock\ndata = data[sock.send(data):]'}),
+        case("send hides errors", "let ConnectionError through", WAITS, {"except BlockingIOError:": "except OSError:"}),
+        case("send takes a reset for the end", "as if all had been sent",
+             WAITS, {'except BlockingIOError:\n    yield "write", sock': 'except BlockingIOError:\n    yield "write", sock\nexcept ConnectionError:\n    return'}),
+        case("send gives up", "send() takes what fits", WAITS, {'yield "write", sock': 'yield "write", sock\nreturn'}),
+        case("accept by hand", "The accepted connection is blocking",
+             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nreturn conn': """
+                 while True:
+                     try:
+                         return listener.accept()[0]
+                     except BlockingIOError:
+                         yield "read", listener
+             """}),
+        case("accept returns the pair", "return the connection alone",
+             WAITS, {"return conn": "return conn, conn.getpeername()"}),
+        case("accept does not try again", "it may have gone",
+             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener': 'yield "read", listener\nconn = try_accept(listener)'}),
+        case("accept closes the listener", "accept",
+             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener': 'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nlistener.close()'}),
+        case("the wrong names", 'not ("read", listener)', WAITS, {'yield "read", listener': 'yield "accept", listener'}),
+    ],
+    "7.3": [
+        case("catches StopIteration only", "A task raised ValueError, and it took everybody with it",
+             LOOP, {"except Exception as error:\n    traceback.print_exception(error)": ""}),
+        case("tells nobody", "nobody is told of the mistake", LOOP, {"traceback.print_exception(error)": "pass"}),
+        case("prints that something happened", "what was printed does not tell it",
+             LOOP, {"traceback.print_exception(error)": "print('an error')"}),
+        case("next()", "a coroutine of async def has only send()", LOOP, {"event = task.send(None)": "event = next(task)"}),
+        case("unknown events are turns", "was resumed as if that had come",
+             LOOP, {"if event is None:": "if event is None or event[0] not in ('read', 'write', 'sleep'):"}),
+        case("runs a task to its end", "One step of each in turn",
+             LOOP, {"event = task.send(None)": "event = task.send(None)\nwhile event is None:\n    event = task.send(None)",
+             "if event is None:\n    self.ready.append(task)": "if event is None:\n    pass"}),
+        case("a stack", "the steps were", LOOP, {"self.step(self.ready.popleft())": "self.step(self.ready.pop())"}),
+        case("no bare yield", "'NoneType' object is not subscriptable",
+             LOOP, {'if event is None:\n    self.ready.append(task)\nelif event[0] == "sleep":': 'if event[0] == "sleep":'}),
+        case("poll(0)", "your Loop runs all the time",
+             LOOP, {"seconds = None": "seconds = 0", "max(0, self.sleepers[0][0] - time.monotonic())": "0"}),
+        case("poll(0) without timers", "your Loop runs all the time", LOOP, {"seconds = None": "seconds = 0"}),
+        case("poll(0) with timers", "your Loop runs all the time",
+             LOOP, {"max(0, self.sleepers[0][0] - time.monotonic())": "0"}),
+        case("a hundredth of a second at a time", "wakes up again and again",
+             LOOP, {"seconds = None": "seconds = 0.01",
+             "self.sleepers[0][0] - time.monotonic()": "min(0.01, self.sleepers[0][0] - time.monotonic())"}),
+        case("a second at a time", "ms at most in line", LOOP, {"seconds = None": "seconds = 1"}),
+        case("a second with timers", "ms at most in line",
+             LOOP, {"self.sleepers[0][0] - time.monotonic()": "min(1, self.sleepers[0][0] - time.monotonic())"}),
+        case("until the last timer", "until the next timer, not more and not less",
+             LOOP, {"0, self.sleepers[0][0]": "0, max(self.sleepers)[0]"}),
+        case("no limit though there are timers", "else the seconds until the first timer, else None",
+             LOOP, {"max(0, self.sleepers[0][0] - time.monotonic())": "None"}),
+        case("a fixed second", "the engine waits until the first timer is due, no longer",
+             LOOP, {"max(0, self.sleepers[0][0] - time.monotonic())": "0.9"}),
+        case("a negative timeout", "max(0, ...)",
+             LOOP, {"max(0, self.sleepers[0][0] - time.monotonic())": "self.sleepers[0][0] - time.monotonic()"}),
+        case("time.sleep until the timer", "No socket can wake it there",
+             LOOP, {"seconds = max(0, self.sleepers[0][0] - time.monotonic())": "time.sleep(max(0, self.sleepers[0][0] - time.monotonic()))\nseconds = 0"}),
+        case("time.sleep in place of a timer", "the order in which they went on",
+             LOOP, {"heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": "time.sleep(event[1])\nself.ready.append(task)"}),
+        case("whole seconds", "and went on after", LOOP, {"+ event[1],": "+ int(event[1]),"}),
+        case("milliseconds", "not all tasks have ended within 1.5 s",
+             LOOP, {"(0, self.sleepers[0][0] - time.monotonic())": "(0, self.sleepers[0][0] - time.monotonic()) * 1000"}),
+        case("tasks in the heap", "itertools.count()",
+             LOOP, {"heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": "heapq.heappush(self.sleepers, (time.monotonic() + event[1], task))",
+             "2": "1"}),
+        case("a list that is not sorted", "the order in which they went on",
+             LOOP, {"heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": "self.sleepers.append((time.monotonic() + event[1], next(self.count), task))",
+             "heapq.heappop(self.sleepers)": "self.sleepers.pop(0)"}),
+        case("sleepers wake at once", "and went on after",
+             LOOP, {"sleepers and self.sleepers[0][0] <= time.monotonic()": "sleepers"}),
+        case("one timer a round, and late", "again and again",
+             LOOP, {"while self.sleepers and self.sleepers[0][0] <= time.monotonic()": "if self.sleepers and self.sleepers[0][0] <= time.monotonic() and not self.ready"}),
+        case("ready until nobody is", "a round runs those who were ready when it began",
+             LOOP, {"for _ in range(len(self.ready)):": "while self.ready:"}),
+        case("sockets only when nobody is ready", "a round runs those who were ready when it began",
+             LOOP, {"seconds = 0": "return"}),
+        case("waits although somebody is ready", "engine.wait() gets 0 when somebody is ready",
+             LOOP, {"if self.ready:\n    seconds = 0\nelif self.sleepers:": "if self.sleepers:"}),
+        case("one place for a socket", "was one of the two forgotten",
+             LOOP, {"self.socks[number] = sock": "self.socks[number] = sock\nself.readers.pop(number, None)\nself.writers.pop(number, None)"}),
+        case("the mask of the last one", "was one of the two forgotten", LOOP, {"in self.writers,": "not in self.readers,"}),
+        case("always both", "Loop", LOOP, {"number in self.readers, number in self.writers": "True, True"}),
+        case("the other one is dropped", "was one of the two forgotten",
+             LOOP, {"""
+                 for waiting, is_ready in (self.readers, readable), (self.writers, writable):
+                     if is_ready and number in waiting:
+                         self.ready.append(waiting.pop(number))
+             """: """
+                 for waiting, is_ready in (self.readers, readable), (self.writers, writable):
+                     if is_ready and number in waiting:
+                         self.ready.append(waiting.pop(number))
+                 self.readers.pop(number, None)
+                 self.writers.pop(number, None)
+             """}),
+        case("never unwatches", "watch a socket only while a task waits for it",
+             LOOP, {"self.engine.unwatch(sock)": "",
+             "self.wake(number, readable or hup, writable or hup)": "if number in self.socks:\n    self.wake(number, readable or hup, writable or hup)"}),
+        case("never unwatches, and is surprised", "What you keep and what the engine watches must agree",
+             LOOP, {"self.engine.unwatch(sock)": ""}),
+        case("watches for nothing", "tfd lines",
+             LOOP, {"self.engine.unwatch(sock)": "self.engine.watch(sock, False, False, number)"}),
+        case("keeps all sockets", "still keeps 50 of them: it grows with every connection",
+             LOOP, {"self.sleepers = []": "self.sleepers, self.all = [], []",
+             "self.socks[number] = sock": "self.socks[number] = sock\nself.all.append(sock)"}),
+        case("keeps all tasks", "still keeps 50 of them",
+             LOOP, {"def spawn(self, task, name=None):\n    self.ready.append(task)": """
+                 def spawn(self, task, name=None):
+                     self.ready.append(task)
+                     self.all = getattr(self, 'all', []) + [task]
+             """}),
+        case("never returns", "run() did not return within 1 s",
+             LOOP, {"self.ready or self.socks or self.sleepers": "True", "elif not self.socks:\n    return": ""}),
+        case("spawn runs the first step", "spawn() made a step of it at once",
+             LOOP, {"def spawn(self, task, name=None):\n    self.ready.append(task)": "def spawn(self, task, name=None):\n    self.step(task)"}),
+        case("spawn without a name", "spawn()", LOOP, {"def spawn(self, task, name=None):": "def spawn(self, task):"}),
+        case("a closed socket is not noticed", "keep the number that it had",
+             LOOP, {"""
+                 if number in self.socks and self.socks[number] is not sock:
+                     self.wake(number, True, True)
+                 self.socks[number] = sock
+             """: "sock = self.socks.setdefault(number, sock)"}),
+        case("a loop on poll()", "A closed socket has the number -1",
+             LOOP, {"self.engine = EpollEngine()": "self.engine = PollEngine()"}),
+        case("a thread for timers", "your Loop has started a thread",
+             LOOP, {"heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": """
+                 self.timer = threading.Timer(event[1], self.ready.append, [task])
+                 self.timer.start()
+                 self.sleepers.append((time.monotonic() + event[1] + 0.005, 0, None))
+             """, ".ready.append(heapq.heappop(self.sleepers)[2])": ".sleepers.pop(0)"}),
+        case("does not take the waiter out", "forget who has ended",
+             LOOP, {"self.ready.append(waiting.pop(number))": "self.ready.append(waiting[number])"}),
+        case("a dict of timers", "had not ended", """
+            class Loop:
+                def __init__(self):
+                    self.ready = deque()
+                    self.readers, self.writers, self.socks = {}, {}, {}
+                    self.moments = {}
+                    self.count = itertools.count()
+                    self.engine = EpollEngine()
 
-def waits(sock):
-    yield "read", sock""",
-            ),
-        ),
-        "go through it with `yield from`",
-    ),
-    "yield from a tuple": (
-        changed(WAITS, ('yield "read", sock', 'yield from ("read", sock)')),
-        "recv(sock, 100) yielded 'read', not",
-    ),
-    "time.sleep": (
-        changed(
-            WAITS,
-            (
-                'yield "sleep", seconds',
-                """time.sleep(seconds)
-    yield "sleep", seconds""",
-            ),
-        ),
-        "the loop stands still",
-    ),
-    "time.sleep after the yield": (
-        changed(
-            WAITS,
-            (
-                'yield "sleep", seconds',
-                """yield "sleep", seconds
-    time.sleep(seconds)""",
-            ),
-        ),
-        "the loop stands still",
-    ),
-    "sleeps without a yield": (
-        changed(
-            WAITS,
-            (
-                'yield "sleep", seconds',
-                """if seconds:
-        yield "sleep", seconds""",
-            ),
-        ),
-        "0 is a turn for the others",
-    ),
-    "sleeps until a moment": (
-        changed(WAITS, ('yield "sleep", seconds', 'yield "sleep", time.monotonic() + seconds')),
-        'not ("sleep", 30)',
-    ),
-    "sleeps again and again": (
-        changed(
-            WAITS,
-            (
-                'yield "sleep", seconds',
-                """end = time.monotonic() + seconds
-    while time.monotonic() < end:
-        yield "sleep", seconds""",
-            ),
-        ),
-        "yielded a second time",
-    ),
-    "does not try again": (
-        changed(
-            WAITS,
-            (
-                """    while (data := try_recv(sock, n)) is None:
-        yield "read", sock
-    return data""",
-                """    data = try_recv(sock, n)
-    if data is None:
-        yield "read", sock
-        data = try_recv(sock, n)
-    return data""",
-            ),
-        ),
-        "ready is a hint",
-    ),
-    "b'' is taken for nothing": (
-        changed(WAITS, ("while (data := try_recv(sock, n)) is None:", "while not (data := try_recv(sock, n)):")),
-        "`if not data` takes it for None",
-    ),
-    "recv by hand, no except": (
-        changed(
-            WAITS,
-            (
-                """    while (data := try_recv(sock, n)) is None:
-        yield "read", sock
-    return data""",
-                """    yield "read", sock
-    return sock.recv(n)""",
-            ),
-        ),
-        "BlockingIOError in line",
-    ),
-    "a reset comes through": (
-        changed(
-            WAITS,
-            (
-                """    while (data := try_recv(sock, n)) is None:
-        yield "read", sock
-    return data""",
-                """    while True:
-        try:
-            return sock.recv(n)
-        except BlockingIOError:
-            yield "read", sock""",
-            ),
-        ),
-        "recv gives b'' for it",
-    ),
-    "recv waits by itself": (
-        changed(
-            WAITS,
-            (
-                """        yield "read", sock
-    return data""",
-                """        select.select([sock], [], [])
-    return data
-    yield""",
-            ),
-        ),
-        "neither yielded nor returned within 1 s: it sleeps",
-    ),
-    "recv spins": (
-        changed(
-            WAITS,
-            (
-                """        yield "read", sock
-    return data""",
-                """        pass
-    return data
-    yield""",
-            ),
-        ),
-        "it runs all the time",
-    ),
-    "yields the number": (
-        changed(
-            WAITS,
-            (
-                """yield "read", sock
-""",
-                """yield "read", sock.fileno()
-""",
-            ),
-        ),
-        "with the socket itself",
-    ),
-    "yields nothing": (
-        changed(
-            WAITS,
-            (
-                """yield "read", sock
-""",
-                """yield
-""",
-            ),
-        ),
-        'yielded None, not ("read", sock)',
-    ),
-    "yields a list": (
-        changed(
-            WAITS,
-            (
-                """yield "read", sock
-""",
-                """yield ["read", sock]
-""",
-            ),
-        ),
-        'not ("read", sock)',
-    ),
-    "waits for the wrong thing": (changed(WAITS, ('yield "write", sock', 'yield "read", sock')), 'not ("write", sock)'),
-    "yields the data": (changed(WAITS, ("    return data", "    yield data")), "yielded b'hello', not"),
-    "forgets the return": (changed(WAITS, ("    return data", "    data")), "`return data`"),
-    "raises StopIteration": (changed(WAITS, ("    return data", "    raise StopIteration(data)")), "PEP 479"),
-    "n is forgotten": (changed(WAITS, ("try_recv(sock, n)", "try_recv(sock, 4096)")), "hand n on"),
-    "makes it blocking": (
-        changed(
-            WAITS,
-            (
-                """def recv(sock, n):
-""",
-                """def recv(sock, n):
-    sock.settimeout(0.01)
-""",
-            ),
-        ),
-        "TimeoutError",
-    ),
-    "send once": (
-        changed(
-            WAITS,
-            (
-                """    while data:
-        try:
-            data = data[sock.send(data):]
-        except BlockingIOError:
-            yield "write", sock""",
-                """    try:
-        sock.send(data)
-    except BlockingIOError:
-        yield "write", sock""",
-            ),
-        ),
-        "send() takes what fits",
-    ),
-    "sendall": (
-        changed(
-            WAITS,
-            (
-                """    while data:
-        try:
-            data = data[sock.send(data):]
-        except BlockingIOError:
-            yield "write", sock""",
-                """    yield "write", sock
-    sock.sendall(data)""",
-            ),
-        ),
-        "nobody knows how much went out",
-    ),
-    "sendall again": (
-        changed(
-            WAITS,
-            (
-                "data = data[sock.send(data):]",
-                """sock.sendall(data)
-            return""",
-            ),
-        ),
-        "some of them twice",
-    ),
-    "sends all again": (
-        changed(
-            WAITS,
-            (
-                """    while data:
-        try:
-            data = data[sock.send(data):]""",
-                """    sent = 0
-    while sent < len(data):
-        try:
-            sent += sock.send(data)""",
-            ),
-        ),
-        "Go on with the rest",
-    ),
-    "send without except": (
-        changed(
-            WAITS,
-            (
-                """        try:
-            data = data[sock.send(data):]
-        except BlockingIOError:
-            yield "write", sock""",
-                """        yield "write", sock
-        data = data[sock.send(data):]""",
-            ),
-        ),
-        "ready is a hint",
-    ),
-    "send hides errors": (changed(WAITS, ("except BlockingIOError", "except OSError")), "let ConnectionError through"),
-    "send takes a reset for the end": (
-        changed(
-            WAITS,
-            (
-                '            yield "write", sock',
-                """            yield "write", sock
-        except ConnectionError:
-            return""",
-            ),
-        ),
-        "as if all had been sent",
-    ),
-    "send gives up": (
-        changed(
-            WAITS,
-            (
-                '            yield "write", sock',
-                """            yield "write", sock
-            return""",
-            ),
-        ),
-        "send() takes what fits",
-    ),
-    "accept by hand": (
-        changed(
-            WAITS,
-            (
-                """    while (conn := try_accept(listener)) is None:
-        yield "read", listener
-    return conn""",
-                """    while True:
-        try:
-            return listener.accept()[0]
-        except BlockingIOError:
-            yield "read", listener""",
-            ),
-        ),
-        "The accepted connection is blocking",
-    ),
-    "accept returns the pair": (
-        changed(
-            WAITS,
-            (
-                """    return conn
-""",
-                """    return conn, conn.getpeername()
-""",
-            ),
-        ),
-        "return the connection alone",
-    ),
-    "accept does not try again": (
-        changed(
-            WAITS,
-            (
-                """    while (conn := try_accept(listener)) is None:
-        yield "read", listener
-""",
-                """    yield "read", listener
-    conn = try_accept(listener)
-""",
-            ),
-        ),
-        "it may have gone",
-    ),
-    "accept closes the listener": (
-        changed(
-            WAITS,
-            (
-                """    return conn
-""",
-                """    listener.close()
-    return conn
-""",
-            ),
-        ),
-        "accept",
-    ),
-    "the wrong names": (changed(WAITS, ('yield "read", listener', 'yield "accept", listener')), 'not ("read", listener)'),
-}
+                def spawn(self, task, name=None):
+                    self.ready.append(task)
 
-LOOP_CASES = {
-    "catches StopIteration only": (
-        changed(
-            LOOP,
-            (
-                """        except Exception as error:
-            traceback.print_exception(error)
-""",
-                "",
-            ),
-        ),
-        "A task raised ValueError, and it took everybody with it",
-    ),
-    "tells nobody": (
-        changed(LOOP, ("            traceback.print_exception(error)", "            pass")),
-        "nobody is told of the mistake",
-    ),
-    "prints that something happened": (
-        changed(LOOP, ("            traceback.print_exception(error)", "            print('an error')")),
-        "what was printed does not tell it",
-    ),
-    "next()": (changed(LOOP, ("task.send(None)", "next(task)")), "a coroutine of async def has only send()"),
-    "unknown events are turns": (
-        changed(
-            LOOP,
-            ("            if event is None:", "            if event is None or event[0] not in ('read', 'write', 'sleep'):"),
-        ),
-        "was resumed as if that had come",
-    ),
-    "runs a task to its end": (
-        changed(
-            LOOP,
-            (
-                """            if event is None:
-                self.ready.append(task)""",
-                """            while event is None:
-                event = task.send(None)
-            if event is None:
-                pass""",
-            ),
-        ),
-        "One step of each in turn",
-    ),
-    "a stack": (changed(LOOP, ("self.ready.popleft()", "self.ready.pop()")), "the steps were"),
-    "no bare yield": (
-        changed(
-            LOOP,
-            (
-                """            if event is None:
-                self.ready.append(task)
-            elif""",
-                "            if",
-            ),
-        ),
-        "'NoneType' object is not subscriptable",
-    ),
-    "poll(0)": (
-        changed(
-            LOOP,
-            (
-                """        seconds = None
-""",
-                """        seconds = 0
-""",
-            ),
-            ("            seconds = max(0, self.sleepers[0][0] - time.monotonic())", "            seconds = 0"),
-        ),
-        "your Loop runs all the time",
-    ),
-    "poll(0) without timers": (
-        changed(
-            LOOP,
-            (
-                """        seconds = None
-""",
-                """        seconds = 0
-""",
-            ),
-        ),
-        "your Loop runs all the time",
-    ),
-    "poll(0) with timers": (
-        changed(LOOP, ("seconds = max(0, self.sleepers[0][0] - time.monotonic())", "seconds = 0")),
-        "your Loop runs all the time",
-    ),
-    "a hundredth of a second at a time": (
-        changed(
-            LOOP,
-            (
-                """        seconds = None
-""",
-                """        seconds = 0.01
-""",
-            ),
-            ("max(0, self.sleepers[0][0] - time.monotonic())", "max(0, min(0.01, self.sleepers[0][0] - time.monotonic()))"),
-        ),
-        "wakes up again and again",
-    ),
-    "a second at a time": (
-        changed(
-            LOOP,
-            (
-                """        seconds = None
-""",
-                """        seconds = 1
-""",
-            ),
-        ),
-        "ms at most in line",
-    ),
-    "a second with timers": (
-        changed(
-            LOOP,
-            ("max(0, self.sleepers[0][0] - time.monotonic())", "max(0, min(1, self.sleepers[0][0] - time.monotonic()))"),
-        ),
-        "ms at most in line",
-    ),
-    "until the last timer": (
-        changed(LOOP, ("max(0, self.sleepers[0][0] - time.monotonic())", "max(0, max(self.sleepers)[0] - time.monotonic())")),
-        "until the next timer, not more and not less",
-    ),
-    "no limit though there are timers": (
-        changed(LOOP, ("seconds = max(0, self.sleepers[0][0] - time.monotonic())", "seconds = None")),
-        "else the seconds until the first timer, else None",
-    ),
-    "a fixed second": (
-        changed(LOOP, ("seconds = max(0, self.sleepers[0][0] - time.monotonic())", "seconds = 0.9")),
-        "the engine waits until the first timer is due, no longer",
-    ),
-    "a negative timeout": (
-        changed(LOOP, ("max(0, self.sleepers[0][0] - time.monotonic())", "self.sleepers[0][0] - time.monotonic()")),
-        "max(0, ...)",
-    ),
-    "time.sleep until the timer": (
-        changed(
-            LOOP,
-            (
-                "            seconds = max(0, self.sleepers[0][0] - time.monotonic())",
-                """            time.sleep(max(0, self.sleepers[0][0] - time.monotonic()))
-            seconds = 0""",
-            ),
-        ),
-        "No socket can wake it there",
-    ),
-    "time.sleep in place of a timer": (
-        changed(
-            LOOP,
-            (
-                "heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))",
-                """time.sleep(event[1])
-                self.ready.append(task)""",
-            ),
-        ),
-        "the order in which they went on",
-    ),
-    "whole seconds": (
-        changed(LOOP, ("(time.monotonic() + event[1], next", "(time.monotonic() + int(event[1]), next")),
-        "and went on after",
-    ),
-    "milliseconds": (
-        changed(
-            LOOP,
-            ("max(0, self.sleepers[0][0] - time.monotonic())", "max(0, self.sleepers[0][0] - time.monotonic()) * 1000"),
-        ),
-        "not all tasks have ended within 1.5 s",
-    ),
-    "tasks in the heap": (
-        changed(LOOP, ("next(self.count), task))", "task))"), ("heappop(self.sleepers)[2]", "heappop(self.sleepers)[1]")),
-        "itertools.count()",
-    ),
-    "a list that is not sorted": (
-        changed(
-            LOOP,
-            (
-                "heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))",
-                "self.sleepers.append((time.monotonic() + event[1], next(self.count), task))",
-            ),
-            ("heapq.heappop(self.sleepers)[2]", "self.sleepers.pop(0)[2]"),
-        ),
-        "the order in which they went on",
-    ),
-    "sleepers wake at once": (
-        changed(LOOP, ("while self.sleepers and self.sleepers[0][0] <= time.monotonic():", "while self.sleepers:")),
-        "and went on after",
-    ),
-    "one timer a round, and late": (
-        changed(
-            LOOP,
-            (
-                "        while self.sleepers and self.sleepers[0][0] <= time.monotonic():",
-                "        if self.sleepers and self.sleepers[0][0] <= time.monotonic() and not self.ready:",
-            ),
-        ),
-        "again and again",
-    ),
-    "ready until nobody is": (
-        changed(
-            LOOP,
-            (
-                """            for _ in range(len(self.ready)):
-""",
-                """            while self.ready:
-""",
-            ),
-        ),
-        "a round runs those who were ready when it began",
-    ),
-    "sockets only when nobody is ready": (
-        changed(
-            LOOP,
-            (
-                """        if self.ready:
-            seconds = 0
-""",
-                """        if self.ready:
-            return
-""",
-            ),
-        ),
-        "a round runs those who were ready when it began",
-    ),
-    "waits although somebody is ready": (
-        changed(
-            LOOP,
-            (
-                """        if self.ready:
-            seconds = 0
-        elif""",
-                "        if",
-            ),
-        ),
-        "engine.wait() gets 0 when somebody is ready",
-    ),
-    "one place for a socket": (
-        changed(
-            LOOP,
-            (
-                """        self.socks[number] = sock
-        waiting[number] = task
-""",
-                """        self.socks[number] = sock
-        self.readers.pop(number, None)
-        self.writers.pop(number, None)
-        waiting[number] = task
-""",
-            ),
-        ),
-        "was one of the two forgotten",
-    ),
-    "the mask of the last one": (
-        changed(
-            LOOP,
-            (
-                "self.engine.watch(sock, number in self.readers, number in self.writers, number)",
-                "self.engine.watch(sock, number in self.readers, number not in self.readers, number)",
-            ),
-        ),
-        "was one of the two forgotten",
-    ),
-    "always both": (
-        changed(
-            LOOP,
-            (
-                "self.engine.watch(sock, number in self.readers, number in self.writers, number)",
-                "self.engine.watch(sock, True, True, number)",
-            ),
-        ),
-        "Loop",
-    ),
-    "the other one is dropped": (
-        changed(
-            LOOP,
-            (
-                """                self.ready.append(waiting.pop(number))
-        self.watch(number)""",
-                """                self.ready.append(waiting.pop(number))
-        self.readers.pop(number, None)
-        self.writers.pop(number, None)
-        self.watch(number)""",
-            ),
-        ),
-        "was one of the two forgotten",
-    ),
-    "never unwatches": (
-        changed(
-            LOOP,
-            (
-                """            self.engine.unwatch(sock)
-            del self.socks[number]""",
-                "            del self.socks[number]",
-            ),
-            (
-                "            self.wake(number, readable or hup",
-                """            if number in self.socks:
-                self.wake(number, readable or hup""",
-            ),
-        ),
-        "watch a socket only while a task waits for it",
-    ),
-    "never unwatches, and is surprised": (
-        changed(
-            LOOP,
-            (
-                """            self.engine.unwatch(sock)
-            del self.socks[number]""",
-                "            del self.socks[number]",
-            ),
-        ),
-        "What you keep and what the engine watches must agree",
-    ),
-    "watches for nothing": (
-        changed(
-            LOOP,
-            (
-                """            self.engine.unwatch(sock)
-""",
-                """            self.engine.watch(sock, False, False, number)
-""",
-            ),
-        ),
-        "tfd lines",
-    ),
-    "keeps all sockets": (
-        changed(
-            LOOP,
-            ("        self.socks[number] = sock\n", "        self.socks[number] = sock\n        self.all.append(sock)\n"),
-            ("        self.sleepers = []\n", "        self.sleepers, self.all = [], []\n"),
-        ),
-        "still keeps 50 of them: it grows with every connection",
-    ),
-    "keeps all tasks": (
-        changed(
-            LOOP,
-            (
-                """        self.ready.append(task)
+                def run(self):
+                    while self.ready or self.socks or self.sleepers:
+                        for _ in range(len(self.ready)):
+                            self.step(self.ready.popleft())
+                        self.wait()
 
-    def run""",
-                """        self.ready.append(task)
-        self.all = getattr(self, 'all', []) + [task]
+                @property
+                def sleepers(self):
+                    return sorted(self.moments.items(), key=lambda pair: pair[0])
 
-    def run""",
-            ),
-        ),
-        "still keeps 50 of them",
-    ),
-    "never returns": (
-        changed(
-            LOOP,
-            ("while self.ready or self.socks or self.sleepers:", "while True:"),
-            (
-                """        elif not self.socks:
-            return
-""",
-                "",
-            ),
-        ),
-        "run() did not return within 1 s",
-    ),
-    "spawn runs the first step": (
-        changed(
-            LOOP,
-            (
-                """        self.ready.append(task)
+                def step(self, task):
+                    try:
+                        event = task.send(None)
+                        if event is None:
+                            self.ready.append(task)
+                        elif event[0] == "sleep":
+                            self.moments[time.monotonic() + event[1]] = task
+                        else:
+                            self.wait_for(event[1], {"read": self.readers, "write": self.writers}[event[0]], task)
+                    except StopIteration:
+                        pass
+                    except Exception as error:
+                        traceback.print_exception(error)
 
-    def run""",
-                """        self.step(task)
+                def wait_for(self, sock, waiting, task):
+                    number = sock.fileno()
+                    if number in self.socks and self.socks[number] is not sock:
+                        self.wake(number, True, True)
+                    self.socks[number] = sock
+                    waiting[number] = task
+                    try:
+                        self.watch(number)
+                    except Exception:
+                        del self.socks[number], waiting[number]
+                        raise
 
-    def run""",
-            ),
-        ),
-        "spawn() made a step of it at once",
-    ),
-    "spawn without a name": (changed(LOOP, ("def spawn(self, task, name=None)", "def spawn(self, task)")), "spawn()"),
-    "a closed socket is not noticed": (
-        changed(
-            LOOP,
-            (
-                """        if number in self.socks and self.socks[number] is not sock:
-            self.wake(number, True, True)
-""",
-                "",
-            ),
-            (
-                """        self.socks[number] = sock
-""",
-                """        sock = self.socks.setdefault(number, sock)
-""",
-            ),
-        ),
-        "keep the number that it had",
-    ),
-    "a loop on poll()": (
-        changed(LOOP, ("EpollEngine()", "PollEngine()")),
-        "A closed socket has the number -1",
-    ),
-    "a thread for timers": (
-        changed(
-            LOOP,
-            (
-                "heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))",
-                """self.timer = threading.Timer(event[1], self.ready.append, [task])
-                self.timer.start()
-                self.sleepers.append((time.monotonic() + event[1] + 0.005, 0, None))""",
-            ),
-            ("self.ready.append(heapq.heappop(self.sleepers)[2])", "self.sleepers.pop(0)"),
-        ),
-        "your Loop has started a thread",
-    ),
-    "does not take the waiter out": (
-        changed(LOOP, ("self.ready.append(waiting.pop(number))", "self.ready.append(waiting[number])")),
-        "forget who has ended",
-    ),
-    "a dict of timers": (
-        changed(
-            LOOP,
-            (
-                "heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))",
-                "self.moments[time.monotonic() + event[1]] = task",
-            ),
-            (
-                """        self.sleepers = []
-""",
-                """        self.moments = {}
-""",
-            ),
-            ("self.ready.append(heapq.heappop(self.sleepers)[2])", "self.ready.append(self.moments.pop(self.sleepers[0][0]))"),
-            (
-                "    def step(self",
-                """    @property
-    def sleepers(self):
-        return sorted(self.moments.items(), key=lambda pair: pair[0])
+                def watch(self, number):
+                    sock = self.socks[number]
+                    if number in self.readers or number in self.writers:
+                        self.engine.watch(sock, number in self.readers, number in self.writers, number)
+                    else:
+                        self.engine.unwatch(sock)
+                        del self.socks[number]
 
-    def step(self""",
-            ),
-        ),
-        "had not ended",
-    ),
-    "one reader at a time": (
-        changed(
-            LOOP,
-            (
-                """        waiting[number] = task
-""",
-                """        waiting.clear()
-        waiting[number] = task
-""",
-            ),
-        ),
-        "30 pairs of tasks play ping-pong",
-    ),
-    "sends something in": (
-        changed(LOOP, ("task.send(None)", "task.send(self)")),
-        "can't send non-None value to a just-started generator",
-    ),
-    "one timer in each round": (
-        changed(
-            LOOP,
-            (
-                "        while self.sleepers and self.sleepers[0][0] <= time.monotonic():",
-                "        for _ in range(bool(self.sleepers) and self.sleepers[0][0] <= time.monotonic() and not self.readers):",
-            ),
-        ),
-        "not all tasks have ended within 1.5 s",
-    ),
-    "a task that raises is tried again": (
-        changed(
-            LOOP,
-            (
-                "            traceback.print_exception(error)",
-                """            traceback.print_exception(error)
-            self.ready.append(task)""",
-            ),
-        ),
-        "was resumed as if that had come",
-    ),
-    "the error of a wait kills the waiting sockets": (
-        changed(
-            LOOP,
-            (
-                """            del self.socks[number], waiting[number]
-            raise
-""",
-                """            raise
-""",
-            ),
-        ),
-        "for a closed socket, and run() did not return",
-    ),
-    "stops when a task raises": (
-        changed(
-            LOOP,
-            (
-                "            traceback.print_exception(error)",
-                """            traceback.print_exception(error)
-            raise SystemExit(1)""",
-            ),
-        ),
-        "sys.exit()",
-    ),
-    "asyncio": (
-        """
+                def wake(self, number, readable, writable):
+                    for waiting, is_ready in (self.readers, readable), (self.writers, writable):
+                        if is_ready and number in waiting:
+                            self.ready.append(waiting.pop(number))
+                    self.watch(number)
+
+                def wait(self):
+                    seconds = None
+                    if self.ready:
+                        seconds = 0
+                    elif self.sleepers:
+                        seconds = max(0, self.sleepers[0][0] - time.monotonic())
+                    elif not self.socks:
+                        return
+                    for number, readable, writable, hup in self.engine.wait(seconds):
+                        self.wake(number, readable or hup, writable or hup)
+                    while self.sleepers and self.sleepers[0][0] <= time.monotonic():
+                        self.ready.append(self.moments.pop(self.sleepers[0][0]))
+        """),
+        case("one reader at a time", "30 pairs of tasks play ping-pong",
+             LOOP, {"self.socks[number] = sock": "self.socks[number] = sock\nwaiting.clear()"}),
+        case("sends something in", "can't send non-None value to a just-started generator",
+             LOOP, {"event = task.send(None)": "event = task.send(self)"}),
+        case("one timer in each round", "not all tasks have ended within 1.5 s",
+             LOOP, {"while self.sleepers and self.sleepers[0][0] <= time.monotonic():": "for _ in range(bool(self.sleepers) and self.sleepers[0][0] <= time.monotonic() and not self.readers):"}),
+        case("a task that raises is tried again", "was resumed as if that had come",
+             LOOP, {"traceback.print_exception(error)": "traceback.print_exception(error)\nself.ready.append(task)"}),
+        case("the error of a wait kills the waiting sockets", "for a closed socket, and run() did not return",
+             LOOP, {"del self.socks[number], waiting[number]": ""}),
+        case("stops when a task raises", "sys.exit()",
+             LOOP, {"traceback.print_exception(error)": "traceback.print_exception(error)\nraise SystemExit(1)"}),
+        case("asyncio", "0 of them ran before run() returned", """
             class Loop:
                 def __init__(self):
                     self.tasks = []
@@ -1390,640 +676,303 @@ LOOP_CASES = {
 
                     asyncio.run(main())
                     self.tasks = []
-            """,
-        "0 of them ran before run() returned",
-    ),
-    "a class without run": (
-        """
-        class Loop:
-            def spawn(self, task, name=None):
-                pass
-        """,
-        "has no method run()",
-    ),
-    "StopIteration is printed": (
-        changed(
-            LOOP,
-            (
-                """        except StopIteration:
-            pass
-""",
-                "",
-            ),
-        ),
-        "it comes out of send() when a task ends",
-    ),
-    "leaves at the first error": (
-        changed(
-            LOOP,
-            (
-                "            traceback.print_exception(error)",
-                """            traceback.print_exception(error)
-            self.sleepers.clear()""",
-            ),
-        ),
-        "another task did not run to its end",
-    ),
-}
-
-HTTP_CASES = {
-    "recv once": (
-        changed(
-            HTTP,
-            (
-                """            while b"\\r\\n\\r\\n" not in unread:
-                data = yield from recv(conn, 4096)
-                if not data:
-                    return
-                unread += data
-""",
-                """            unread = yield from recv(conn, 4096)
-            if not unread:
-                return
-""",
-            ),
-        ),
-        "A request may come in pieces",
-    ),
-    "waits for one line": (
-        changed(
-            HTTP,
-            ('while b"\\r\\n\\r\\n" not in unread', 'while b"\\r\\n" not in unread'),
-            ('unread.partition(b"\\r\\n\\r\\n")', 'unread.partition(b"\\r\\n")'),
-        ),
-        "A request ends at its empty line, not before",
-    ),
-    "no Content-Length": (changed(HTTP, ("Content-Length: {len(body)}\\r\\n", "")), "has no field Content-Length"),
-    "the second request is lost": (
-        changed(
-            HTTP,
-            (
-                "            head = head.decode",
-                """            unread = b""
-            head = head.decode""",
-            ),
-        ),
-        "came in one packet, and number 2 of them",
-    ),
-    "closes after one answer": (
-        changed(HTTP, ('if "connection: close" in head.lower():', "if True:")),
-        "the connection was closed too early",
-    ),
-    "never closes on request": (
-        changed(HTTP, ('if "connection: close" in head.lower():', "if False:")),
-        "Close after this answer",
-    ),
-    "field names in capitals": (
-        changed(HTTP, ("in head.lower()", "in head"), ('"connection: close"', '"Connection: close"')),
-        "the same in capitals and small letters",
-    ),
-    "an empty page is none": (changed(HTTP, ("if body is None", "if not body")), "ask `if body is None`"),
-    "no 404": (
-        changed(
-            HTTP,
-            (
-                """            if body is None:
-                status, body = "404 Not Found", b"no such page"
-""",
-                "",
-            ),
-        ),
-        "page gives None",
-    ),
-    "404 closes": (
-        changed(
-            HTTP,
-            (
-                """                status, body = "404 Not Found", b"no such page"
-""",
-                """                return
-""",
-            ),
-        ),
-        "GET /nothing",
-    ),
-    "404 with status 200": (
-        changed(HTTP, ('status, body = "404 Not Found", b"no such page"', 'body = b"no such page"')),
-        "the status of the answer is 200, not 404",
-    ),
-    "404 without a body": (
-        changed(
-            HTTP,
-            (
-                """                status, body = "404 Not Found", b"no such page"
-""",
-                """                yield from send_all(conn, b"HTTP/1.1 404 Not Found\\r\\n\\r\\n")
-                continue
-""",
-            ),
-        ),
-        "has no field Content-Length",
-    ),
-    "line feeds alone": (
-        changed(
-            HTTP,
-            (
-                'f"HTTP/1.1 {status}\\r\\nContent-Length: {len(body)}\\r\\n\\r\\n"',
-                'f"HTTP/1.1 {status}\\nContent-Length: {len(body)}\\n\\n"',
-            ),
-        ),
-        "Each line ends in \\r\\n",
-    ),
-    "no empty line": (changed(HTTP, ("{len(body)}\\r\\n\\r\\n", "{len(body)}\\r\\n")), "an empty line ends the head"),
-    "the length is wrong": (changed(HTTP, ("{len(body)}", "{len(body) + 2}")), "Content-Length says 8, and 6 bytes came"),
-    "the length counts the head": (
-        changed(
-            HTTP,
-            (
-                "            yield from send_all",
-                """            size = len(body) + 19
-            yield from send_all""",
-            ),
-            ("{len(body)}", "{size}"),
-        ),
-        "Content-Length says 25, and 6 bytes came",
-    ),
-    "the length is too short": (changed(HTTP, ("{len(body)}", "{len(body) - 1}")), "the body is b'hello'"),
-    "the body as text": (
-        changed(HTTP, ('{len(body)}\\r\\n\\r\\n".encode() + body', '{len(body)}\\r\\n\\r\\n{body}".encode()')),
-        "the body is",
-    ),
-    "the body is decoded": (
-        changed(
-            HTTP,
-            (
-                "            yield from send_all",
-                """            body = body.decode()
-            yield from send_all""",
-            ),
-            ('".encode() + body', '".encode() + body.encode()'),
-        ),
-        "UnicodeDecodeError",
-    ),
-    "no yield from for the page": (changed(HTTP, ("yield from page(path)", "page(path)")), "`yield from` gives its value"),
-    "no yield from for recv": (changed(HTTP, ("yield from recv", "recv")), "`yield from` gives its value"),
-    "no yield from for send_all": (
-        changed(HTTP, ("            yield from send_all", "            send_all")),
-        "no answer within 1 s",
-    ),
-    "yields the generator": (
-        changed(HTTP, ("data = yield from recv", "data = yield recv")),
-        "A task yielded a generator: go through it with `yield from`",
-    ),
-    "the socket's own recv": (changed(HTTP, ("yield from recv(conn, 4096)", "conn.recv(4096)")), "yield from recv(conn, n)"),
-    "the socket's own recv for the rest of a request": (
-        changed(HTTP, ("yield from recv(conn, 4096)", "conn.recv(4096) if unread else (yield from recv(conn, 4096))")),
-        "The connection is non-blocking: `yield from recv(conn, n)`",
-    ),
-    "the socket's own sendall": (changed(HTTP, ("yield from send_all(conn, ", "conn.sendall(")), "yield from recv(conn, n)"),
-    "a blocking socket": (
-        changed(
-            HTTP,
-            (
-                """    try:
-        while True:
-            while""",
-                """    conn.setblocking(True)
-    try:
-        while True:
-            while""",
-            ),
-        ),
-        "in recv(), for one client",
-    ),
-    "drives the page by itself": (
-        changed(
-            HTTP,
-            (
-                """            body = yield from page(path)
-""",
-                """            task = page(path)
-            while True:
+        """),
+        case("a class without run", "has no method run()", """
+            class Loop:
+                def spawn(self, task, name=None):
+                    pass
+        """),
+        case("StopIteration is printed", "it comes out of send() when a task ends",
+             LOOP, {"except StopIteration:\n    pass": ""}),
+        case("leaves at the first error", "another task did not run to its end",
+             LOOP, {"traceback.print_exception(error)": "traceback.print_exception(error)\nself.sleepers.clear()"}),
+    ],
+    "7.4": [
+        case("recv once", "A request may come in pieces",
+             HTTP, {r"""
+                 while b"\r\n\r\n" not in unread:
+                     data = yield from recv(conn, 4096)
+                     if not data:
+                         return
+                     unread += data
+             """: "unread = yield from recv(conn, 4096)\nif not unread:\n    return"}),
+        case("waits for one line", "A request ends at its empty line, not before",
+             HTTP, {r'while b"\r\n\r\n" not in unread:': r'while b"\r\n" not in unread:', r'(b"\r\n\r\n")': r'(b"\r\n")'}),
+        case("no Content-Length", "has no field Content-Length", HTTP, {"nContent-Length: {len(body)}\\r\\": ""}),
+        case("the second request is lost", "came in one packet, and number 2 of them",
+             HTTP, {r'head, _, unread = unread.partition(b"\r\n\r\n")': 'head, _, unread = unread.partition(b"\\r\\n\\r\\n")\nunread = b""'}),
+        case("closes after one answer", "the connection was closed too early",
+             HTTP, {'if "connection: close" in head.lower():': "if True:"}),
+        case("never closes on request", "Close after this answer",
+             HTTP, {'if "connection: close" in head.lower():': "if False:"}),
+        case("field names in capitals", "the same in capitals and small letters",
+             HTTP, {'if "connection: close" in head.lower():': 'if "Connection: close" in head:'}),
+        case("an empty page is none", "ask `if body is None`", HTTP, {"if body is None:": "if not body:"}),
+        case("no 404", "page gives None", HTTP, {'if body is None:\n    status, body = "404 Not Found", b"no such page"': ""}),
+        case("404 closes", "GET /nothing", HTTP, {'status, body = "404 Not Found", b"no such page"': "return"}),
+        case("404 with status 200", "the status of the answer is 200, not 404",
+             HTTP, {'status, body = "404 Not Found",': "body ="}),
+        case("404 without a body", "has no field Content-Length",
+             HTTP, {'status, body = "404 Not Found", b"no such page"': 'yield from send_all(conn, b"HTTP/1.1 404 Not Found\\r\\n\\r\\n")\ncontinue'}),
+        case("line feeds alone", r"Each line ends in \r\n",
+             HTTP, {r"r\nContent-Length: {len(body)}\r\n\r": r"nContent-Length: {len(body)}\n"}),
+        case("no empty line", "an empty line ends the head",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n".encode() + body)'}),
+        case("the length is wrong", "Content-Length says 8, and 6 bytes came", HTTP, {r"{len(body)}\r": r"{len(body) + 2}\r"}),
+        case("the length counts the head", "Content-Length says 25, and 6 bytes came",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r"""
+                 size = len(body) + 19
+                 yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {size}\r\n\r\n".encode() + body)
+             """}),
+        case("the length is too short", "the body is b'hello'", HTTP, {r"{len(body)}\r": r"{len(body) - 1}\r"}),
+        case("the body as text", "the body is",
+             HTTP, {r'(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n{body}".encode())'}),
+        case("the body is decoded", "UnicodeDecodeError",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r"""
+                 body = body.decode()
+                 yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body.encode())
+             """}),
+        case("no yield from for the page", "`yield from` gives its value",
+             HTTP, {"body = yield from page(path)": "body = page(path)"}),
+        case("no yield from for recv", "`yield from` gives its value",
+             HTTP, {"data = yield from recv(conn, 4096)": "data = recv(conn, 4096)"}),
+        case("no yield from for send_all", "no answer within 1 s",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
+        case("yields the generator", "A task yielded a generator: go through it with `yield from`",
+             HTTP, {"data = yield from recv(conn, 4096)": "data = yield recv(conn, 4096)"}),
+        case("the socket's own recv", "yield from recv(conn, n)",
+             HTTP, {"data = yield from recv(conn, 4096)": "data = conn.recv(4096)"}),
+        case("the socket's own recv for the rest of a request", "The connection is non-blocking: `yield from recv(conn, n)`",
+             HTTP, {"data = yield from recv(conn, 4096)": "data = conn.recv(4096) if unread else (yield from recv(conn, 4096))"}),
+        case("the socket's own sendall", "yield from recv(conn, n)",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'conn.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
+        case("a blocking socket", "in recv(), for one client", HTTP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
+        case("drives the page by itself", "served one after the other",
+             HTTP, {"body = yield from page(path)": """
+                 task = page(path)
+                 while True:
+                     try:
+                         next(task)
+                     except StopIteration as end:
+                         body = end.value
+                         break
+             """}),
+        case("UTF-8 fields", "decode('latin-1') takes them all",
+             HTTP, {'head = head.decode("latin-1")': "head = head.decode()"}),
+        case("bytes paths", "page(path) was called with a value of type bytes",
+             HTTP, {"body = yield from page(path)": "body = yield from page(path.encode())"}),
+        case("the whole first line", "the second word of the first line",
+             HTTP, {"body = yield from page(path)": r'body = yield from page(head.split("\r\n")[0])'}),
+        case("no close", "http has returned, and its connection is still open", HTTP, {"conn.close()": "pass"}),
+        case("close only at the end", "the connection stays open", r"""
+            def http(conn, page):
+                unread = b""
                 try:
-                    next(task)
-                except StopIteration as end:
-                    body = end.value
-                    break
-""",
-            ),
-        ),
-        "served one after the other",
-    ),
-    "UTF-8 fields": (changed(HTTP, ('decode("latin-1")', "decode()")), "decode('latin-1') takes them all"),
-    "bytes paths": (changed(HTTP, ("page(path)", "page(path.encode())")), "page(path) was called with a value of type bytes"),
-    "the whole first line": (
-        changed(HTTP, ("page(path)", 'page(head.split("\\r\\n")[0])')),
-        "the second word of the first line",
-    ),
-    "no close": (
-        changed(
-            HTTP,
-            (
-                """    finally:
-        conn.close()
-""",
-                """    finally:
-        pass
-""",
-            ),
-        ),
-        "http has returned, and its connection is still open",
-    ),
-    "close only at the end": (
-        changed(
-            HTTP,
-            (
-                """                if not data:
-                    return
-""",
-                """                if not data:
+                    while True:
+                        while b"\r\n\r\n" not in unread:
+                            data = yield from recv(conn, 4096)
+                            if not data:
+                                conn.close()
+                                return
+                            unread += data
+                        head, _, unread = unread.partition(b"\r\n\r\n")
+                        head = head.decode("latin-1")
+                        method, path, version = head.split("\r\n")[0].split()
+                        body = yield from page(path)
+                        status = "200 OK"
+                        if body is None:
+                            status, body = "404 Not Found", b"no such page"
+                        yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                        if "connection: close" in head.lower():
+                            conn.close()
+                            return
+                finally:
+                    pass
+        """),
+        case("b'' is not noticed", "recv gives b'' again and again when a client has finished",
+             HTTP, {"if not data:\n    return": ""}),
+        case("half-closed without answers", "first answer all that has come",
+             HTTP, {r"""
+                 while b"\r\n\r\n" not in unread:
+                     data = yield from recv(conn, 4096)
+                     if not data:
+                         return
+                     unread += data
+             """: r"""
+                 while b"\r\n\r\n" not in unread:
+                     data = yield from recv(conn, 4096)
+                     if not data:
+                         return
+                     unread += data
+                 poll = select.poll()
+                 poll.register(conn, select.POLLRDHUP)
+                 if poll.poll(0):
+                     return
+             """}),
+        case("reads 100 bytes at most", "GET /",
+             HTTP, {"data = yield from recv(conn, 4096)": "data = yield from recv(conn, 4096)\nif len(unread) > 4096:\n    return"}),
+        case("send once", "send_all sends them all",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'conn.send(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
+        case("one byte less", "Two requests may come in one recv()",
+             HTTP, {"_, unread = unread.partition": "unread = unread.split"}),
+        case("one buffer for all", "Each connection needs a buffer of its own", r"""
+            unread = b""
+
+            def http(conn, page):
+                global unread
+                try:
+                    while True:
+                        while b"\r\n\r\n" not in unread:
+                            data = yield from recv(conn, 4096)
+                            if not data:
+                                return
+                            unread += data
+                        head, _, unread = unread.partition(b"\r\n\r\n")
+                        head = head.decode("latin-1")
+                        method, path, version = head.split("\r\n")[0].split()
+                        body = yield from page(path)
+                        status = "200 OK"
+                        if body is None:
+                            status, body = "404 Not Found", b"no such page"
+                        yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
+                        if "connection: close" in head.lower():
+                            return
+                finally:
                     conn.close()
-                    return
-""",
-            ),
-            (
-                """                return
-    finally:
-        conn.close()
-""",
-                """                conn.close()
+        """),
+        case("404 promises a body", "Content-Length says 10, and 0 bytes came",
+             HTTP, {'status, body = "404 Not Found", b"no such page"': r"""
+                 yield from send_all(conn, b"HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\n\r\n")
+                 continue
+             """}),
+        case("the page in a loop of its own", "served one after the other",
+             HTTP, {"body = yield from page(path)": """
+                 from course_lib.solutions.coroutines import Loop
+                 found = []
+
+                 def task():
+                     found.append((yield from page(path)))
+
+                 loop = Loop()
+                 loop.spawn(task())
+                 loop.run()
+                 body = found[0]
+             """}),
+        case("a process for each page", "started another process",
+             HTTP, {"body = yield from page(path)": """
+                 body = yield from page(path)
+                 import subprocess
+                 globals().setdefault("child", subprocess.Popen(["sleep", "5"]))
+             """}),
+        case("HTTP/1.1 is forgotten", "the answer begins with b'200 OK",
+             HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'yield from send_all(conn, f"{status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
+        case("the address of the body", "Content-Length says", HTTP, {"len": "id"}),
+        case("a space in the length", "it is the number of bytes of the body",
+             HTTP, {r"{len(body)}\r\n": r"{len(body)} bytes\r\n"}),
+        case("reads and answers nothing", "no answer within 1 s", """
+            def http(conn, page):
+                while (yield from recv(conn, 4096)):
+                    pass
+                conn.close()
+        """),
+        case("closes at once", "no answer came, but the end", """
+            def http(conn, page):
+                conn.close()
                 return
-    finally:
-        pass
-""",
-            ),
-        ),
-        "the connection stays open",
-    ),
-    "b'' is not noticed": (
-        changed(
-            HTTP,
-            (
-                """                if not data:
-                    return
-""",
-                "",
-            ),
-        ),
-        "recv gives b'' again and again when a client has finished",
-    ),
-    "half-closed without answers": (
-        changed(
-            HTTP,
-            (
-                "            head, _, unread",
-                """            poll = select.poll()
-            poll.register(conn, select.POLLRDHUP)
-            if poll.poll(0):
-                return
-            head, _, unread""",
-            ),
-        ),
-        "first answer all that has come",
-    ),
-    "reads 100 bytes at most": (
-        changed(
-            HTTP,
-            (
-                """                data = yield from recv(conn, 4096)
-""",
-                """                data = yield from recv(conn, 4096)
-                if len(unread) > 4096:
-                    return
-""",
-            ),
-        ),
-        "GET /",
-    ),
-    "send once": (changed(HTTP, ("yield from send_all(conn, ", "conn.send(")), "send_all sends them all"),
-    "one byte less": (
-        changed(
-            HTTP,
-            (
-                """            head, _, unread = unread.partition(b"\\r\\n\\r\\n")
-""",
-                """            head, unread = unread.split(b"\\r\\n\\r\\n")
-""",
-            ),
-        ),
-        "Two requests may come in one recv()",
-    ),
-    "one buffer for all": (
-        changed(
-            HTTP,
-            (
-                "def http",
-                """unread = b""
+                yield
+        """),
+        case("shutdown in place of close", "its connection is still open", HTTP, {"conn.close()": "conn.shutdown(2)"}),
+        case("time.sleep", "only when it yields",
+             HTTP, {r'method, path, version = head.split("\r\n")[0].split()': 'method, path, version = head.split("\\r\\n")[0].split()\ntime.sleep(3)'}),
+        case("answers the first client only", "The first client is silent, and a second one asked",
+             HTTP, {'unread = b""': """
+                 unread = b""
+                 global first
+                 first = globals().get("first", conn)
+                 if first is not conn:
+                     while True:
+                         yield "sleep", 60
+             """}),
+    ],
+    "7.5": [
+        case("an async __await__", "__await__ is a plain def", ASYNC, {"def __await__(self):": "async def __await__(self):"}),
+        case("__await__ returns the tuple", "__await__ must give an iterator",
+             ASYNC, {"yield self.event, self.about": "return self.event, self.about"}),
+        case("__await__ returns an iterator of two", 'not ("read", sock)',
+             ASYNC, {"yield self.event, self.about": "return iter((self.event, self.about))"}),
+        case("__await__ yields itself", 'not ("read", sock)', ASYNC, {"yield self.event, self.about": "yield self"}),
+        case("__await__ yields twice", "a second time",
+             ASYNC, {"def __await__(self):": "def __await__(self):\n    yield self.event, self.about"}),
+        case("__iter__", "an object whose class has __await__", ASYNC, {"def __await__(self):": "def __iter__(self):"}),
+        case("yields from an await", 'not ("read", sock)',
+             ASYNC, {"yield self.event, self.about": "yield from (self.event, self.about)"}),
+        case("swapped", 'not ("read", sock)', ASYNC, {"yield self.event, self.about": "yield self.about, self.event"}),
+        case("generators", "cannot stand behind await",
+             ASYNC, {"async def recv(self, n):": "def recv(self, n):",
+             'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.sock, n)) is None:\n    yield "read", self.sock'}),
+        case("awaits a generator", "Behind await stands a coroutine",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)\nreturn data': "return await recv(self.sock, n)"}),
+        case("yields in an async def", "async generator", ASYNC, {'await Wait("write", self.sock)': 'yield "write", self.sock'}),
+        case("forgets await", "neither yielded nor returned within 1 s",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.sock, n)) is None:\n    Wait("read", self.sock)'}),
+        case("a plain def", "not a coroutine",
+             ASYNC, {"""
+                 async def recv(self, n):
+                     while (data := try_recv(self.sock, n)) is None:
+                         await Wait("read", self.sock)
+                     return data
+             """: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
+        case("blocks", "it sleeps",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    select.select([self.sock], [], [])"}),
+        case("does not try again", "ready is a hint", """
+            class Wait:
+                def __init__(self, event, about):
+                    self.event, self.about = event, about
 
-def http""",
-            ),
-            (
-                """    unread = b""
-    try""",
-                """    global unread
-    try""",
-            ),
-        ),
-        "Each connection needs a buffer of its own",
-    ),
-    "404 promises a body": (
-        changed(
-            HTTP,
-            (
-                'status, body = "404 Not Found", b"no such page"',
-                """yield from send_all(conn, b"HTTP/1.1 404 Not Found\\r\\nContent-Length: 10\\r\\n\\r\\n")
-                continue""",
-            ),
-        ),
-        "Content-Length says 10, and 0 bytes came",
-    ),
-    "the page in a loop of its own": (
-        changed(
-            HTTP,
-            (
-                """            body = yield from page(path)
-""",
-                """            from course_lib.solutions.coroutines import Loop
-            found = []
+                def __await__(self):
+                    yield self.event, self.about
 
-            def task():
-                found.append((yield from page(path)))
+            class AsyncSocket:
+                def __init__(self, sock):
+                    self.sock = sock
 
-            loop = Loop()
-            loop.spawn(task())
-            loop.run()
-            body = found[0]
-""",
-            ),
-        ),
-        "served one after the other",
-    ),
-    "a process for each page": (
-        changed(
-            HTTP,
-            (
-                """            body = yield from page(path)
-""",
-                """            body = yield from page(path)
-            import subprocess
-            globals().setdefault("child", subprocess.Popen(["sleep", "5"]))
-""",
-            ),
-        ),
-        "started another process",
-    ),
-    "HTTP/1.1 is forgotten": (changed(HTTP, ("HTTP/1.1 {status}", "{status}")), "the answer begins with b'200 OK"),
-    "the address of the body": (changed(HTTP, ("{len(body)}", "{id(body)}")), "Content-Length says"),
-    "a space in the length": (changed(HTTP, ("{len(body)}", "{len(body)} bytes")), "it is the number of bytes of the body"),
-    "reads and answers nothing": (
-        """
-        def http(conn, page):
-            while (yield from recv(conn, 4096)):
-                pass
-            conn.close()
-        """,
-        "no answer within 1 s",
-    ),
-    "closes at once": (
-        """
-        def http(conn, page):
-            conn.close()
-            return
-            yield
-        """,
-        "no answer came, but the end",
-    ),
-    "shutdown in place of close": (
-        changed(HTTP, ("        conn.close()", "        conn.shutdown(2)")),
-        "its connection is still open",
-    ),
-    "time.sleep": (
-        changed(
-            HTTP,
-            (
-                """            body = yield from page(path)
-""",
-                """            time.sleep(3)
-            body = yield from page(path)
-""",
-            ),
-        ),
-        "only when it yields",
-    ),
-    "answers the first client only": (
-        changed(
-            HTTP,
-            (
-                """    unread = b""
-""",
-                """    unread = b""
-    global first
-    first = globals().get("first", conn)
-    if first is not conn:
-        while True:
-            yield "sleep", 60
-""",
-            ),
-        ),
-        "The first client is silent, and a second one asked",
-    ),
+                async def recv(self, n):
+                    if (data := try_recv(self.sock, n)) is None:
+                        await Wait("read", self.sock)
+                        data = try_recv(self.sock, n)
+                    return data
+
+                async def send_all(self, data):
+                    while data:
+                        try:
+                            data = data[self.sock.send(data):]
+                        except BlockingIOError:
+                            await Wait("write", self.sock)
+
+                async def accept(self):
+                    while (conn := try_accept(self.sock)) is None:
+                        await Wait("read", self.sock)
+                    return AsyncSocket(conn)
+
+                def close(self):
+                    self.sock.close()
+        """),
+        case("accept gives a plain socket", "as an AsyncSocket", ASYNC, {"return AsyncSocket(conn)": "return conn"}),
+        case("asyncio", "yielded None",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    await __import__('asyncio').sleep(0)"}),
+        case("asyncio for real", "asyncio's own loop",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    await __import__('asyncio').sleep(0.01)"}),
+        case("another attribute", "in the attribute `sock`",
+             ASYNC, {"self.sock = sock": "self.socket = sock",
+             'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.socket, n)) is None:\n    await Wait("read", self.socket)',
+             "data = data[self.sock.send(data):]": "data = data[self.socket.send(data):]",
+             'await Wait("write", self.sock)': 'await Wait("write", self.socket)',
+             'while (conn := try_accept(self.sock)) is None:\n    await Wait("read", self.sock)': 'while (conn := try_accept(self.socket)) is None:\n    await Wait("read", self.socket)',
+             "self.sock.close()": "self.socket.close()"}),
+        case("send once", "send() takes what fits", ASYNC, {"while data:": "if data:"}),
+        case("loop.sock_recv", "asyncio's own loop",
+             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)\nreturn data': "import asyncio\nreturn await asyncio.get_running_loop().sock_recv(self.sock, n)"}),
+        case("close does nothing", "close() left the socket open", ASYNC, {"self.sock.close()": "pass"}),
+        case("Wait without await", "Behind await stands", ASYNC, {"def __await__(self):\n    yield self.event, self.about": ""}),
+    ],
 }
-
-ASYNC_CASES = {
-    "an async __await__": (changed(ASYNC, ("    def __await__", "    async def __await__")), "__await__ is a plain def"),
-    "__await__ returns the tuple": (
-        changed(ASYNC, ("        yield self.event, self.about", "        return self.event, self.about")),
-        "__await__ must give an iterator",
-    ),
-    "__await__ returns an iterator of two": (
-        changed(ASYNC, ("        yield self.event, self.about", "        return iter((self.event, self.about))")),
-        'not ("read", sock)',
-    ),
-    "__await__ yields itself": (
-        changed(ASYNC, ("        yield self.event, self.about", "        yield self")),
-        'not ("read", sock)',
-    ),
-    "__await__ yields twice": (
-        changed(
-            ASYNC,
-            (
-                "        yield self.event, self.about",
-                """        yield self.event, self.about
-        yield self.event, self.about""",
-            ),
-        ),
-        "a second time",
-    ),
-    "__iter__": (changed(ASYNC, ("def __await__", "def __iter__")), "an object whose class has __await__"),
-    "yields from an await": (
-        changed(ASYNC, ("        yield self.event, self.about", "        yield from (self.event, self.about)")),
-        'not ("read", sock)',
-    ),
-    "swapped": (changed(ASYNC, ("yield self.event, self.about", "yield self.about, self.event")), 'not ("read", sock)'),
-    "generators": (
-        changed(
-            ASYNC,
-            (
-                """    async def recv(self, n):
-        while (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)""",
-                """    def recv(self, n):
-        while (data := try_recv(self.sock, n)) is None:
-            yield "read", self.sock""",
-            ),
-        ),
-        "cannot stand behind await",
-    ),
-    "awaits a generator": (
-        changed(
-            ASYNC,
-            (
-                """        while (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)
-        return data""",
-                "        return await recv(self.sock, n)",
-            ),
-        ),
-        "Behind await stands a coroutine",
-    ),
-    "yields in an async def": (
-        changed(
-            ASYNC,
-            (
-                """            except BlockingIOError:
-                await Wait("write", self.sock)""",
-                """            except BlockingIOError:
-                yield "write", self.sock""",
-            ),
-        ),
-        "async generator",
-    ),
-    "forgets await": (
-        changed(
-            ASYNC,
-            (
-                """            await Wait("read", self.sock)
-        return data""",
-                """            Wait("read", self.sock)
-        return data""",
-            ),
-        ),
-        "neither yielded nor returned within 1 s",
-    ),
-    "a plain def": (
-        changed(
-            ASYNC,
-            (
-                """    async def recv(self, n):
-        while (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)
-        return data""",
-                """    def recv(self, n):
-        return try_recv(self.sock, n)""",
-            ),
-        ),
-        "not a coroutine",
-    ),
-    "blocks": (
-        changed(
-            ASYNC,
-            (
-                """            await Wait("read", self.sock)
-        return data""",
-                """            select.select([self.sock], [], [])
-        return data""",
-            ),
-        ),
-        "it sleeps",
-    ),
-    "does not try again": (
-        changed(
-            ASYNC,
-            (
-                """        while (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)""",
-                """        if (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)
-            data = try_recv(self.sock, n)""",
-            ),
-        ),
-        "ready is a hint",
-    ),
-    "accept gives a plain socket": (changed(ASYNC, ("return AsyncSocket(conn)", "return conn")), "as an AsyncSocket"),
-    "asyncio": (
-        changed(
-            ASYNC,
-            (
-                """            await Wait("read", self.sock)
-        return data""",
-                """            await __import__('asyncio').sleep(0)
-        return data""",
-            ),
-        ),
-        "yielded None",
-    ),
-    "asyncio for real": (
-        changed(
-            ASYNC,
-            (
-                """            await Wait("read", self.sock)
-        return data""",
-                """            await __import__('asyncio').sleep(0.01)
-        return data""",
-            ),
-        ),
-        "asyncio's own loop",
-    ),
-    "another attribute": (
-        changed(
-            ASYNC,
-            ("        self.sock = sock", "        self.socket = sock"),
-            ("self.sock,", "self.socket,"),
-            ("self.sock)", "self.socket)"),
-            ("self.sock.", "self.socket."),
-        ),
-        "in the attribute `sock`",
-    ),
-    "send once": (
-        changed(
-            ASYNC,
-            (
-                """        while data:
-            try:
-                data = data[self.sock.send(data):]""",
-                """        if data:
-            try:
-                data = data[self.sock.send(data):]""",
-            ),
-        ),
-        "send() takes what fits",
-    ),
-    "loop.sock_recv": (
-        changed(
-            ASYNC,
-            (
-                """        while (data := try_recv(self.sock, n)) is None:
-            await Wait("read", self.sock)
-        return data""",
-                """        import asyncio
-        return await asyncio.get_running_loop().sock_recv(self.sock, n)""",
-            ),
-        ),
-        "asyncio's own loop",
-    ),
-    "close does nothing": (changed(ASYNC, ("        self.sock.close()", "        pass")), "close() left the socket open"),
-    "Wait without await": (
-        changed(
-            ASYNC,
-            (
-                """    def __await__(self):
-        yield self.event, self.about
-""",
-                "",
-            ),
-        ),
-        "Behind await stands",
-    ),
-}
-
-CASES = {"7.1": RUN_CASES, "7.2": WAITS_CASES, "7.3": LOOP_CASES, "7.4": HTTP_CASES, "7.5": ASYNC_CASES}

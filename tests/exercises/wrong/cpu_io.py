@@ -1,6 +1,6 @@
 """Typical wrong solutions of 8.x, each with words of the message that names its cause."""
 
-from exercises.wrong.polling import changed
+from exercises.case import case, right
 
 IMPORTS = """
 import concurrent.futures, inspect, multiprocessing, os, pickle, queue, select, signal, socket, subprocess, sys, threading, time
@@ -15,59 +15,6 @@ def classify(fn):
     share = used / whole
     return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
 """
-
-_SLEPT = "Its thread slept, so the share of CPU is near 0"
-
-CLASSIFY_CASES = {
-    "counts loops": (
-        """
-        def classify(fn):
-            return "cpu" if inspect.getsource(fn).count("for ") else "io"
-        """,
-        "classify did not call fn: nothing was measured.",
-    ),
-    "counts loops and calls": (
-        """
-        def classify(fn):
-            began, used = time.perf_counter(), time.thread_time()
-            fn()
-            share = (time.thread_time() - used) / (time.perf_counter() - began)
-            inner = fn.__closure__[1].cell_contents
-            if len(inner.__code__.co_consts) > 9:
-                return "cpu"
-            return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
-        """,
-        "Nested loops say nothing of how much is computed",
-    ),
-    "all threads": (CLASSIFY.replace("thread_time", "process_time"), "time.process_time() is that of all threads"),
-    "wall clock twice": (CLASSIFY.replace("thread_time", "perf_counter"), _SLEPT),
-    "CPU clock twice": (CLASSIFY.replace("perf_counter", "thread_time"), _SLEPT),
-    "upside down": (changed(CLASSIFY, ("used / whole", "whole / used")), _SLEPT),
-    "words swapped": (CLASSIFY.replace('"cpu" if', '"tmp" if').replace('"io" if', '"cpu" if').replace('"tmp" if', '"io" if'), "never waits, is 'cpu', and classify says"),
-    "how long it takes": (
-        changed(CLASSIFY, ("share = used / whole", "share = 1 if used > 1 else 0")),
-        "Its share of CPU is near 1: CPU time divided by wall time, in this order",
-    ),
-    "the wall only": (changed(CLASSIFY, ("share = used / whole", "share = 1 if whole > 0.01 else 0")), "CPU time divided by wall time, in this order"),
-    "no mixed": (changed(CLASSIFY, ('"io" if share < 0.2 else "mixed"', '"io"')), "computes and waits in turns is 'mixed', and classify says 'io'"),
-    "returns the share": (changed(CLASSIFY, ('"cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"', "share")), "classify returned a number"),
-    "capital letters": (changed(CLASSIFY, ('"cpu"', '"CPU"')), "classify returned 'CPU'"),
-    "no return": (changed(CLASSIFY, ('return "cpu"', 'word = "cpu"')), "classify returned None: return one of the words"),
-    "calls it twice": (changed(CLASSIFY, ("    fn()\n", "    fn()\n    fn()\n")), "classify called fn more than once"),
-    "forgets to call": (changed(CLASSIFY, ("    fn()\n", "    fn\n")), "classify did not call fn"),
-    "clocks after the call": (
-        changed(CLASSIFY, ("    began, used = time.perf_counter(), time.thread_time()\n    fn()\n", "    fn()\n    began, used = time.perf_counter(), time.thread_time()\n")),
-        "and classify says",
-    ),
-    "in another thread": (
-        changed(CLASSIFY, ("    fn()\n", "    thread = threading.Thread(target=fn)\n    thread.start()\n    thread.join()\n")),
-        "never waits, is 'cpu', and classify says",
-    ),
-    "swallows": (
-        changed(CLASSIFY, ("    fn()\n", "    try:\n        fn()\n    except Exception:\n        pass\n")),
-        "fn() raised KeyError, and classify returned",
-    ),
-}
 
 GAP = """
 def longest_gap(task):
@@ -92,82 +39,6 @@ def longest_gap(task):
     loop.run()
     return longest
 """
-
-_BEAT = "            yield from sleep(0.01)\n"
-
-GAP_CASES = {
-    "a thread beats": (
-        """
-        def longest_gap(task):
-            over, gaps = threading.Event(), [0.0]
-            def beat():
-                last = time.monotonic()
-                while not over.is_set():
-                    time.sleep(0.01)
-                    now = time.monotonic()
-                    gaps.append(now - last)
-                    last = now
-            thread = threading.Thread(target=beat, daemon=True)
-            thread.start()
-            loop = Loop()
-            loop.spawn(task)
-            loop.run()
-            over.set()
-            thread.join()
-            return max(gaps)
-        """,
-        "The heartbeat has to be a task of the SAME loop",
-    ),
-    "the whole time": (
-        """
-        def longest_gap(task):
-            loop = Loop()
-            loop.spawn(task)
-            began = time.monotonic()
-            loop.run()
-            return time.monotonic() - began
-        """,
-        "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap.",
-    ),
-    "the task's own steps": (
-        """
-        def longest_gap(task):
-            longest = 0.0
-            def watched():
-                nonlocal longest
-                last = time.monotonic()
-                for wait in task:
-                    yield wait
-                    longest = max(longest, time.monotonic() - last)
-                    last = time.monotonic()
-                longest = max(longest, time.monotonic() - last)
-            loop = Loop()
-            loop.spawn(watched())
-            loop.run()
-            return longest
-        """,
-        "The task WAITED for 0.3 s, in the loop",
-    ),
-    "no finally": (changed(GAP, ("        try:\n            yield from task\n        finally:\n            over = True\n", "        yield from task\n        over = True\n")), "does its heartbeat notice that the task has ended (try … finally)?"),
-    "beats for ever": (changed(GAP, ("while not over:", "while True:")), "longest_gap did not return within 1.5 s"),
-    "spawned second": (
-        changed(GAP, ("    loop.spawn(heartbeat())\n    loop.spawn(watched())\n", "    loop.spawn(watched())\n    loop.spawn(heartbeat())\n")),
-        "blocked the loop for 0.2 s before its first yield, and longest_gap did not notice. Spawn the heartbeat first",
-    ),
-    "ends without a last beat": (
-        changed(GAP, (_BEAT, _BEAT + "            if over:\n                break\n")),
-        "after its last wait, and longest_gap did not notice. The heartbeat must beat once more",
-    ),
-    "the sum": (changed(GAP, ("longest = max(longest, now - last)", "longest += now - last")), "and take the longest, not the sum"),
-    "the last one": (changed(GAP, ("longest = max(longest, now - last)", "longest = now - last")), "and longest_gap returned less than"),
-    "spins": (changed(GAP, ("sleep(0.01)", "sleep(0)")), "the heartbeat used the processor all the time"),
-    "beats too seldom": (changed(GAP, ("sleep(0.01)", "sleep(0.3)")), "The task WAITED for 0.3 s"),
-    "milliseconds": (changed(GAP, ("return longest", "return longest * 1000")), "longest_gap returned more than the whole run took: return seconds"),
-    "nothing": (changed(GAP, ("    return longest", "    longest")), "longest_gap returned None: return a float, in seconds."),
-    "does not run it": (changed(GAP, ("            yield from task\n", "            yield 'sleep', 0.03\n            time.sleep(0.2)\n")), "it was not at its end when longest_gap returned"),
-    "forgets yield from": (changed(GAP, ("            yield from task\n", "            yield task\n")), "it was not at its end when longest_gap returned"),
-    "the loop's result": (changed(GAP, ("    loop.run()\n    return longest", "    return loop.run()")), "longest_gap returned None"),
-}
 
 OFFLOAD = """
 def offload(fn, *args):
@@ -201,157 +72,351 @@ def offload(fn, *args):
     return result
 """
 
-_READ = """        while True:
-            yield "read", ours
-            piece = ours.recv(65536)
-            if not piece:
-                break
-            answer += piece
-"""
-_CHILD_TRY = """            try:
-                answer = pickle.dumps((fn(*args), None))
-            except BaseException as error:
-                answer = pickle.dumps((None, error))
-"""
-
-OFFLOAD_CASES = {
-    "calls it here": (
-        """
-        def offload(fn, *args):
-            return fn(*args)
-            yield
-        """,
-        "offload did not yield although its function",
-    ),
-    "yields and calls it here": (
-        """
-        def offload(fn, *args):
-            ours, theirs = socket.socketpair()
-            theirs.send(b"x")
-            yield "read", ours
-            return fn(*args)
-        """,
-        "offload waits, and nobody called fn(*args)",
-    ),
-    "a thread": (
-        """
-        def offload(fn, *args):
-            ours, theirs = socket.socketpair()
-            results = []
-            def work():
-                try:
-                    results.append((fn(*args), None))
-                except BaseException as error:
-                    results.append((None, error))
+CASES = {
+    "8.1": [
+        case("counts loops", "classify did not call fn: nothing was measured.", """
+            def classify(fn):
+                return "cpu" if inspect.getsource(fn).count("for ") else "io"
+        """),
+        case("counts loops and calls", "Nested loops say nothing of how much is computed",
+             right("8.1"), {"used = time.thread_time() - used\nshare = used / (time.perf_counter() - began)": """
+                 share = (time.thread_time() - used) / (time.perf_counter() - began)
+                 inner = fn.__closure__[1].cell_contents
+                 if len(inner.__code__.co_consts) > 9:
+                     return "cpu"
+             """}),
+        case("all threads", "time.process_time() is that of all threads",
+             CLASSIFY, {", time.thread_time()": ", time.process_time()",
+             "used, whole = time.thread_time() - used, time.perf_counter() - began": "used, whole = time.process_time() - used, time.perf_counter() - began"}),
+        case("wall clock twice", "Its thread slept, so the share of CPU is near 0",
+             CLASSIFY, {", time.thread_time()": ", time.perf_counter()",
+             "used, whole = time.thread_time() - used, time.perf_counter() - began": "used, whole = time.perf_counter() - used, time.perf_counter() - began"}),
+        case("CPU clock twice", "Its thread slept, so the share of CPU is near 0",
+             CLASSIFY, {"= time.perf_counter()": "= time.thread_time()", ", time.perf_counter()": ", time.thread_time()"}),
+        case("upside down", "Its thread slept, so the share of CPU is near 0",
+             CLASSIFY, {"share = used / whole": "share = whole / used"}),
+        case("words swapped", "never waits, is 'cpu', and classify says",
+             CLASSIFY, {'cpu" if share > 0.8 else "io': 'io" if share > 0.8 else "cpu'}),
+        case("how long it takes", "Its share of CPU is near 1: CPU time divided by wall time, in this order",
+             CLASSIFY, {"share = used / whole": "share = 1 if used > 1 else 0"}),
+        case("the wall only", "CPU time divided by wall time, in this order",
+             CLASSIFY, {"share = used / whole": "share = 1 if whole > 0.01 else 0"}),
+        case("no mixed", "computes and waits in turns is 'mixed', and classify says 'io'",
+             CLASSIFY, {'"io" if share < 0.2 else "mixed"': '"io"'}),
+        case("returns the share", "classify returned a number",
+             CLASSIFY, {'"cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"': "share"}),
+        case("capital letters", "classify returned 'CPU'", CLASSIFY, {"cpu": "CPU"}),
+        case("no return", "classify returned None: return one of the words", CLASSIFY, {"return": "word ="}),
+        case("calls it twice", "classify called fn more than once",
+             CLASSIFY, {"began, used = time.perf_counter(), time.thread_time()": "began, used = time.perf_counter(), time.thread_time()\nfn()"}),
+        case("forgets to call", "classify did not call fn", CLASSIFY, {"fn()": "fn"}),
+        case("clocks after the call", "and classify says", """
+            def classify(fn):
+                fn()
+                began, used = time.perf_counter(), time.thread_time()
+                used, whole = time.thread_time() - used, time.perf_counter() - began
+                share = used / whole
+                return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
+        """),
+        case("in another thread", "never waits, is 'cpu', and classify says",
+             CLASSIFY, {"fn()": "thread = threading.Thread(target=fn)\nthread.start()\nthread.join()"}),
+        case("swallows", "fn() raised KeyError, and classify returned",
+             CLASSIFY, {"fn()": "try:\n    fn()\nexcept Exception:\n    pass"}),
+    ],
+    "8.2": [
+        case("a thread beats", "The heartbeat has to be a task of the SAME loop", """
+            def longest_gap(task):
+                over, gaps = threading.Event(), [0.0]
+                def beat():
+                    last = time.monotonic()
+                    while not over.is_set():
+                        time.sleep(0.01)
+                        now = time.monotonic()
+                        gaps.append(now - last)
+                        last = now
+                thread = threading.Thread(target=beat, daemon=True)
+                thread.start()
+                loop = Loop()
+                loop.spawn(task)
+                loop.run()
+                over.set()
+                thread.join()
+                return max(gaps)
+        """),
+        case("the whole time", "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap.", """
+            def longest_gap(task):
+                loop = Loop()
+                loop.spawn(task)
+                began = time.monotonic()
+                loop.run()
+                return time.monotonic() - began
+        """),
+        case("the task's own steps", "The task WAITED for 0.3 s, in the loop", """
+            def longest_gap(task):
+                longest = 0.0
+                def watched():
+                    nonlocal longest
+                    last = time.monotonic()
+                    for wait in task:
+                        yield wait
+                        longest = max(longest, time.monotonic() - last)
+                        last = time.monotonic()
+                    longest = max(longest, time.monotonic() - last)
+                loop = Loop()
+                loop.spawn(watched())
+                loop.run()
+                return longest
+        """),
+        case("no finally", "does its heartbeat notice that the task has ended (try … finally)?",
+             GAP, {"try:\n    yield from task\nfinally:\n    over = True": "yield from task\nover = True"}),
+        case("beats for ever", "longest_gap did not return within 1.5 s", GAP, {"while not over:": "while True:"}),
+        case("spawned second",
+             "blocked the loop for 0.2 s before its first yield, and longest_gap did not notice. Spawn the heartbeat first", """
+            def longest_gap(task):
+                over, longest = False, 0.0
+                def watched():
+                    nonlocal over
+                    try:
+                        yield from task
+                    finally:
+                        over = True
+                def heartbeat():
+                    nonlocal longest
+                    last = time.monotonic()
+                    while not over:
+                        yield from sleep(0.01)
+                        now = time.monotonic()
+                        longest = max(longest, now - last)
+                        last = now
+                loop = Loop()
+                loop.spawn(watched())
+                loop.spawn(heartbeat())
+                loop.run()
+                return longest
+        """),
+        case("ends without a last beat",
+             "after its last wait, and longest_gap did not notice. The heartbeat must beat once more",
+             GAP, {"yield from sleep(0.01)": "yield from sleep(0.01)\nif over:\n    break"}),
+        case("the sum", "and take the longest, not the sum",
+             GAP, {"longest = max(longest, now - last)": "longest += now - last"}),
+        case("the last one", "and longest_gap returned less than",
+             GAP, {"longest = max(longest, now - last)": "longest = now - last"}),
+        case("spins", "the heartbeat used the processor all the time", GAP, {"yield from sleep(0.01)": "yield from sleep(0)"}),
+        case("beats too seldom", "The task WAITED for 0.3 s", GAP, {"yield from sleep(0.01)": "yield from sleep(0.3)"}),
+        case("milliseconds", "longest_gap returned more than the whole run took: return seconds",
+             GAP, {"return longest": "return longest * 1000"}),
+        case("nothing", "longest_gap returned None: return a float, in seconds.", GAP, {"return longest": "longest"}),
+        case("does not run it", "it was not at its end when longest_gap returned",
+             GAP, {"yield from task": "yield 'sleep', 0.03\ntime.sleep(0.2)"}),
+        case("forgets yield from", "it was not at its end when longest_gap returned", GAP, {"yield from task": "yield task"}),
+        case("the loop's result", "longest_gap returned None", GAP, {"loop.run()\nreturn longest": "return loop.run()"}),
+    ],
+    "8.3": [
+        case("calls it here", "offload did not yield although its function", """
+            def offload(fn, *args):
+                return fn(*args)
+                yield
+        """),
+        case("yields and calls it here", "offload waits, and nobody called fn(*args)", """
+            def offload(fn, *args):
+                ours, theirs = socket.socketpair()
                 theirs.send(b"x")
-            threading.Thread(target=work).start()
-            yield "read", ours
-            ours.close()
-            theirs.close()
-            result, error = results[0]
-            if error:
-                raise error
-            return result
-        """,
-        "in a thread: beside it the loop gets the GIL only in turns",
-    ),
-    "reads once": (changed(OFFLOAD, (_READ, '        yield "read", ours\n        answer = ours.recv(65536)\n')), "the result of 300 kB was cut"),
-    "no waitpid": (changed(OFFLOAD, ("    os.waitpid(pid, 0)\n", "")), "Children of offload are zombies"),
-    "waitpid first": (changed(OFFLOAD, ('    answer = b""\n', '    answer = b""\n    os.waitpid(pid, 0)\n')), "or it waits for the child itself (waitpid, join, result, recv)"),
-    "waitpid before it reads": (
-        changed(OFFLOAD, (_READ, '        yield "read", ours\n        os.waitpid(pid, 0)\n        while piece := ours.recv(65536):\n            answer += piece\n'), ("    os.waitpid(pid, 0)\n    if", "    if")),
-        "A pipe holds 64 kB",
-    ),
-    "keeps the child's end": (changed(OFFLOAD, ("    theirs.close()\n", "")), "this process holds one. Close it right after fork"),
-    "closes the child's end too late": (changed(OFFLOAD, ("    theirs.close()\n", ""), ("    os.waitpid(pid, 0)\n", "    os.waitpid(pid, 0)\n    theirs.close()\n")), "this process holds one. Close it right after fork"),
-    "child comes out": (changed(OFFLOAD, ("            os._exit(0)\n", "            pass\n")), "The child process came out of offload"),
-    "child returns": (changed(OFFLOAD, ("            os._exit(0)\n", "            return\n")), "The child process came out of offload"),
-    "sys.exit": (changed(OFFLOAD, ("            os._exit(0)\n", "            sys.exit(0)\n")), "The child process came out of offload"),
-    "exit only when all went well": (
-        changed(OFFLOAD, (_CHILD_TRY, "            answer = pickle.dumps((fn(*args), None))\n"), ("        finally:\n            os._exit(0)\n", "            os._exit(0)\n        except ZeroDivisionError:\n            pass\n")),
-        "The child process came out of offload",
-    ),
-    "exception is lost": (
-        changed(OFFLOAD, (_CHILD_TRY, "            answer = pickle.dumps((fn(*args), None))\n")),
-        "The function raised ValueError('no such page'), and offload raised ChildProcessError",
-    ),
-    "exception is returned": (changed(OFFLOAD, ("        raise error\n", "        return error\n")), "The function raised ValueError, and offload returned ValueError"),
-    "exception is text": (changed(OFFLOAD, ("pickle.dumps((None, error))", "pickle.dumps((None, RuntimeError(str(error))))")), "and offload raised RuntimeError"),
-    "None is nothing": (changed(OFFLOAD, ("    if error is not None:", "    if not result:\n        raise error or ChildProcessError()\n    if error is not None:")), "offload raised ChildProcessError"),
-    "text instead of pickle": (
-        changed(OFFLOAD, ("pickle.dumps((fn(*args), None))", "str(fn(*args)).encode()"), ("    result, error = pickle.loads(answer)\n", "    result, error = answer.decode(), None\n")),
-        "offload returned a value of type str. What fn returned goes through the pipe whole",
-    ),
-    "arguments forgotten": (changed(OFFLOAD, ("fn(*args)", "fn()")), "TypeError"),
-    "arguments as one": (changed(OFFLOAD, ("fn(*args)", "fn(args) if args else fn()")), "TypeError"),
-    "number instead of socket": (changed(OFFLOAD, ('yield "read", ours', 'yield "read", ours.fileno()')), "offload yielded ('read', number)"),
-    "waits for the child's end": (changed(OFFLOAD, ("    theirs.close()\n", ""), ('yield "read", ours', 'yield "read", theirs')), "does not become readable"),
-    "asks again and again": (
-        changed(OFFLOAD, ('            yield "read", ours\n', '            yield "sleep", 0.01\n            if not select.select([ours], [], [], 0)[0]: continue\n')),
-        "offload yielded ('sleep', …)",
-    ),
-    "waits for writing": (changed(OFFLOAD, ('yield "read", ours', 'yield "write", ours')), "offload yielded ('write', …)"),
-    "yields only a word": (changed(OFFLOAD, ('yield "read", ours', 'yield "read"')), "offload yielded 'read'"),
-    "descriptor left": (changed(OFFLOAD, ("    with ours:\n", "    keep.append(ours)\n    if True:\n"), ("def offload(fn, *args):\n", "keep = []\ndef offload(fn, *args):\n")), "more descriptors are open"),
-    "a dead child is None": (changed(OFFLOAD, ('        raise ChildProcessError("the child has died")\n', "        return None\n")), "as if that were its result"),
-    "blocking read": (
-        changed(OFFLOAD, (_READ, "        while piece := ours.recv(65536):\n            answer += piece\n        yield None\n")),
-        "or it waits for the child itself (waitpid, join, result, recv)",
-    ),
-    "reads all at once": (
-        changed(OFFLOAD, (_READ, '        yield "read", ours\n        answer = ours.makefile("rb").read()\n')),
-        "The child had sent a part of its result, and stood still, and offload did not return to the loop",
-    ),
-    "a short piece is the last": (
-        changed(OFFLOAD, ("            if not piece:\n                break\n            answer += piece\n", "            answer += piece\n            if len(piece) < 65536:\n                break\n")),
-        "not yet: ",
-    ),
-    "a connection": (
-        """
-        def work(conn, fn, args):
-            try:
-                conn.send((fn(*args), None))
-            except BaseException as error:
-                conn.send((None, error))
-        def offload(fn, *args):
-            ours, theirs = multiprocessing.Pipe(False)
-            process = multiprocessing.get_context("fork").Process(target=work, args=(theirs, fn, args))
-            process.start()
-            theirs.close()
-            yield "read", ours
-            with ours:
-                result, error = ours.recv()
-            process.join()
-            process.close()
-            if error:
-                raise error
-            return result
-        """,
-        "it waits for all of it. Take what one recv() gives",
-    ),
-    "a pool": (
-        """
-        def offload(fn, *args):
-            ours, theirs = socket.socketpair()
-            with concurrent.futures.ProcessPoolExecutor(1) as pool:
-                future = pool.submit(fn, *args)
-                future.add_done_callback(lambda _: theirs.send(b"x"))
                 yield "read", ours
-                return future.result()
-        """,
-        "nobody called fn(*args)",
-    ),
-    "spawn": (
-        """
-        def offload(fn, *args):
-            ours, theirs = multiprocessing.Pipe()
-            process = multiprocessing.get_context("spawn").Process(target=lambda: theirs.send(fn(*args)))
-            process.start()
-            yield "read", ours
-            return ours.recv()
-        """,
-        "os.fork() copies the whole process",
-    ),
+                return fn(*args)
+        """),
+        case("a thread", "in a thread: beside it the loop gets the GIL only in turns", """
+            def offload(fn, *args):
+                ours, theirs = socket.socketpair()
+                results = []
+                def work():
+                    try:
+                        results.append((fn(*args), None))
+                    except BaseException as error:
+                        results.append((None, error))
+                    theirs.send(b"x")
+                threading.Thread(target=work).start()
+                yield "read", ours
+                ours.close()
+                theirs.close()
+                result, error = results[0]
+                if error:
+                    raise error
+                return result
+        """),
+        case("reads once", "the result of 300 kB was cut",
+             OFFLOAD, {"""
+                 while True:
+                     yield "read", ours
+                     piece = ours.recv(65536)
+                     if not piece:
+                         break
+                     answer += piece
+             """: 'yield "read", ours\nanswer = ours.recv(65536)'}),
+        case("no waitpid", "Children of offload are zombies", OFFLOAD, {"os.waitpid(pid, 0)": ""}),
+        case("waitpid first", "or it waits for the child itself (waitpid, join, result, recv)",
+             OFFLOAD, {'answer = b""': 'answer = b""\nos.waitpid(pid, 0)'}),
+        case("waitpid before it reads", "A pipe holds 64 kB",
+             OFFLOAD, {"""
+                 with ours:
+                     while True:
+                         yield "read", ours
+                         piece = ours.recv(65536)
+                         if not piece:
+                             break
+                         answer += piece
+                 os.waitpid(pid, 0)
+             """: """
+                 with ours:
+                     yield "read", ours
+                     os.waitpid(pid, 0)
+                     while piece := ours.recv(65536):
+                         answer += piece
+             """}),
+        case("keeps the child's end", "this process holds one. Close it right after fork", OFFLOAD, {"theirs.close()": ""}),
+        case("closes the child's end too late", "this process holds one. Close it right after fork",
+             OFFLOAD, {"theirs.close()": "", "os.waitpid(pid, 0)": "os.waitpid(pid, 0)\ntheirs.close()"}),
+        case("child comes out", "The child process came out of offload", OFFLOAD, {"os._exit(0)": "pass"}),
+        case("child returns", "The child process came out of offload", OFFLOAD, {"os._exit(0)": "return"}),
+        case("sys.exit", "The child process came out of offload", OFFLOAD, {"os._exit(0)": "sys.exit(0)"}),
+        case("exit only when all went well", "The child process came out of offload",
+             OFFLOAD, {"""
+                 try:
+                     ours.close()
+                     try:
+                         answer = pickle.dumps((fn(*args), None))
+                     except BaseException as error:
+                         answer = pickle.dumps((None, error))
+                     theirs.sendall(answer)
+                 finally:
+                     os._exit(0)
+             """: """
+                 try:
+                     ours.close()
+                     answer = pickle.dumps((fn(*args), None))
+                     theirs.sendall(answer)
+                     os._exit(0)
+                 except ZeroDivisionError:
+                     pass
+             """}),
+        case("exception is lost", "The function raised ValueError('no such page'), and offload raised ChildProcessError",
+             OFFLOAD, {"""
+                 try:
+                     answer = pickle.dumps((fn(*args), None))
+                 except BaseException as error:
+                     answer = pickle.dumps((None, error))
+             """: "answer = pickle.dumps((fn(*args), None))"}),
+        case("exception is returned", "The function raised ValueError, and offload returned ValueError",
+             OFFLOAD, {"raise error": "return error"}),
+        case("exception is text", "and offload raised RuntimeError",
+             OFFLOAD, {"answer = pickle.dumps((None, error))": "answer = pickle.dumps((None, RuntimeError(str(error))))"}),
+        case("None is nothing", "offload raised ChildProcessError",
+             OFFLOAD, {"result, error = pickle.loads(answer)": "result, error = pickle.loads(answer)\nif not result:\n    raise error or ChildProcessError()"}),
+        case("text instead of pickle", "offload returned a value of type str. What fn returned goes through the pipe whole",
+             OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = str(fn(*args)).encode()",
+             "result, error = pickle.loads(answer)": "result, error = answer.decode(), None"}),
+        case("arguments forgotten", "TypeError",
+             OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = pickle.dumps((fn(), None))"}),
+        case("arguments as one", "TypeError",
+             OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = pickle.dumps((fn(args) if args else fn(), None))"}),
+        case("number instead of socket", "offload yielded ('read', number)",
+             OFFLOAD, {'yield "read", ours': 'yield "read", ours.fileno()'}),
+        case("waits for the child's end", "does not become readable",
+             OFFLOAD, {"theirs.close()": "", 'yield "read", ours': 'yield "read", theirs'}),
+        case("asks again and again", "offload yielded ('sleep', …)",
+             OFFLOAD, {'yield "read", ours': 'yield "sleep", 0.01\nif not select.select([ours], [], [], 0)[0]: continue'}),
+        case("waits for writing", "offload yielded ('write', …)", OFFLOAD, {'yield "read", ours': 'yield "write", ours'}),
+        case("yields only a word", "offload yielded 'read'", OFFLOAD, {'yield "read", ours': 'yield "read"'}),
+        case("descriptor left", "more descriptors are open",
+             OFFLOAD, {"def offload(fn, *args):": "keep = []\ndef offload(fn, *args):",
+             "with ours:": "keep.append(ours)\nif True:"}),
+        case("a dead child is None", "as if that were its result",
+             OFFLOAD, {'raise ChildProcessError("the child has died")': "return None"}),
+        case("blocking read", "or it waits for the child itself (waitpid, join, result, recv)",
+             OFFLOAD, {"""
+                 while True:
+                     yield "read", ours
+                     piece = ours.recv(65536)
+                     if not piece:
+                         break
+                     answer += piece
+             """: "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
+        case("reads all at once",
+             "The child had sent a part of its result, and stood still, and offload did not return to the loop",
+             OFFLOAD, {"""
+                 while True:
+                     yield "read", ours
+                     piece = ours.recv(65536)
+                     if not piece:
+                         break
+                     answer += piece
+             """: 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
+        case("a short piece is the last", "not yet: ", """
+            def offload(fn, *args):
+                ours, theirs = socket.socketpair()
+                pid = os.fork()
+                if pid == 0:
+                    try:
+                        ours.close()
+                        try:
+                            answer = pickle.dumps((fn(*args), None))
+                        except BaseException as error:
+                            answer = pickle.dumps((None, error))
+                        theirs.sendall(answer)
+                    finally:
+                        os._exit(0)
+                theirs.close()
+                answer = b""
+                with ours:
+                    while True:
+                        yield "read", ours
+                        piece = ours.recv(65536)
+                        answer += piece
+                        if len(piece) < 65536:
+                            break
+                os.waitpid(pid, 0)
+                if not answer:
+                    raise ChildProcessError("the child has died")
+                result, error = pickle.loads(answer)
+                if error is not None:
+                    raise error
+                return result
+        """),
+        case("a connection", "it waits for all of it. Take what one recv() gives", """
+            def work(conn, fn, args):
+                try:
+                    conn.send((fn(*args), None))
+                except BaseException as error:
+                    conn.send((None, error))
+            def offload(fn, *args):
+                ours, theirs = multiprocessing.Pipe(False)
+                process = multiprocessing.get_context("fork").Process(target=work, args=(theirs, fn, args))
+                process.start()
+                theirs.close()
+                yield "read", ours
+                with ours:
+                    result, error = ours.recv()
+                process.join()
+                process.close()
+                if error:
+                    raise error
+                return result
+        """),
+        case("a pool", "nobody called fn(*args)", """
+            def offload(fn, *args):
+                ours, theirs = socket.socketpair()
+                with concurrent.futures.ProcessPoolExecutor(1) as pool:
+                    future = pool.submit(fn, *args)
+                    future.add_done_callback(lambda _: theirs.send(b"x"))
+                    yield "read", ours
+                    return future.result()
+        """),
+        case("spawn", "os.fork() copies the whole process", """
+            def offload(fn, *args):
+                ours, theirs = multiprocessing.Pipe()
+                process = multiprocessing.get_context("spawn").Process(target=lambda: theirs.send(fn(*args)))
+                process.start()
+                yield "read", ours
+                return ours.recv()
+        """),
+    ],
 }
-
-CASES = {"8.1": CLASSIFY_CASES, "8.2": GAP_CASES, "8.3": OFFLOAD_CASES}

@@ -1,6 +1,7 @@
 """Typical wrong solutions of 6.x, each with words of the message that names its cause."""
 
-from exercises.wrong.polling import POLL, SELECT, changed
+from exercises.case import case, right
+from exercises.wrong.polling import POLL, SELECT
 
 IMPORTS = """
 import os, select, signal, socket, threading, time
@@ -41,126 +42,6 @@ class EpollEngine:
         return found
 """
 
-_MASK = "mask = select.EPOLLIN * read | select.EPOLLOUT * write"
-_TELL = """        if sock in self.numbers:
-            self.epoll.modify(sock, mask)
-        else:
-            self.epoll.register(sock, mask)
-"""
-_OUT = "        if sock.fileno() != -1:\n            self.epoll.unregister(number)\n"
-_READY = "ready = self.epoll.poll(seconds)"
-_HUP = "bool(bits & (select.EPOLLHUP | select.EPOLLERR))"
-_FOUND = "found.append((self.data[number], readable, writable, hup))"
-# Nothing is registered before a wait, and all of it in each.
-_AT_EACH_WAIT = (
-    ("        self.data = {}\n", "        self.data = {}\n        self.masks = {}\n"),
-    (_TELL, "        self.masks[sock] = mask\n"),
-    (_OUT, "        del self.masks[sock]\n"),
-)
-
-EPOLL_CASES = {
-    "milliseconds": (
-        changed(EPOLL, (_READY, "ready = self.epoll.poll(None if seconds is None else seconds * 1000)")),
-        "wait(0.2) did not return within 1.2 s: epoll.poll() counts seconds, other than poll()",
-    ),
-    "whole seconds": (changed(EPOLL, (_READY, "ready = self.epoll.poll(seconds and int(seconds))")), "Hand `seconds` on to epoll.poll() as it is."),
-    "0 is falsy": (changed(EPOLL, (_READY, "ready = self.epoll.poll(seconds or -1)")), "wait(0) did not return within 1 s: 0 is to look once"),
-    "no time limit": (changed(EPOLL, (_READY, "ready = self.epoll.poll()")), "wait(0) did not return within 1 s"),
-    "None is 0": (changed(EPOLL, (_READY, "ready = self.epoll.poll(seconds or 0)")), "wait(None) returned and nobody had connected"),
-    "asks again and again": (
-        changed(EPOLL, (_READY, "begin = time.monotonic()\n        while not (ready := self.epoll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):\n            pass")),
-        "used the processor instead of sleeping. One call of epoll.poll() sleeps",
-    ),
-    "registers twice": (
-        changed(EPOLL, (_TELL, "        self.epoll.register(sock, mask)\n")),
-        "EEXIST, epoll_ctl(2)): register() the first time, modify() from then on.",
-    ),
-    "modifies what is not there": (
-        changed(EPOLL, (_TELL, "        self.epoll.modify(sock, mask)\n")),
-        "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it",
-    ),
-    "remembers by number": (
-        changed(EPOLL, ("if sock in self.numbers:", "self.seen = getattr(self, 'seen', set())\n        if sock.fileno() in self.seen:"), ("self.epoll.register(sock, mask)", "self.epoll.register(sock, mask)\n            self.seen.add(sock.fileno())")),
-        "ENOENT",
-    ),
-    "unregisters a closed one": (
-        changed(EPOLL, (_OUT, "        self.epoll.unregister(number)\n")),
-        "EBADF): close() has taken the socket out of epoll's list already (epoll(7)).",
-    ),
-    "asks the closed sock": (
-        changed(EPOLL, (_OUT, "        self.epoll.unregister(sock)\n")),
-        "A closed socket's fileno() is -1: unwatch() works after close() too",
-    ),
-    "number of a closed sock": (
-        changed(EPOLL, ("number = self.numbers.pop(sock)", "number = sock.fileno()\n        self.numbers = {s: n for s, n in self.numbers.items() if s is not sock}")),
-        "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number",
-    ),
-    "forgets half": (changed(EPOLL, ("self.numbers.pop(sock)", "self.numbers[sock]")), "modify() is for those that are in it, register() for new ones"),
-    "never unregisters": (
-        changed(EPOLL, (_OUT, ""), ("for number, bits in ready:", "for number, bits in ready:\n            if number not in self.data: continue")),
-        "The kernel still waits for `one`: unregister() takes a number out of the interest list.",
-    ),
-    "registers at each wait": (
-        changed(EPOLL, *_AT_EACH_WAIT, (_READY, "for sock in self.masks: self.epoll.register(sock, self.masks[sock])\n        " + _READY)),
-        "EEXIST",
-    ),
-    "registers and unregisters at each wait": (
-        changed(EPOLL, *_AT_EACH_WAIT, (_READY, f"for sock in self.masks: self.epoll.register(sock, self.masks[sock])\n        {_READY}\n        for sock in self.masks: self.epoll.unregister(sock)")),
-        "watch() was called for 20 sockets, and the kernel's interest list holds 0",
-    ),
-    "a new epoll for each wait": (
-        changed(EPOLL, *_AT_EACH_WAIT, ("        self.epoll = select.epoll()\n", ""), (_READY, f"self.epoll = select.epoll()\n        for sock in self.masks: self.epoll.register(sock, self.masks[sock])\n        {_READY}\n        self.epoll.close()")),
-        "no epoll descriptor is open: make one select.epoll() in __init__ and keep it",
-    ),
-    "modifies all at each wait": (
-        changed(EPOLL, _AT_EACH_WAIT[0], (_TELL, _TELL + "        self.masks[sock] = mask\n"), (_OUT, _OUT + "        del self.masks[sock]\n"), (_READY, "for sock in self.masks: self.epoll.modify(sock, self.masks[sock])\n        " + _READY)),
-        "epoll_ctl() was called 2000 times for 100 waits with 20 idle sockets (modify): the interest list stays in the kernel",
-    ),
-    "one event at a time": (changed(EPOLL, (_READY, "ready = self.epoll.poll(seconds, 1)")), "with `maxevents` fewer come at once"),
-    "edge-triggered": (
-        changed(EPOLL, (_MASK, _MASK + " | select.EPOLLET")),
-        "a state is told as long as it lasts, which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7)): it sleeps",
-    ),
-    "one shot": (changed(EPOLL, (_MASK, _MASK + " | select.EPOLLONESHOT")), "which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7))"),
-    "no mask": (
-        changed(EPOLL, ("self.epoll.modify(sock, mask)", "self.epoll.modify(sock, mask)"), ("self.epoll.register(sock, mask)", "self.epoll.register(sock)")),
-        "It was not asked for writable.",
-    ),
-    "a mask is never taken back": (
-        changed(EPOLL, (_MASK, _MASK + "\n        self.masks = getattr(self, 'masks', {})\n        mask = self.masks[sock] = self.masks.get(sock, 0) | mask")),
-        "a new mask takes the place of the old one",
-    ),
-    "half-close is a hang-up": (
-        changed(EPOLL, (_MASK, _MASK + " | select.EPOLLRDHUP"), (_HUP, "bool(bits & (select.EPOLLHUP | select.EPOLLERR | select.EPOLLRDHUP))")),
-        "This is no hang-up: the peer has finished sending and still reads (shutdown(2))",
-    ),
-    "ignores EPOLLHUP": (changed(EPOLL, (_HUP, "False")), "hup must be True, or it comes back for ever and nobody closes"),
-    "ignores EPOLLERR": (changed(EPOLL, (_HUP, "bool(bits & select.EPOLLHUP)")), "An error waits in `one`, and the kernel reports POLLERR"),
-    "passes over who hung up": (
-        changed(EPOLL, (_FOUND, "if readable or writable:\n                " + _FOUND)),
-        "told nothing of it: so nobody closes",
-    ),
-    "takes out who hung up": (
-        changed(EPOLL, (_FOUND, _FOUND + "\n            if hup:\n                self.epoll.unregister(number)")),
-        "To take a socket out is for the caller, with unwatch().",
-    ),
-    "returns numbers": (changed(EPOLL, ("self.data[number], readable", "number, readable")), "the `data` that watch() was given, the object itself"),
-    "keeps the sockets": (
-        changed(EPOLL, ("self.numbers.pop(sock)", "self.numbers.pop(sock)\n        self.ever = getattr(self, 'ever', []) + [sock]")),
-        "the engine still holds most of them",
-    ),
-    "select": (SELECT.replace("SelectEngine", "EpollEngine"), "wait(None) sleeps in select()"),
-    "poll": (POLL.replace("PollEngine", "EpollEngine"), "wait(None) sleeps in poll()"),
-    "one for all engines": (
-        changed(EPOLL, ("    def __init__(self):\n        self.epoll = select.epoll()\n        self.numbers = {}\n        self.data = {}\n", "    numbers, data = {}, {}\n\n    def __init__(self):\n        global THE\n        self.epoll = THE = globals().get('THE') or select.epoll()\n")),
-        "Make the dicts in __init__: those in the body of the class belong to all engines.",
-    ),
-    "a list of its own beside it": (
-        changed(EPOLL, ("self.numbers[sock] = sock.fileno()", "self.numbers[sock] = sock.fileno()\n        self.ever = getattr(self, 'ever', [])\n        self.ever.append((sock, data))")),
-        "the engine still holds the data of most of them",
-    ),
-}  # fmt: skip
-
 DRAIN = """
 def drain(sock):
     data = bytearray()
@@ -176,169 +57,10 @@ def drain(sock):
         data += piece
 """
 
-DRAIN_CASES = {
-    "one recv": (
-        """
-        def drain(sock):
-            data = try_recv(sock, 4096)
-            return data or b"", data == b""
-        """,
-        "of them, and no further event came in 0.5 s; ",
-    ),
-    "one recv, and large": (
-        """
-        def drain(sock):
-            data = try_recv(sock, 1 << 22)
-            return data or b"", data == b""
-        """,
-        "A short read says that the buffer is empty, not that the end has not come",
-    ),
-    "until a short read": (
-        """
-        def drain(sock):
-            data = bytearray()
-            while True:
-                piece = try_recv(sock, 4096)
-                data += piece or b""
-                if not piece or len(piece) < 4096:
-                    return bytes(data), piece == b""
-        """,
-        "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False), and no further event came in 0.5 s",
-    ),
-    "two reads": (
-        """
-        def drain(sock):
-            data = (try_recv(sock, 65536) or b"") + (try_recv(sock, 65536) or b"")
-            return data, False
-        """,
-        "bytes are waiting. EPOLLET tells a change once: read until BlockingIOError (epoll(7)).",
-    ),
-    "no except": (
-        """
-        def drain(sock):
-            data = b""
-            while piece := sock.recv(65536):
-                data += piece
-            return data, True
-        """,
-        "EAGAIN says that nothing is left to read. This is what drain waits for: catch it, and return.",
-    ),
-    "no except for a reset": (
-        changed(DRAIN, ("        except ConnectionError:\n            return bytes(data), True\n", "")),
-        "the peer has sent a reset. It counts as finished",
-    ),
-    "every error is not yet": (
-        changed(DRAIN, ("        except BlockingIOError:\n            return bytes(data), False\n        except ConnectionError:\n            return bytes(data), True\n", "        except OSError:\n            return bytes(data), False\n")),
-        "The peer sent a reset. drain returned (b'', False)",
-    ),
-    "every error is the end": (
-        changed(DRAIN, ("return bytes(data), False", "return bytes(data), True")),
-        "Nothing has come, and drain returned (b'', True): the peer has not finished.",
-    ),
-    "not yet is the end": (
-        """
-        def drain(sock):
-            data = b""
-            while piece := try_recv(sock, 65536):
-                data += piece
-            return data, not piece
-        """,
-        "None says that nothing is left, b'' that nothing more will come",
-    ),
-    "the end only without bytes": (
-        """
-        def drain(sock):
-            data = b""
-            while piece := try_recv(sock, 65536):
-                data += piece
-            return data, data == b"" and piece == b""
-        """,
-        "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False)",
-    ),
-    "drops what came before the end": (
-        changed(DRAIN, ("        if not piece:\n            return bytes(data), True", "        if not piece:\n            return b'', True")),
-        "the rest was read and is lost. Collect ALL pieces",
-    ),
-    "drops what came before the reset": (
-        changed(DRAIN, ("        except ConnectionError:\n            return bytes(data), True", "        except ConnectionError:\n            return b'', True")),
-        "The peer sent b'last words', then a reset, and drain returned (b'', True): the rest was read and is lost.",
-    ),
-    "the last piece only": (changed(DRAIN, ("data += piece", "data = piece")), "is lost. Collect ALL pieces"),
-    "does not look at b''": (
-        changed(DRAIN, ("        if not piece:\n            return bytes(data), True\n", "")),
-        "has finished, so recv() gives b'' again and again, and drain(sock) did not return within 2 s: it runs all the time",
-    ),
-    "blocks": (
-        """
-        def drain(sock):
-            sock.setblocking(True)
-            data = b""
-            while piece := sock.recv(65536):
-                data += piece
-            return data, True
-        """,
-        "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
-    ),
-    "a time limit": (
-        changed(DRAIN, ("    data = bytearray()\n", "    data = bytearray()\n    sock.settimeout(0.1)\n"), ("except BlockingIOError", "except TimeoutError")),
-        "drain left the socket blocking: it was non-blocking",
-    ),
-    "waits for the first byte": (
-        changed(DRAIN, ("    data = bytearray()\n", "    data = bytearray()\n    select.select([sock], [], [])\n")),
-        "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
-    ),
-    "only looks": (
-        """
-        def drain(sock):
-            try:
-                data = sock.recv(1 << 22, socket.MSG_PEEK)
-            except BlockingIOError:
-                return b"", False
-            return data, not data
-        """,
-        "bytes of an earlier call came back",
-    ),
-    "one bytearray for all calls": (
-        changed(DRAIN, ("def drain(sock):\n    data = bytearray()", "def drain(sock, data=bytearray()):")),
-        "bytes of an earlier call came back. Begin each call with an empty bytearray.",
-    ),
-    "closes at the end": (
-        changed(DRAIN, ("        if not piece:\n", "        if not piece:\n            sock.close()\n")),
-        "drain closed the socket",
-    ),
-    "returns the bytearray": (DRAIN.replace("bytes(data)", "data"), "is a value of type bytearray: bytes are asked for"),
-    "the wrong way round": (DRAIN.replace("bytes(data), False", "False, bytes(data)").replace("bytes(data), True", "True, bytes(data)"), "first the bytes, then whether the peer has finished"),
-    "bytes only": (DRAIN.replace("bytes(data), False", "bytes(data)").replace("bytes(data), True", "bytes(data)"), "drain returned a value of type bytes: return a tuple (bytes, finished)."),
-    "None for nothing": (DRAIN.replace("bytes(data),", "bytes(data) or None,"), "the first part of what drain returned is None"),
-    "the last piece as answer": (
-        """
-        def drain(sock):
-            data = b""
-            while piece := try_recv(sock, 65536):
-                data += piece
-            return data, piece
-        """,
-        "the second part of what drain returned is None: True or False.",
-    ),
-    "adds None": (
-        """
-        def drain(sock):
-            data = b""
-            while True:
-                piece = try_recv(sock, 65536)
-                data += piece
-                if not piece:
-                    return data, piece == b""
-        """,
-        "try_recv gives None when nothing is left: then drain is through.",
-    ),
-    "a thread": (changed(DRAIN, ("    data = bytearray()\n", "    data = bytearray()\n    threading.Thread(target=time.sleep, args=[9], daemon=True).start()\n")), "started a thread that still runs"),
-}  # fmt: skip
-
-PROVOKE = """
+PROVOKE = r"""
 def provoke_a(server):
     client = server.connect()
-    client.sendall(b"job\\n")
+    client.sendall(b"job\n")
     client.recv(4)
     client.close()
     return "zombie"
@@ -352,92 +74,20 @@ def provoke_b(server):
 def provoke_c(server):
     one, other = server.connect(), server.connect()
     for client in one, other:
-        client.sendall(b"hello\\n")
+        client.sendall(b"hello\n")
         client.recv(6)
     with server.paused():
         one.close()
-        other.sendall(b"hello\\n")
+        other.sendall(b"hello\n")
     return "stale"
 
 
 def provoke_d(server):
     client = server.connect()
-    client.sendall(b"x" * 600_000 + b"\\n")
+    client.sendall(b"x" * 600_000 + b"\n")
     client.makefile("rb").readline()
     return "writable"
 """
-
-_C = "    with server.paused():\n        one.close()\n        other.sendall(b\"hello\\n\")\n"
-
-BUG_CASES = {
-    "the names alone": (
-        """
-        def provoke_a(server): return "zombie"
-        def provoke_b(server): return "no descriptor"
-        def provoke_c(server): return "stale"
-        def provoke_d(server): return "writable"
-        """,
-        "server_a did not fail: after provoke_a it lives, and it sleeps. All your clients had left again by then.",
-    ),
-    "no job": (changed(PROVOKE, ('b"job\\n"', 'b"jobs"')), "In provoke_a a client waited over 1 s in line"),
-    "the job, and stays": (changed(PROVOKE, ("    client.close()\n", "")), "server_a did not fail: after provoke_a it lives, and it sleeps. Which"),
-    "leaves without a job": (changed(PROVOKE, ('    client.sendall(b"job\\n")\n    client.recv(4)\n', "")), "server_a did not fail"),
-    "another name": (changed(PROVOKE, ('"zombie"', '"stale"')), "server_a runs all the time while nobody talks, as it should, but 'stale' is not its bug."),
-    "too few clients": (changed(PROVOKE, ("range(12)", "range(5)")), "server_b did not fail: after provoke_b it lives, and it sleeps. Which"),
-    "clients that leave again": (
-        changed(PROVOKE, ("    clients = [server.connect() for _ in range(12)]\n", "    for _ in range(12):\n        server.connect().close()\n")),
-        "server_b did not fail: after provoke_b it lives, and it sleeps. All your clients had left again by then.",
-    ),
-    "too many clients, late": (
-        changed(PROVOKE, ("    clients = [server.connect() for _ in range(12)]", "    import time\n    time.sleep(1.5)\n    clients = [server.connect() for _ in range(500)]")),
-        "the accept queue is full (listen(2)). Fewer clients are enough.",
-    ),
-    "too many clients": (changed(PROVOKE, ("range(12)", "range(500)")), "the accept queue is full (listen(2)). Fewer clients are enough."),
-    "a name for b": (changed(PROVOKE, ('"no descriptor"', '"writable"')), "but 'writable' is not its bug. What did the kernel report"),
-    "one after the other": (
-        changed(PROVOKE, (_C, "    one.close()\n    other.recv(6)\n    other.close()\n")),
-        "server_c did not fail",
-    ),
-    "one client": (
-        changed(PROVOKE, ("    one, other = server.connect(), server.connect()\n    for client in one, other:\n", "    one = server.connect()\n    for client in [one]:\n"), (_C, "    one.close()\n")),
-        "server_c did not fail",
-    ),
-    "a name for c": (changed(PROVOKE, ('"stale"', '"zombie"')), "server_c dies (KeyError in `conn = conns[number]`), as it should, but 'zombie' is not its bug."),
-    "asks the dead server": (
-        changed(PROVOKE, (_C, _C + "    import time\n    time.sleep(0.2)\n    server.connect().sendall(b\"hello\\n\")\n")),
-        "the server has died by then. So you have what you want: return the name of its bug before.",
-    ),
-    "waits for the dead server": (
-        changed(PROVOKE, (_C, _C + "    other.recv(6)\n")),
-        "In provoke_c a client got ConnectionResetError in line",
-    ),
-    "short line": (changed(PROVOKE, ("600_000", "600")), "server_d did not fail"),
-    "does not read": (changed(PROVOKE, ('    client.makefile("rb").readline()\n', "")), "server_d did not fail"),
-    "reads and leaves": (changed(PROVOKE, ('readline()\n    return "writable"', 'readline()\n    client.close()\n    return "writable"')), "server_d did not fail: after provoke_d it lives, and it sleeps. All your clients had left"),
-    "a name for d": (changed(PROVOKE, ('"writable"', '"stale"')), "but 'stale' is not its bug"),
-    "no name": (changed(PROVOKE, ('    return "zombie"\n', "")), "provoke_a returned None: return the name of the bug, one of 'zombie'"),
-    "a name of its own": (changed(PROVOKE, ('"zombie"', '"EPOLLHUP"')), "provoke_a returned 'EPOLLHUP': return the name of the bug, one of 'zombie', 'stale', 'writable', 'no descriptor'."),
-    "kills the server": (
-        changed(PROVOKE, ('    client.sendall(b"job\\n")\n    client.recv(4)\n', "    os.kill(server.pid, signal.SIGKILL)\n")),
-        "server_a dies (killed); but with the same clients it dies without its bug too",
-    ),
-    "stops the server": (
-        changed(PROVOKE, ('    client.sendall(b"job\\n")\n    client.recv(4)\n', "    os.kill(server.pid, signal.SIGSTOP)\n")),
-        "After your experiment the server stands still",
-    ),
-    "talks without end": (
-        changed(PROVOKE, ("    client.close()\n", '    while True:\n        client.sendall(b"hello\\n")\n        client.recv(6)\n')),
-        "provoke_a(server) did not return within 2 s",
-    ),
-    "a thread that talks": (
-        changed(PROVOKE, ('    client.close()\n', '    def talk():\n        while True:\n            client.sendall(b"hello\\n")\n            client.recv(6)\n    threading.Thread(target=talk, daemon=True).start()\n')),
-        "Your code started a thread that still runs",
-    ),
-    "waits for an answer that does not come": (changed(PROVOKE, ("client.recv(4)", "client.recv(4, socket.MSG_WAITALL) + client.recv(1)")), "In provoke_a a client waited over 1 s in line"),
-    "an error": (changed(PROVOKE, ("client.recv(4)", "client.receive(4)")), "In provoke_a: Your code raised AttributeError"),
-    "not all written": (changed(PROVOKE, ('    return "writable"\n', "    raise NotImplementedError\n")), "provoke_d is not written yet."),
-    "two not written": (changed(PROVOKE, ('    return "writable"\n', "    raise NotImplementedError\n"), ('    return "zombie"\n', "    raise NotImplementedError\n")), "provoke_a, provoke_d are not written yet."),
-}  # fmt: skip
 
 STOPPER = """
 class Stopper:
@@ -459,93 +109,458 @@ class Stopper:
         self.other.close()
 """
 
-_SEND = "        try:\n            self.other.send(b\"x\")\n        except BlockingIOError:\n            pass\n"
-_PAIR = "        self.one, self.other = socket.socketpair()\n        self.other.setblocking(False)\n"
+CASES = {
+    "6.1": [
+        case("milliseconds", "wait(0.2) did not return within 1.2 s: epoll.poll() counts seconds, other than poll()",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(None if seconds is None else seconds * 1000)"}),
+        case("whole seconds", "Hand `seconds` on to epoll.poll() as it is.",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds and int(seconds))"}),
+        case("0 is falsy", "wait(0) did not return within 1 s: 0 is to look once",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds or -1)"}),
+        case("no time limit", "wait(0) did not return within 1 s",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll()"}),
+        case("None is 0", "wait(None) returned and nobody had connected",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds or 0)"}),
+        case("asks again and again", "used the processor instead of sleeping. One call of epoll.poll() sleeps",
+             EPOLL, {"ready = self.epoll.poll(seconds)": """
+                 begin = time.monotonic()
+                 while not (ready := self.epoll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):
+                     pass
+             """}),
+        case("registers twice", "EEXIST, epoll_ctl(2)): register() the first time, modify() from then on.",
+             EPOLL, {"""
+                 if sock in self.numbers:
+                     self.epoll.modify(sock, mask)
+                 else:
+                     self.epoll.register(sock, mask)
+             """: "self.epoll.register(sock, mask)"}),
+        case("modifies what is not there",
+             "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it",
+             EPOLL, {"""
+                 if sock in self.numbers:
+                     self.epoll.modify(sock, mask)
+                 else:
+                     self.epoll.register(sock, mask)
+             """: "self.epoll.modify(sock, mask)"}),
+        case("remembers by number", "ENOENT",
+             EPOLL, {"if sock in self.numbers:": "self.seen = getattr(self, 'seen', set())\nif sock.fileno() in self.seen:",
+             "self.epoll.register(sock, mask)": "self.epoll.register(sock, mask)\nself.seen.add(sock.fileno())"}),
+        case("unregisters a closed one", "EBADF): close() has taken the socket out of epoll's list already (epoll(7)).",
+             EPOLL, {"if sock.fileno() != -1:\n    self.epoll.unregister(number)": "self.epoll.unregister(number)"}),
+        case("asks the closed sock", "A closed socket's fileno() is -1: unwatch() works after close() too",
+             EPOLL, {"if sock.fileno() != -1:\n    self.epoll.unregister(number)": "self.epoll.unregister(sock)"}),
+        case("number of a closed sock",
+             "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number",
+             EPOLL, {"number = self.numbers.pop(sock)": "number = sock.fileno()\nself.numbers = {s: n for s, n in self.numbers.items() if s is not sock}"}),
+        case("forgets half", "modify() is for those that are in it, register() for new ones",
+             EPOLL, {"number = self.numbers.pop(sock)": "number = self.numbers[sock]"}),
+        case("never unregisters", "The kernel still waits for `one`: unregister() takes a number out of the interest list.",
+             EPOLL, {"if sock.fileno() != -1:\n    self.epoll.unregister(number)": "",
+             "for number, bits in ready:": "for number, bits in ready:\n    if number not in self.data: continue"}),
+        case("registers at each wait", "EEXIST",
+             EPOLL, {"self.data = {}": "self.data = {}\nself.masks = {}",
+             """
+                 if sock in self.numbers:
+                     self.epoll.modify(sock, mask)
+                 else:
+                     self.epoll.register(sock, mask)
+             """: "self.masks[sock] = mask",
+             "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
+             "def wait(self, seconds):": "def wait(self, seconds):\n    for sock in self.masks: self.epoll.register(sock, self.masks[sock])"}),
+        case("registers and unregisters at each wait",
+             "watch() was called for 20 sockets, and the kernel's interest list holds 0",
+             EPOLL, {"self.data = {}": "self.data = {}\nself.masks = {}",
+             """
+                 if sock in self.numbers:
+                     self.epoll.modify(sock, mask)
+                 else:
+                     self.epoll.register(sock, mask)
+             """: "self.masks[sock] = mask",
+             "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
+             "def wait(self, seconds):": "def wait(self, seconds):\n    for sock in self.masks: self.epoll.register(sock, self.masks[sock])",
+             "ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds)\nfor sock in self.masks: self.epoll.unregister(sock)"}),
+        case("a new epoll for each wait", "no epoll descriptor is open: make one select.epoll() in __init__ and keep it",
+             EPOLL, {"self.epoll = select.epoll()": "", "self.data = {}": "self.data = {}\nself.masks = {}",
+             """
+                 if sock in self.numbers:
+                     self.epoll.modify(sock, mask)
+                 else:
+                     self.epoll.register(sock, mask)
+             """: "self.masks[sock] = mask",
+             "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
+             "def wait(self, seconds):": """
+                 def wait(self, seconds):
+                     self.epoll = select.epoll()
+                     for sock in self.masks: self.epoll.register(sock, self.masks[sock])
+             """, "ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds)\nself.epoll.close()"}),
+        case("modifies all at each wait",
+             "epoll_ctl() was called 2000 times for 100 waits with 20 idle sockets (modify): the interest list stays in the "
+             "kernel",
+             EPOLL, {"self.data = {}": "self.data = {}\nself.masks = {}",
+             "else:\n    self.epoll.register(sock, mask)": "else:\n    self.epoll.register(sock, mask)\nself.masks[sock] = mask",
+             "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "if sock.fileno() != -1:\n    self.epoll.unregister(number)\ndel self.masks[sock]",
+             "def wait(self, seconds):": "def wait(self, seconds):\n    for sock in self.masks: self.epoll.modify(sock, self.masks[sock])"}),
+        case("one event at a time", "with `maxevents` fewer come at once",
+             EPOLL, {"ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds, 1)"}),
+        case("edge-triggered",
+             "a state is told as long as it lasts, which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7)): it "
+             "sleeps",
+             EPOLL, {"* write": "* write | select.EPOLLET"}),
+        case("one shot", "which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7))",
+             EPOLL, {"* write": "* write | select.EPOLLONESHOT"}),
+        case("no mask", "It was not asked for writable.",
+             EPOLL, {"self.epoll.register(sock, mask)": "self.epoll.register(sock)"}),
+        case("a mask is never taken back", "a new mask takes the place of the old one",
+             EPOLL, {"mask = select.EPOLLIN * read | select.EPOLLOUT * write": """
+                 mask = select.EPOLLIN * read | select.EPOLLOUT * write
+                 self.masks = getattr(self, 'masks', {})
+                 mask = self.masks[sock] = self.masks.get(sock, 0) | mask
+             """}),
+        case("half-close is a hang-up", "This is no hang-up: the peer has finished sending and still reads (shutdown(2))",
+             EPOLL, {"* write": "* write | select.EPOLLRDHUP", "EPOLLERR": "EPOLLERR | select.EPOLLRDHUP"}),
+        case("ignores EPOLLHUP", "hup must be True, or it comes back for ever and nobody closes",
+             EPOLL, {"bool(bits & (select.EPOLLHUP | select.EPOLLERR))": "False"}),
+        case("ignores EPOLLERR", "An error waits in `one`, and the kernel reports POLLERR",
+             EPOLL, {"(select.EPOLLHUP | select.EPOLLERR)": "select.EPOLLHUP"}),
+        case("passes over who hung up", "told nothing of it: so nobody closes",
+             EPOLL, {"found.append((self.data[number], readable, writable, hup))": "if readable or writable:\n    found.append((self.data[number], readable, writable, hup))"}),
+        case("takes out who hung up", "To take a socket out is for the caller, with unwatch().",
+             EPOLL, {"found.append((self.data[number], readable, writable, hup))": """
+                 found.append((self.data[number], readable, writable, hup))
+                 if hup:
+                     self.epoll.unregister(number)
+             """}),
+        case("returns numbers", "the `data` that watch() was given, the object itself",
+             EPOLL, {"self.data[number],": "number,"}),
+        case("keeps the sockets", "the engine still holds most of them",
+             EPOLL, {"number = self.numbers.pop(sock)": "number = self.numbers.pop(sock)\nself.ever = getattr(self, 'ever', []) + [sock]"}),
+        case("select", "wait(None) sleeps in select()", SELECT, {"class SelectEngine:": "class EpollEngine:"}),
+        case("poll", "wait(None) sleeps in poll()", POLL, {"class PollEngine:": "class EpollEngine:"}),
+        case("one for all engines", "Make the dicts in __init__: those in the body of the class belong to all engines.",
+             EPOLL, {"def __init__(self):\n    self.epoll = select.epoll()\n    self.numbers = {}\n    self.data = {}": """
+                 numbers, data = {}, {}
 
-STOPPER_CASES = {
-    "closes the epoll descriptor": (
-        changed(STOPPER, (_SEND, "        if hasattr(self.engine, '_epoll'): self.engine._epoll.close()\n")),
-        "stop() was called, and the waiting thread did not notice: 1 s later it still sleeps in wait().",
-    ),
-    "a flag": (changed(STOPPER, (_SEND, "        self.stopped = True\n")), "the waiting thread did not notice"),
-    "closes the watched end": (changed(STOPPER, (_SEND, "        self.one.close()\n")), "the waiting thread did not notice"),
-    "unwatches": (changed(STOPPER, (_SEND, "        self.engine.unwatch(self.one)\n")), "the waiting thread did not notice"),
-    "sends at the wrong end": (changed(STOPPER, ("self.other.send", "self.one.send")), "the waiting thread did not notice"),
-    "a signal": (
-        changed(STOPPER, (_SEND, "        os.kill(os.getpid(), signal.SIGUSR2)\n"), (_PAIR, _PAIR + "        signal.signal(signal.SIGUSR2, lambda *_: None)\n")),
-        "the waiting thread did not notice",
-    ),
-    "watches only in stop": (
-        changed(STOPPER, ("        engine.watch(self.one, True, False, self)\n", ""), (_SEND, "        self.engine.watch(self.one, True, False, self)\n" + _SEND)),
-        "Stopper(engine) was made, and the engine watches nothing more than before",
-    ),
-    "changes the list in stop": (
-        changed(STOPPER, ("engine.watch(self.one, True, False, self)", "engine.watch(self.one, False, False, self)"), (_SEND, "        self.engine.watch(self.one, False, True, self)\n")),
-        "On PollEngine: stop() was called, and the waiting thread did not notice",
-    ),
-    "watches nothing": (changed(STOPPER, ("        engine.watch(self.one, True, False, self)\n", "")), "the engine watches nothing more than before"),
-    "waits to write": (changed(STOPPER, ("True, False, self", "False, True, self")), "Nobody has called stop(), and wait(0) returned something"),
-    "reads and writes": (changed(STOPPER, ("True, False, self", "True, True, self")), "the descriptor must not be ready before"),
-    "an eventfd that is ready": (
-        """
-        class Stopper:
-            def __init__(self, engine):
-                self.engine, self.file = engine, open(os.eventfd(1), "r+b", buffering=0)
-                engine.watch(self.file, True, False, self)
+                 def __init__(self):
+                     global THE
+                     self.epoll = THE = globals().get('THE') or select.epoll()
+             """}),
+        case("a list of its own beside it", "the engine still holds the data of most of them",
+             EPOLL, {"self.numbers[sock] = sock.fileno()": """
+                 self.numbers[sock] = sock.fileno()
+                 self.ever = getattr(self, 'ever', [])
+                 self.ever.append((sock, data))
+             """}),
+    ],
+    "6.2": [
+        case("one recv", "of them, and no further event came in 0.5 s; ", """
+            def drain(sock):
+                data = try_recv(sock, 4096)
+                return data or b"", data == b""
+        """),
+        case("one recv, and large", "A short read says that the buffer is empty, not that the end has not come", """
+            def drain(sock):
+                data = try_recv(sock, 1 << 22)
+                return data or b"", data == b""
+        """),
+        case("until a short read",
+             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False), and no further event"
+             " came in 0.5 s", """
+            def drain(sock):
+                data = bytearray()
+                while True:
+                    piece = try_recv(sock, 4096)
+                    data += piece or b""
+                    if not piece or len(piece) < 4096:
+                        return bytes(data), piece == b""
+        """),
+        case("two reads", "bytes are waiting. EPOLLET tells a change once: read until BlockingIOError (epoll(7)).", """
+            def drain(sock):
+                data = (try_recv(sock, 65536) or b"") + (try_recv(sock, 65536) or b"")
+                return data, False
+        """),
+        case("no except",
+             "EAGAIN says that nothing is left to read. This is what drain waits for: catch it, and return.", """
+            def drain(sock):
+                data = b""
+                while piece := sock.recv(65536):
+                    data += piece
+                return data, True
+        """),
+        case("no except for a reset", "the peer has sent a reset. It counts as finished",
+             DRAIN, {"except ConnectionError:\n    return bytes(data), True": ""}),
+        case("every error is not yet", "The peer sent a reset. drain returned (b'', False)",
+             DRAIN, {"""
+                 except BlockingIOError:
+                     return bytes(data), False
+                 except ConnectionError:
+                     return bytes(data), True
+             """: "except OSError:\n    return bytes(data), False"}),
+        case("every error is the end", "Nothing has come, and drain returned (b'', True): the peer has not finished.",
+             DRAIN, {"return bytes(data), False": "return bytes(data), True"}),
+        case("not yet is the end", "None says that nothing is left, b'' that nothing more will come", """
+            def drain(sock):
+                data = b""
+                while piece := try_recv(sock, 65536):
+                    data += piece
+                return data, not piece
+        """),
+        case("the end only without bytes",
+             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False)", """
+            def drain(sock):
+                data = b""
+                while piece := try_recv(sock, 65536):
+                    data += piece
+                return data, data == b"" and piece == b""
+        """),
+        case("drops what came before the end", "the rest was read and is lost. Collect ALL pieces",
+             DRAIN, {"if not piece:\n    return bytes(data), True": "if not piece:\n    return b'', True"}),
+        case("drops what came before the reset",
+             "The peer sent b'last words', then a reset, and drain returned (b'', True): the rest was read and is lost.",
+             DRAIN, {"except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return b'', True"}),
+        case("the last piece only", "is lost. Collect ALL pieces", DRAIN, {"data += piece": "data = piece"}),
+        case("does not look at b''",
+             "has finished, so recv() gives b'' again and again, and drain(sock) did not return within 2 s: it runs all the time",
+             DRAIN, {"if not piece:\n    return bytes(data), True": ""}),
+        case("blocks", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line", """
+            def drain(sock):
+                sock.setblocking(True)
+                data = b""
+                while piece := sock.recv(65536):
+                    data += piece
+                return data, True
+        """),
+        case("a time limit", "drain left the socket blocking: it was non-blocking",
+             DRAIN, {"data = bytearray()": "data = bytearray()\nsock.settimeout(0.1)",
+             "except BlockingIOError:": "except TimeoutError:"}),
+        case("waits for the first byte", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
+             DRAIN, {"data = bytearray()": "data = bytearray()\nselect.select([sock], [], [])"}),
+        case("only looks", "bytes of an earlier call came back", """
+            def drain(sock):
+                try:
+                    data = sock.recv(1 << 22, socket.MSG_PEEK)
+                except BlockingIOError:
+                    return b"", False
+                return data, not data
+        """),
+        case("one bytearray for all calls", "bytes of an earlier call came back. Begin each call with an empty bytearray.",
+             DRAIN, {"def drain(sock):\n    data = bytearray()": "def drain(sock, data=bytearray()):"}),
+        case("closes at the end", "drain closed the socket", DRAIN, {"if not piece:": "if not piece:\n    sock.close()"}),
+        case("returns the bytearray", "is a value of type bytearray: bytes are asked for",
+             right("6.2"), {"piece = try_recv(sock, 65536)": """
+                 try:
+                     piece = sock.recv(65536)
+                 except BlockingIOError:
+                     return data, False
+                 except ConnectionError:
+                     return data, True
+             """, 'return bytes(data), piece == b""': "return data, True"}),
+        case("the wrong way round", "first the bytes, then whether the peer has finished",
+             right("6.2"), {"piece = try_recv(sock, 65536)": """
+                 try:
+                     piece = sock.recv(65536)
+                 except BlockingIOError:
+                     return False, bytes(data)
+                 except ConnectionError:
+                     return True, bytes(data)
+             """, 'return bytes(data), piece == b""': "return True, bytes(data)"}),
+        case("bytes only", "drain returned a value of type bytes: return a tuple (bytes, finished).",
+             right("6.2"), {"piece = try_recv(sock, 65536)": """
+                 try:
+                     piece = sock.recv(65536)
+                 except BlockingIOError:
+                     return bytes(data)
+                 except ConnectionError:
+                     return bytes(data)
+             """, 'return bytes(data), piece == b""': "return bytes(data)"}),
+        case("None for nothing", "the first part of what drain returned is None",
+             right("6.2"), {"piece = try_recv(sock, 65536)": """
+                 try:
+                     piece = sock.recv(65536)
+                 except BlockingIOError:
+                     return bytes(data) or None, False
+                 except ConnectionError:
+                     return bytes(data) or None, True
+             """, 'return bytes(data), piece == b""': "return bytes(data) or None, True"}),
+        case("the last piece as answer", "the second part of what drain returned is None: True or False.", """
+            def drain(sock):
+                data = b""
+                while piece := try_recv(sock, 65536):
+                    data += piece
+                return data, piece
+        """),
+        case("adds None", "try_recv gives None when nothing is left: then drain is through.", """
+            def drain(sock):
+                data = b""
+                while True:
+                    piece = try_recv(sock, 65536)
+                    data += piece
+                    if not piece:
+                        return data, piece == b""
+        """),
+        case("a thread", "started a thread that still runs",
+             DRAIN, {"data = bytearray()": "data = bytearray()\nthreading.Thread(target=time.sleep, args=[9], daemon=True).start()"}),
+    ],
+    "6.3": [
+        case("the names alone",
+             "server_a did not fail: after provoke_a it lives, and it sleeps. All your clients had left again by then.", """
+            def provoke_a(server): return "zombie"
+            def provoke_b(server): return "no descriptor"
+            def provoke_c(server): return "stale"
+            def provoke_d(server): return "writable"
+        """),
+        case("no job", "In provoke_a a client waited over 1 s in line",
+             PROVOKE, {r'client.sendall(b"job\n")': 'client.sendall(b"jobs")'}),
+        case("the job, and stays", "server_a did not fail: after provoke_a it lives, and it sleeps. Which",
+             PROVOKE, {"client.close()": ""}),
+        case("leaves without a job", "server_a did not fail", PROVOKE, {'client.sendall(b"job\\n")\nclient.recv(4)': ""}),
+        case("another name", "server_a runs all the time while nobody talks, as it should, but 'stale' is not its bug.",
+             PROVOKE, {'return "zombie"': 'return "stale"'}),
+        case("too few clients", "server_b did not fail: after provoke_b it lives, and it sleeps. Which", PROVOKE, {"12": "5"}),
+        case("clients that leave again",
+             "server_b did not fail: after provoke_b it lives, and it sleeps. All your clients had left again by then.",
+             PROVOKE, {"clients = [server.connect() for _ in range(12)]": "for _ in range(12):\n    server.connect().close()"}),
+        case("too many clients, late", "the accept queue is full (listen(2)). Fewer clients are enough.",
+             PROVOKE, {"clients = [server.connect() for _ in range(12)]": "import time\ntime.sleep(1.5)\nclients = [server.connect() for _ in range(500)]"}),
+        case("too many clients", "the accept queue is full (listen(2)). Fewer clients are enough.", PROVOKE, {"12": "500"}),
+        case("a name for b", "but 'writable' is not its bug. What did the kernel report",
+             PROVOKE, {'return "no descriptor"': 'return "writable"'}),
+        case("one after the other", "server_c did not fail",
+             PROVOKE, {'with server.paused():\n    one.close()\n    other.sendall(b"hello\\n")': "one.close()\nother.recv(6)\nother.close()"}),
+        case("one client", "server_c did not fail",
+             PROVOKE, {"one, other = server.connect(), server.connect()\nfor client in one, other:": "one = server.connect()\nfor client in [one]:",
+             'with server.paused():\n    one.close()\n    other.sendall(b"hello\\n")': "one.close()"}),
+        case("a name for c", "server_c dies (KeyError in `conn = conns[number]`), as it should, but 'zombie' is not its bug.",
+             PROVOKE, {'return "stale"': 'return "zombie"'}),
+        case("asks the dead server",
+             "the server has died by then. So you have what you want: return the name of its bug before.",
+             PROVOKE, {'with server.paused():\n    one.close()\n    other.sendall(b"hello\\n")': r"""
+                 with server.paused():
+                     one.close()
+                     other.sendall(b"hello\n")
+                 import time
+                 time.sleep(0.2)
+                 server.connect().sendall(b"hello\n")
+             """}),
+        case("waits for the dead server", "In provoke_c a client got ConnectionResetError in line",
+             PROVOKE, {'with server.paused():\n    one.close()\n    other.sendall(b"hello\\n")': 'with server.paused():\n    one.close()\n    other.sendall(b"hello\\n")\nother.recv(6)'}),
+        case("short line", "server_d did not fail",
+             PROVOKE, {r'client.sendall(b"x" * 600_000 + b"\n")': r'client.sendall(b"x" * 600 + b"\n")'}),
+        case("does not read", "server_d did not fail", PROVOKE, {'client.makefile("rb").readline()': ""}),
+        case("reads and leaves", "server_d did not fail: after provoke_d it lives, and it sleeps. All your clients had left",
+             PROVOKE, {'client.makefile("rb").readline()': 'client.makefile("rb").readline()\nclient.close()'}),
+        case("a name for d", "but 'stale' is not its bug", PROVOKE, {'return "writable"': 'return "stale"'}),
+        case("no name", "provoke_a returned None: return the name of the bug, one of 'zombie'",
+             PROVOKE, {'return "zombie"': ""}),
+        case("a name of its own",
+             "provoke_a returned 'EPOLLHUP': return the name of the bug, one of 'zombie', 'stale', 'writable', 'no descriptor'.",
+             PROVOKE, {'return "zombie"': 'return "EPOLLHUP"'}),
+        case("kills the server", "server_a dies (killed); but with the same clients it dies without its bug too",
+             PROVOKE, {'client.sendall(b"job\\n")\nclient.recv(4)': "os.kill(server.pid, signal.SIGKILL)"}),
+        case("stops the server", "After your experiment the server stands still",
+             PROVOKE, {'client.sendall(b"job\\n")\nclient.recv(4)': "os.kill(server.pid, signal.SIGSTOP)"}),
+        case("talks without end", "provoke_a(server) did not return within 2 s",
+             PROVOKE, {"client.close()": 'while True:\n    client.sendall(b"hello\\n")\n    client.recv(6)'}),
+        case("a thread that talks", "Your code started a thread that still runs",
+             PROVOKE, {"client.close()": r"""
+                 def talk():
+                     while True:
+                         client.sendall(b"hello\n")
+                         client.recv(6)
+                 threading.Thread(target=talk, daemon=True).start()
+             """}),
+        case("waits for an answer that does not come", "In provoke_a a client waited over 1 s in line",
+             PROVOKE, {"client.recv(4)": "client.recv(4, socket.MSG_WAITALL) + client.recv(1)"}),
+        case("an error", "In provoke_a: Your code raised AttributeError", PROVOKE, {"client.recv(4)": "client.receive(4)"}),
+        case("not all written", "provoke_d is not written yet.", PROVOKE, {'return "writable"': "raise NotImplementedError"}),
+        case("two not written", "provoke_a, provoke_d are not written yet.",
+             PROVOKE, {'return "zombie"': "raise NotImplementedError", 'return "writable"': "raise NotImplementedError"}),
+    ],
+    "6.4": [
+        case("closes the epoll descriptor",
+             "stop() was called, and the waiting thread did not notice: 1 s later it still sleeps in wait().",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "if hasattr(self.engine, '_epoll'): self.engine._epoll.close()"}),
+        case("a flag", "the waiting thread did not notice",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "self.stopped = True"}),
+        case("closes the watched end", "the waiting thread did not notice",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "self.one.close()"}),
+        case("unwatches", "the waiting thread did not notice",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "self.engine.unwatch(self.one)"}),
+        case("sends at the wrong end", "the waiting thread did not notice",
+             STOPPER, {'self.other.send(b"x")': 'self.one.send(b"x")'}),
+        case("a signal", "the waiting thread did not notice",
+             STOPPER, {"self.other.setblocking(False)": "self.other.setblocking(False)\nsignal.signal(signal.SIGUSR2, lambda *_: None)",
+             'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "os.kill(os.getpid(), signal.SIGUSR2)"}),
+        case("watches only in stop", "Stopper(engine) was made, and the engine watches nothing more than before",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "",
+             "def stop(self):": "def stop(self):\n    self.engine.watch(self.one, True, False, self)"}),
+        case("changes the list in stop", "On PollEngine: stop() was called, and the waiting thread did not notice",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, False, False, self)",
+             'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': "self.engine.watch(self.one, False, True, self)"}),
+        case("watches nothing", "the engine watches nothing more than before",
+             STOPPER, {"engine.watch(self.one, True, False, self)": ""}),
+        case("waits to write", "Nobody has called stop(), and wait(0) returned something",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, False, True, self)"}),
+        case("reads and writes", "the descriptor must not be ready before",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, True, self)"}),
+        case("an eventfd that is ready", "Nobody has called stop(), and wait(0) returned something", """
+            class Stopper:
+                def __init__(self, engine):
+                    self.engine, self.file = engine, open(os.eventfd(1), "r+b", buffering=0)
+                    engine.watch(self.file, True, False, self)
 
-            def stop(self):
-                os.eventfd_write(self.file.fileno(), 1)
+                def stop(self):
+                    os.eventfd_write(self.file.fileno(), 1)
 
-            def close(self):
-                self.engine.unwatch(self.file)
-                self.file.close()
-        """,
-        "Nobody has called stop(), and wait(0) returned something",
-    ),
-    "a bare eventfd": (
-        """
-        class Stopper:
-            def __init__(self, engine):
-                self.engine, self.number = engine, os.eventfd(0)
-                engine.watch(self.number, True, False, self)
+                def close(self):
+                    self.engine.unwatch(self.file)
+                    self.file.close()
+        """),
+        case("a bare eventfd", "os.eventfd() gives a bare number", """
+            class Stopper:
+                def __init__(self, engine):
+                    self.engine, self.number = engine, os.eventfd(0)
+                    engine.watch(self.number, True, False, self)
 
-            def stop(self):
-                os.eventfd_write(self.number, 1)
+                def stop(self):
+                    os.eventfd_write(self.number, 1)
 
-            def close(self):
-                self.engine.unwatch(self.number)
-                os.close(self.number)
-        """,
-        "os.eventfd() gives a bare number",
-    ),
-    "other data": (changed(STOPPER, ("True, False, self", "True, False, None")), "wait() returned None as data, not the Stopper"),
-    "the socket as data": (changed(STOPPER, ("True, False, self", "True, False, self.one")), "wait() returned a value of type socket as data, not the Stopper"),
-    "a blocking pair": (
-        changed(STOPPER, ("        self.other.setblocking(False)\n", "")),
-        "stop() was called 2000 times, and did not return within 2 s: a blocking send() sleeps when the buffer is full: it sleeps in line",
-    ),
-    "a full pair": (changed(STOPPER, (_SEND, "        self.other.send(b\"x\")\n")), "the buffer of your pair is full: this is no error"),
-    "waits for the loop": (
-        changed(STOPPER, (_SEND, _SEND + "        import select\n        select.select([], [], [])\n")),
-        "stop() did not return within 1 s: it sleeps in line",
-    ),
-    "takes its byte back": (
-        changed(STOPPER, (_SEND, _SEND + "        if not hasattr(self, 'first'):\n            self.first = time.sleep(0.2)\n            self.one.recv(100)\n")),
-        "On EpollEngine: stop() was called before the loop waited, and the next wait() told nothing of it",
-    ),
-    "leaves both ends open": (changed(STOPPER, ("        self.one.close()\n        self.other.close()\n", "")), "close() left 2 more open than there were before Stopper(engine)"),
-    "leaves one end open": (changed(STOPPER, ("        self.other.close()\n", "")), "close() left 1 more open"),
-    "close does nothing": (changed(STOPPER, ("        self.engine.unwatch(self.one)\n        self.one.close()\n        self.other.close()\n", "        pass\n")), "close() left"),
-    "leaves the entry": (changed(STOPPER, ("        self.engine.unwatch(self.one)\n", "")), "close() left an entry in the engine: engine.unwatch() takes it out."),
-    "unwatches the other end": (
-        changed(STOPPER, ("unwatch(self.one)", "unwatch(self.other)")),
-        "It takes the same object as engine.watch() before.",
-    ),
-    "closes itself in stop": (
-        changed(STOPPER, (_SEND, _SEND + "        self.close()\n")),
-        "stop() was called",
-    ),
-    "a thread": (changed(STOPPER, (_PAIR, _PAIR + "        threading.Thread(target=time.sleep, args=[9], daemon=True).start()\n")), "started a thread that still runs"),
-}  # fmt: skip
-
-CASES = {"6.1": EPOLL_CASES, "6.2": DRAIN_CASES, "6.3": BUG_CASES, "6.4": STOPPER_CASES}
+                def close(self):
+                    self.engine.unwatch(self.number)
+                    os.close(self.number)
+        """),
+        case("other data", "wait() returned None as data, not the Stopper",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, False, None)"}),
+        case("the socket as data", "wait() returned a value of type socket as data, not the Stopper",
+             STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, False, self.one)"}),
+        case("a blocking pair",
+             "stop() was called 2000 times, and did not return within 2 s: a blocking send() sleeps when the buffer is full: it "
+             "sleeps in line",
+             STOPPER, {"self.other.setblocking(False)": ""}),
+        case("a full pair", "the buffer of your pair is full: this is no error",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': 'self.other.send(b"x")'}),
+        case("waits for the loop", "stop() did not return within 1 s: it sleeps in line",
+             STOPPER, {"except BlockingIOError:\n    pass": "except BlockingIOError:\n    pass\nimport select\nselect.select([], [], [])"}),
+        case("takes its byte back",
+             "On EpollEngine: stop() was called before the loop waited, and the next wait() told nothing of it",
+             STOPPER, {"except BlockingIOError:\n    pass": """
+                 except BlockingIOError:
+                     pass
+                 if not hasattr(self, 'first'):
+                     self.first = time.sleep(0.2)
+                     self.one.recv(100)
+             """}),
+        case("leaves both ends open", "close() left 2 more open than there were before Stopper(engine)",
+             STOPPER, {"self.one.close()\nself.other.close()": ""}),
+        case("leaves one end open", "close() left 1 more open", STOPPER, {"self.other.close()": ""}),
+        case("close does nothing", "close() left",
+             STOPPER, {"self.engine.unwatch(self.one)\nself.one.close()\nself.other.close()": "pass"}),
+        case("leaves the entry", "close() left an entry in the engine: engine.unwatch() takes it out.",
+             STOPPER, {"self.engine.unwatch(self.one)": ""}),
+        case("unwatches the other end", "It takes the same object as engine.watch() before.",
+             STOPPER, {"self.engine.unwatch(self.one)": "self.engine.unwatch(self.other)"}),
+        case("closes itself in stop", "stop() was called",
+             STOPPER, {"except BlockingIOError:\n    pass": "except BlockingIOError:\n    pass\nself.close()"}),
+        case("a thread", "started a thread that still runs",
+             STOPPER, {"self.other.setblocking(False)": "self.other.setblocking(False)\nthreading.Thread(target=time.sleep, args=[9], daemon=True).start()"}),
+    ],
+}

@@ -1,6 +1,6 @@
 """Typical wrong solutions of 9.2, each with words of the message that names its cause."""
 
-from exercises.wrong.polling import changed
+from exercises.case import case, changed
 
 IMPORTS = """
 import multiprocessing, os, select, signal, socket, subprocess, sys, threading, time, traceback
@@ -127,360 +127,246 @@ def prefork(listeners, serve):
             listener.close()
 """
 
-_CHILD = "                serve(listener)\n"
-_DEFAULT = "                signal.signal(signal.SIGTERM, signal.SIG_DFL)\n"
-_CLOSES = """\
-                for other in listeners:
-                    if other is not listener:
-                        other.close()
-"""
-_LOOP = """\
-        while True:
-            pid, _ = os.wait()
-            start(workers.pop(pid))
-"""
-_WAITS = """\
-        for pid in workers:
-            os.waitpid(pid, 0)
-"""
-_KILLS = """\
-        for pid in workers:
-            os.kill(pid, signal.SIGTERM)
-"""
-_LET_GO = """\
-        for listener in listeners:
-            listener.close()
-"""
+WAIT = LISTENERS + PREFORK
 
-_REUSEPORT = "SO_REUSEPORT on each of them, also on the first, and before bind"
-_SET = "        listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)\n"
-_BIND = '        listener.bind(("127.0.0.1", port))\n'
+TAKEN = LISTENERS + SIGWAIT
 
+CASES = {
+    "9.2": [
+        # the listeners
+        case("no SO_REUSEPORT", "SO_REUSEPORT on each of them, also on the first, and before bind",
+             WAIT, {"listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)": ""}),
+        case("after bind", "SO_REUSEPORT on each of them, also on the first, and before bind",
+             PREFORK, {"class Stop(BaseException):": """
+                 def open_listeners(number, port=0):
+                     listeners = []
+                     for _ in range(number):
+                         listener = socket.socket()
+                         listeners.append(listener)
+                         listener.bind(("127.0.0.1", port))
+                         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                         listener.listen()
+                         port = listener.getsockname()[1]
+                     return listeners
 
-def opens(*changes: tuple[str, str]) -> str:
-    return changed(LISTENERS, *changes) + PREFORK
+                 class Stop(BaseException):
+             """}),
+        case("not on the first", "SO_REUSEPORT on each of them, also on the first, and before bind",
+             WAIT, {"listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)": "if port: listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)"}),
+        case("SO_REUSEADDR", "SO_REUSEADDR is not enough for two that listen", WAIT, {"SO_REUSEPORT": "SO_REUSEADDR"}),
+        case("one for all", "one accept queue, several of them may be woken for a client",
+             WAIT, {"for _ in range(number):": "for _ in range(1):", "return listeners": "return listeners * number"}),
+        case("copies of one", "one accept queue, several of them may be woken for a client",
+             WAIT, {"for _ in range(number):": "for _ in range(1):",
+             "return listeners": "return [listener.dup() for _ in range(number)]"}),
+        case("port 0 each time", "have different ports", WAIT, {"port = listener.getsockname()[1]": ""}),
+        case("never listens", "does not listen yet", WAIT, {"listener.listen()": ""}),
+        case("everybody's address", "everybody in the network can connect there",
+             WAIT, {'listener.bind(("127.0.0.1", port))': 'listener.bind(("", port))'}),
+        case("numbers", "returned a list with a value of type int",
+             WAIT, {"return listeners": "return [listener.detach() for listener in listeners]"}),
+        case("one too few", "returned 2 sockets", WAIT, {"for _ in range(number):": "for _ in range(number - 1):"}),
+        case("no return", "returned None", WAIT, {"return listeners": "pass"}),
+        case("in a with", "a socket that is closed", WAIT, {"return listeners": "with listeners[-1]:\n    return listeners"}),
+        case("any port will do", "open_listeners raised nothing",
+             WAIT, {'listener.bind(("127.0.0.1", port))': """
+                 try:
+                     listener.bind(("127.0.0.1", port))
+                 except OSError:
+                     listener.bind(("127.0.0.1", 0))
+             """}),
+        case("keeps what failed", "it left 1 of its sockets open",
+             WAIT, {"def open_listeners(number, port=0):": "KEPT = []\n\ndef open_listeners(number, port=0):",
+             "listeners.append(listener)": "listeners.append(listener)\nKEPT.append(listener)"}),
+        # the workers
+        case("serves in the parent", "serve was called in the parent itself",
+             WAIT, {"for listener in listeners:\n    start(listener)": "for listener in listeners:\n    serve(listener)"}),
+        case("threads", "serve was called in the parent itself", """
+            def open_listeners(number, port=0):
+                listeners = []
+                for _ in range(number):
+                    listener = socket.socket()
+                    listeners.append(listener)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    listener.bind(("127.0.0.1", port))
+                    listener.listen()
+                    port = listener.getsockname()[1]
+                return listeners
 
+            def prefork(listeners, serve):
+                threads = [threading.Thread(target=serve, args=(listener,), daemon=True) for listener in listeners]
+                for thread in threads:
+                    thread.start()
+                for thread in threads:
+                    thread.join()
+        """),
+        case("the last one is the parent", "serve was called in the parent itself", """
+            def open_listeners(number, port=0):
+                listeners = []
+                for _ in range(number):
+                    listener = socket.socket()
+                    listeners.append(listener)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    listener.bind(("127.0.0.1", port))
+                    listener.listen()
+                    port = listener.getsockname()[1]
+                return listeners
 
-def forks(*changes: tuple[str, str]) -> str:
-    return LISTENERS + changed(PREFORK, *changes)
+            def prefork(listeners, serve):
+                for listener in listeners[1:]:
+                    if os.fork() == 0:
+                        for other in listeners:
+                            if other is not listener:
+                                other.close()
+                        serve(listener)
+                        os._exit(1)
+                serve(listeners[0])
+        """),
+        case("only the first", "1 worker was started",
+             WAIT, {"for listener in listeners:\n    start(listener)": "for listener in listeners:\n    start(listener)\n    break"}),
+        case("one listener for all workers", "Two workers have the same listener",
+             WAIT, {"if other is not listener:": "if other is not listeners[0]:", "serve(listener)": "serve(listeners[0])"}),
+        case("hands over numbers", "serve was called with a value of type int",
+             WAIT, {"serve(listener)": "serve(listener.fileno())"}),
+        case("closes its own", "serve was called with a closed listener",
+             WAIT, {"if other is not listener:": "if other is listener:"}),
+        case("closes all", "serve was called with a closed listener",
+             WAIT, {"if other is not listener:\n    other.close()": "other.close()"}),
+        case("keeps the others'", "A worker holds the listeners of the others too",
+             WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()": ""}),
+        case("closes those before only", "A worker holds the listeners of the others too",
+             WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()": "for other in listeners[: listeners.index(listener)]:\n    other.close()"}),
+        case("a listener of its own", "got another listener than those that were handed to prefork",
+             WAIT, {"serve(listener)": "serve(open_listeners(1, listener.getsockname()[1])[0])"}),
+        case("one listener more", "one listener more at the port than there are workers",
+             WAIT, {"signal.signal(signal.SIGTERM, stop)": "signal.signal(signal.SIGTERM, stop)\nextra = open_listeners(1, listeners[0].getsockname()[1])"}),
+        case("starts nobody", "no worker was started: os.fork()", """
+            def open_listeners(number, port=0):
+                listeners = []
+                for _ in range(number):
+                    listener = socket.socket()
+                    listeners.append(listener)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    listener.bind(("127.0.0.1", port))
+                    listener.listen()
+                    port = listener.getsockname()[1]
+                return listeners
+            def prefork(listeners, serve):
+                workers = {}
+        """),
+        case("does not wait", "prefork returned while its workers are at work", """
+            def open_listeners(number, port=0):
+                listeners = []
+                for _ in range(number):
+                    listener = socket.socket()
+                    listeners.append(listener)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    listener.bind(("127.0.0.1", port))
+                    listener.listen()
+                    port = listener.getsockname()[1]
+                return listeners
 
+            def prefork(listeners, serve):
+                for listener in listeners:
+                    if os.fork() == 0:
+                        for other in listeners:
+                            if other is not listener:
+                                other.close()
+                        serve(listener)
+                        os._exit(1)
+        """),
+        case("does not wait, and its workers begin late", "prefork returned while its workers are at work", """
+            def open_listeners(number, port=0):
+                listeners = []
+                for _ in range(number):
+                    listener = socket.socket()
+                    listeners.append(listener)
+                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+                    listener.bind(("127.0.0.1", port))
+                    listener.listen()
+                    port = listener.getsockname()[1]
+                return listeners
 
-def takes(*changes: tuple[str, str]) -> str:
-    return LISTENERS + changed(SIGWAIT, *changes)
-
-
-PREFORK_CASES = {
-    # the listeners
-    "no SO_REUSEPORT": (opens((_SET, "")), _REUSEPORT),
-    "after bind": (opens((_SET, ""), (_BIND, _BIND + _SET)), _REUSEPORT),
-    "not on the first": (opens((_SET, _SET.replace("        ", "        if port: ", 1))), _REUSEPORT),
-    "SO_REUSEADDR": (opens(("SO_REUSEPORT", "SO_REUSEADDR")), "SO_REUSEADDR is not enough for two that listen"),
-    "one for all": (
-        opens(("range(number)", "range(1)"), ("return listeners", "return listeners * number")),
-        "one accept queue, several of them may be woken for a client",
-    ),
-    "copies of one": (
-        opens(("range(number)", "range(1)"), ("return listeners", "return [listener.dup() for _ in range(number)]")),
-        "one accept queue, several of them may be woken for a client",
-    ),
-    "port 0 each time": (opens(("        port = listener.getsockname()[1]\n", "")), "have different ports"),
-    "never listens": (opens(("        listener.listen()\n", "")), "does not listen yet"),
-    "everybody's address": (opens(("127.0.0.1", "")), "everybody in the network can connect there"),
-    "numbers": (
-        opens(("return listeners", "return [listener.detach() for listener in listeners]")),
-        "returned a list with a value of type int",
-    ),
-    "one too few": (opens(("range(number)", "range(number - 1)")), "returned 2 sockets"),
-    "no return": (opens(("return listeners", "pass")), "returned None"),
-    "in a with": (
-        opens(("    return listeners", "    with listeners[-1]:\n        return listeners")),
-        "a socket that is closed",
-    ),
-    "any port will do": (
-        opens(
-            (
-                _BIND,
-                "        try:\n"
-                '            listener.bind(("127.0.0.1", port))\n'
-                "        except OSError:\n"
-                '            listener.bind(("127.0.0.1", 0))\n',
-            )
-        ),
-        "open_listeners raised nothing",
-    ),
-    "keeps what failed": (
-        "KEPT = []\n"
-        + opens(("    listeners.append(listener)\n", "    listeners.append(listener)\n        KEPT.append(listener)\n")),
-        "it left 1 of its sockets open",
-    ),
-    # the workers
-    "serves in the parent": (
-        forks(("start(listener)\n        while", "serve(listener)\n        while")),
-        "serve was called in the parent itself",
-    ),
-    "threads": (
-        LISTENERS
-        + """
-def prefork(listeners, serve):
-    threads = [threading.Thread(target=serve, args=(listener,), daemon=True) for listener in listeners]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
-""",
-        "serve was called in the parent itself",
-    ),
-    "the last one is the parent": (
-        LISTENERS
-        + """
-def prefork(listeners, serve):
-    for listener in listeners[1:]:
-        if os.fork() == 0:
-            for other in listeners:
-                if other is not listener:
-                    other.close()
-            serve(listener)
-            os._exit(1)
-    serve(listeners[0])
-""",
-        "serve was called in the parent itself",
-    ),
-    "only the first": (
-        forks(("start(listener)\n        while", "start(listener)\n            break\n        while")),
-        "1 worker was started",
-    ),
-    "one listener for all workers": (
-        forks((_CHILD, "                serve(listeners[0])\n"), ("if other is not listener", "if other is not listeners[0]")),
-        "Two workers have the same listener",
-    ),
-    "hands over numbers": (
-        forks((_CHILD, "                serve(listener.fileno())\n")),
-        "serve was called with a value of type int",
-    ),
-    "closes its own": (forks(("if other is not listener", "if other is listener")), "serve was called with a closed listener"),
-    "closes all": (
-        forks(
-            (
-                "                    if other is not listener:\n                        other.close()",
-                "                    other.close()",
-            )
-        ),
-        "serve was called with a closed listener",
-    ),
-    "keeps the others'": (forks((_CLOSES, "")), "A worker holds the listeners of the others too"),
-    "closes those before only": (
-        forks(
-            (
-                _CLOSES,
-                "                for other in listeners[: listeners.index(listener)]:\n                    other.close()\n",
-            )
-        ),
-        "A worker holds the listeners of the others too",
-    ),
-    "a listener of its own": (
-        forks((_CHILD, "                serve(open_listeners(1, listener.getsockname()[1])[0])\n")),
-        "got another listener than those that were handed to prefork",
-    ),
-    "one listener more": (
-        forks(
-            (
-                "    try:\n        for listener in listeners:",
-                "    extra = open_listeners(1, listeners[0].getsockname()[1])\n    try:\n        for listener in listeners:",
-            )
-        ),
-        "one listener more at the port than there are workers",
-    ),
-    "starts nobody": (LISTENERS + "def prefork(listeners, serve):\n    workers = {}\n", "no worker was started: os.fork()"),
-    "does not wait": (
-        LISTENERS
-        + """
-def prefork(listeners, serve):
-    for listener in listeners:
-        if os.fork() == 0:
-            for other in listeners:
-                if other is not listener:
-                    other.close()
-            serve(listener)
-            os._exit(1)
-""",
-        "prefork returned while its workers are at work",
-    ),
-    "does not wait, and its workers begin late": (
-        LISTENERS
-        + """
-def prefork(listeners, serve):
-    for listener in listeners:
-        if os.fork() == 0:
-            for other in listeners:
-                if other is not listener:
-                    other.close()
-            time.sleep(0.5)
-            serve(listener)
-            os._exit(1)
-""",
-        "prefork returned while its workers are at work",
-    ),
-    "looks all the time": (
-        forks(
-            (
-                _LOOP,
-                "        while True:\n"
-                "            pid, _ = os.waitpid(-1, os.WNOHANG)\n"
-                "            if pid:\n"
-                "                start(workers.pop(pid))\n",
-            )
-        ),
-        "the parent runs all the time",
-    ),
-    # death
-    "nobody takes the status": (forks((_LOOP, "        while True:\n            signal.pause()\n")), "it is a zombie"),
-    "waits, and starts none": (
-        forks(("            start(workers.pop(pid))\n", "            workers.pop(pid)\n")),
-        "and no other one was started",
-    ),
-    "the wrong listener": (
-        forks(("start(workers.pop(pid))", "workers.pop(pid)\n            start(next(iter(workers.values())))")),
-        "Two workers have the same listener",
-    ),
-    "waits for the first": (
-        forks(
-            (
-                _LOOP,
-                "        while True:\n"
-                "            pid = list(workers)[-1]\n"
-                "            os.waitpid(pid, 0)\n"
-                "            start(workers.pop(pid))\n",
-            )
-        ),
-        "A worker was killed, and it is a zombie",
-    ),
-    "closes the listeners in the parent": (
-        forks(("        workers[pid] = listener", "        workers[pid] = listener\n        listener.close()")),
-        "The listeners stay open in the parent",
-    ),
-    "opens it anew": (
-        forks(
-            ("        workers[pid] = listener", "        workers[pid] = listener.getsockname()[1]\n        listener.close()"),
-            ("start(workers.pop(pid))", "start(open_listeners(1, workers.pop(pid))[0])"),
-        ),
-        "got another listener than the one that has died",
-    ),
-    "one at a time": (
-        takes(
-            (
-                "        while pid := os.waitpid(-1, os.WNOHANG)[0]:\n            start(workers.pop(pid))\n",
-                "        pid = os.waitpid(-1, os.WNOHANG)[0]\n        if pid:\n            start(workers.pop(pid))\n",
-            )
-        ),
-        "one SIGCHLD may stand for several children",
-    ),
-    "SIGCHLD is a death": (
-        takes(
-            (
-                "        while pid := os.waitpid(-1, os.WNOHANG)[0]:\n            start(workers.pop(pid))\n",
-                "        pid, _ = os.wait()\n        start(workers.pop(pid))\n",
-            )
-        ),
-        "SIGCHLD comes also when a child was stopped, or goes on",
-    ),
-    "SIGCHLD is ignored": (
-        forks(
-            (
-                "    signal.signal(signal.SIGTERM, stop)\n",
-                "    signal.signal(signal.SIGTERM, stop)\n    signal.signal(signal.SIGCHLD, signal.SIG_IGN)\n",
-            )
-        ),
-        "A worker was killed",
-    ),
-    # serve ends
-    "comes out of prefork": (
-        forks(("            finally:\n                os._exit(1)\n", "            return\n")),
-        "as a second parent",
-    ),
-    "goes on as a parent": (
-        forks(("            finally:\n                os._exit(1)\n", "")),
-        "as a second parent",
-    ),
-    "sys.exit": (forks(("                os._exit(1)\n", "                sys.exit(1)\n")), "as a second parent"),
-    "exits only when serve returns": (
-        forks(
-            (
-                "            except BaseException:\n"
-                "                traceback.print_exc()\n"
-                "            finally:\n"
-                "                os._exit(1)\n",
-                "                os._exit(0)\n            except ZeroDivisionError:\n                pass\n",
-            )
-        ),
-        "as a second parent",
-    ),
-    # the end
-    "SIGTERM is nobody's": (
-        forks(("    signal.signal(signal.SIGTERM, stop)\n", "")),
-        "its workers are still alive, and nobody ends them",
-    ),
-    "the handler sets a flag": (
-        forks(
-            ("        raise Stop", "        workers['over'] = True"),
-            ("        while True:", "        while 'over' not in workers:"),
-        ),
-        "Does a handler only set a flag?",
-    ),
-    "the handler is inherited": (
-        forks(
-            (_DEFAULT, ""),
-            ("        raise Stop", "        if os.getpid() == parent:\n            raise Stop"),
-            ("    workers = {}\n", "    workers, parent = {}, os.getpid()\n"),
-        ),
-        "they have inherited the parent's handler of SIGTERM",
-    ),
-    "the mask is inherited": (
-        takes(("                signal.pthread_sigmask(signal.SIG_SETMASK, mask)\n", "")),
-        "SIGTERM is blocked in it",
-    ),
-    "tells nobody": (forks((_KILLS, "")), "The workers have not got SIGTERM"),
-    "kills them": (
-        forks(("os.kill(pid, signal.SIGTERM)", "os.kill(pid, signal.SIGKILL)")),
-        "has killed its workers without a word",
-    ),
-    "lets the exception out": (
-        forks(("    except Stop:\n        pass\n", "")),
-        "Catch what your handler raises, end the workers, and return",
-    ),
-    "leaves them alone": (forks((_KILLS + _WAITS, "")), "3 workers were still alive"),
-    "does not take the status": (forks((_WAITS, "        time.sleep(0.2)\n")), "3 of its workers are zombies"),
-    "does not wait at the end": (forks((_WAITS, "")), "os.waitpid"),
-    "keeps the listeners": (forks((_LET_GO, "")), "3 of the listeners are still open"),
-    "ends the program": (
-        forks(("        raise Stop", "        os._exit(0)")),
-        "ended its whole process",
-    ),
-    "starts them anew when it stops": (
-        takes(
-            (
-                "    while signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGCHLD:",
-                "    while True:\n"
-                "        if signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGTERM:\n"
-                "            for pid in workers:\n"
-                "                os.kill(pid, signal.SIGTERM)",
-            ),
-        ),
-        "prefork started another worker",
-    ),
+            def prefork(listeners, serve):
+                for listener in listeners:
+                    if os.fork() == 0:
+                        for other in listeners:
+                            if other is not listener:
+                                other.close()
+                        time.sleep(0.5)
+                        serve(listener)
+                        os._exit(1)
+        """),
+        case("looks all the time", "the parent runs all the time",
+             WAIT, {"pid, _ = os.wait()\nstart(workers.pop(pid))": "pid, _ = os.waitpid(-1, os.WNOHANG)\nif pid:\n    start(workers.pop(pid))"}),
+        # death
+        case("nobody takes the status", "it is a zombie",
+             WAIT, {"pid, _ = os.wait()\nstart(workers.pop(pid))": "signal.pause()"}),
+        case("waits, and starts none", "and no other one was started", WAIT, {"start(workers.pop(pid))": "workers.pop(pid)"}),
+        case("the wrong listener", "Two workers have the same listener",
+             WAIT, {"start(workers.pop(pid))": "workers.pop(pid)\nstart(next(iter(workers.values())))"}),
+        case("waits for the first", "A worker was killed, and it is a zombie",
+             WAIT, {"pid, _ = os.wait()": "pid = list(workers)[-1]\nos.waitpid(pid, 0)"}),
+        case("closes the listeners in the parent", "The listeners stay open in the parent",
+             WAIT, {"workers[pid] = listener": "workers[pid] = listener\nlistener.close()"}),
+        case("opens it anew", "got another listener than the one that has died",
+             WAIT, {"workers[pid] = listener": "workers[pid] = listener.getsockname()[1]\nlistener.close()",
+             "start(workers.pop(pid))": "start(open_listeners(1, workers.pop(pid))[0])"}),
+        case("one at a time", "one SIGCHLD may stand for several children",
+             TAKEN, {"while pid := os.waitpid(-1, os.WNOHANG)[0]:": "pid = os.waitpid(-1, os.WNOHANG)[0]\nif pid:"}),
+        case("SIGCHLD is a death", "SIGCHLD comes also when a child was stopped, or goes on",
+             TAKEN, {"while pid := os.waitpid(-1, os.WNOHANG)[0]:\n    start(workers.pop(pid))": "pid, _ = os.wait()\nstart(workers.pop(pid))"}),
+        case("SIGCHLD is ignored", "A worker was killed",
+             WAIT, {"signal.signal(signal.SIGTERM, stop)": "signal.signal(signal.SIGTERM, stop)\nsignal.signal(signal.SIGCHLD, signal.SIG_IGN)"}),
+        # serve ends
+        case("comes out of prefork", "as a second parent", WAIT, {"finally:\n    os._exit(1)": "return"}),
+        case("goes on as a parent", "as a second parent", WAIT, {"finally:\n    os._exit(1)": ""}),
+        case("sys.exit", "as a second parent", WAIT, {"os._exit(1)": "sys.exit(1)"}),
+        case("exits only when serve returns", "as a second parent",
+             WAIT, {"except BaseException:\n    traceback.print_exc()\nfinally:\n    os._exit(1)": "    os._exit(0)\nexcept ZeroDivisionError:\n    pass"}),
+        # the end
+        case("SIGTERM is nobody's", "its workers are still alive, and nobody ends them",
+             WAIT, {"signal.signal(signal.SIGTERM, stop)": ""}),
+        case("the handler sets a flag", "Does a handler only set a flag?",
+             WAIT, {"raise Stop": "workers['over'] = True", "while True:": "while 'over' not in workers:"}),
+        case("the handler is inherited", "they have inherited the parent's handler of SIGTERM",
+             WAIT, {"workers = {}": "workers, parent = {}, os.getpid()",
+             "raise Stop": "if os.getpid() == parent:\n    raise Stop", "signal.signal(signal.SIGTERM, signal.SIG_DFL)": ""}),
+        case("the mask is inherited", "SIGTERM is blocked in it",
+             TAKEN, {"signal.pthread_sigmask(signal.SIG_SETMASK, mask)": ""}),
+        case("tells nobody", "The workers have not got SIGTERM",
+             WAIT, {"for pid in workers:\n    os.kill(pid, signal.SIGTERM)\nfor pid in workers:": "for pid in workers:"}),
+        case("kills them", "has killed its workers without a word",
+             WAIT, {"os.kill(pid, signal.SIGTERM)": "os.kill(pid, signal.SIGKILL)"}),
+        case("lets the exception out", "Catch what your handler raises, end the workers, and return",
+             WAIT, {"except Stop:\n    pass": ""}),
+        case("leaves them alone", "3 workers were still alive",
+             WAIT, {"""
+                 for pid in workers:
+                     os.kill(pid, signal.SIGTERM)
+                 for pid in workers:
+                     os.waitpid(pid, 0)
+             """: ""}),
+        case("does not take the status", "3 of its workers are zombies",
+             WAIT, {"for pid in workers:\n    os.waitpid(pid, 0)": "time.sleep(0.2)"}),
+        case("does not wait at the end", "os.waitpid", WAIT, {"for pid in workers:\n    os.waitpid(pid, 0)": ""}),
+        case("keeps the listeners", "3 of the listeners are still open",
+             WAIT, {"for listener in listeners:\n    listener.close()": ""}),
+        case("ends the program", "ended its whole process", WAIT, {"raise Stop": "os._exit(0)"}),
+        case("starts them anew when it stops", "prefork started another worker",
+             TAKEN, {"while signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGCHLD:": """
+                 while True:
+                     if signal.sigwait({signal.SIGCHLD, signal.SIGTERM}) == signal.SIGTERM:
+                         for pid in workers:
+                             os.kill(pid, signal.SIGTERM)
+             """}),
+    ],
 }
 
 RIGHT = {
-    "os.wait() and a handler that raises": LISTENERS + PREFORK,
-    "sigwait()": LISTENERS + SIGWAIT,
-    "multiprocessing": "import multiprocessing.connection\n" + LISTENERS + PROCESSES,
-    "sys.exit() in the handler": forks(("        raise Stop", "        sys.exit()")),
-    "closes all but its own, as 8.3 does": forks(
-        (
-            _CLOSES,
-            "                os.closerange(3, listener.fileno())\n"
-            "                os.closerange(listener.fileno() + 1, 1 << 16)\n",
-        )
-    ),
+    "os.wait() and a handler that raises": WAIT,
+    "sigwait()": TAKEN,
+    "multiprocessing": changed(LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):"}),
+    "sys.exit() in the handler": changed(WAIT, {"raise Stop": "sys.exit()"}),
+    "closes all but its own, as 8.3 does": changed(WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()": "os.closerange(3, listener.fileno())\nos.closerange(listener.fileno() + 1, 1 << 16)"}),
 }
-
-CASES = {"9.2": PREFORK_CASES}

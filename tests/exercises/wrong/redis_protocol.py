@@ -1,6 +1,6 @@
 """Typical wrong solutions of 9.1, each with words of the message that names its cause."""
 
-from .coroutines import changed
+from exercises.case import case
 
 IMPORTS = """
 import socket, threading, time
@@ -142,244 +142,469 @@ def resp(conn, store):
         conn.close()
 """
 
-_ANSWERS = "                yield from send_all(conn, reply)\n"
+CASES = {
+    "9.1": [
+        case("a packet split at its line ends", "whatever they are: take so many", SPLIT, {}),
+        case("a packet is a command", "A command may come in pieces", PACKET, {}),
+        case("the value is a line", "whatever they are: take so many",
+             RESP, {"words.append((yield from take(size)))": "words.append((yield from line()))"}),
+        case("the value is read up to a line end", "it may have line ends in it",
+             RESP, {"word, unread = unread[:size], unread[size + 2:]": 'word, _, rest = unread[:size].partition(b"\\r\\n")\nunread = unread[size + 2:]'}),
+        case("the value is stripped", "it may have line ends in it",
+             RESP, {"word, unread = unread[:size], unread[size + 2:]\nreturn word": "word, unread = unread[:size], unread[size + 2:]\nreturn word.strip()"}),
+        case("the line end stays", r"not b'+PONG\r\n'", RESP, {":size": ":size + 2"}),
+        case("the line end is not taken", r"After each word comes \r\n, which is taken too",
+             RESP, {", unread[size + 2:]": ", unread[size:]"}),
+        case("the rest of a packet is lost", "what stands behind the first is the beginning",
+             RESP, {"yield from send_all(conn, reply)": 'yield from send_all(conn, reply)\nunread = b""'}),
+        case("a line once", "A command may come in pieces",
+             RESP, {r'while b"\r\n" not in unread:': r'if b"\r\n" not in unread:'}),
+        case("a value once", "A command may come in pieces",
+             RESP, {"while len(unread) < size + 2:": "if len(unread) < size + 2:"}),
+        case("waits for the value, not for its line end", "A command may come in pieces",
+             RESP, {"while len(unread) < size + 2:": "while len(unread) < size:"}),
+        case("one buffer for all", "Each connection needs a buffer of its own", r"""
+            unread = b""
 
-RESP_CASES = {
-    "a packet split at its line ends": (SPLIT, "whatever they are: take so many"),
-    "a packet is a command": (PACKET, "A command may come in pieces"),
-    "the value is a line": (
-        changed(RESP, ("words.append((yield from take(size)))", "words.append((yield from line()))")),
-        "whatever they are: take so many",
-    ),
-    "the value is read up to a line end": (
-        changed(
-            RESP,
-            (
-                "        word, unread = unread[:size], unread[size + 2:]\n",
-                '        word, _, rest = unread[:size].partition(b"\\r\\n")\n        unread = unread[size + 2:]\n',
-            ),
-        ),
-        "it may have line ends in it",
-    ),
-    "the value is stripped": (changed(RESP, ("        return word\n", "        return word.strip()\n")), "it may have line ends in it"),
-    "the line end stays": (
-        changed(RESP, ("unread[:size], unread[size + 2:]", "unread[:size + 2], unread[size + 2:]")),
-        "not b'+PONG\\r\\n'",
-    ),
-    "the line end is not taken": (
-        changed(RESP, ("unread[:size], unread[size + 2:]", "unread[:size], unread[size:]")),
-        "After each word comes \\r\\n, which is taken too",
-    ),
-    "the rest of a packet is lost": (
-        changed(RESP, (_ANSWERS, _ANSWERS + '                unread = b""\n')),
-        "what stands behind the first is the beginning",
-    ),
-    "a line once": (
-        changed(RESP, ('        while b"\\r\\n" not in unread:\n', '        if b"\\r\\n" not in unread:\n')),
-        "A command may come in pieces",
-    ),
-    "a value once": (changed(RESP, ("while len(unread) < size + 2", "if len(unread) < size + 2")), "A command may come in pieces"),
-    "waits for the value, not for its line end": (
-        changed(RESP, ("while len(unread) < size + 2", "while len(unread) < size")),
-        "A command may come in pieces",
-    ),
-    "one buffer for all": (
-        changed(
-            RESP,
-            ('    unread = b""\n', ""),
-            ("nonlocal unread", "global unread"),
-            ("def resp(conn", 'unread = b""\n\ndef resp(conn'),
-        ),
-        "Each connection needs a buffer of its own",
-    ),
-    "CONFIG is not answered": (
-        changed(RESP, ('        return b"-ERR unknown command\\r\\n"', '        return b""')),
-        "redis-benchmark asks this first",
-    ),
-    "closes on an unknown command": (
-        changed(RESP, ('        return b"-ERR unknown command\\r\\n"', "        raise ConnectionError")),
-        "the connection was closed too early",
-    ),
-    "an unknown command is a protocol error": (
-        changed(RESP, ('        return b"-ERR unknown command\\r\\n"', '        raise ValueError("unknown")')),
-        "resp raised ValueError: unknown",
-    ),
-    "answers and closes": (
-        changed(RESP, (_ANSWERS, _ANSWERS + "                if reply[:1] == b'-':\n                    return\n")),
-        "and the connection stays",
-    ),
-    "closes after one command": (changed(RESP, (_ANSWERS, _ANSWERS + "                return\n")), "closed too early"),
-    "an unknown command raises": (
-        changed(RESP, ('        return b"-ERR unknown command\\r\\n"', "")),
-        "redis-benchmark asks this first",
-    ),
-    "answers OK to all": (changed(RESP, ("-ERR unknown command", "+OK")), "not an error, a line that begins with -"),
-    "capitals only": (changed(RESP, ("words[0].upper()", "words[0]")), "the same in capitals and small letters"),
-    "all in capitals": (
-        changed(RESP, ("        name = words[0].upper()", "        words = [word.upper() for word in words]\n        name = words[0]")),
-        "are taken as they are",
-    ),
-    "SET with options": (changed(RESP, ("len(words) == 3", "len(words) >= 3")), "to answer +OK would be a lie"),
-    "arguments too many": (changed(RESP, ("len(words) == 2", "len(words) >= 2")), "The number of arguments is wrong"),
-    "does not count arguments": (
-        changed(RESP, (" and len(words) == 2", "")),
-        "The number of arguments is wrong: an error, and the connection stays",
-    ),
-    "unpacks the arguments": (
-        changed(RESP, ("        if name == b\"GET\" and len(words) == 2:\n", "        if name == b\"GET\":\n            name, key = words\n")),
-        "not enough values to unpack (expected 2, got 1)",
-    ),
-    "the name in the error": (
-        changed(RESP, ('b"-ERR unknown command\\r\\n"', 'b"-ERR unknown command " + words[0] + b"\\r\\n"')),
-        "An error is one line",
-    ),
-    "a store of its own": (changed(RESP, ("    unread = b\"\"\n", "    unread = b\"\"\n    store = {}\n")), "Take the values from `store`"),
-    "a copy of the store": (
-        changed(RESP, ("    unread = b\"\"\n", "    unread = b\"\"\n    store = dict(store)\n")),
-        "All connections share `store`",
-    ),
-    "the store as it was": (
-        changed(RESP, ("            value = store.get(words[1])", "            value = known.get(words[1])"), ("    unread = b\"\"\n", "    unread = b\"\"\n    known = dict(store)\n")),
-        "A client stored a value and asked for it",
-    ),
-    "keys are text": (
-        changed(RESP, ("store.get(words[1])", "store.get(words[1].decode())"), ("store[words[1]]", "store[words[1].decode()]")),
-        "its keys are bytes",
-    ),
-    "values are text": (
-        changed(RESP, ("store[words[1]] = words[2]", "store[words[1]] = words[2].decode()")),
-        "The value that you put into store is a value of type str",
-    ),
-    "keys are decoded for a while": (
-        changed(RESP, ("words[1]]", "words[1].decode().encode()]")),
-        "A key or a value may hold any bytes",
-    ),
-    "keys are bytearrays": (changed(RESP, ('    unread = b""\n', "    unread = bytearray()\n")), "bytes(key)"),
-    "no such key": (changed(RESP, ("store.get(words[1])", "store[words[1]]")), "`store.get(key)` gives None"),
-    "an empty value is none": (changed(RESP, ("if value is None:", "if not value:")), "ask `if value is None`"),
-    "none is empty": (changed(RESP, ('null = b"$-1\\r\\n"', 'null = b"$0\\r\\n\\r\\n"')), "$0 is an empty one"),
-    "none is an error": (changed(RESP, ('null = b"$-1\\r\\n"', 'null = b"-ERR no such key\\r\\n"')), "not b'$-1\\r\\n'"),
-    "an empty line too many": (changed(RESP, ('null = b"$-1\\r\\n"', 'null = b"$-1\\r\\n\\r\\n"')), "An empty line too many"),
-    "a value is a simple string": (
-        changed(RESP, ('b"$%d\\r\\n%b\\r\\n" % (len(value), value)', 'b"+%b\\r\\n" % value')),
-        "the answer is b'+hello\\r\\n', not b'$5",
-    ),
-    "the length counts the line end": (changed(RESP, ("(len(value), value)", "(len(value) + 2, value)")), "only 7 bytes of it came"),
-    "no line end after the value": (changed(RESP, ("%b\\r\\n", "%b")), "\\r\\n follows the value"),
-    "the length is too short": (changed(RESP, ("(len(value), value)", "(len(value) - 1, value)")), "counts the bytes of the value"),
-    "the value in a text": (
-        changed(RESP, ('b"$%d\\r\\n%b\\r\\n" % (len(value), value)', 'f"${len(value)}\\r\\n{value}\\r\\n".encode()')),
-        "that is how Python writes bytes",
-    ),
-    "text and bytes": (
-        changed(RESP, ('b"$%d\\r\\n%b\\r\\n" % (len(value), value)', 'f"${len(value)}\\r\\n" + value + b"\\r\\n"')),
-        "text.encode() makes bytes of a str",
-    ),
-    "line feeds alone": (changed(RESP, ('b"+PONG\\r\\n"', 'b"+PONG\\n"')), "Each line ends in \\r\\n"),
-    "no sign": (changed(RESP, ('b"+PONG\\r\\n"', 'b"PONG\\r\\n"')), "Its first byte says what it is"),
-    "PONG as a value": (changed(RESP, ('b"+PONG\\r\\n"', 'b"$4\\r\\nPONG\\r\\n"')), "not b'+PONG\\r\\n'"),
-    "no inline commands": (
-        changed(RESP, ("            return first.split()", '            raise ValueError("no array")')),
-        "A line that does not begin with * is a whole command",
-    ),
-    "inline in one word": (changed(RESP, ("first.split()", "[first]")), "its words have spaces between them"),
-    "no HELLO": (changed(RESP, ('name == b"HELLO"', 'name == b"OLLEH"')), "This map of one entry"),
-    "another map": (changed(RESP, ("$5\\r\\nproto\\r\\n", "+proto\\r\\n")), "the map is b'%1"),
-    "HELLO and the old null": (changed(RESP, ('            null = b"_\\r\\n"\n', "")), "how a missing value is written"),
-    "HELLO for all": (
-        changed(
-            RESP,
-            ('    null = b"$-1\\r\\n"\n', ""),
-            ("nonlocal null", "global null"),
-            ("def resp(conn", 'null = b"$-1\\r\\n"\n\ndef resp(conn'),
-        ),
-        "It changes this one connection",
-    ),
-    "answers only when nothing is left": (
-        changed(
-            RESP,
-            ('    null = b"$', '    ready = b""\n    null = b"$'),
-            (_ANSWERS, '                ready += reply\n                if not unread:\n                    yield from send_all(conn, ready)\n                    ready = b""\n'),
-        ),
-        "Send the answer before you wait for more",
-    ),
-    "answers pile up": (
-        changed(
-            RESP,
-            ('    null = b"$', '    ready = b""\n    null = b"$'),
-            ("        data = yield from recv", '        nonlocal ready\n        yield from send_all(conn, ready)\n        ready = b""\n        data = yield from recv'),
-            (_ANSWERS, "                ready += reply\n"),
-        ),
-        "send answers before they are many",
-    ),
-    "forgets its answers at the end": (
-        changed(
-            RESP,
-            ('    null = b"$', '    ready = b""\n    null = b"$'),
-            ("        unread += data\n", '        nonlocal ready\n        unread += data\n        yield from send_all(conn, ready)\n        ready = b""\n'),
-            (_ANSWERS, '                ready += reply\n                if len(unread) < 4:\n                    yield from send_all(conn, ready[:len(ready) * 0])\n'),
-        ),
-        "no answer within 1 s",
-    ),
-    "a length below 0": (
-        changed(RESP, ("        if not text.startswith(sign) or not text[1:].isdigit():", "        if not text.startswith(sign):")),
-        "a length below 0",
-    ),
-    "does not look at the sign": (changed(RESP, ("not text.startswith(sign) or ", "")), "an array in an array is no command"),
-    "believes any length": (changed(RESP, ("int(text[1:]) > most", "False")), "Refuse it at once, when it is announced"),
-    "no limit for all words together": (changed(RESP, ("            left -= size\n", "")), "Give up when it is over the limit"),
-    "no limit for a line": (changed(RESP, ("            if len(unread) > 65536:\n", "            if False:\n")), "a line of 2 MB without an end"),
-    "nonsense is ignored": (
-        changed(
-            RESP,
-            ('                yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\\r\\n")\n                return', "                continue"),
-        ),
-        "answer `-ERR Protocol error: …`, then close",
-    ),
-    "nonsense is answered, and it goes on": (
-        changed(RESP, ('+ b"\\r\\n")\n                return', '+ b"\\r\\n")\n                continue')),
-        "and the connection stays open",
-    ),
-    "nonsense ends it without a word": (
-        changed(RESP, ('                yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\\r\\n")\n', "")),
-        "it got no answer, only the end",
-    ),
-    "nonsense raises": (changed(RESP, ("except ValueError as error", "except EOFError as error")), "it got no answer, only the end: resp raised ValueError"),
-    "no close": (
-        changed(RESP, ("    finally:\n        conn.close()", "    finally:\n        pass")),
-        "resp has returned, and its connection is still open",
-    ),
-    "closes only when all goes well": (
-        changed(RESP, ("    except ConnectionError:\n        pass\n    finally:\n        conn.close()", "    except EOFError:\n        pass\n    conn.close()")),
-        "When the client has gone (ConnectionError)",
-    ),
-    "does not see the end": (
-        changed(RESP, ("        if not data:\n            raise ConnectionError\n", "")),
-        "recv gives b'' again and again",
-    ),
-    "no yield from for recv": (changed(RESP, ("yield from recv", "recv")), "`yield from` gives its value"),
-    "no yield from for a generator of its own": (changed(RESP, ("            yield from more()", "            more()")), "no answer within 1 s"),
-    "no yield from for send_all": (changed(RESP, (_ANSWERS, "                send_all(conn, reply)\n")), "which runs nothing"),
-    "yields the generator": (changed(RESP, ("data = yield from recv", "data = yield recv")), "go through it with `yield from`"),
-    "the socket's own recv": (changed(RESP, ("yield from recv(conn, 65536)", "conn.recv(65536)\n        yield")), "yield from recv(conn, n)"),
-    "the socket's own sendall": (changed(RESP, ("yield from send_all(conn, reply)", "conn.sendall(reply)")), "yield from recv(conn, n)"),
-    "a blocking socket": (changed(RESP, ('    unread = b""\n', '    unread = b""\n    conn.setblocking(True)\n')), "in recv(), for one client"),
-    "calls itself for the next command": (
-        changed(RESP, (_ANSWERS, _ANSWERS + "                yield from resp(conn, store)\n                return\n")),
-        "what stands behind the first is the beginning",
-    ),
-    "a call inside of a call for each command": (
-        changed(
-            RESP,
-            ("        while True:\n            try:\n                words", "        def next_one():\n            try:\n                words"),
-            (_ANSWERS, _ANSWERS + "            yield from next_one()\n\n        yield from next_one()\n"),
-        ),
-        "go round in a loop",
-    ),
-    "a thread for each": (
-        changed(RESP, ('    unread = b""\n', '    unread = b""\n    threading.Thread(target=time.sleep, args=(3,), daemon=True).start()\n')),
-        "started a thread",
-    ),
-}  # fmt: skip
+            def resp(conn, store):
+                null = b"$-1\r\n"
 
-CASES = {"9.1": RESP_CASES}
+                def more():
+                    global unread
+                    data = yield from recv(conn, 65536)
+                    if not data:
+                        raise ConnectionError
+                    unread += data
+
+                def line():
+                    global unread
+                    while b"\r\n" not in unread:
+                        if len(unread) > 65536:
+                            raise ValueError("line")
+                        yield from more()
+                    first, _, unread = unread.partition(b"\r\n")
+                    return first
+
+                def take(size):
+                    global unread
+                    while len(unread) < size + 2:
+                        yield from more()
+                    word, unread = unread[:size], unread[size + 2:]
+                    return word
+
+                def length(text, sign, most):
+                    if not text.startswith(sign) or not text[1:].isdigit():
+                        raise ValueError("length")
+                    if int(text[1:]) > most:
+                        raise ValueError("limit")
+                    return int(text[1:])
+
+                def command():
+                    first = yield from line()
+                    if not first.startswith(b"*"):
+                        return first.split()
+                    words = []
+                    left = 1 << 20
+                    for _ in range(length(first, b"*", 1024)):
+                        size = length((yield from line()), b"$", left)
+                        left -= size
+                        words.append((yield from take(size)))
+                    return words
+
+                def answer(words):
+                    nonlocal null
+                    name = words[0].upper()
+                    if name == b"PING" and len(words) == 1:
+                        return b"+PONG\r\n"
+                    if name == b"SET" and len(words) == 3:
+                        store[words[1]] = words[2]
+                        return b"+OK\r\n"
+                    if name == b"GET" and len(words) == 2:
+                        value = store.get(words[1])
+                        if value is None:
+                            return null
+                        return b"$%d\r\n%b\r\n" % (len(value), value)
+                    if name == b"HELLO" and words[1:] == [b"3"]:
+                        null = b"_\r\n"
+                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
+                    return b"-ERR unknown command\r\n"
+
+                try:
+                    while True:
+                        try:
+                            words = yield from command()
+                        except ValueError as error:
+                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
+                            return
+                        if words:
+                            reply = answer(words)
+                            yield from send_all(conn, reply)
+                except ConnectionError:
+                    pass
+                finally:
+                    conn.close()
+        """),
+        case("CONFIG is not answered", "redis-benchmark asks this first",
+             RESP, {r'return b"-ERR unknown command\r\n"': 'return b""'}),
+        case("closes on an unknown command", "the connection was closed too early",
+             RESP, {r'return b"-ERR unknown command\r\n"': "raise ConnectionError"}),
+        case("an unknown command is a protocol error", "resp raised ValueError: unknown",
+             RESP, {r'return b"-ERR unknown command\r\n"': 'raise ValueError("unknown")'}),
+        case("answers and closes", "and the connection stays",
+             RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nif reply[:1] == b'-':\n    return"}),
+        case("closes after one command", "closed too early",
+             RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nreturn"}),
+        case("an unknown command raises", "redis-benchmark asks this first", r"""
+            def resp(conn, store):
+                unread = b""
+                null = b"$-1\r\n"
+
+                def more():
+                    nonlocal unread
+                    data = yield from recv(conn, 65536)
+                    if not data:
+                        raise ConnectionError
+                    unread += data
+
+                def line():
+                    nonlocal unread
+                    while b"\r\n" not in unread:
+                        if len(unread) > 65536:
+                            raise ValueError("line")
+                        yield from more()
+                    first, _, unread = unread.partition(b"\r\n")
+                    return first
+
+                def take(size):
+                    nonlocal unread
+                    while len(unread) < size + 2:
+                        yield from more()
+                    word, unread = unread[:size], unread[size + 2:]
+                    return word
+
+                def length(text, sign, most):
+                    if not text.startswith(sign) or not text[1:].isdigit():
+                        raise ValueError("length")
+                    if int(text[1:]) > most:
+                        raise ValueError("limit")
+                    return int(text[1:])
+
+                def command():
+                    first = yield from line()
+                    if not first.startswith(b"*"):
+                        return first.split()
+                    words = []
+                    left = 1 << 20
+                    for _ in range(length(first, b"*", 1024)):
+                        size = length((yield from line()), b"$", left)
+                        left -= size
+                        words.append((yield from take(size)))
+                    return words
+
+                def answer(words):
+                    nonlocal null
+                    name = words[0].upper()
+                    if name == b"PING" and len(words) == 1:
+                        return b"+PONG\r\n"
+                    if name == b"SET" and len(words) == 3:
+                        store[words[1]] = words[2]
+                        return b"+OK\r\n"
+                    if name == b"GET" and len(words) == 2:
+                        value = store.get(words[1])
+                        if value is None:
+                            return null
+                        return b"$%d\r\n%b\r\n" % (len(value), value)
+                    if name == b"HELLO" and words[1:] == [b"3"]:
+                        null = b"_\r\n"
+                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
+
+
+                try:
+                    while True:
+                        try:
+                            words = yield from command()
+                        except ValueError as error:
+                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
+                            return
+                        if words:
+                            reply = answer(words)
+                            yield from send_all(conn, reply)
+                except ConnectionError:
+                    pass
+                finally:
+                    conn.close()
+        """),
+        case("answers OK to all", "not an error, a line that begins with -",
+             RESP, {r'return b"-ERR unknown command\r\n"': r'return b"+OK\r\n"'}),
+        case("capitals only", "the same in capitals and small letters", RESP, {"name = words[0].upper()": "name = words[0]"}),
+        case("all in capitals", "are taken as they are",
+             RESP, {"name = words[0].upper()": "words = [word.upper() for word in words]\nname = words[0]"}),
+        case("SET with options", "to answer +OK would be a lie",
+             RESP, {'if name == b"SET" and len(words) == 3:': 'if name == b"SET" and len(words) >= 3:'}),
+        case("arguments too many", "The number of arguments is wrong",
+             RESP, {'if name == b"GET" and len(words) == 2:': 'if name == b"GET" and len(words) >= 2:'}),
+        case("does not count arguments", "The number of arguments is wrong: an error, and the connection stays",
+             RESP, {'if name == b"GET" and len(words) == 2:': 'if name == b"GET":'}),
+        case("unpacks the arguments", "not enough values to unpack (expected 2, got 1)",
+             RESP, {'if name == b"GET" and len(words) == 2:': 'if name == b"GET":\n    name, key = words'}),
+        case("the name in the error", "An error is one line",
+             RESP, {r'return b"-ERR unknown command\r\n"': r'return b"-ERR unknown command " + words[0] + b"\r\n"'}),
+        case("a store of its own", "Take the values from `store`", RESP, {'unread = b""': 'unread = b""\nstore = {}'}),
+        case("a copy of the store", "All connections share `store`",
+             RESP, {'unread = b""': 'unread = b""\nstore = dict(store)'}),
+        case("the store as it was", "A client stored a value and asked for it",
+             RESP, {'unread = b""': 'unread = b""\nknown = dict(store)',
+             "value = store.get(words[1])": "value = known.get(words[1])"}),
+        case("keys are text", "its keys are bytes",
+             RESP, {"store[words[1]] = words[2]": "store[words[1].decode()] = words[2]",
+             "value = store.get(words[1])": "value = store.get(words[1].decode())"}),
+        case("values are text", "The value that you put into store is a value of type str",
+             RESP, {"store[words[1]] = words[2]": "store[words[1]] = words[2].decode()"}),
+        case("keys are decoded for a while", "A key or a value may hold any bytes",
+             RESP, {"store[words[1]] = words[2]": "store[words[1].decode().encode()] = words[2]"}),
+        case("keys are bytearrays", "bytes(key)", RESP, {'unread = b""': "unread = bytearray()"}),
+        case("no such key", "`store.get(key)` gives None", RESP, {"value = store.get(words[1])": "value = store[words[1]]"}),
+        case("an empty value is none", "ask `if value is None`", RESP, {"if value is None:": "if not value:"}),
+        case("none is empty", "$0 is an empty one", RESP, {r'null = b"$-1\r\n"': r'null = b"$0\r\n\r\n"'}),
+        case("none is an error", r"not b'$-1\r\n'", RESP, {r'null = b"$-1\r\n"': r'null = b"-ERR no such key\r\n"'}),
+        case("an empty line too many", "An empty line too many", RESP, {r'null = b"$-1\r\n"': r'null = b"$-1\r\n\r\n"'}),
+        case("a value is a simple string", r"the answer is b'+hello\r\n', not b'$5",
+             RESP, {r'"$%d\r\n%b\r\n" % (len(value), value)': r'"+%b\r\n" % value'}),
+        case("the length counts the line end", "only 7 bytes of it came",
+             RESP, {r'return b"$%d\r\n%b\r\n" % (len(value), value)': r'return b"$%d\r\n%b\r\n" % (len(value) + 2, value)'}),
+        case("no line end after the value", r"\r\n follows the value", RESP, {r"b\r\n": "b"}),
+        case("the length is too short", "counts the bytes of the value",
+             RESP, {r'return b"$%d\r\n%b\r\n" % (len(value), value)': r'return b"$%d\r\n%b\r\n" % (len(value) - 1, value)'}),
+        case("the value in a text", "that is how Python writes bytes",
+             RESP, {r'b"$%d\r\n%b\r\n" % (len(value), value)': r'f"${len(value)}\r\n{value}\r\n".encode()'}),
+        case("text and bytes", "text.encode() makes bytes of a str",
+             RESP, {r'b"$%d\r\n%b\r\n" % (len(value), value)': r'f"${len(value)}\r\n" + value + b"\r\n"'}),
+        case("line feeds alone", r"Each line ends in \r\n", RESP, {r'return b"+PONG\r\n"': r'return b"+PONG\n"'}),
+        case("no sign", "Its first byte says what it is", RESP, {r'return b"+PONG\r\n"': r'return b"PONG\r\n"'}),
+        case("PONG as a value", r"not b'+PONG\r\n'", RESP, {r'return b"+PONG\r\n"': r'return b"$4\r\nPONG\r\n"'}),
+        case("no inline commands", "A line that does not begin with * is a whole command",
+             RESP, {"return first.split()": 'raise ValueError("no array")'}),
+        case("inline in one word", "its words have spaces between them", RESP, {"return first.split()": "return [first]"}),
+        case("no HELLO", "This map of one entry",
+             RESP, {'if name == b"HELLO" and words[1:] == [b"3"]:': 'if name == b"OLLEH" and words[1:] == [b"3"]:'}),
+        case("another map", "the map is b'%1",
+             RESP, {r'return b"%1\r\n$5\r\nproto\r\n:3\r\n"': r'return b"%1\r\n+proto\r\n:3\r\n"'}),
+        case("HELLO and the old null", "how a missing value is written", RESP, {r'null = b"_\r\n"': ""}),
+        case("HELLO for all", "It changes this one connection", r"""
+            null = b"$-1\r\n"
+
+            def resp(conn, store):
+                unread = b""
+
+                def more():
+                    nonlocal unread
+                    data = yield from recv(conn, 65536)
+                    if not data:
+                        raise ConnectionError
+                    unread += data
+
+                def line():
+                    nonlocal unread
+                    while b"\r\n" not in unread:
+                        if len(unread) > 65536:
+                            raise ValueError("line")
+                        yield from more()
+                    first, _, unread = unread.partition(b"\r\n")
+                    return first
+
+                def take(size):
+                    nonlocal unread
+                    while len(unread) < size + 2:
+                        yield from more()
+                    word, unread = unread[:size], unread[size + 2:]
+                    return word
+
+                def length(text, sign, most):
+                    if not text.startswith(sign) or not text[1:].isdigit():
+                        raise ValueError("length")
+                    if int(text[1:]) > most:
+                        raise ValueError("limit")
+                    return int(text[1:])
+
+                def command():
+                    first = yield from line()
+                    if not first.startswith(b"*"):
+                        return first.split()
+                    words = []
+                    left = 1 << 20
+                    for _ in range(length(first, b"*", 1024)):
+                        size = length((yield from line()), b"$", left)
+                        left -= size
+                        words.append((yield from take(size)))
+                    return words
+
+                def answer(words):
+                    global null
+                    name = words[0].upper()
+                    if name == b"PING" and len(words) == 1:
+                        return b"+PONG\r\n"
+                    if name == b"SET" and len(words) == 3:
+                        store[words[1]] = words[2]
+                        return b"+OK\r\n"
+                    if name == b"GET" and len(words) == 2:
+                        value = store.get(words[1])
+                        if value is None:
+                            return null
+                        return b"$%d\r\n%b\r\n" % (len(value), value)
+                    if name == b"HELLO" and words[1:] == [b"3"]:
+                        null = b"_\r\n"
+                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
+                    return b"-ERR unknown command\r\n"
+
+                try:
+                    while True:
+                        try:
+                            words = yield from command()
+                        except ValueError as error:
+                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
+                            return
+                        if words:
+                            reply = answer(words)
+                            yield from send_all(conn, reply)
+                except ConnectionError:
+                    pass
+                finally:
+                    conn.close()
+        """),
+        case("answers only when nothing is left", "Send the answer before you wait for more",
+             RESP, {'unread = b""': 'unread = b""\nready = b""',
+             "yield from send_all(conn, reply)": 'ready += reply\nif not unread:\n    yield from send_all(conn, ready)\n    ready = b""'}),
+        case("answers pile up", "send answers before they are many",
+             RESP, {'unread = b""': 'unread = b""\nready = b""',
+             "def more():\n    nonlocal unread": """
+                 def more():
+                     nonlocal unread
+                     nonlocal ready
+                     yield from send_all(conn, ready)
+                     ready = b""
+             """, "yield from send_all(conn, reply)": "ready += reply"}),
+        case("forgets its answers at the end", "no answer within 1 s",
+             RESP, {'unread = b""': 'unread = b""\nready = b""',
+             "if not data:\n    raise ConnectionError": "if not data:\n    raise ConnectionError\nnonlocal ready",
+             "unread += data": 'unread += data\nyield from send_all(conn, ready)\nready = b""',
+             "yield from send_all(conn, reply)": "ready += reply\nif len(unread) < 4:\n    yield from send_all(conn, ready[:len(ready) * 0])"}),
+        case("a length below 0", "a length below 0", RESP, {"(sign) or not text[1:].isdigit():": "(sign):"}),
+        case("does not look at the sign", "an array in an array is no command", RESP, {".startswith(sign) or not text": ""}),
+        case("believes any length", "Refuse it at once, when it is announced", RESP, {"if int(text[1:]) > most:": "if False:"}),
+        case("no limit for all words together", "Give up when it is over the limit", RESP, {"left -= size": ""}),
+        case("no limit for a line", "a line of 2 MB without an end", RESP, {"if len(unread) > 65536:": "if False:"}),
+        case("nonsense is ignored", "answer `-ERR Protocol error: …`, then close",
+             RESP, {'yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\\r\\n")\nreturn': "continue"}),
+        case("nonsense is answered, and it goes on", "and the connection stays open",
+             RESP, {'yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\\r\\n")\nreturn': 'yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\\r\\n")\ncontinue'}),
+        case("nonsense ends it without a word", "it got no answer, only the end",
+             RESP, {r'yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")': ""}),
+        case("nonsense raises", "it got no answer, only the end: resp raised ValueError",
+             RESP, {"except ValueError as error:": "except EOFError as error:"}),
+        case("no close", "resp has returned, and its connection is still open", RESP, {"conn.close()": "pass"}),
+        case("closes only when all goes well", "When the client has gone (ConnectionError)",
+             RESP, {"except ConnectionError:\n    pass\nfinally:\n    conn.close()": "except EOFError:\n    pass\nconn.close()"}),
+        case("does not see the end", "recv gives b'' again and again", RESP, {"if not data:\n    raise ConnectionError": ""}),
+        case("no yield from for recv", "`yield from` gives its value",
+             RESP, {"data = yield from recv(conn, 65536)": "data = recv(conn, 65536)"}),
+        case("no yield from for a generator of its own", "no answer within 1 s",
+             RESP, {'if len(unread) > 65536:\n    raise ValueError("line")\nyield from more()': 'if len(unread) > 65536:\n    raise ValueError("line")\nmore()',
+             "while len(unread) < size + 2:\n    yield from more()": "while len(unread) < size + 2:\n    more()"}),
+        case("no yield from for send_all", "which runs nothing",
+             RESP, {"yield from send_all(conn, reply)": "send_all(conn, reply)"}),
+        case("yields the generator", "go through it with `yield from`",
+             RESP, {"data = yield from recv(conn, 65536)": "data = yield recv(conn, 65536)"}),
+        case("the socket's own recv", "yield from recv(conn, n)",
+             RESP, {"data = yield from recv(conn, 65536)": "data = conn.recv(65536)\nyield"}),
+        case("the socket's own sendall", "yield from recv(conn, n)",
+             RESP, {"yield from send_all(conn, reply)": "conn.sendall(reply)"}),
+        case("a blocking socket", "in recv(), for one client", RESP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
+        case("calls itself for the next command", "what stands behind the first is the beginning",
+             RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nyield from resp(conn, store)\nreturn"}),
+        case("a call inside of a call for each command", "go round in a loop", r"""
+            def resp(conn, store):
+                unread = b""
+                null = b"$-1\r\n"
+
+                def more():
+                    nonlocal unread
+                    data = yield from recv(conn, 65536)
+                    if not data:
+                        raise ConnectionError
+                    unread += data
+
+                def line():
+                    nonlocal unread
+                    while b"\r\n" not in unread:
+                        if len(unread) > 65536:
+                            raise ValueError("line")
+                        yield from more()
+                    first, _, unread = unread.partition(b"\r\n")
+                    return first
+
+                def take(size):
+                    nonlocal unread
+                    while len(unread) < size + 2:
+                        yield from more()
+                    word, unread = unread[:size], unread[size + 2:]
+                    return word
+
+                def length(text, sign, most):
+                    if not text.startswith(sign) or not text[1:].isdigit():
+                        raise ValueError("length")
+                    if int(text[1:]) > most:
+                        raise ValueError("limit")
+                    return int(text[1:])
+
+                def command():
+                    first = yield from line()
+                    if not first.startswith(b"*"):
+                        return first.split()
+                    words = []
+                    left = 1 << 20
+                    for _ in range(length(first, b"*", 1024)):
+                        size = length((yield from line()), b"$", left)
+                        left -= size
+                        words.append((yield from take(size)))
+                    return words
+
+                def answer(words):
+                    nonlocal null
+                    name = words[0].upper()
+                    if name == b"PING" and len(words) == 1:
+                        return b"+PONG\r\n"
+                    if name == b"SET" and len(words) == 3:
+                        store[words[1]] = words[2]
+                        return b"+OK\r\n"
+                    if name == b"GET" and len(words) == 2:
+                        value = store.get(words[1])
+                        if value is None:
+                            return null
+                        return b"$%d\r\n%b\r\n" % (len(value), value)
+                    if name == b"HELLO" and words[1:] == [b"3"]:
+                        null = b"_\r\n"
+                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
+                    return b"-ERR unknown command\r\n"
+
+                try:
+                    def next_one():
+                        try:
+                            words = yield from command()
+                        except ValueError as error:
+                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
+                            return
+                        if words:
+                            reply = answer(words)
+                            yield from send_all(conn, reply)
+                        yield from next_one()
+
+                    yield from next_one()
+                except ConnectionError:
+                    pass
+                finally:
+                    conn.close()
+        """),
+        case("a thread for each", "started a thread",
+             RESP, {'unread = b""': 'unread = b""\nthreading.Thread(target=time.sleep, args=(3,), daemon=True).start()'}),
+    ],
+}
