@@ -5,7 +5,6 @@ import fcntl
 import json
 import os
 import stat
-import tempfile
 import time
 from contextlib import contextmanager, suppress
 from pathlib import Path
@@ -114,6 +113,8 @@ def replace_file(path: Path, content: str | bytes) -> None:
 
     Raises OSError if the folder cannot be written; the old file is then untouched.
     """
+    import tempfile  # for the few who write: each checked process imports this module
+
     number, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
     try:
         with open(number, "wb") as file:

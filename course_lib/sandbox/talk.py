@@ -3,9 +3,10 @@
 import json
 import os
 import socket
-from functools import cache
 from types import TracebackType
 from typing import NoReturn
+
+_OTHERS = os.path.dirname(os.path.dirname(__file__)), os.path.dirname(os.__file__), "<frozen"
 
 
 class Talk:
@@ -58,15 +59,8 @@ def own_frame(traceback: TracebackType | None) -> tuple[str, int] | None:
 
 
 def is_learners(file: str) -> bool:
-    """Is this neither the course's nor Python's own?"""
-    return not file.startswith(_others())
-
-
-@cache
-def _others() -> tuple[str, ...]:
-    import sysconfig  # costs a checked process more than it is worth, unless something goes wrong
-
-    return os.path.dirname(os.path.dirname(__file__)), *map(sysconfig.get_path, ("stdlib", "purelib")), "<frozen"
+    """Is this neither the course's nor Python's own, nor of an installed package?"""
+    return not (file.startswith(_OTHERS) or "/site-packages/" in file or "/dist-packages/" in file)
 
 
 def describe(error: BaseException) -> dict:

@@ -3,6 +3,8 @@
 import linecache
 import os
 
+from course_lib import journal
+
 
 def a(value: object) -> str:
     """A value's type, in words."""
@@ -11,8 +13,6 @@ def a(value: object) -> str:
 
 def where(frame: tuple[str, int] | None) -> str:
     """" in line 3, `x = 1`" for this file and line; "" for None."""
-    from course_lib import journal  # not in a checked process, which seldom needs it
-
     if not frame:
         return ""
     folder, name = os.path.split(frame[0])
