@@ -1,4 +1,4 @@
-"""Who holds a TCP port of this machine, also in other processes (proc_pid_net(5), proc_pid_fd(5))."""
+"""Who holds a TCP port of this machine, also in other processes (proc(5))."""
 
 import os
 import re

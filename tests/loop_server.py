@@ -87,7 +87,7 @@ class Server:
         return int(re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)[1]) * 1024
 
     def peak_from_here(self) -> int:
-        """Bytes that it holds now; from now on VmHWM counts anew, if the kernel allows it (proc_pid_clear_refs(5))."""
+        """Bytes that it holds now; from now on VmHWM counts anew, if the kernel allows it (proc(5))."""
         with suppress(OSError):
             Path(f"/proc/{self.process.pid}/clear_refs").write_text("5")
         return self.memory("VmHWM")

@@ -112,8 +112,10 @@ def test_a_sentence_that_the_course_no_longer_asks_for_is_kept():
 
 def test_nothing_to_repeat_is_one_sentence():
     surprised("order", answer="sleep")
-    journal.record("recall", "02.1", {"answer": questions()["02"][0]["options"][1], "right": True})
-    assert repr(repetition()) == "Nothing to repeat: none of the answers that you saved was wrong."
+    question = questions()["02"][0]
+    journal.record("recall", "02.1", {"answer": question["options"][question["answer"]], "right": True})
+    assert repr(repetition()).splitlines() == [
+        "Nothing to repeat: none of the answers that you saved was wrong.", "90 % sure: right 1 of 1"]
 
 
 def test_all_wrong_answers_are_repeated_the_surest_first():
@@ -131,6 +133,8 @@ def test_all_wrong_answers_are_repeated_the_surest_first():
         claim("C62").english,
         "And from_the_right?",
         question["question"].replace("`", ""),
+        "50 % sure: right 0 of 1",
+        "80 % sure: right 0 of 2",
     ]
     assert page.links == [f"{name}.ipynb" for name in ("01_file_descriptors", "07_coroutines", "07_coroutines", "04_select")]
     assert "accept-emfile" not in page.text and "4.2 · Two sleepers" in page.text
@@ -138,10 +142,21 @@ def test_all_wrong_answers_are_repeated_the_surest_first():
     assert question["reason"][:20].split("`")[0] in behind and "You said: " + wrong[:10].split("`")[0] in behind
 
 
+def test_how_sure_stands_beside_how_often_right():
+    for key, sure, answer in (("a", 90, "spin"), ("b", 90, "sleep"), ("c", 90, "sleep"), ("d", 50, "spin")):
+        surprised(key, sure, answer)  # the outcome is sleep
+    journal.record("guesses", "not compared", {"question": "?", "answer": "spin", "sure": 70})
+    journal.record("sentences", "C28", {"belief": claim("C28").right, "sure": 100, "tested": True})
+    journal.record("sentences", "C54", {"belief": "true with a catch", "sure": 100, "tested": True})  # it is outdated: as good as right
+    assert repr(repetition()).splitlines()[-3:] == ["50 % sure: right 0 of 1", "90 % sure: right 2 of 3", "100 % sure: right 2 of 2"]
+    page = Page(repetition())
+    assert "2 of 3: 67 %" in page.words and "about the same" in page.text
+
+
 def test_the_answer_is_behind_a_click():
     surprised("one-word", sure=95, answer="north", outcome="south")
     page = Page(repetition())
-    assert "south" not in page.text and "north" not in page.text and "95" not in page.text
+    assert "south" not in page.text and "north" not in page.text and "95 % sure" not in page.text
     assert "south" in page.hidden and any("north" in words and "95 % sure" in words for words in page.hidden)
     assert "south" not in repr(repetition())
 

@@ -57,8 +57,8 @@ def _code(exercise: Exercise) -> str:
 
 
 @dataclass(frozen=True)
-class _Wrong:
-    """A guess that the kernel did not share, a belief that the tests did not, or a wrong answer to a recall question."""
+class _Answer:
+    """A guess beside what the kernel did, a belief beside what the tests say, or an answer to a recall question."""
 
     asks: str  # "guess", "believe" or "recall"
     key: str
@@ -66,6 +66,7 @@ class _Wrong:
     said: str
     sure: int  # per cent; 0 where nobody asked
     outcome: str
+    right: bool
 
     @property
     def told(self) -> str:
@@ -78,66 +79,90 @@ def _asked(question: str) -> str:
     return question if question.endswith(("?", ".")) else f"{question.rstrip(',:')} …"
 
 
-def _surprises(past: dict) -> list[_Wrong]:
-    return [one for one in [*_guesses(past.get(GUESSES, {})), *_beliefs(past.get(SENTENCES, {}))] if one.sure >= _VERY_SURE]
+def _surprises(past: dict) -> list[_Answer]:
+    return [one for one in [*_guesses(past), *_beliefs(past)] if not one.right and one.sure >= _VERY_SURE]
 
 
-def _guesses(past: dict) -> list[_Wrong]:
+def _guesses(past: dict) -> list[_Answer]:
     return [
-        _Wrong("guess", key, shorten(str(entry.get("question"))), entry["answer"], _sure(entry), entry["outcome"])
-        for key, entry in past.items()
-        if "answer" in entry and entry.get("outcome", entry["answer"]) != entry["answer"]
+        _Answer("guess", key, shorten(str(entry.get("question"))), said, _sure(entry), outcome, said == outcome)
+        for key, entry in past.get(GUESSES, {}).items()
+        if (said := entry.get("answer")) is not None and (outcome := entry.get("outcome")) is not None
     ]
 
 
-def _beliefs(past: dict) -> list[_Wrong]:
+def _beliefs(past: dict) -> list[_Answer]:
     found, known = [], {one.id for one in all_claims()}
-    for id, entry in past.items():
+    for id, entry in past.get(SENTENCES, {}).items():
         if "tested" in entry and "belief" in entry and id in known:
             one = claim(id)
             said = entry["belief"]
-            if said not in (one.right, one.verdict) and (one.verdict != "outdated" or said == "true"):
-                found.append(_Wrong("believe", id, one.english, said, _sure(entry), one.right))
+            right = said in (one.right, one.verdict) or one.verdict == "outdated" and said != "true"
+            found.append(_Answer("believe", id, one.english, said, _sure(entry), one.right, right))
     return found
 
 
-def _recalled(past: dict) -> list[_Wrong]:
+def _recalled(past: dict) -> list[_Answer]:
     found = []
     for notebook, asked in questions().items():
         for number, question in enumerate(asked, 1):
-            entry = past.get(f"{notebook}.{number}", {})
-            if entry.get("right") is False and entry.get("answer") in question["options"]:  # else the question has changed
+            said = past.get("recall", {}).get(f"{notebook}.{number}", {}).get("answer")
+            if said in question["options"]:  # else the question has changed
                 right = question["options"][question["answer"]]
-                found.append(_Wrong("recall", notebook, question["question"], entry["answer"], 0, f"“{right}” {question['reason']}"))
+                told = f"“{right}” {question['reason']}"
+                found.append(_Answer("recall", notebook, question["question"], said, 0, told, said == right))
     return found
 
 
 def repetition() -> Card:
     """The wrong answers of all notebooks as questions to answer once more, the surest first, each with a link to its place.
 
-    What the learner said, and what is right, is behind a click: the plan is to answer from memory first.
+    What the learner said, and what is right, is behind a click: the plan is to answer from memory first. Below stands how
+    often the learner was right, for each degree of being sure.
     """
     past, where = journal.read(), places()
     order = {asked: place for place, asked in enumerate(where)}
-    found = [*_guesses(past.get(GUESSES, {})), *_beliefs(past.get(SENTENCES, {})), *_recalled(past.get("recall", {}))]
-    found.sort(key=lambda one: (-one.sure, order.get((one.asks, one.key), len(order))))
-    if not found:
-        text = "Nothing to repeat: none of the answers that you saved was wrong."
-        return Card("your repetition plan", text, f"<p>{text}</p>")
-    head = f"{len(found)} {'question' if len(found) == 1 else 'questions'} to answer once more, those that you were surest of first."
-    plan = (
-        "Answer each from memory, then look. Once tomorrow, once in a week, once in a month: "
-        "what you can say three times stays. The links name the part of the notebook where it was asked."
+    answers = [*_guesses(past), *_beliefs(past), *_recalled(past)]
+    wrong = [one for one in answers if not one.right]
+    wrong.sort(key=lambda one: (-one.sure, order.get((one.asks, one.key), len(order))))
+    if wrong:
+        head = f"{len(wrong)} {'question' if len(wrong) == 1 else 'questions'} to answer once more, those that you were surest of first."
+        body = (
+            f"<p class='course-question'>{head}</p><p class='course-quiet'>Answer each from memory, then look. Once tomorrow, once "
+            "in a week, once in a month: what you can say three times stays. The links name the part of the notebook where it was "
+            f"asked.</p><ol>{''.join(_to_repeat(one, where.get((one.asks, one.key))) for one in wrong)}</ol>"
+        )
+    else:
+        head = "Nothing to repeat: none of the answers that you saved was wrong."
+        body = f"<p>{head}</p>"
+    rows = _calibration(answers)
+    text = [head, *(one.question.replace("`", "") for one in wrong), *(f"{sure} % sure: right {right} of {of}" for sure, right, of in rows)]
+    return Card("your repetition plan", "\n".join(text), body + _calibration_table(rows))
+
+
+def _calibration(answers: list[_Answer]) -> list[tuple[int, int, int]]:
+    """(how sure in per cent, how many right, of how many), from the least sure on."""
+    asked = [one for one in answers if one.sure]
+    return [(sure, sum(one.right for one in asked if one.sure == sure), sum(one.sure == sure for one in asked))
+            for sure in sorted({one.sure for one in asked})]
+
+
+def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
+    if not rows:
+        return ""
+    body = "".join(
+        f"<tr><td>{sure} % sure</td><td>{right} of {of}: {100 * right / of:.0f} %"
+        f"<div style='width: {right / of:.0%}; height: 4px; background: var(--jp-brand-color1, #1976d2)'></div></td></tr>"
+        for sure, right, of in rows
     )
-    body = "".join(_to_repeat(one, where.get((one.asks, one.key))) for one in found)
-    return Card(
-        "your repetition plan",
-        "\n".join([head, *(one.question.replace("`", "") for one in found)]),
-        f"<p class='course-question'>{head}</p><p class='course-quiet'>{plan}</p><ol>{body}</ol>",
+    return (
+        "<p class='course-question'>How sure, and how often right? The two should be about the same.</p>"
+        "<table class='course-pair'><thead><tr><th scope='col'>You were</th><th scope='col'>and were right</th></tr></thead>"
+        f"<tbody>{body}</tbody></table>"
     )
 
 
-def _to_repeat(one: _Wrong, place: Place | None) -> str:
+def _to_repeat(one: _Answer, place: Place | None) -> str:
     asked = f"True? “{inline(one.question)}” ({one.key})" if one.asks == "believe" else inline(one.question)
     link = "<span class='course-quiet'>no longer asked</span>" if place is None else (
         f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(place.notebook[:2])}, {inline(place.part) or 'at its start'}</a>"

@@ -1,4 +1,4 @@
-"""What /proc says of this process's descriptors (proc_pid_fd(5)), and of ports."""
+"""What /proc says of this process's descriptors (proc(5)), and of ports."""
 
 import os
 

@@ -127,7 +127,7 @@ class Run:
         return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
     def state(self) -> str:
-        """The letter of proc_pid_stat(5): R runs or waits for a processor, S sleeps, T stopped; "" when it has gone."""
+        """The letter of proc(5): R runs or waits for a processor, S sleeps, T stopped; "" when it has gone."""
         return "".join(self._stat()[:1])
 
     def asleep_in(self) -> str:
@@ -143,7 +143,7 @@ class Run:
         return self._status("voluntary_ctxt_switches")
 
     def memory(self) -> int:
-        """Bytes of memory that it holds now (VmRSS of proc_pid_status(5))."""
+        """Bytes of memory that it holds now (VmRSS of proc(5))."""
         return self._status("VmRSS") * 1024
 
     def interrupt(self, number: signal.Signals) -> bool:
@@ -329,7 +329,7 @@ class Run:
         return False
 
     def _status(self, field: str) -> int:
-        """A number of proc_pid_status(5); 0 when it has gone."""
+        """A number of proc(5); 0 when it has gone."""
         try:
             text = Path(f"/proc/{self._process.pid}/status").read_text()
         except OSError:
@@ -338,7 +338,7 @@ class Run:
         return int(found.group(1)) if found else 0
 
     def _stat(self) -> list[str]:
-        """The fields of proc_pid_stat(5), from the third (the state) on; [] when it has gone."""
+        """The fields of proc(5), from the third (the state) on; [] when it has gone."""
         try:
             return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):

@@ -9,7 +9,7 @@ from typing import Callable
 def fd_table(pid: int | str = "self") -> dict[int, str]:
     """Return what each open descriptor of a process names: {number: target}, as the kernel writes it."""
     table = {}
-    folder = f"/proc/{pid}/fd"  # one entry for each row of the table, a link to what it names (proc_pid_fd(5))
+    folder = f"/proc/{pid}/fd"  # one entry for each row of the table, a link to what it names (proc(5))
     for name in os.listdir(folder):
         try:
             table[int(name)] = os.readlink(f"{folder}/{name}")

@@ -44,7 +44,7 @@ class RunningServer:
 
 
 def _stat(pid: int) -> tuple[str, float]:
-    """The letter of its state and its CPU time in seconds (proc_pid_stat(5)); X, 0 when the process has gone."""
+    """The letter of its state and its CPU time in seconds (proc(5)); X, 0 when the process has gone."""
     try:
         state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
     except OSError:
