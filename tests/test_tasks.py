@@ -1,9 +1,11 @@
 """What tasks wait for, read from outside: the course's loop, a learner's own, and what the panel makes of it."""
 
 import json
+import socket
 import threading
 import time
 from collections import deque
+from dataclasses import dataclass, field
 from types import SimpleNamespace
 
 import pytest
@@ -69,6 +71,39 @@ class TestOfALoop:
                                sleepers=[(time.monotonic() + 5, 0, four)], names={one: "first", four: "last"})
         assert waits(loop) == ["first: ready: 1st in the queue", "task: read 71", "task: write 71", "last: sleeping 5.0 s"]
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
+
+    def test_shapes_of_other_loops_are_read_as_far_as_they_go(self):
+        def task():
+            yield
+
+        @dataclass(order=True)
+        class Sleeper:
+            when: float
+            count: int
+            task: object = field(compare=False)
+
+        class Slotted:
+            __slots__ = ("task", "deadline")
+
+        class Unhashable:
+            __hash__ = None
+            send = None
+
+        slotted, late = Slotted(), time.monotonic() + 5
+        slotted.task, slotted.deadline = task(), late + 4
+        left, right = socket.socketpair()
+        with left, right:
+            low, high = sorted((left, right), key=socket.socket.fileno)
+            loop = SimpleNamespace(
+                ready=[(task(), "sent"), Unhashable()], readers={high: [task(), task()], low: (task(), None), "key": task()},
+                writers=None, sleepers=[Sleeper(late, 1, task()), slotted, object(), (late + 8, 2, task())], names={})
+            assert waits(loop) == [
+                "task: ready: 1st in the queue", "Unhashable: ready: 2nd in the queue", f"task: read {low.fileno()}",
+                *[f"task: read {high.fileno()}"] * 2, "task: read ?", "task: sleeping 5.0 s", "task: sleeping 9.0 s", "task: sleeping 13.0 s",
+                "object: sleeping"]
+            del loop.ready
+            assert len(tasks(loop)) == 8
+        assert waits(loop)[:4] == ["task: read ?"] * 4, "closed sockets"
 
     def test_the_reference_of_the_exercise(self):
         coroutines = pytest.importorskip("course_lib.solutions.coroutines")
@@ -179,6 +214,29 @@ class TestInThePanel:
             assert wait_until(lambda: server.tasks() and server.tasks()[0].state == "read")
             picture = observe(server).picture()
         assert "ready queue: empty" in picture and "&lt;b&gt;door&lt;/b&gt;" in picture and "<b>door" not in picture
+
+    def test_a_look_that_fails_is_said_and_the_next_one_comes(self):
+        class Sly(CoroutineServer):
+            broken = True
+
+            def tasks(self):
+                return 1 / 0 if self.broken else super().tasks()
+
+        with Sly() as server:
+            panel = observe(server)
+            assert panel.state()["note"] == "This look failed: ZeroDivisionError: division by zero" and panel.picture()
+            heard, state = threading.Event(), {}
+
+            def hear(message, buffers):
+                state.update(message.get("state", {}))
+                heard.set()
+
+            panel.send = hear
+            panel._hear(panel, {"type": "ready", "view": "page"}, [])
+            assert heard.wait(10) and "ZeroDivisionError" in state["note"] and panel._pump.is_alive()
+            server.broken = False
+            assert wait_until(lambda: state["note"] == "" and state["tasks"])
+            panel._hear(panel, {"type": "gone", "view": "page"}, [])
 
     def test_many_tasks_show_the_first_and_say_how_many_are_not_shown(self, monkeypatch):
         monkeypatch.setattr(panel_module, "_TASKS", 2)

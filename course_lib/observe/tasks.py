@@ -1,7 +1,11 @@
 """What the tasks of a scheduler wait for, read from its lists: there is nothing of this in the scheduler itself."""
 
+import math
 import time
-from dataclasses import dataclass
+from collections import deque
+from dataclasses import dataclass, replace
+
+from .descriptors import number_of
 
 MOST = 1000  # tasks that one look returns
 
@@ -15,6 +19,7 @@ class TaskView:
     place   of a ready one: its place in the queue, 1 for the next
     number  the descriptor that it waits for; of a running or ready one, that it waited for, where the loop still has it
     seconds of a sleeping one: how long it still sleeps
+    (None where the loop's lists do not tell)
     """
 
     name: str
@@ -29,53 +34,88 @@ class TaskView:
         if self.state == "ready":
             return f"ready: {_ordinal(self.place)} in the queue"
         if self.state == "sleeping":
-            return f"sleeping {self.seconds:.1f} s"
-        return f"{self.state} {self.number}" if self.state in ("read", "write") else self.state
+            return "sleeping" if self.seconds is None else f"sleeping {self.seconds:.1f} s"
+        return f"{self.state} {'?' if self.number is None else self.number}" if self.state in ("read", "write") else self.state
 
     def __str__(self) -> str:
         return f"{self.name}: {self.waits}"
 
 
 def has_tasks(loop) -> bool:
-    """True for an object with the lists that `tasks` reads: at least `ready` and `readers`."""
-    return hasattr(getattr(loop, "ready", None), "copy") and isinstance(getattr(loop, "readers", None), dict)
+    """True for an object with lists that `tasks` reads: at least `readers`, {descriptor: task}."""
+    return isinstance(getattr(loop, "readers", None), dict)
 
 
 def tasks(loop) -> list[TaskView]:
     """The tasks of a scheduler at this moment: who runs, the ready queue in its order, who waits, who sleeps.
 
-    loop    an object with `ready` (a deque or list of tasks; the first may be running), `readers` and `writers`
-            ({descriptor: task}), `sleepers` (a list of (time.monotonic() of its end, …, task)); the latter two may be missing.
+    loop    an object with `readers` and `writers` ({descriptor: task}), `ready` (a deque or list of tasks; the first may be
+            running), `sleepers` (a list of (time.monotonic() of its end, …, task)); all but the first may be missing.
             A task is a generator or coroutine, or has one as `code`; its name is its `name`, or stands in `loop.names`.
+            Other shapes are read as far as they go: waiters by socket, many in the place of one, and entries that are tuples
+            or objects with a task, and for a sleeper a number, in them.
     Returns at most the first MOST; [] for what has no such lists. It may be called from any thread: a look in passing.
     """
     if not has_tasks(loop):
         return []
-    queue = loop.ready.copy()
-    waiting = {what: getattr(loop, who, {}).copy() for what, who in (("read", "readers"), ("write", "writers"))}
-    sleepers = sorted(getattr(loop, "sleepers", []).copy(), key=lambda entry: entry[0])
-    names = getattr(loop, "names", {})
-    its = {id(task): number for who in waiting.values() for number, task in who.items()}
-    seen, running, found, now = set(), [], [], time.monotonic()
+    waiting = [(number, what, task) for what, name in (("read", "readers"), ("write", "writers")) for number, task in _waiters(loop, name)]
+    waiting.sort(key=lambda entry: math.inf if entry[0] is None else entry[0])
+    names, now = getattr(loop, "names", {}), time.monotonic()
+    its = {id(task): number for number, _, task in waiting}
+    seen, running, found = set(), [], []
 
     def enter(task, state: str, **more) -> None:
         if id(task) in seen or len(seen) >= MOST:
             return
         seen.add(id(task))
+        view = TaskView(_name(task, names), state, number=its.get(id(task)), **more)
         if _runs(task):
-            running.append(TaskView(_name(task, names), "running", number=its.get(id(task))))
+            running.append(replace(view, state="running", place=None, seconds=None))
         else:
-            found.append(TaskView(_name(task, names), state, number=its.get(id(task)), **more))
+            found.append(view)
 
-    for task in queue:
-        enter(task, "ready", place=len(found) + 1)
-    for number in sorted({*waiting["read"], *waiting["write"]})[:MOST]:
-        for what, who in waiting.items():
-            if number in who:
-                enter(who[number], what)
-    for when, *_, task in sleepers:
-        enter(task, "sleeping", seconds=max(0.0, when - now))
+    for entry in _entries(loop, "ready"):
+        enter(_in(entry)[1], "ready", place=len(found) + 1)
+    for _, what, task in waiting:
+        enter(task, what)
+    for when, task in sorted(map(_in, _entries(loop, "sleepers")), key=lambda pair: pair[0]):
+        enter(task, "sleeping", seconds=None if when == math.inf else max(0.0, when - now))
     return running + found
+
+
+def _entries(loop, name: str) -> list | deque:
+    found = getattr(loop, name, None)
+    return found.copy() if isinstance(found, (list, deque)) else []
+
+
+def _waiters(loop, name: str) -> list[tuple[int | None, object]]:
+    """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
+    who = getattr(loop, name, None)
+    return [(_number(key), _in(entry)[1]) for key, entries in (who.copy().items() if isinstance(who, dict) else ())
+            for entry in (entries if isinstance(entries, (list, set, deque)) else [entries])]
+
+
+def _in(entry) -> tuple[float, object]:
+    """(the first number, the last task) in an entry of a list; math.inf, and the entry, where there is none."""
+    if _is_task(entry):
+        return math.inf, entry
+    parts = entry if isinstance(entry, (list, tuple)) else [
+        *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in getattr(kind, "__slots__", ())),
+        *getattr(entry, "__dict__", {}).values()]
+    number = next((part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)), math.inf)
+    return number, next(filter(_is_task, reversed(parts)), entry)
+
+
+def _is_task(thing) -> bool:
+    return hasattr(getattr(thing, "code", thing), "send")
+
+
+def _number(key) -> int | None:
+    try:
+        number = number_of(key)
+    except Exception:  # a key of the learner's own making
+        return None
+    return number if number >= 0 else None
 
 
 def _runs(task) -> bool:
@@ -84,7 +124,10 @@ def _runs(task) -> bool:
 
 
 def _name(task, names) -> str:
-    named = names.get(task) if isinstance(names, dict) else None
+    try:
+        named = names.get(task) if isinstance(names, dict) else None
+    except TypeError:  # it has no hash
+        named = None
     return str(getattr(task, "name", None) or named or getattr(task, "__name__", None) or type(task).__name__)
 
 

@@ -33,6 +33,8 @@ _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
+_NOTHING = {"server": None, "listener": "", "connections": "", "can_connect": False, "note": "", "clients": [], "tasks": None,
+            "rows": [], "hidden": 0}  # what is shown of a subject that cannot be read
 PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
 
 
@@ -64,6 +66,7 @@ class Panel(anywidget.AnyWidget):
         self._is_server = self.subject is thing
         self.label(**clients)
         self._note = ""
+        self._last = _NOTHING
         self._changes = Changes()
         self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.bench.labels)
         self._its_tasks, self._how_many = Seldom(), Seldom(10)
@@ -92,7 +95,16 @@ class Panel(anywidget.AnyWidget):
 
         server, listener, connections, note, clients, tasks, rows, hidden
         """
-        return self._state(*self._look())
+        return self._seen()[1]
+
+    def _seen(self) -> tuple[tuple | None, dict]:
+        """(a look, or None when it failed, and the state that shows it). What failed is said, and the next look comes."""
+        try:
+            look = self._look()
+            self._last = self._state(*look)
+            return look, self._last
+        except Exception as error:
+            return None, {**self._last, "note": f"This look failed: {type(error).__name__}: {error}"}
 
     def _look(self) -> tuple[list[Descriptor], int, Doing | None]:
         """(what the kernel says of the descriptors that are shown, how many are not shown, what the thread does)."""
@@ -189,11 +201,10 @@ class Panel(anywidget.AnyWidget):
                     return
             self.bench.look()
             looked, begin = time.monotonic(), time.thread_time()
-            rows, hidden, doing = self._look()
-            state = self._state(rows, hidden, doing)
+            look, state = self._seen()
             since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
-            message, records = self._changes_since(rows, hidden, state["server"])
+            message, records = self._changes_since(*look[:2], state["server"]) if look else self._no_changes()
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
                 message |= _news(state, sent)
@@ -201,7 +212,7 @@ class Panel(anywidget.AnyWidget):
             if records or "state" in message:
                 self.send(message, buffers=[records])
             self._cost += (time.thread_time() - begin - self._cost) / 8  # a mean: some looks ask dear questions as well
-            self._period = max(_PERIOD, self._cost / _PART) if hidden else _PERIOD
+            self._period = max(_PERIOD, self._cost / _PART) if state["hidden"] else _PERIOD
             events = self._next_events(looked)
 
     def _changes_since(self, rows: list[Descriptor], hidden: int, server: dict | None) -> tuple[dict, bytes]:
@@ -214,6 +225,9 @@ class Panel(anywidget.AnyWidget):
             self._changes.calls(calls)
         texts, records = self._changes.take()
         return {"type": "update", "now": now, "texts": texts}, records
+
+    def _no_changes(self) -> tuple[dict, bytes]:
+        return {"type": "update", "now": time.perf_counter(), "texts": []}, b""
 
     def _next_events(self, looked: float) -> list[dict]:
         """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
