@@ -1,11 +1,12 @@
 # make lab       opens the course in JupyterLab
 # make test      runs all tests
 # make outputs   runs every notebook and stores its outputs
+# make cells     writes the cells of the exercises into the notebooks, from their texts
 # make bench     measures the servers beside others: ten minutes. OPTIONS=--quick: one
 #
 # The first run sets up .venv. PYTHON=/path/to/python3 chooses the Python for it.
 
-.PHONY: lab test outputs bench
+.PHONY: lab test quick cells outputs bench
 
 lab: .venv/lab
 	@.venv/bin/python -m jupyterlab notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
@@ -16,6 +17,9 @@ lab: .venv/lab
 # loadgroup hands the tests out one by one, in their order: those with a browser come last.
 test: .venv/test
 	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+cells: .venv/test
+	@.venv/bin/python tests/exercise_cells.py
 
 outputs: .venv/test
 	@.venv/bin/python tests/outputs.py
