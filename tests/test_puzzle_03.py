@@ -1,4 +1,4 @@
-"""The puzzle of notebook 03: its solution is the course's server, every wrong order gets words, and the two bugs are real."""
+"""The puzzle of notebook 03: one step of a connection, every wrong order gets words, and the two bugs are real."""
 
 import ast
 import inspect
@@ -8,45 +8,47 @@ import socket
 import textwrap
 
 import pytest
-from course_lib.lesson.parsons import first_bug, puzzles
-from course_lib.servers import NonBlockingServer, Server
+from puzzle import Puzzle, code, statements
 
-PUZZLE = puzzles()["nonblocking-server"]
-RIGHT = PUZZLE["solution"]
-TWIN_OF = {bug: twin for twin, bug in PUZZLE["pairs"]}
+from course_lib.servers import NonBlockingServer, connection
 
-
-def heart() -> ast.For:
-    """The loop over the connections in the source, without the clause that the task does not show."""
-    source = ast.parse(textwrap.dedent(inspect.getsource(NonBlockingServer.serve)))
-    loop = next(node for node in ast.walk(source) if isinstance(node, ast.For))
-    guarded = next(node for node in loop.body if isinstance(node, ast.Try))
-    guarded.handlers = [handler for handler in guarded.handlers if handler.type.id != "ConnectionError"]
-    return loop
+PUZZLE = Puzzle("nonblocking-server")
+RIGHT = PUZZLE.right
 
 
-def program(blocks) -> list[ast.stmt]:
-    return ast.parse("\n".join(PUZZLE["blocks"][block]["code"] for block in blocks)).body
+def step() -> ast.FunctionDef:
+    """`Connection.go_on` as it stands in the source."""
+    return ast.parse(textwrap.dedent(inspect.getsource(connection.Connection.go_on))).body[0]
 
 
-def server(blocks) -> type[Server]:
-    """The server of the course, with these blocks as its heart."""
-    tree = ast.parse(textwrap.dedent(inspect.getsource(NonBlockingServer.serve)))
-    next(node for node in ast.walk(tree) if isinstance(node, ast.For)).body = program(blocks)
-    names = vars(inspect.getmodule(NonBlockingServer)).copy()
-    exec(compile(ast.fix_missing_locations(tree), "puzzle", "exec"), names)
-    return type("PuzzleServer", (Server,), {"serve": names["serve"]})
+def server(blocks) -> type[NonBlockingServer]:
+    """The server of the course, whose connections go on as these blocks say."""
+    function = step()
+    not_shown = next(node for node in function.body if isinstance(node, ast.Try)).handlers[1:]
+    function.body = ast.parse(PUZZLE.lines(blocks)).body
+    next(node for node in function.body if isinstance(node, ast.Try)).handlers += not_shown
+    names = vars(connection).copy()
+    exec(compile(ast.fix_missing_locations(ast.Module([function], [])), "puzzle", "exec"), names)
+    kind = type("PuzzleConnection", (connection.Connection,), {"go_on": names["go_on"]})
+    serve = NonBlockingServer.serve
+    its = type(serve)(serve.__code__, serve.__globals__ | {"Connection": kind})
+    return type("PuzzleServer", (NonBlockingServer,), {"serve": its})
 
 
-def test_the_solution_is_the_server_of_the_course():
-    assert ast.dump(ast.Module(program(RIGHT), [])) == ast.dump(ast.Module(heart().body, []))
+def test_the_solution_is_the_step_of_the_course():
+    function = step()
+    guarded = next(node for node in function.body if isinstance(node, ast.Try))
+    del guarded.handlers[1:]
+    body = function.body[1:] if ast.get_docstring(function) else function.body
+    assert code(ast.parse(PUZZLE.lines()).body) == code(body)
+    assert "go_on(self.answer)" in code(statements(NonBlockingServer.serve, ast.While))
 
 
 def test_a_block_that_is_there_is_not_called_missing():
     speaks_of_order = {"read"}  # "must be read first": true of a late block too
-    missing = [PUZZLE["blocks"][block]["missing"] for block in set(RIGHT) - speaks_of_order]
+    missing = [PUZZLE.its["blocks"][block]["missing"] for block in set(RIGHT) - speaks_of_order]
     for found in itertools.permutations(RIGHT):
-        bug = first_bug(PUZZLE, list(found))
+        bug = PUZZLE.words(list(found))
         assert bug is None or not any(words in bug for words in missing)
 
 
@@ -56,60 +58,55 @@ def test_a_block_that_is_there_is_not_called_missing():
         (["none", "read"], "Line 1: `recv()` raises BlockingIOError for every client that is silent"),
         (["none", "try"], "Line 1: `try:` comes too late"),
         (["try", "read", "keep"], "Line 2: Read only when no answer waits"),
-        (["try", "some", "send", "rest", "none", "read", "keep", "not-yet", "close"], "Line 2: Answering first would work too"),
         (["try", "none", "keep"], "Line 3: `data` has no value here"),
-        (["try", "none", "read", "keep-end"], "Line 4: This line takes `b''` for a message"),
-        (["try", "none", "read", "some"], "Line 4: What was read gets no answer"),
-        (["try", "none", "read", "keep", "send"], "Line 5: Indented like this it belongs to the reading above"),
-        (["try", "none", "read", "keep", "some", "sendall"], "Line 6: On a non-blocking socket `sendall()` sends what fits"),
-        (["try", "none", "read", "keep", "some", "rest"], "Line 6: Nothing goes out"),
-        (["try", "none", "read", "keep", "some", "rest", "send"], "Line 6: `send()` comes too late"),
-        (["try", "none", "read", "keep", "some", "send", "not-yet"], "Line 7: An `except` stands under the whole block"),
-        (["try", "none", "read", "keep", "some", "send", "rest", "close"], "Line 8: Letting go comes last"),
-        ([*RIGHT[:-1]], "After line 8 something is missing. A client that has finished is never let go"),
+        (["try", "none", "read", "end-none"], "Line 4: `recv()` never returns None. The end is `b''`"),
+        (["try", "none", "read", "keep"], "Line 4: Nobody asks for `b''`, the end"),
+        (["try", "none", "read", "keep", "end"], "Line 4: Whether `b''` has come is asked directly after reading"),
+        (["try", "none", "read", "end", "send"], "Line 5: What was read gets no answer"),
+        (["try", "none", "read", "end", "keep", "sendall"], "Line 6: On a non-blocking socket `sendall()` sends what fits"),
+        (["try", "none", "read", "end", "keep", "rest"], "Line 6: Nothing goes out"),
+        (["try", "none", "read", "end", "keep", "rest", "send"], "Line 6: `send()` comes too late"),
+        (["try", "none", "read", "end", "keep", "send", "not-yet"], "Line 7: An `except` stands under the whole block"),
+        (["try", "none", "read", "end", "keep", "send", "rest", "done"], "Line 8: `return True` ends the step"),
+        ([*RIGHT[:-1]], "After line 8 something is missing. Whoever called must know"),
         ([*RIGHT, "sendall"], "Line 10: On a non-blocking socket"),
     ],
 )  # fmt: skip
 def test_the_first_bug_is_named(blocks, words):
-    assert first_bug(PUZZLE, blocks).startswith(words)
+    assert PUZZLE.words(blocks).startswith(words)
 
 
-def test_the_solution_and_the_other_order_serve():
-    answering_first = ["try", "some", "send", "rest", "none", "read", "keep", "not-yet", "close"]
-    for blocks in RIGHT, answering_first:
-        with server(blocks)() as built, socket.create_connection(built.address, timeout=5) as client:
-            client.sendall(b"hello")
-            assert client.recv(100) == b"hello"
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(100) == b""
+def test_the_solution_serves():
+    with server(RIGHT)() as built, socket.create_connection(built.address, timeout=20) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"hello"
+        client.shutdown(socket.SHUT_WR)
+        assert client.recv(100) == b""
 
 
 def test_the_line_that_takes_the_end_for_a_message_never_lets_go():
-    with server(["keep-end" if block == "keep" else block for block in RIGHT])() as built:
-        with socket.create_connection(built.address, timeout=5) as client:
+    with server(PUZZLE.swapped("end-none"))() as built:
+        with socket.create_connection(built.address, timeout=20) as client:
             client.sendall(b"hello")
             assert client.recv(100) == b"hello"
             client.shutdown(socket.SHUT_WR)
             assert select.select([client], [], [], 0.3)[0] == []
 
 
-def test_the_line_with_sendall_sends_again_what_it_has_sent():
-    with server(["sendall" if block == "send" else block for block in RIGHT])() as built:
-        with socket.create_connection(built.address, timeout=5) as client:
-            client.sendall(b"hello")
-            got = b""
-            while len(got) < 10:
-                got += client.recv(10 - len(got))
-            assert got == b"hellohello"
+def test_the_line_with_sendall_ends_the_server_when_all_fits():
+    with server(PUZZLE.swapped("sendall"))() as built, socket.create_connection(built.address, timeout=20) as client:
+        client.sendall(b"hello")
+        built.wait()
+        assert isinstance(built.error, TypeError)
 
 
 @pytest.mark.parametrize(
     ("blocks", "error"),
     [
-        (["try", "none", "read", "keep", "some", "send", "rest", "close", "not-yet"], "expected 'except' or 'finally' block"),
-        (["try", "none", "read", "not-yet", "keep", "some", "send", "rest", "close"], "unexpected indent"),
+        (["try", "none", "read", "end", "keep", "send", "rest", "done", "not-yet"], "expected 'except' or 'finally' block"),
+        (["try", "none", "read", "end", "not-yet", "keep", "send", "rest", "done"], "unexpected indent"),
     ],
 )
 def test_python_refuses_what_the_words_say_it_refuses(blocks, error):
     with pytest.raises(SyntaxError, match=error):
-        program(blocks)
+        ast.parse(PUZZLE.lines(blocks))
