@@ -160,9 +160,12 @@ def test_guess_and_outcome_stand_side_by_side():
         assert blame not in repr(card).lower()
 
 
-def test_a_right_guess_is_said_to_be_one():
+def test_a_right_guess_is_said_to_be_one_and_looks_like_it():
     answered(answer="spin")
-    assert "As you guessed." in repr(compare("nobody-connects", "spin"))
+    card = compare("nobody-connects", "spin")
+    assert "As you guessed." in repr(card) and "✓" in card._repr_mimebundle_()["text/html"]
+    card = compare("nobody-connects", "raise an error")
+    assert "✓" not in card._repr_mimebundle_()["text/html"] and "≠" in card._repr_mimebundle_()["text/html"]
 
 
 def test_after_the_experiment_the_guess_stays():
@@ -350,7 +353,7 @@ def test_the_reason_appears_only_after_the_answer():
         one.click()
     results = journal.read()["recall"]
     assert [results[f"02.{n}"]["right"] for n in (1, 2, 3)] == [True, False, False]
-    assert "Yes. A descriptor is an index" in said(card) and "Not so. It is: “4”" in said(card)
+    assert "✓ Yes. A descriptor is an index" in said(card) and "≠ Not so. It is: “4”" in said(card)
     assert all(one.disabled for one in parts(card, (Button, RadioButtons)))
 
 

@@ -107,6 +107,12 @@ def label(text: str) -> str:
     return f"<div class='course-label'>{html.escape(text)}</div>"
 
 
+def mark(right: bool) -> str:
+    """A sign in front of "right" or "not so", as HTML, so that they differ by shape and colour, not by words alone."""
+    sign, colour = ("✓", "var(--jp-success-color0, #1b5e20)") if right else ("≠", "var(--jp-warn-color0, #e65100)")
+    return f"<b aria-hidden='true' style='color: {colour}; font-size: 1.4em; line-height: 1'>{sign}</b> "
+
+
 def shorten(text: str, length: int = 200) -> str:
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"

@@ -16,7 +16,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import Card, inline, kept, live, shorten
+from .card import Card, inline, kept, live, mark, shorten
 from .poll import Poll
 
 SECTION = "guesses"
@@ -115,7 +115,7 @@ def compare(key: str, outcome: str | None) -> Card:
     return Card(
         "guess and outcome",
         f"You guessed: {answer} ({certainty} % sure). The kernel: {told}. {word}",
-        _pair(left, inline(told)) + _word(word),
+        _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)),
     )
 
 
@@ -132,8 +132,8 @@ def _doubt(key: str, outcome: str | None) -> str:
             "run its cells again; your guess stays open." if expected else "")
 
 
-def _word(text: str) -> str:
-    return f"<p class='course-word'>{inline(text)}</p>" * bool(text)
+def _word(text: str, sign: str = "") -> str:
+    return f"<p class='course-word'>{sign}{inline(text)}</p>" * bool(text)
 
 
 def _pair(guessed: str, outcome: str) -> str:

@@ -8,7 +8,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import Card, LiveCard, box, button, inline, not_on_disk, note, status
+from .card import Card, LiveCard, box, button, inline, mark, not_on_disk, note, status
 
 
 class Recall(LiveCard):
@@ -42,7 +42,7 @@ class Recall(LiveCard):
             key = f"{self._notebook}.{number}"
             given = {"answer": question["options"][choice.value], "right": right}
             journal.update("recall", key, lambda entry: given | {"times": entry.get("times", 0) + 1})
-            result.value = status(f"<b>{first}</b> {inline(question['reason'])}{not_on_disk()}")
+            result.value = status(f"{mark(right)}<b>{first}</b> {inline(question['reason'])}{not_on_disk()}")
 
         done = button("Answer", answer)
         asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")
