@@ -96,6 +96,13 @@ def test_text_and_picture_are_the_same_in_every_run(make):
 
 
 @pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+def test_one_card_can_be_shown_twice(make):
+    card = make()
+    first, second = card._repr_mimebundle_(), card._repr_mimebundle_()
+    assert first == second and repr(card) == first["text/plain"]
+
+
+@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
 def test_the_picture_needs_nothing_else(make):
     html = make()._repr_mimebundle_()["text/html"]
     assert "<script" not in html and "src=" not in html and "url(" not in html

@@ -4,6 +4,7 @@ import html
 import re
 from functools import cache
 from pathlib import Path
+from typing import TypeVar, cast
 
 import ipywidgets
 
@@ -28,13 +29,13 @@ class Card:
         return {"text/plain": self._text, "text/html": self._html}
 
 
-# The live cards of this kernel, by their class and key.
-_live: dict[tuple[type, str], "LiveCard"] = {}
+_Kind = TypeVar("_Kind", bound="LiveCard")
+_live: dict[tuple[type, str], "LiveCard"] = {}  # the live cards of this kernel, by their class and key
 
 
-def live(kind: type, key: str) -> "LiveCard | None":
+def live(kind: type[_Kind], key: str) -> _Kind | None:
     """The card that a cell has made for this question, if one has in this kernel."""
-    return _live.get((kind, key))
+    return cast(_Kind | None, _live.get((kind, key)))
 
 
 class LiveCard(Card):

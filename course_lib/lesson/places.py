@@ -30,7 +30,7 @@ def notebooks() -> list[Path]:
 
 def places() -> dict[tuple[str, str], Place]:
     """{("recall", "04"): place, ("guess", key): place, ("believe", "C46"): place, ("rewrite", "C46"): place}, in the order of the course."""
-    found = {}
+    found: dict[tuple[str, str], Place] = {}
     for path in notebooks():
         try:
             part = nearest = ""

@@ -70,14 +70,14 @@ class Rewrite(LiveCard):
 
     def controls(self) -> list[ipywidgets.Widget]:
         entry = kept(SECTION, self._claim.id)
-        self._text = ipywidgets.Textarea(
+        self._own = ipywidgets.Textarea(
             value=entry.get("rewritten", ""),
             description="your sentence",
             placeholder="Write it so that it is true.",
             rows=3,
             continuous_update=False,
         )
-        self._text.add_class("course-text")
+        self._own.add_class("course-text")
         self._save = button("Save", self._keep)
         self._ledger = note()
         self._sure = sure(50, entry.get("sure_after"))
@@ -87,10 +87,10 @@ class Rewrite(LiveCard):
         self._show(entry)
         body = _sentence(self._claim) + _belief(entry)
         body += "<p class='course-question'>Write this sentence anew, so that it is true.</p>"
-        return [note(f"<div class='course'>{body}</div>"), self._text, box([self._save], "course-row"), self._ledger, self._after, self._note]
+        return [note(f"<div class='course'>{body}</div>"), self._own, box([self._save], "course-row"), self._ledger, self._after, self._note]
 
     def _keep(self) -> None:
-        text = self._text.value.strip()
+        text = self._own.value.strip()
         if not text:
             self._note.value = status("Write a sentence first.")
             return
