@@ -23,7 +23,6 @@ from course_lib.sandbox.words import printable
 from course_lib.solutions import file_of, find, names, references
 
 _BACKLOG = 1024
-_PAUSE = 0.1  # seconds
 
 
 def __getattr__(name: str) -> Callable:
@@ -156,6 +155,8 @@ def _explained(error: OSError, port: int) -> Exception:
 
 def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) -> None:
     """One task accepts, and each client has a task of its own; all in the learner's Loop."""
+    from course_lib.servers.connection import pause_after  # here: who imports a function of theirs needs no server
+
     accept, sleep, loop = _own("accept"), _own("sleep"), _own("Loop")()
 
     def clients() -> Generator:
@@ -163,11 +164,9 @@ def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) 
             try:
                 conn = yield from accept(listener)
             except OSError as error:
-                if error.errno not in (errno.EMFILE, errno.ENFILE):
-                    raise
-                yield from sleep(_PAUSE)  # the client stays in the queue, and the listener readable (accept(2))
-                continue
-            loop.spawn(client(conn))
+                yield from sleep(pause_after(error))  # no room: the client stays in the queue, and the listener readable
+            else:
+                loop.spawn(client(conn))
 
     listener.setblocking(False)
     loop.spawn(clients())

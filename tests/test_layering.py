@@ -26,7 +26,7 @@ MAY_IMPORT = {
     "checks": {"solutions", "sandbox", "observe"},
     "exercises": {"checks", "solutions", "sandbox", "journal"},
     "grading": {"shipped", "exercises", "sandbox", "journal"},
-    "mine": {"solutions", "sandbox", "journal", "ports"},
+    "mine": {"servers", "solutions", "sandbox", "journal", "ports"},
     "widgets": {"observe", "clients"},
     "measure": {"servers", "observe", "widgets"},
     "bench": {"measure", "servers", "observe", "widgets", "journal"},

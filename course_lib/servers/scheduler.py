@@ -1,4 +1,4 @@
-"""A scheduler: tasks that say what they wait for, and a loop of one screen that runs those who need not wait.
+"""A scheduler: tasks that say what they wait for, and a loop that runs those who need not wait.
 
 A task is a generator, or a coroutine of `async def`. Where it has to wait, it yields what for, and others run meanwhile:
 

@@ -1,14 +1,20 @@
 """The learner's own library: what is stored, that it stands on its own, and what an import gives."""
 
+import errno
+import os
+import socket
 import subprocess
 import sys
+import threading
+from contextlib import suppress
 
 import pytest
 
 from course_lib import journal, mine
 from course_lib.exercises import all_exercises, check
-from course_lib.solutions.blocking import Lines
 from course_lib.exercises.keep import CannotKeep, as_module, keep, source
+from course_lib.servers.connection import GONE, NO_ROOM
+from course_lib.solutions.blocking import Lines
 
 NAMES = [name for exercise in all_exercises() for name in exercise.names]
 LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in ("2.2", "2.3"))
@@ -279,3 +285,40 @@ def test_several_functions_are_stored_all_or_none(cell, home):
     with pytest.raises(CannotKeep, match="it uses thing of the notebook"):
         keep([names["try_accept"], names["try_recv"]], exercise, NAMES)
     assert not home.exists()
+
+
+@pytest.mark.parametrize("number", sorted(NO_ROOM | GONE))
+def test_its_server_outlives_what_accept_meets(number, monkeypatch):
+    monkeypatch.setattr("course_lib.servers.connection.PAUSE", 0.001)
+
+    class Listener(socket.socket):
+        """Raises the error twice, then accepts one client, and then has been closed."""
+
+        left = [errno.EBADF, None, number, number]
+
+        def accept(self):
+            if refused := self.left.pop():
+                raise OSError(refused, os.strerror(refused))
+            return super().accept()
+
+    def client(conn):
+        with conn:
+            yield from mine.send_all(conn, (yield from mine.recv(conn, 10)).upper())
+
+    with Listener() as listener:
+        listener.left = list(Listener.left)
+        listener.bind(("127.0.0.1", 0))
+        listener.listen()
+        with socket.create_connection(listener.getsockname(), timeout=10) as alice:
+            alice.sendall(b"hello")
+            thread = threading.Thread(target=run, args=(listener, client))
+            thread.start()
+            assert alice.recv(10) == b"HELLO"
+            with socket.create_connection(listener.getsockname(), timeout=10):
+                thread.join(10)
+        assert not thread.is_alive()
+
+
+def run(listener, client):
+    with suppress(ExceptionGroup, OSError):
+        mine._run(listener, client)
