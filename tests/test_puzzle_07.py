@@ -28,7 +28,7 @@ def swapped(bug: str) -> list[str]:
 
 
 class Plain(ast.NodeTransformer):
-    """A method as a plain function: without `self`; of a `try`, what it guards and what it does in any case."""
+    """A method as a plain function: without `self` and types; of a `try`, what it guards and what it does in any case."""
 
     def visit_Attribute(self, node):
         self.generic_visit(node)
@@ -43,6 +43,7 @@ class Plain(ast.NodeTransformer):
 
     def visit_FunctionDef(self, node):
         node.args.args.pop(0)
+        node.returns = None
         self.generic_visit(node)
         return node
 

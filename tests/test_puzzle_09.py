@@ -1,4 +1,4 @@
-"""The puzzle of notebook 09: a server on the course's Loop, and two ways to keep everybody waiting at its door."""
+"""The puzzle of notebook 09: a server on the course's Loop, and two ways to keep everybody in its accept queue."""
 
 import contextlib
 import errno
@@ -23,7 +23,7 @@ def swapped(bug: str) -> list[str]:
     return [bug if block == twin else block for block in RIGHT]
 
 
-def capitals(connection, page):  # stands for http in the program: what matters here is the door
+def capitals(connection, page):  # stands for http in the program: what matters here is who accepts
     with connection:
         while data := (yield from recv(connection, 100)):
             yield from send_all(connection, data.upper())
@@ -111,7 +111,7 @@ def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_wi
     assert server.naps == []
 
 
-def test_serving_in_the_task_at_the_door_is_a_real_bug(serve):
+def test_serving_in_the_task_that_accepts_is_a_real_bug(serve):
     assert "the next client is accepted when this one has left" in first_bug(PUZZLE, swapped("serve-here"))
     server = serve(swapped("serve-here"))
     with server.connect() as first, server.connect() as second:
