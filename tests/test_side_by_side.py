@@ -16,16 +16,16 @@ def second(listener):
         return epoll
 
 
-def test_what_differs_is_marked_and_words_that_are_alike_are_no_difference():
+def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_difference():
     card = side_by_side(first, second, alike=("poll", "epoll"))
     assert repr(card).splitlines() == [
-        "- first, + second", "  poll = listener.poll()", "  poll.register(listener)",
-        "- return poll", "+ if epoll < 2:", "+     return epoll"]
+        "- first, + second", "  epoll = listener.epoll()", "  epoll.register(listener)",
+        "+ if epoll < 2:", "      return epoll"]
     page = card._repr_mimebundle_()["text/html"]
-    assert page.count("<tr>") == 1 + 4 and page.count("font-weight: bold") == 3
-    assert "epoll &lt; 2" in page and ">epoll.register(listener)<" in page
+    assert page.count("<tr>") == 1 + 4 and page.count("font-weight: bold") == 1
+    assert ">    return epoll<" in page and "epoll &lt; 2" in page and ">epoll.register(listener)<" in page
 
 
 def test_without_words_that_are_alike_every_other_line_differs():
-    assert "  poll.register(listener)" not in repr(side_by_side(first, second)).splitlines()
+    assert "  epoll.register(listener)" not in repr(side_by_side(first, second)).splitlines()
     assert "-" not in repr(side_by_side(first, first)).partition("\n")[2]

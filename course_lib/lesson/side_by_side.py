@@ -14,19 +14,18 @@ _LINE = "padding: 0 10px; white-space: pre-wrap; text-align: left; width: 50%; f
 _NEW = "font-weight: bold; border-left: 3px solid var(--jp-brand-color1, #1976d2)"
 
 
-def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] | None = None) -> Card:
+def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")) -> Card:
     """The statements of two functions, equal ones in the same row, the others bold; as plain text with - and + before them.
 
-    Comments are left out. `alike` are two words that count as one, such as ("poll", "epoll").
+    Comments are left out, and indentation is no difference. `alike` are two words that count as one, such as ("poll", "epoll").
     """
     left, right = _statements(old), _statements(new)
-    one, other = alike or ("", "")
-    compared = [[line.replace(other, one).replace(other.upper(), one.upper()) if alike else line for line in lines]
-                for lines in (left, right)]
+    one, other = alike
+    compared = [[line.strip().replace(other, one).replace(other.upper(), one.upper()) for line in lines] for lines in (left, right)]
     text, rows = [], []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, *compared, autojunk=False).get_opcodes():
         same = tag == "equal"
-        text += [f"  {line}" for line in left[a:b]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
+        text += [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
         rows += ["<tr>" + "".join(_cell(line, same) for line in pair) + "</tr>"
                  for pair in zip_longest(left[a:b], right[c:d], fillvalue="")]
     head = "".join(f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new))
