@@ -41,8 +41,9 @@ class AsyncioServer(Server):
         if self.read_size:
             setattr(writer.transport, "max_size", self.read_size)  # what asyncio's selector loop asks for at once; not documented
         try:
-            # read: takes what asyncio has received; b"" says that the peer has finished sending
-            while data := await reader.read(4096):
+            # read: takes what asyncio has received, all of it: while some is left, read() does not pause, and the others
+            # would wait; b"" says that the peer has finished sending
+            while data := await reader.read(65536):
                 # answer: what the send buffer takes goes at once; waits while more than 64 kB are left
                 writer.write(self.answer(data))
                 await writer.drain()
