@@ -1,13 +1,16 @@
 """The ledger of claims is complete, and every claim has its place in the course."""
 
 import dataclasses
+import json
 import re
 from collections import Counter
+from pathlib import Path
 
 import pytest
 
+import course_lib
 from course_lib.claims import VERDICTS, all_claims, claim
-from course_lib.lesson.places import places
+from course_lib.lesson.places import notebooks, places
 
 # Which notebook tests which claims: each claim exactly once.
 MAP = {
@@ -94,3 +97,17 @@ def test_neither_place_nor_length_gives_the_right_catch_away():
 def test_an_unknown_id_gets_one_sentence(unknown):
     with pytest.raises(ValueError, match=r"^There is no claim .*: the claims are C01 to C71\.$"):
         claim(unknown)
+
+
+def texts():
+    """(file, text) of the package and of the notebooks' cells."""
+    root = Path(course_lib.__file__).parent
+    yield from ((path.name, path.read_text(encoding="utf-8")) for path in root.rglob("*") if path.suffix in (".py", ".md", ".json"))
+    for path in notebooks():
+        yield path.name, "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
+
+
+def test_sources_name_pages_that_every_supported_system_has():
+    """man-pages after 6.03, that of Debian 12, split proc(5) into proc_pid_fd(5) and others: where such a page is named, so is proc(5)."""
+    lines = [(file, line) for file, text in texts() for line in text.splitlines()]
+    assert [(file, line) for file, line in lines if re.search(r"\bproc_\w+\(5\)", line) and "proc(5)" not in line] == []

@@ -581,7 +581,7 @@ def _children() -> list[int]:
 
 
 def _state(process: int) -> str:
-    """The letter of proc_pid_stat(5); "X" when it has gone."""
+    """The letter of proc(5); "X" when it has gone."""
     try:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:

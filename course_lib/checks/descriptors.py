@@ -32,7 +32,7 @@ def check_fd_table(attempt: Attempt) -> None:
         if error.type == "FileNotFoundError":
             raise Wrong(
                 f"os.readlink found no such entry{error.line}: listing a folder needs a number too, which is in the list and "
-                "closed again before you read its link. Catch FileNotFoundError there (proc_pid_fd(5))."
+                "closed again before you read its link. Catch FileNotFoundError there (proc(5))."
             ) from None
         raise
     run.alone()
@@ -117,7 +117,7 @@ def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high:
     if numbers and got and not any(got.get(number) == truth[number] for number in numbers):
         raise Wrong(
             "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that you "
-            "start, such as ls, reads its own table (proc_pid_fd(5))."
+            "start, such as ls, reads its own table (proc(5))."
         )
     if missing and all(number <= 2 for number in missing):
         raise Wrong(f"Number {missing[0]} is missing: 0, 1 and 2 are rows like all the others.")

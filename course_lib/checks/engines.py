@@ -566,7 +566,7 @@ def _kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
 
 
 def _interest() -> dict[int, list[int]]:
-    """Each epoll descriptor of this process, and the numbers in its interest list (proc_pid_fdinfo(5))."""
+    """Each epoll descriptor of this process, and the numbers in its interest list (proc(5))."""
     found = {}
     for number in os.listdir("/proc/self/fd"):
         try:

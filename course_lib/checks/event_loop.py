@@ -657,7 +657,7 @@ def _forgets(trial: _LoopTrial) -> None:
         raise Wrong(
             f"50 tasks have read from sockets and ended, and {found['entries']} of the sockets are still in epoll's interest "
             "list (tfd lines in "
-            "/proc/self/fdinfo, proc_pid_fdinfo(5)): engine.unwatch() when nobody waits for a socket any more."
+            "/proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more."
         )
     if found["tasks"] > 3:
         raise Wrong(

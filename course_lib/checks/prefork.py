@@ -709,7 +709,7 @@ def _stat(pid: int) -> list[str]:
 
 
 def _state(pid: int) -> str:
-    """The letter of proc_pid_stat(5); "" when it has gone."""
+    """The letter of proc(5); "" when it has gone."""
     return "".join(_stat(pid)[:1])
 
 
@@ -727,7 +727,7 @@ def _cpu(pid: int) -> float:
 
 
 def _status_bits(pid: int, field: str) -> int:
-    """A set of signals of proc_pid_status(5)."""
+    """A set of signals of proc(5)."""
     try:
         found = re.search(rf"^{field}:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
     except OSError:
