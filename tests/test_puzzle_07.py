@@ -7,24 +7,13 @@ import socket
 import textwrap
 
 import pytest
+from puzzle import Puzzle
 
-from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.observe import wait_until
 from course_lib.servers import CoroutineServer, Server
 from course_lib.servers.scheduler import Loop, accept, recv, send_all
 
-PUZZLE = puzzles()["coroutine-server"]
-RIGHT = PUZZLE["solution"]
-BUGS = sorted(set(PUZZLE["pool"]) - set(RIGHT))
-
-
-def lines(blocks) -> str:
-    return "\n".join(PUZZLE["blocks"][block]["code"] for block in blocks)
-
-
-def swapped(bug: str) -> list[str]:
-    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
-    return [bug if block == twin else block for block in RIGHT]
+PUZZLE = Puzzle("coroutine-server")
 
 
 class Plain(ast.NodeTransformer):
@@ -52,14 +41,11 @@ def test_its_statements_are_those_of_the_server_in_the_same_order():
     methods = CoroutineServer.accept_clients, CoroutineServer.serve_client
     server = [Plain().visit(ast.parse(textwrap.dedent(inspect.getsource(method)))) for method in methods]
     assert [ast.unparse(ast.fix_missing_locations(one)) for one in server] == \
-        [ast.unparse(function) for function in ast.parse(lines(RIGHT)).body]
+        [ast.unparse(function) for function in ast.parse(PUZZLE.lines()).body]
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():
-    program = ["def-accept", "forever", "def-client", "read", "send", "close"]
-    assert "expected an indented block" in first_bug(PUZZLE, program)
-    with pytest.raises(IndentationError, match="expected an indented block"):
-        compile(lines(program), "puzzle", "exec")
+    assert PUZZLE.check_errors_of_python() >= 1
 
 
 # What the words say of a program, seen in that program
@@ -70,7 +56,7 @@ class Puzzled(Server):
 
     def __init__(self, blocks) -> None:
         super().__init__(bytes.upper)
-        self.program = lines(blocks)
+        self.program = PUZZLE.lines(blocks)
         self.loop = Loop(on_error=self.fail)
 
     def serve(self, listener):
@@ -93,7 +79,7 @@ def answered(client, data: bytes, seconds: float = 5) -> bytes | None:
 
 
 def test_the_right_program_serves_a_second_client_beside_a_silent_one_and_lets_both_go():
-    with Puzzled(RIGHT) as server:
+    with Puzzled(PUZZLE.right) as server:
         with socket.create_connection(server.address), socket.create_connection(server.address) as bob:
             assert answered(bob, b"hello") == b"HELLO" and answered(bob, b"again") == b"AGAIN"
             assert sorted(server.waiting()) == ["accept_clients", "serve_client", "serve_client"]
@@ -101,8 +87,8 @@ def test_the_right_program_serves_a_second_client_beside_a_silent_one_and_lets_b
 
 
 def test_a_plain_call_sends_nothing_and_raises_nothing():
-    program = swapped("send-plain")
-    assert "not one byte is sent, no error is raised" in first_bug(PUZZLE, program)
+    program = PUZZLE.swapped("send-plain")
+    assert "not one byte is sent, no error is raised" in PUZZLE.words(program)
     with Puzzled(program) as server, socket.create_connection(server.address) as alice:
         wait_until(lambda: len(server.waiting()) == 2)
         server.record()
@@ -112,8 +98,8 @@ def test_a_plain_call_sends_nothing_and_raises_nothing():
 
 
 def test_serving_in_the_task_that_accepts_is_the_blocking_server_again():
-    program = swapped("serve-here")
-    assert "nobody is accepted" in first_bug(PUZZLE, program)
+    program = PUZZLE.swapped("serve-here")
+    assert "nobody is accepted" in PUZZLE.words(program)
     with Puzzled(program) as server, socket.create_connection(server.address) as silent:
         wait_until(lambda: len(server.descriptors()) == 3)
         with socket.create_connection(server.address) as bob:
@@ -123,16 +109,16 @@ def test_serving_in_the_task_that_accepts_is_the_blocking_server_again():
 
 
 def test_a_client_that_is_served_twice_ends_the_server_that_says_two_tasks_wait():
-    program = [*RIGHT[:4], "serve-here", *RIGHT[4:]]
-    assert "two tasks wait to read one socket" in first_bug(PUZZLE, program)
+    program = [*PUZZLE.right[:4], "serve-here", *PUZZLE.right[4:]]
+    assert "two tasks wait to read one socket" in PUZZLE.words(program)
     with Puzzled(program) as server, socket.create_connection(server.address):
         assert wait_until(lambda: server.error is not None)
         assert "two tasks wait to read" in str(server.error)
 
 
 def test_without_close_the_last_client_gets_its_end_when_another_one_comes():
-    assert "no end until another one comes" in PUZZLE["blocks"]["close"]["missing"]
-    with Puzzled([block for block in RIGHT if block != "close"]) as server, socket.create_connection(server.address) as alice:
+    assert "no end until another one comes" in PUZZLE.its["blocks"]["close"]["missing"]
+    with Puzzled(PUZZLE.without("close")) as server, socket.create_connection(server.address) as alice:
         assert answered(alice, b"hello") == b"HELLO"
         alice.shutdown(socket.SHUT_WR)
         assert wait_until(lambda: server.waiting() == ["accept_clients"])  # her task has ended
@@ -142,24 +128,24 @@ def test_without_close_the_last_client_gets_its_end_when_another_one_comes():
 
 
 def test_accepting_once_leaves_the_second_client_in_the_queue():
-    program = [block for block in RIGHT if block != "forever"]
-    text = lines(program).replace("        connection, peer", "    connection, peer").replace("        loop.spawn", "    loop.spawn")
-    server = Puzzled(RIGHT)
+    program = PUZZLE.without("forever")
+    text = PUZZLE.lines(program).replace("        connection, peer", "    connection, peer").replace("        loop.spawn", "    loop.spawn")
+    server = Puzzled(PUZZLE.right)
     server.program = text
     with server, socket.create_connection(server.address) as alice, socket.create_connection(server.address) as bob:
         assert answered(alice, b"hello") == b"HELLO" and answered(bob, b"hello", 0.2) is None
 
 
 def test_without_accepting_the_loop_in_it_has_no_pause():
-    assert "never gives the thread back" in PUZZLE["blocks"]["accept"]["missing"]
+    assert "never gives the thread back" in PUZZLE.its["blocks"]["accept"]["missing"]
     names = {}
-    exec(compile(lines(["def-accept", "forever", "spawn"]), "puzzle", "exec"), names)
+    exec(compile(PUZZLE.lines(["def-accept", "forever", "spawn"]), "puzzle", "exec"), names)
     assert not inspect.isgeneratorfunction(names["accept_clients"])
 
 
 def test_a_client_task_that_serves_itself_ends_in_a_recursion_error():
-    assert "RecursionError" in PUZZLE["blocks"]["serve-here"]["after"]["def-client"]
+    assert "RecursionError" in PUZZLE.its["blocks"]["serve-here"]["after"]["def-client"]
     names = {"connection": None}
-    exec("def serve_client(connection):\n" + lines(["serve-here"]), names)
+    exec("def serve_client(connection):\n" + PUZZLE.lines(["serve-here"]), names)
     with pytest.raises(RecursionError):
         next(names["serve_client"](None))

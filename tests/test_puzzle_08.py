@@ -7,29 +7,18 @@ import textwrap
 import threading
 
 import pytest
+from puzzle import Puzzle
 
-from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.observe import wait_until
 from course_lib.servers import ThreadedServer
 
-PUZZLE = puzzles()["threaded-server"]
-RIGHT = PUZZLE["solution"]
-BUGS = sorted(set(PUZZLE["pool"]) - set(RIGHT))
-
-
-def lines(blocks) -> str:
-    return "\n".join(PUZZLE["blocks"][block]["code"] for block in blocks)
-
-
-def swapped(bug: str) -> list[str]:
-    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
-    return [bug if block == twin else block for block in RIGHT]
+PUZZLE = Puzzle("threaded-server")
 
 
 def test_its_lines_are_those_of_the_server():
     source = inspect.getsource(ThreadedServer)
     for block in ("read", "accept", "close"):
-        assert PUZZLE["blocks"][block]["code"].strip() in source
+        assert PUZZLE.its["blocks"][block]["code"].strip() in source
     method = ast.unparse(ast.parse(textwrap.dedent(inspect.getsource(ThreadedServer.serve_client))))
     assert method.index("recv") < method.index("sendall(self.answer(data))") < method.index("close()")
 
@@ -42,7 +31,7 @@ class Running:
         self.errors: list[BaseException] = []
         self.names = {"listener": self.listener, "answer": bytes.upper, "threading": self}
         self.started: list[threading.Thread] = []
-        self.thread = threading.Thread(target=self._run, args=(lines(blocks),), daemon=True)
+        self.thread = threading.Thread(target=self._run, args=(PUZZLE.lines(blocks),), daemon=True)
         self.thread.start()
 
     def Thread(self, target, args=()):  # stands for threading.Thread in the program
@@ -84,7 +73,7 @@ def serve():
 
 
 def test_the_right_program_serves_the_second_client_beside_a_silent_first_one(serve):
-    server = serve(RIGHT)
+    server = serve(PUZZLE.right)
     with server.connect(), server.connect() as second:
         for _ in range(2):
             second.sendall(b"hello")
@@ -95,8 +84,8 @@ def test_the_right_program_serves_the_second_client_beside_a_silent_first_one(se
 
 
 def test_calling_instead_of_starting_is_a_real_bug(serve):
-    assert "the second client waits until the first one has left" in first_bug(PUZZLE, swapped("call"))
-    server = serve(swapped("call"))
+    assert "the second client waits until the first one has left" in PUZZLE.words(PUZZLE.swapped("call"))
+    server = serve(PUZZLE.swapped("call"))
     with server.connect() as first, server.connect() as second:
         first.sendall(b"hello")
         assert first.recv(100) == b"HELLO"  # served by the thread that accepts
@@ -111,9 +100,13 @@ def test_calling_instead_of_starting_is_a_real_bug(serve):
 
 
 def test_closing_inside_the_loop_is_a_real_bug(serve):
-    assert "A client that asks twice gets one answer" in first_bug(PUZZLE, swapped("close-inside"))
-    server = serve(swapped("close-inside"))
+    assert "A client that asks twice gets one answer" in PUZZLE.words(PUZZLE.swapped("close-inside"))
+    server = serve(PUZZLE.swapped("close-inside"))
     with server.connect() as client:
         client.sendall(b"hello")
         assert client.recv(100) == b"HELLO" and client.recv(100) == b""
     assert wait_until(lambda: server.errors, 5) and server.errors[0].errno == 9
+
+
+def test_where_the_words_name_an_error_of_python_python_says_it():
+    assert PUZZLE.check_errors_of_python() >= 3

@@ -8,19 +8,12 @@ import threading
 import time
 
 import pytest
+from puzzle import Puzzle
 
-from course_lib.solutions.coroutines import Loop
-from course_lib.solutions.coroutines import accept, recv, send_all, sleep
-from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.observe import wait_until
+from course_lib.solutions.coroutines import Loop, accept, recv, send_all, sleep
 
-PUZZLE = puzzles()["loop-server"]
-RIGHT = PUZZLE["solution"]
-
-
-def swapped(bug: str) -> list[str]:
-    twin = next(twin for twin, its in PUZZLE["pairs"] if its == bug)
-    return [bug if block == twin else block for block in RIGHT]
+PUZZLE = Puzzle("loop-server")
 
 
 def capitals(connection, page):  # stands for http in the program: what matters here is who accepts
@@ -39,7 +32,7 @@ class Running:
         self.loop = Loop()
         names = {"listener": self.listener, "loop": self.loop, "http": capitals, "page": None, "accept": self._accept,
                  "sleep": sleep, "time": self}
-        program = compile("\n".join(PUZZLE["blocks"][block]["code"] for block in blocks), "puzzle", "exec")
+        program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
         self.thread = threading.Thread(target=self._run, args=(program, names), daemon=True)
         self.thread.start()
 
@@ -93,11 +86,11 @@ def says(client, text: bytes) -> bytes:
 
 
 def test_its_accept_is_the_exercises():
-    assert inspect.isgeneratorfunction(accept) and "accept(listener)" in PUZZLE["blocks"]["accept"]["code"]
+    assert inspect.isgeneratorfunction(accept) and "accept(listener)" in PUZZLE.its["blocks"]["accept"]["code"]
 
 
 def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_without_a_descriptor(serve):
-    server = serve(RIGHT)
+    server = serve(PUZZLE.right)
     with server.connect() as silent, server.connect() as talking:
         assert says(talking, b"hello") == b"HELLO"
         server.full.set()
@@ -112,8 +105,8 @@ def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_wi
 
 
 def test_serving_in_the_task_that_accepts_is_a_real_bug(serve):
-    assert "the next client is accepted when this one has left" in first_bug(PUZZLE, swapped("serve-here"))
-    server = serve(swapped("serve-here"))
+    assert "the next client is accepted when this one has left" in PUZZLE.words(PUZZLE.swapped("serve-here"))
+    server = serve(PUZZLE.swapped("serve-here"))
     with server.connect() as first, server.connect() as second:
         assert says(first, b"hello") == b"HELLO"
         second.sendall(b"hello")
@@ -126,8 +119,8 @@ def test_serving_in_the_task_that_accepts_is_a_real_bug(serve):
 
 
 def test_sleeping_with_the_whole_thread_is_a_real_bug(serve):
-    assert "puts the THREAD to sleep" in first_bug(PUZZLE, swapped("pause-all"))
-    server = serve(swapped("pause-all"))
+    assert "puts the THREAD to sleep" in PUZZLE.words(PUZZLE.swapped("pause-all"))
+    server = serve(PUZZLE.swapped("pause-all"))
     server.full.set()
     with server.connect():
         assert server.refused.wait(5) and wait_until(lambda: server.naps, 5)
