@@ -1,6 +1,7 @@
 """Clients for a server under observation: plain sockets that never make their owner wait."""
 
 import errno
+import os
 import socket
 import struct
 import weakref
@@ -11,8 +12,19 @@ _AT_ONCE, _SLOWLY = 1 << 20, 1024  # bytes that one look reads
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time (socket(7): SO_LINGER)
 
 
+Address = tuple[str, int] | str  # (host, port), or the path of a Unix socket; of an abstract one its name behind an @ (unix(7))
+
+
+def address_of(sock: socket.socket) -> Address:
+    """The address of a socket as a table of descriptors shows it."""
+    name = sock.getsockname()
+    if isinstance(name, bytes):
+        return "@" + os.fsdecode(name[1:])
+    return name[:2] if isinstance(name, tuple) else name
+
+
 class Client:
-    """One TCP client with a name. No method waits: what cannot be done now is done as far as it goes.
+    """One client with a name, of a TCP or a Unix listener. No method waits: what cannot be done now is done as far as it goes.
 
     state     "connecting", "connected", "half-closed" (it has finished sending), "closed", "reset" or an error in words
     sent      how many bytes its kernel has taken
@@ -21,7 +33,7 @@ class Client:
     slow      when True, a look() reads little: the server's send buffer fills up
     """
 
-    def __init__(self, address: tuple[str, int], name: str) -> None:
+    def __init__(self, address: Address, name: str) -> None:
         self.name = name
         self.state = "connecting"
         self.sent = 0
@@ -29,14 +41,22 @@ class Client:
         self.last = b""
         self.unsent = bytearray()
         self.slow = False
-        self.socket = socket.socket()
+        self.socket = socket.socket(_family(address))
         self.socket.setblocking(False)
+        if self.unix:
+            self.socket.bind("")  # the kernel finds a name, by which its peer can be known
+            address = "\0" + address[1:] if address.startswith("@") else address
         refused = self.socket.connect_ex(address)
         if refused not in (0, errno.EINPROGRESS):
             self._over(OSError(refused, ""))
         else:
-            self.address = self.socket.getsockname()
+            self.address = address_of(self.socket)
             self.look()
+
+    @property
+    def unix(self) -> bool:
+        """True for the client of a Unix socket."""
+        return self.socket.family == socket.AF_UNIX
 
     @property
     def open(self) -> bool:
@@ -103,6 +123,10 @@ class Client:
 
     def reset(self) -> None:
         """Cut the connection: the peer gets a reset instead of an end (socket(7): SO_LINGER with no time)."""
+        if self.unix:
+            self.socket.close()
+            self.state = "closed: a Unix socket has no reset"
+            return
         if self.open:
             self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
         self.socket.close()
@@ -113,8 +137,14 @@ class Client:
         self.unsent.clear()
         self.state = {
             errno.ECONNREFUSED: "refused: nobody listens", errno.ECONNRESET: "reset by the server",
-            errno.EPIPE: "finished by the server", errno.EBADF: "closed",
+            errno.EPIPE: "finished by the server", errno.EBADF: "closed", errno.EAGAIN: "refused: the accept queue is full",
         }.get(error.errno, errno.errorcode.get(error.errno, "lost"))
+
+
+def _family(address: Address) -> socket.AddressFamily:
+    if isinstance(address, str):
+        return socket.AF_UNIX
+    return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
 class Bench:
@@ -122,10 +152,10 @@ class Bench:
 
     def __init__(self) -> None:
         self.clients: dict[str, Client] = {}
-        self.labels: dict[tuple[str, int], str] = {}
+        self.labels: dict[Address, str] = {}
         self._made = 0
 
-    def connect(self, address: tuple[str, int]) -> Client:
+    def connect(self, address: Address) -> Client:
         """Connect one more client, and forget all but the last few that ended."""
         for name in [name for name, client in self.clients.items() if not client.open][:-6]:
             self.labels.pop(getattr(self.clients.pop(name), "address", None), None)
@@ -149,7 +179,9 @@ class Bench:
 
     def name_of(self, peer) -> str | None:
         """The name of the client with this address, or None."""
-        return self.labels.get(peer) if isinstance(peer, tuple) else None
+        if isinstance(peer, tuple) and peer[0].startswith("::ffff:"):
+            peer = peer[0][7:], peer[1]  # an IPv4 client of an IPv6 listener (ipv6(7))
+        return self.labels.get(peer) if peer else None
 
 
 _benches: weakref.WeakKeyDictionary[object, Bench] = weakref.WeakKeyDictionary()
@@ -160,7 +192,10 @@ def bench_of(thing) -> Bench:
     for server, bench in list(_benches.items()):
         if server is not thing and getattr(server, "running", True) is False:
             bench.close()
-    return _benches.setdefault(thing, Bench())
+    try:
+        return _benches.setdefault(thing, Bench())
+    except TypeError:  # a number, an epoll …: nothing can be remembered for it
+        return Bench()
 
 
 def crowd(server, count: int = 20) -> list[Client]:

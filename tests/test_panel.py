@@ -1,5 +1,6 @@
 """The panel without a browser: what it shows is a value, and what a page would click is a message."""
 
+import io
 import json
 import socket
 import struct
@@ -259,9 +260,14 @@ def test_a_server_of_ones_own_that_breaks_tells_its_fate():
     assert "The server ended by ZeroDivisionError: mine" in observe(broken).state()["note"]
 
 
-@pytest.mark.parametrize("thing", [None, 5, "text", [], [1], {}, object()])
-def test_what_cannot_be_observed_is_one_sentence(thing):
-    with pytest.raises(TypeError, match="a server, a socket or a list of sockets"):
+@pytest.mark.parametrize("thing, why", [
+    (None, "not NoneType"), (True, "not bool"), ("text", "not str"), (b"text", "not bytes"), (object(), "not object"),
+    (io.StringIO("text"), "not StringIO"), (iter([]), "not list_iterator"), (BlockingServer, r"not a class: make one of it, BlockingServer\(…\)"),
+    ([], "and this list is empty"), ({}, "and this dict is empty"), ([1, "text"], "and in this list is a str"),
+])
+def test_what_cannot_be_observed_is_one_sentence(thing, why):
+    takes = "takes a server, a socket, a file, a descriptor's number, or a list of these"
+    with pytest.raises(TypeError, match=rf"{takes}, {why}$"):
         observe(thing)
 
 

@@ -11,6 +11,7 @@ from collections.abc import Collection, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from io import UnsupportedOperation
 
 from course_lib.ports import TCP_STATES
 
@@ -84,11 +85,12 @@ class Descriptor:
 def descriptors(of=None) -> list[Descriptor]:
     """What the kernel says now of a socket (or anything with `fileno()`, or a number), of several, or of the whole process.
 
-    of      None: every open descriptor of this process. One thing, or an iterable of things.
+    of      None: every open descriptor of this process. One thing, or an iterable of things. A thing may also be a server with
+            `.sockets` or a `.socket` (asyncio's and others), or a selector.
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for n in map(number_of, _several(of)) if n >= 0})
+    numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
     bits = kernel.poll(numbers, _ASKED)
     looks = {number: look for number in numbers if not bits.get(number, 0) & kernel.POLLNVAL and (look := _nature_of(number))}
     watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
@@ -114,12 +116,36 @@ def open_numbers() -> list[int]:
 
 
 def _several(of) -> Iterable:
-    if isinstance(of, int) or hasattr(of, "fileno"):
+    if isinstance(of, int) or any(hasattr(of, name) for name in _HAVE_DESCRIPTORS):
         return [of]
     try:
         return list(of)
     except TypeError:
         raise TypeError(f"observe a socket, a list of sockets or a descriptor number, not {type(of).__name__}") from None
+
+
+_HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "get_map", "get_extra_info")
+
+
+def numbers_of(thing) -> list[int]:
+    """The open descriptors of one thing now: of a number, of what has a fileno(), of a server, selector or transport.
+
+    A server tells them by `.sockets` (asyncio, uvloop) or `.socket` (gevent, trio), a selector without a descriptor of its own by
+    `get_map()`, a transport or stream by `get_extra_info()`. Raises TypeError for anything else.
+    """
+    if hasattr(thing, "fileno") or isinstance(thing, int) and not isinstance(thing, bool):
+        of = [thing]
+    elif isinstance(getattr(thing, "sockets", None), Iterable):
+        of = thing.sockets
+    elif hasattr(thing, "socket"):
+        of = [thing.socket]
+    elif hasattr(thing, "get_map"):
+        of = [key.fd for key in list((thing.get_map() or {}).values())]
+    elif hasattr(thing, "get_extra_info"):
+        of = [thing.get_extra_info("socket") or thing.get_extra_info("pipe")]
+    else:
+        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method")
+    return [number for number in map(number_of, of) if number >= 0]
 
 
 def number_of(thing) -> int:
@@ -128,7 +154,7 @@ def number_of(thing) -> int:
         return thing
     try:
         return thing.fileno()
-    except AttributeError:
+    except (AttributeError, UnsupportedOperation):
         raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
     except ValueError:  # a closed file object
         return -1
@@ -253,15 +279,23 @@ def _name(number: int, inode: int) -> int:
     return inode << 32 | number
 
 
+def watched_numbers(epoll: int) -> list[int]:
+    """The numbers in the interest list of an epoll; [] when it was closed meanwhile."""
+    with suppress(OSError):
+        return [int(entry[1]) for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}") for entry in _ENTRY.finditer(piece)]
+    return []
+
+
 def epolls(but: Collection[int] = ()) -> list[int]:
     """The numbers of this process's epolls; `but` are numbers that need not be asked."""
-    return [number for number in open_numbers() if number not in but and _is_epoll(number)]
+    return [number for number in open_numbers() if number not in but and is_epoll(number)]
 
 
 _ENTRY = re.compile(rb"^tfd: *(\d+) events: *([0-9a-f]+) .*\bino: *([0-9a-f]+)", re.MULTILINE)
 
 
-def _is_epoll(number: int) -> bool:
+def is_epoll(number: int) -> bool:
+    """True for the descriptor of an epoll of this process."""
     look = _nature_of(number)
     try:
         return look is not None and not stat.S_ISSOCK(look[0]) and \

@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from . import kernel
-from .descriptors import Descriptor, _interest, _several, descriptors, event_names, number_of, open_numbers
+from .descriptors import Descriptor, _interest, _several, descriptors, event_names, numbers_of, open_numbers
 
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
 _KCMP_FILE = 0  # do two numbers point to one open file description? (kcmp(2))
@@ -85,7 +85,7 @@ def open_files(of=None, processes: Iterable[int] = ()) -> OpenFiles:
     processes  process ids: the same numbers are looked up in their tables too (an ordinary user may look at their own)
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for n in map(number_of, _several(of)) if n >= 0})
+    numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
     own = {found.number: found for found in descriptors(numbers)}
     rows: list[Row] = []
     found: list[Description] = []

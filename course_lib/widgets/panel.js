@@ -75,8 +75,8 @@ function render({ model, el }) {
 
   const note = element("div", { className: "note", role: "status", "aria-live": "polite" });
 
-  const connect = button("Connect a client", "connect", "one more client connects, and says nothing yet");
-  const crowd = button("Connect 20", "connect", "twenty more clients connect", { many: true });
+  const connect = button("Connect a client", "connect", "");
+  const crowd = button("Connect 20", "connect", "", { many: true });
   const choice = element("select", { "aria-label": "client" });
   choice.addEventListener("change", () => show(state));
   const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
@@ -155,6 +155,8 @@ function render({ model, el }) {
 
   function showClients() {
     connect.disabled = crowd.disabled = !state.can_connect;
+    connect.title = state.why_not || "one more client connects, and says nothing yet";
+    crowd.title = state.why_not || "twenty more clients connect";
     const open = state.clients.filter((client) => client.open).map((client) => client.name);
     if ([...choice.options].map((option) => option.value).join() !== open.join()) {
       const before = choice.value;

@@ -9,7 +9,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from course_lib.clients import Client
+from course_lib.clients import Address, Client, address_of
 from course_lib.observe import Descriptor, Doing, descriptors
 from course_lib.observe.busiest import Busiest, Seldom
 from course_lib.observe.tasks import MOST
@@ -19,7 +19,7 @@ from .history import Changes
 from .page import script
 from .picture import picture_html
 from .routing import while_busy
-from .subject import sleepers, subject_of
+from .subject import CONNECTIONS, LISTENERS, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
 _SHORTEST = 0.02  # seconds between them after a click
@@ -33,15 +33,16 @@ _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
-_NOTHING = {"server": None, "listener": "", "connections": "", "can_connect": False, "note": "", "clients": [], "tasks": None,
+_NOTHING = {"server": None, "listener": "", "connections": "", "can_connect": False, "why_not": "", "note": "", "clients": [], "tasks": None,
             "rows": [], "hidden": 0}  # what is shown of a subject that cannot be read
 PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
 
 
 def observe(thing, parts: Iterable[str] = PARTS, **clients) -> "Panel":
-    """Show a server, a socket or a list of sockets, live: every descriptor as the kernel sees it, with switches and clients.
+    """Show a server, or whatever has descriptors, live: each as the kernel sees it, with switches and clients.
 
-    thing    a server of the course, a socket, or a list of sockets
+    thing    a server of the course; a socket, file, pipe, epoll or selector; a descriptor's number; a server of another kind that
+             has fileno(), `.sockets` or `.socket` (socketserver, asyncio …); or a list of these. It is looked at and never read.
     parts    which parts to show, of PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
     clients  names for client sockets of your own, as `observe(server, first=a, second=b)`
     Raises TypeError for another thing, ValueError for a part that is none.
@@ -84,7 +85,7 @@ class Panel(anywidget.AnyWidget):
         """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
         for name, sock in clients.items():
             try:
-                self.bench.labels[sock.getsockname()] = name
+                self.bench.labels[address_of(sock)] = name
             except (AttributeError, OSError):
                 raise TypeError(f"{name} is not an open socket: pass the client's socket") from None
 
@@ -127,23 +128,26 @@ class Panel(anywidget.AnyWidget):
                 "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
         elif not rows:
-            note = "Every socket that this panel shows is closed. Run the cell again."
-        here = sleepers(rows)
+            note = "All that this panel shows is closed. Run the cell again."
+        address = self._address(rows)
+        here, tls = sleepers(rows), {} if self._is_server else self.subject.in_openssl()
         return {
             "server": server,
-            "listener": _mode(rows, "listener"), "connections": _mode(rows, "connection"),
-            "can_connect": self._address(rows) is not None, "note": note,
+            "listener": _mode(rows, LISTENERS), "connections": _mode(rows, CONNECTIONS),
+            "can_connect": address is not None, "why_not": "" if address else why_no_client(self.subject, rows), "note": note,
             "clients": self._client_states(rows, hidden),
             "tasks": self._tasks(rows, hidden),
-            "rows": [self._row(row, here, asked or {}, found or {}) for row in sorted(rows, key=lambda row: (row.kind != "listener", row.number))],
+            "rows": [self._row(row, here, asked or {}, found or {}, tls)
+                     for row in sorted(rows, key=lambda row: (row.kind not in LISTENERS, row.number))],
             "hidden": hidden,
         }
 
-    def _row(self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str]) -> dict:
+    def _row(self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str], tls: dict[int, int]) -> dict:
         return {
             "number": row.number, "kind": row.kind, "peer": self.bench.name_of(row.peer) or _place(row.peer),
             "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
-            "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else _count(row.receive_queue),
+            "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else
+                       _count(row.receive_queue) + (f" + {tls[row.number]:,} in OpenSSL" if tls.get(row.number) else ""),
             "send": _count(row.send_queue), "state": row.state or "",
             "asked": asked.get(row.number, ""), "found": _without_prefix(found.get(row.number, "")),
             "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""), "asleep": here.get(row.number, ""),
@@ -167,11 +171,11 @@ class Panel(anywidget.AnyWidget):
         accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
         return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
 
-    def _address(self, rows: list[Descriptor]) -> tuple[str, int] | None:
+    def _address(self, rows: list[Descriptor]) -> Address | None:
         """Where a client can connect: the server's address, or that of the first listener."""
         if self._is_server:
             return self.subject.address if self.subject.running else None
-        return next((row.local for row in rows if row.kind == "listener"), None)
+        return None if why_no_client(self.subject, rows) else next((row.local for row in rows if row.kind in LISTENERS), None)
 
     # Messages of the page. The callback only queues: all panels share one thread for callbacks.
 
@@ -277,9 +281,10 @@ class Panel(anywidget.AnyWidget):
                 getattr(client, kind)()
 
     def _connect(self, count: int) -> None:
-        address = self._address(self._look()[0])
+        rows = self._look()[0]
+        address = self._address(rows)
         if address is None:
-            self._note = "Nobody listens, so a client would be refused."
+            self._note = why_no_client(self.subject, rows)
             return
         for _ in range(count):
             self.bench.connect(address)
@@ -311,8 +316,7 @@ class Panel(anywidget.AnyWidget):
     def __repr__(self) -> str:
         if self._is_server:
             return f"observe({self.subject!r})"
-        count = len(self.subject.sockets)
-        return f"observe({count} socket{'s' if count > 1 else ''})"
+        return f"observe({self.subject})"
 
 
 def _news(state: dict, before: dict | None) -> dict:
@@ -348,9 +352,9 @@ def _client_words(client: Client, accepted: set | None) -> str:
     return ", ".join(words)
 
 
-def _mode(rows: list[Descriptor], kind: str) -> str:
+def _mode(rows: list[Descriptor], kinds: tuple[str, ...]) -> str:
     """"blocking", "non-blocking", "mixed", or "" where there is none."""
-    found = {row.blocking for row in rows if row.kind == kind}
+    found = {row.blocking for row in rows if row.kind in kinds}
     return "" if not found else "mixed" if len(found) == 2 else "blocking" if found == {True} else "non-blocking"
 
 

@@ -1,42 +1,91 @@
-"""What a panel looks at: a server, or plain sockets that offer the same few questions and switches."""
+"""What a panel looks at: a server, or anything with descriptors, which offers the same few questions and switches."""
 
+import os
 import socket
-from collections.abc import Iterable
+import sys
+from collections.abc import Collection, Mapping
 
 from course_lib.clients import Bench, bench_of
 from course_lib.observe import Descriptor, asleep_on, descriptors
+from course_lib.observe.descriptors import is_epoll, numbers_of, watched_numbers
+
+LISTENERS = ("listener", "unix listener")
+CONNECTIONS = ("connection", "socket", "datagram", "unix socket", "other socket", "pipe")
 
 
-class Sockets:
-    """Plain sockets under observation. It holds no thread: the learner's own code uses them."""
+class Things:
+    """Sockets, files, pipes, epolls, numbers … under observation. It holds no thread: the learner's own code uses them."""
 
-    def __init__(self, sockets: list[socket.socket]) -> None:
-        self.sockets = sockets
+    def __init__(self, things: list) -> None:
+        self.things = things
+
+    def __str__(self) -> str:
+        kind = "socket" if all(isinstance(thing, socket.socket) for thing in self.things) else "thing"
+        return f"{len(self.things)} {kind}{'s' if len(self.things) > 1 else ''}"
 
     def numbers(self) -> list[int]:
-        return [sock.fileno() for sock in self.sockets if sock.fileno() >= 0]
+        """The open descriptors of them all; of an epoll, those in its interest list too."""
+        found = {}
+        for thing in self.things:
+            for number in numbers_of(thing):
+                found[number] = None
+                if not isinstance(thing, socket.socket) and is_epoll(number):
+                    found.update(dict.fromkeys(watched_numbers(number)))
+        return list(found)
 
     def descriptors(self) -> list[Descriptor]:
-        return descriptors(self.sockets)
+        return descriptors(self.numbers())
 
     def set_blocking(self, blocking: bool, of: str) -> None:
-        listening = {d.number for d in self.descriptors() if d.kind == "listener"}
-        for sock in self.sockets:
-            if sock.fileno() >= 0 and (sock.fileno() in listening) == (of == "listener"):
-                sock.setblocking(blocking)
+        own = {number: thing for thing in self.things if isinstance(thing, socket.socket) for number in numbers_of(thing)}
+        for row in self.descriptors():
+            if row.kind in (LISTENERS if of == "listener" else CONNECTIONS):
+                if row.number in own:
+                    own[row.number].setblocking(blocking)  # a Python socket also remembers it, as its timeout
+                else:
+                    os.set_blocking(row.number, blocking)
+
+    def in_openssl(self) -> dict[int, int]:
+        """{number: bytes that OpenSSL has decrypted and nobody has read} of TLS sockets; the kernel does not know of these."""
+        tls = sys.modules.get("ssl")
+        return {thing.fileno(): thing.pending() for thing in self.things if tls and isinstance(thing, tls.SSLSocket) and thing.fileno() >= 0}
 
 
 def subject_of(thing) -> tuple[object, Bench]:
     """(subject, its bench) for what a learner hands to observe(). Raises TypeError in one sentence."""
+    takes = "observe() takes a server, a socket, a file, a descriptor's number, or a list of these"
+    if isinstance(thing, type):
+        raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
     if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
         return thing, bench_of(thing)
-    if isinstance(thing, socket.socket):
-        return Sockets([thing]), bench_of(thing)
-    if isinstance(thing, Iterable) and not isinstance(thing, (str, bytes, dict)):
-        sockets = list(thing)
-        if sockets and all(isinstance(s, socket.socket) for s in sockets):
-            return Sockets(sockets), bench_of(sockets[0])
-    raise TypeError(f"observe() takes a server, a socket or a list of sockets, not {type(thing).__name__}")
+    try:
+        numbers_of(thing)
+    except TypeError:
+        # A list is taken apart; a file or a generator is not: to walk through it is to read it.
+        if not isinstance(thing, Collection) or isinstance(thing, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"{takes}, not {type(thing).__name__}") from None
+        things = list(thing.values() if isinstance(thing, Mapping) else thing)
+        if not things:
+            raise TypeError(f"{takes}, and this {type(thing).__name__} is empty") from None
+        for each in things:
+            try:
+                numbers_of(each)
+            except TypeError:
+                raise TypeError(f"{takes}, and in this {type(thing).__name__} is a {type(each).__name__}") from None
+        return Things(things), bench_of(things[0])
+    return Things([thing]), bench_of(thing)
+
+
+def why_no_client(subject, rows: list[Descriptor]) -> str:
+    """Why a panel's clients cannot connect to what it shows; "" when they can."""
+    if not any(row.kind in LISTENERS for row in rows):
+        if any(row.kind == "datagram" for row in rows):
+            return "A datagram socket (UDP) has no connections: whoever wants to talk to it sends to its address."
+        return "Nobody listens, so a client would be refused."
+    number = next(row.number for row in rows if row.kind in LISTENERS)
+    if isinstance(subject, Things) and number in subject.in_openssl():
+        return "This listener speaks TLS, and the panel's clients do not. Connect with ssl.SSLContext.wrap_socket()."
+    return ""
 
 
 def sleepers(rows: list[Descriptor]) -> dict[int, str]:

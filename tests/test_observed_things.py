@@ -1,0 +1,226 @@
+"""The panel on whatever has descriptors: it is looked at and never read, and each button works or says why not."""
+
+import asyncio
+import contextlib
+import http.server
+import os
+import select
+import selectors
+import shutil
+import socket
+import socketserver
+import ssl
+import subprocess
+import threading
+from collections import deque
+
+import pytest
+
+from course_lib.observe import descriptors, wait_until
+from course_lib.widgets import observe
+
+
+@pytest.fixture
+def kept():
+    with contextlib.ExitStack() as stack:
+        yield stack.enter_context
+
+
+def rows(thing) -> list[tuple[int, str]]:
+    return [(row["number"], row["kind"]) for row in observe(thing).state()["rows"]]
+
+
+class TestWhatIsTaken:
+    def test_a_number_a_pair_and_every_kind_of_collection(self, kept):
+        one, other = map(kept, socket.socketpair())
+        both = sorted([(one.fileno(), "unix socket"), (other.fileno(), "unix socket")])
+        assert rows(one.fileno()) == both[:1] or rows(one.fileno()) == both[1:]
+        for many in ([one, other], (one, other.fileno()), {one.fileno(), other.fileno()}, deque([one, other]), {"a": one, "b": other},
+                     {one.fileno(): one, other.fileno(): other}.values()):
+            assert rows(many) == both and len(descriptors(many if not isinstance(many, dict) else many.values())) == 2
+        assert repr(observe([one, other])) == "observe(2 sockets)" and repr(observe(one.fileno())) == "observe(1 thing)"
+
+    def test_pipes_and_files_are_not_read(self, kept, tmp_path):
+        read, write = os.pipe()
+        reader, writer = kept(open(read)), kept(open(write, "w"))
+        assert rows(reader) == [(read, "pipe")] and rows([reader, writer]) == [(read, "pipe"), (write, "pipe")]  # and does not hang
+        (tmp_path / "text").write_text("one\ntwo\n")
+        file = kept(open(tmp_path / "text"))
+        assert rows(file) == [(file.fileno(), "file")] and file.read() == "one\ntwo\n"
+        one, other = map(kept, socket.socketpair())
+        stream = kept(one.makefile())
+        other.sendall(b"line\n")
+        assert rows(stream) == [(one.fileno(), "unix socket")] and stream.readline() == "line\n"
+
+    def test_the_pipes_of_a_child(self, kept):
+        child = kept(subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE))
+        assert {kind for _, kind in rows([child.stdin, child.stdout])} == {"pipe"}
+        child.stdin.close()
+
+    def test_an_epoll_with_its_interest_list(self, kept):
+        one, other = map(kept, socket.socketpair())
+        for thing in (select.epoll(), selectors.EpollSelector()):
+            with contextlib.closing(thing):
+                assert rows(thing) == [(thing.fileno(), "epoll")]
+                thing.register(one, 1)
+                panel = observe(thing)
+                shown = {row["number"]: row["watched"] for row in panel.state()["rows"]}
+                assert shown == {thing.fileno(): "", one.fileno(): f"{thing.fileno()}: IN"}
+                thing.register(other, 1)
+                assert len(panel.state()["rows"]) == 3
+
+    @pytest.mark.parametrize("kind", [selectors.SelectSelector, selectors.PollSelector])
+    def test_a_selector_without_a_descriptor_of_its_own(self, kept, kind):
+        one, _ = map(kept, socket.socketpair())
+        selector = kept(kind())
+        panel = observe(selector)
+        selector.register(one, selectors.EVENT_READ)
+        assert [row["number"] for row in panel.state()["rows"]] == [one.fileno()]
+        selector.close()
+        assert "is closed" in panel.state()["note"]
+
+    @pytest.mark.parametrize("kind", [socketserver.TCPServer, socketserver.ThreadingTCPServer, http.server.HTTPServer])
+    def test_servers_of_the_standard_library(self, kept, kind):
+        server = kept(kind(("127.0.0.1", 0), http.server.BaseHTTPRequestHandler))
+        state = observe(server).state()
+        assert [(row["number"], row["kind"]) for row in state["rows"]] == [(server.fileno(), "listener")] and state["can_connect"]
+
+    def test_asyncio_servers_and_streams(self):
+        async def look():
+            async def talk(reader, writer):
+                connections.append(rows(writer))
+                writer.close()
+
+            connections = []
+            server = await asyncio.start_server(talk, "127.0.0.1", 0)
+            listener = server.sockets[0].fileno()
+            assert rows(server) == rows(server.sockets) == rows(list(server.sockets)) == [(listener, "listener")]
+            panel = observe(server)
+            panel._click("blocking", {"of": "listener", "blocking": True})
+            assert os.get_blocking(listener)
+            os.set_blocking(listener, False)
+            reader, writer = await asyncio.open_connection(*server.sockets[0].getsockname())
+            assert await reader.read() == b""
+            assert [kind for _, kind in connections[0]] == ["connection"]
+            writer.close()
+            server.close()
+            assert "is closed" in panel.state()["note"]
+
+        asyncio.run(look())
+
+    def test_uvloops_server(self):
+        uvloop = pytest.importorskip("uvloop")
+
+        async def look():
+            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+            assert rows(server) == rows(server.sockets) == [(server.sockets[0].fileno(), "listener")]
+            server.close()
+
+        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+            runner.run(look())
+
+    def test_a_server_that_has_its_listener_in_an_attribute(self, kept):
+        class Streams:  # as gevent's StreamServer and trio's SocketListener
+            socket = kept(socket.create_server(("127.0.0.1", 0)))
+
+        assert rows(Streams()) == [(Streams.socket.fileno(), "listener")]
+
+    def test_what_is_closed_is_said(self):
+        one, other = socket.socketpair()
+        file = open(os.devnull)
+        for thing in (one, other, file):
+            thing.close()
+        for thing in (one, [one, other], file, 10_000):
+            assert observe(thing).state()["note"] == "All that this panel shows is closed. Run the cell again."
+
+
+def talks_through(panel, listener) -> None:
+    """One client connects by a click, is accepted, known by its name, and gets an answer; another is cut off."""
+    assert panel.state()["can_connect"] and panel.state()["why_not"] == ""
+    panel._act({"type": "connect"})
+    connection, _ = listener.accept()
+    with connection:
+        panel.subject.things.append(connection)
+        assert panel._note == "" and wait_until(lambda: panel.bench.look() or panel.bench.clients["alice"].state == "connected")
+        assert "alice" in [row["peer"] for row in panel.state()["rows"]]
+        panel._act({"type": "send", "client": "alice", "text": "hello"})
+        assert connection.recv(10) == b"hello"
+        connection.sendall(b"back")
+        assert wait_until(lambda: panel.bench.look() or panel.bench.clients["alice"].last == b"back")
+        panel._act({"type": "reset", "client": "alice"})
+        assert not panel.bench.clients["alice"].open and panel._note == ""
+        with contextlib.suppress(ConnectionResetError):
+            assert connection.recv(10) == b""
+
+
+class TestButtons:
+    @pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::")])
+    def test_clients_of_a_tcp_listener(self, kept, family, host):
+        listener = kept(socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::"))
+        talks_through(observe([listener]), listener)
+
+    def test_an_ipv4_client_of_a_dual_stack_listener_is_known_by_its_name(self, kept):
+        listener = kept(socket.create_server(("::", 0), family=socket.AF_INET6, dualstack_ipv6=True))
+        client = kept(socket.create_connection(("127.0.0.1", listener.getsockname()[1])))
+        connection = kept(listener.accept()[0])
+        assert [row["peer"] for row in observe([listener, connection], mine=client).state()["rows"]] == ["", "mine"]
+
+    @pytest.mark.parametrize("name", ["path", "abstract"])
+    def test_clients_of_a_unix_listener(self, kept, tmp_path, name):
+        listener = kept(socket.socket(socket.AF_UNIX))
+        listener.bind(str(tmp_path / "door") if name == "path" else "\0course-" + os.urandom(4).hex())
+        listener.listen()
+        talks_through(observe([listener]), listener)
+
+    def test_a_full_accept_queue_of_a_unix_listener_is_said(self, kept, tmp_path):
+        listener = kept(socket.socket(socket.AF_UNIX))
+        listener.bind(str(tmp_path / "door"))
+        listener.listen(0)
+        panel = observe(listener)
+        panel._act({"type": "connect", "many": True})
+        assert "refused: the accept queue is full" in {client.state for client in panel.bench.clients.values()}
+        panel.bench.close()
+
+    def test_udp_says_why_not(self, kept):
+        one = kept(socket.socket(type=socket.SOCK_DGRAM))
+        one.bind(("127.0.0.1", 0))
+        panel = observe(one)
+        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith("A datagram socket (UDP) has no connections")
+        panel._act({"type": "connect"})
+        assert panel._note == panel.state()["why_not"]
+
+    def test_a_connection_alone_says_that_nobody_listens(self, kept):
+        one, _ = map(kept, socket.socketpair())
+        assert observe(one).state()["why_not"] == "Nobody listens, so a client would be refused."
+
+    def test_modes_of_what_is_no_tcp_socket(self, kept):
+        read, write = os.pipe()
+        kept(open(read)), kept(open(write, "w"))
+        udp = kept(socket.socket(type=socket.SOCK_DGRAM))
+        panel = observe([read, udp])
+        assert panel.state()["connections"] == "blocking"
+        panel._act({"type": "blocking", "of": "connections", "blocking": False})
+        assert panel.state()["connections"] == "non-blocking" and udp.gettimeout() == 0.0 and not os.get_blocking(read)
+
+
+@pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
+def test_tls_what_openssl_holds_is_said_and_its_listener_says_why_not(kept, tmp_path):
+    key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
+    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
+                   check=True, capture_output=True)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(certificate, key)
+    trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+    trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
+    listener = kept(context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True))
+    state = observe(listener).state()
+    assert not state["can_connect"] and state["why_not"].startswith("This listener speaks TLS")
+    accepted = []
+    server = threading.Thread(target=lambda: accepted.append(kept(listener.accept()[0])))
+    server.start()
+    client = kept(trusting.wrap_socket(socket.create_connection(listener.getsockname())))
+    server.join()
+    client.sendall(b"hello world")
+    assert accepted[0].recv(1) == b"h"
+    row = observe(accepted[0]).state()["rows"][0]
+    assert row["receive"] == "0 + 10 in OpenSSL" and not row["readable"]
