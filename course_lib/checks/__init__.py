@@ -21,7 +21,7 @@ _MODULES = {
     "5": ("polling",),
     "6": ("epolling",),
     "7": ("coroutines", "waits", "event_loop", "web"),
-    "8": ("cpu_io",),
+    "8": ("cpu_io", "offload"),
     "9": ("redis_protocol", "prefork", "hand_over"),
 }
 

@@ -1,9 +1,7 @@
 """9.3 beyond its typical wrong solutions: another right one, and notes."""
 
-import pytest
-
 from exercises.case import changed
-from exercises.wrong.hand_over import BOTH, IMPORTS, RIGHT
+from exercises.wrong.hand_over import BOTH, IMPORTS
 
 SAY = '    try:\n        unix_sock.sendall(b"L")\n    except ConnectionError:\n        pass\n'
 
@@ -13,11 +11,6 @@ def found(cell, checked, source):
     result = checked("9.3", names["hand_over"], names["take_over"])
     assert result.passed, result.findings
     return result.findings
-
-
-@pytest.mark.parametrize("name", RIGHT)
-def test_other_ways_to_write_it_pass(name, cell, as_before, checked):
-    assert not any(finding.startswith("note") for finding in found(cell, checked, RIGHT[name]))
 
 
 def test_a_listener_that_programs_inherit_gets_a_note(cell, as_before, checked):

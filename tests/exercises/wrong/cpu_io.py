@@ -3,8 +3,8 @@
 from exercises.case import case, right
 
 IMPORTS = """
-import concurrent.futures, inspect, multiprocessing, os, pickle, queue, select, signal, socket, subprocess, sys, threading, time
-from course_lib.solutions.coroutines import Loop, sleep
+import concurrent.futures, inspect, multiprocessing, os, pickle, queue, resource, select, signal, socket, subprocess, sys, threading, time
+from course_lib.solutions.coroutines import Loop, recv, sleep
 """
 
 CLASSIFY = """
@@ -95,7 +95,7 @@ CASES = {
              CLASSIFY, {"= time.perf_counter()": "= time.thread_time()", ", time.perf_counter()": ", time.thread_time()"}),
         case("upside down", "Its thread slept, so the share of CPU is near 0",
              CLASSIFY, {"share = used / whole": "share = whole / used"}),
-        case("words swapped", "never waits, is 'cpu', and classify says",
+        case("words swapped", "Your two words are swapped: a computation is 'cpu'.",
              CLASSIFY, {'cpu" if share > 0.8 else "io': 'io" if share > 0.8 else "cpu'}),
         case("how long it takes", "Its share of CPU is near 1: CPU time divided by wall time, in this order",
              CLASSIFY, {"share = used / whole": "share = 1 if used > 1 else 0"}),
@@ -122,6 +122,11 @@ CASES = {
              CLASSIFY, {"fn()": "thread = threading.Thread(target=fn)\nthread.start()\nthread.join()"}),
         case("swallows", "fn() raised KeyError, and classify returned",
              CLASSIFY, {"fn()": "try:\n    fn()\nexcept Exception:\n    pass"}),
+        case("cut to a whole number", "Is the share a fraction, not cut to a whole number?",
+             CLASSIFY, {"share = used / whole": "share = used // whole"}),
+        case("nanoseconds by seconds", "Do both clocks count the same unit",
+             CLASSIFY, {", time.thread_time()": ", time.thread_time_ns()",
+             "used, whole = time.thread_time() - used": "used, whole = time.thread_time_ns() - used"}),
     ],
     "8.2": [
         case("a thread beats", "The heartbeat has to be a task of the SAME loop", """
@@ -210,6 +215,26 @@ CASES = {
              GAP, {"yield from task": "yield 'sleep', 0.03\ntime.sleep(0.2)"}),
         case("forgets yield from", "it was not at its end when longest_gap returned", GAP, {"yield from task": "yield task"}),
         case("the loop's result", "longest_gap returned None", GAP, {"loop.run()\nreturn longest": "return loop.run()"}),
+        case("the mean", "is it the mean? Return the longest of the gaps",
+             GAP, {"over, longest = False, 0.0": "over, longest, count = False, 0.0, 0", "nonlocal longest": "nonlocal longest, count",
+             "longest = max(longest, now - last)": "longest, count = longest + now - last, count + 1", "return longest": "return longest / count"}),
+        case("CPU time", "Your clock stands still while the task sleeps: it counts CPU time",
+             GAP, {"last = time.monotonic()": "last = time.process_time()", "now = time.monotonic()": "now = time.process_time()"}),
+        case("the exception comes out", "The task raised ValueError, and it came out of longest_gap", GAP, {
+             "nonlocal over": "nonlocal over, failed", "over, longest = False, 0.0": "over, longest, failed = False, 0.0, None",
+             "try:\n    yield from task": "try:\n    yield from task\nexcept Exception as error:\n    failed = error",
+             "return longest": "if failed:\n    raise failed\nreturn longest"}),
+        case("walks the task itself", "nobody waited for it. Spawn it in a Loop", """
+            def longest_gap(task):
+                last, longest = time.monotonic(), 0.0
+                try:
+                    for _ in task:
+                        now = time.monotonic()
+                        longest, last = max(longest, now - last), now
+                except Exception:
+                    pass
+                return max(longest, time.monotonic() - last)
+        """),
     ],
     "8.3": [
         case("calls it here", "offload did not yield although its function", """
@@ -418,5 +443,14 @@ CASES = {
                 yield "read", ours
                 return ours.recv()
         """),
+        case("takes anybody's exit status", "Another child of this process had ended, and offload took its exit status",
+             OFFLOAD, {"os.waitpid(pid, 0)": "os.waitpid(-1, 0)"}),
+    ],
+}
+
+RIGHT = {
+    "8.3": [
+        case("tries before it waits", "",
+             OFFLOAD, {'yield "read", ours\npiece = ours.recv(65536)': "piece = yield from recv(ours, 65536)", "ours.close()": "os.closerange(3, theirs.fileno())\nos.closerange(theirs.fileno() + 1, 1 << 20)", "theirs.close()": "theirs.close()\nours.setblocking(False)"}),
     ],
 }

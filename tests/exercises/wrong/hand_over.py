@@ -1,6 +1,6 @@
 """Typical wrong solutions of 9.3, each with words of the message that names its cause."""
 
-from exercises.case import case, changed
+from exercises.case import case
 
 IMPORTS = """
 import array, json, os, pickle, select, socket, struct, time
@@ -171,7 +171,8 @@ CASES = {
 }
 
 RIGHT = {
-    "by hand": """
+    "9.3": [
+        case("by hand", "", """
         def hand_over(listener, unix_sock):
             unix_sock.sendmsg([b"take it"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener.fileno()]))])
             if unix_sock.recv(10) != b"thanks":
@@ -190,5 +191,6 @@ RIGHT = {
             except BrokenPipeError:
                 pass
             return listener
-    """,
+        """),
+    ],
 }

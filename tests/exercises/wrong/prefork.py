@@ -1,6 +1,6 @@
 """Typical wrong solutions of 9.2, each with words of the message that names its cause."""
 
-from exercises.case import case, changed
+from exercises.case import case
 
 IMPORTS = """
 import multiprocessing, os, select, signal, socket, subprocess, sys, threading, time, traceback
@@ -364,9 +364,14 @@ CASES = {
 }
 
 RIGHT = {
-    "os.wait() and a handler that raises": WAIT,
-    "sigwait()": TAKEN,
-    "multiprocessing": changed(LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):"}),
-    "sys.exit() in the handler": changed(WAIT, {"raise Stop": "sys.exit()"}),
-    "closes all but its own, as 8.3 does": changed(WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()": "os.closerange(3, listener.fileno())\nos.closerange(listener.fileno() + 1, 1 << 16)"}),
+    "9.2": [
+        case("os.wait() and a handler that raises", "", WAIT),
+        case("sigwait()", "", TAKEN),
+        case("multiprocessing", "",
+             LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):"}),
+        case("sys.exit() in the handler", "", WAIT, {"raise Stop": "sys.exit()"}),
+        case("closes all but its own, as 8.3 does", "",
+             WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()":
+                    "os.closerange(3, listener.fileno())\nos.closerange(listener.fileno() + 1, 1 << 16)"}),
+    ],
 }
