@@ -39,7 +39,7 @@ class Page:
     def click(self, kind, **more):
         self.panel._hear(self.panel, {"type": kind, "view": "page", **more}, [])
 
-    def shows(self, condition, seconds=5):
+    def shows(self, condition, seconds=20):
         return wait_until(lambda: bool(self.state) and condition(self.state), seconds)
 
 
@@ -266,7 +266,7 @@ def test_a_server_of_ones_own_that_breaks_tells_its_fate():
     ([], "and this list is empty"), ({}, "and this dict is empty"), ([1, "text"], "and in this list is a str"),
 ])
 def test_what_cannot_be_observed_is_one_sentence(thing, why):
-    takes = "takes a server, a socket, a file, a descriptor's number, or a list of these"
+    takes = "takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     with pytest.raises(TypeError, match=rf"{takes}, {why}$"):
         observe(thing)
 

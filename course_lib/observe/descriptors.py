@@ -257,12 +257,12 @@ class Interests:
     They are kept small: a panel holds those of ten thousand sockets while the memory of a socket is being measured.
     """
 
-    def __init__(self, epolls: Iterable[int]) -> None:
+    def __init__(self, epolls: Iterable[int], folder: str = "/proc/self/fdinfo") -> None:
         self._of: dict[Watcher, set[int]] = {}  # whom it watches: number and inode in one int
         for epoll in epolls:
             watched: dict[bytes, set[int]] = {}
             with suppress(OSError):  # closed meanwhile
-                for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}"):
+                for piece in kernel.pieces(f"{folder}/{epoll}"):
                     for entry in _ENTRY.finditer(piece):
                         number, events, inode = entry.groups()
                         if events not in watched:

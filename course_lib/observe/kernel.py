@@ -30,6 +30,7 @@ _LONGEST_TARGET = 4096
 _STATX_MODE = 28
 _STATX_TYPE_AND_INODE = 0x1 | 0x100
 _AT_EMPTY_PATH = 0x1000
+_PIDFD_GETFD = 438  # on every machine (asm-generic/unistd.h)
 
 
 def read(path: str) -> str:
@@ -86,6 +87,11 @@ def names(folder: str) -> list[str]:
         found.append(text(entry + _NAME))
     _libc.closedir(handle)
     return [os.fsdecode(name) for name in found if name[0] != 46]  # "."
+
+
+def duplicate(process: int, number: int) -> int:
+    """A duplicate of a descriptor of another process, which a pidfd names. Raises OSError as pidfd_getfd(2) does."""
+    return _checked(_libc.syscall(_PIDFD_GETFD, process, number, 0))
 
 
 def ioctl(number: int, request: int) -> int | None:

@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
+from types import SimpleNamespace
 
 import anywidget
 import traitlets
@@ -19,7 +20,7 @@ from .history import Changes
 from .page import script
 from .picture import picture_html
 from .routing import while_busy
-from .subject import CONNECTIONS, LISTENERS, sleepers, subject_of, why_no_client
+from .subject import CONNECTIONS, LISTENERS, Process, Things, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
 _SHORTEST = 0.02  # seconds between them after a click
@@ -38,16 +39,18 @@ _NOTHING = {"server": None, "listener": "", "connections": "", "can_connect": Fa
 PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
 
 
-def observe(thing, parts: Iterable[str] = PARTS, **clients) -> "Panel":
+def observe(thing=None, parts: Iterable[str] = PARTS, *, pid: int | None = None, **clients) -> "Panel":
     """Show a server, or whatever has descriptors, live: each as the kernel sees it, with switches and clients.
 
     thing    a server of the course; a socket, file, pipe, epoll or selector; a descriptor's number; a server of another kind that
              has fileno(), `.sockets` or `.socket` (socketserver, asyncio …); or a list of these. It is looked at and never read.
+    pid      instead of a thing: the number of a process that you started, such as redis-server; a Popen can be the thing itself
     parts    which parts to show, of PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
     clients  names for client sockets of your own, as `observe(server, first=a, second=b)`
-    Raises TypeError for another thing, ValueError for a part that is none.
+    Raises TypeError for another thing, ValueError for a part that is none or a process that does not live, PermissionError for
+    one that may not be looked at.
     """
-    return Panel(thing, parts, **clients)
+    return Panel(thing if pid is None else SimpleNamespace(pid=pid), parts, **clients)
 
 
 class Panel(anywidget.AnyWidget):
@@ -109,6 +112,9 @@ class Panel(anywidget.AnyWidget):
 
     def _look(self) -> tuple[list[Descriptor], int, Doing | None]:
         """(what the kernel says of the descriptors that are shown, how many are not shown, what the thread does)."""
+        if isinstance(self.subject, Process):
+            rows = self.subject.descriptors(_SHOWN)
+            return rows, len(self.subject.numbers()) - len(rows), None
         doing = self.subject.doing() if self._is_server else None
         if self._how_many(lambda: len(self.subject.numbers())) <= _SHOWN:
             return self.subject.descriptors(), 0, doing
@@ -122,15 +128,17 @@ class Panel(anywidget.AnyWidget):
             server = {
                 "name": type(self.subject).__name__, "running": self.subject.running,
                 "address": _place(self.subject.address) if self.subject.running else "",
-                "doing": f"held before {self.subject.pending}" if self.subject.pending else _doing_words(doing),
+                "doing": f"held before {self.subject.pending}" if self.subject.pending else words.doing(doing),
                 "asleep": doing.asleep and not self.subject.pending, "seconds": round(doing.seconds, 1),
                 "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
                 "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
+        elif isinstance(self.subject, Process):
+            note = " ".join(filter(None, (note, self.subject.words())))
         elif not rows:
             note = "All that this panel shows is closed. Run the cell again."
         address = self._address(rows)
-        here, tls = sleepers(rows), {} if self._is_server else self.subject.in_openssl()
+        here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
             "server": server,
             "listener": _mode(rows, LISTENERS), "connections": _mode(rows, CONNECTIONS),
@@ -168,7 +176,7 @@ class Panel(anywidget.AnyWidget):
 
     def _client_states(self, rows: list[Descriptor], hidden: int) -> list[dict]:
         queued = not hidden and any(row.accept_queue for row in rows)
-        accepted = {row.peer for row in (rows if self._is_server else descriptors())} if queued else None
+        accepted = {row.peer for row in (descriptors() if isinstance(self.subject, Things) else rows)} if queued else None
         return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
 
     def _address(self, rows: list[Descriptor]) -> Address | None:
@@ -327,13 +335,6 @@ def _news(state: dict, before: dict | None) -> dict:
         "order": [row["number"] for row in state["rows"]],
         "rows": [row for row in state["rows"] if known.get(row["number"]) != row],
     }
-
-
-def _doing_words(doing) -> str:
-    if doing.ended or not doing.asleep:
-        return doing.ended or ("not known" if doing.unknown else "running")
-    where = f" on descriptor {doing.descriptor}" if doing.descriptor is not None else ""
-    return f"asleep in {doing.call or 'the kernel'}(){where}" if doing.call else "asleep in the kernel"
 
 
 def _client_words(client: Client, accepted: set | None) -> str:

@@ -8,9 +8,30 @@ from collections.abc import Collection, Mapping
 from course_lib.clients import Bench, bench_of
 from course_lib.observe import Descriptor, asleep_on, descriptors
 from course_lib.observe.descriptors import is_epoll, numbers_of, watched_numbers
+from course_lib.observe.process import ProcessView
+
+from . import words
 
 LISTENERS = ("listener", "unix listener")
+_THREADS = 4  # of another process, that a note tells of
 CONNECTIONS = ("connection", "socket", "datagram", "unix socket", "other socket", "pipe")
+
+
+class Process(ProcessView):
+    """Another process under observation."""
+
+    def set_blocking(self, blocking: bool, of: str) -> None:
+        kinds = LISTENERS if of == "listener" else CONNECTIONS
+        super().set_blocking(blocking, [row.number for row in self.descriptors() if row.kind in kinds])
+
+    def words(self) -> str:
+        """What its threads do, in a sentence."""
+        if not self.running:
+            return f"{self.name} (process {self.pid}) has ended."
+        threads = self.threads()
+        said = [f"{name} {words.doing(doing)}, CPU {round(doing.cpu * 10) * 10} %" for name, doing in threads[:_THREADS]]
+        more = f"; {len(threads) - _THREADS} more threads" if len(threads) > _THREADS else ""
+        return f"{self.name} (process {self.pid}): {'; '.join(said)}{more}."
 
 
 class Things:
@@ -53,11 +74,14 @@ class Things:
 
 def subject_of(thing) -> tuple[object, Bench]:
     """(subject, its bench) for what a learner hands to observe(). Raises TypeError in one sentence."""
-    takes = "observe() takes a server, a socket, a file, a descriptor's number, or a list of these"
+    takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     if isinstance(thing, type):
         raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
     if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
         return thing, bench_of(thing)
+    if type(pid := getattr(thing, "pid", None)) is int:
+        process = Process(pid)
+        return process, bench_of(process)
     try:
         numbers_of(thing)
     except TypeError:
@@ -88,9 +112,9 @@ def why_no_client(subject, rows: list[Descriptor]) -> str:
     return ""
 
 
-def sleepers(rows: list[Descriptor]) -> dict[int, str]:
+def sleepers(subject, rows: list[Descriptor]) -> dict[int, str]:
     """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}."""
-    found = asleep_on({row.number for row in rows})
+    found = (subject.asleep_on if isinstance(subject, Process) else asleep_on)({row.number for row in rows})
     return {number: ", ".join(f"{_whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}
 
 

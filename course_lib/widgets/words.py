@@ -7,6 +7,14 @@ from course_lib.observe import Descriptor, Doing
 _AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
 
 
+def doing(now: Doing) -> str:
+    """What a thread does, without the seconds: "asleep in recv() on descriptor 7"."""
+    if now.ended or not now.asleep:
+        return now.ended or ("not known" if now.unknown else "running")
+    where = f" on descriptor {now.descriptor}" if now.descriptor is not None else ""
+    return f"asleep in {now.call}(){where}" if now.call else "asleep in the kernel"
+
+
 def fate(server, rows: list[Descriptor], doing: Doing) -> str:
     """One or two sentences on how the server ended, or what will happen to it; "" when there is nothing to say."""
     if server.fate:

@@ -1,0 +1,116 @@
+"""Another process of the same user, looked at from outside: its descriptors, and what its threads do."""
+
+import os
+import weakref
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import replace
+
+from . import kernel
+from .descriptors import _ASKED, Descriptor, Interests, _describe
+from .threads import Doing, ThreadView
+
+_MOST_THREADS = 64  # that one look walks through
+
+
+class _ItsThread(ThreadView):
+    """A thread of another process."""
+
+    def __init__(self, folder: str) -> None:
+        super().__init__(None)
+        self._folder = folder
+
+    def _read(self, name: str) -> str:
+        return kernel.read(f"{self._folder}/{name}")
+
+    def _got_on(self) -> bool:
+        return False  # it does not wait for our lock
+
+
+class ProcessView:
+    """A process that was started from here: `ProcessView(child.pid).descriptors()`.
+
+    To look at a descriptor it is duplicated for the moment of the look (pidfd_getfd(2)), which needs the right to trace the process
+    (ptrace(2)): one has it for one's own children.
+    Raises ValueError where no such process lives, PermissionError where it may not be looked at, OSError where Linux is too old (5.6).
+    """
+
+    def __init__(self, pid: int) -> None:
+        try:
+            self._pidfd = os.pidfd_open(pid)
+        except (ProcessLookupError, OverflowError):
+            raise ValueError(f"no process has the number {pid}") from None
+        weakref.finalize(self, os.close, self._pidfd)
+        self.pid = pid
+        self.name = kernel.read(f"/proc/{pid}/comm").strip()
+        self._threads: dict[str, _ItsThread] = {}
+        try:
+            for number in self.numbers()[:1]:
+                os.close(kernel.duplicate(self._pidfd, number))
+        except OSError as error:
+            raise PermissionError(f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
+                                  "as the same user.") from None
+
+    def __repr__(self) -> str:
+        return f"<{self.name}, process {self.pid}, {'running' if self.running else 'ended'}>"
+
+    @property
+    def running(self) -> bool:
+        """True until it has ended (pidfd_open(2): its descriptor becomes readable)."""
+        return not kernel.poll([self._pidfd], kernel.POLLIN)
+
+    def numbers(self) -> list[int]:
+        """The numbers of its open descriptors, lowest first; [] when it has ended."""
+        with suppress(OSError):
+            return sorted(map(int, kernel.names(f"/proc/{self.pid}/fd"))) if self.running else []
+        return []
+
+    def descriptors(self, most: int | None = None) -> list[Descriptor]:
+        """What the kernel says of its descriptors, of the `most` lowest ones; `watched_by` are its own epolls."""
+        found, inodes = [], {}
+        for number in self.numbers()[:most]:
+            with suppress(OSError), self._borrowed(number) as own:
+                mode, inodes[number] = kernel.mode_and_inode(own)
+                if row := _describe(own, mode, inodes[number], kernel.poll([own], _ASKED).get(own, 0), Interests([])):
+                    found.append(replace(row, number=number))
+        interests = Interests([row.number for row in found if row.kind == "epoll"], f"/proc/{self.pid}/fdinfo")
+        return [replace(row, watched_by=interests.of(row.number, inodes[row.number])) for row in found]
+
+    def set_blocking(self, blocking: bool, numbers: list[int]) -> None:
+        """Set or clear O_NONBLOCK of its descriptors: the flag is in the open file description, which a duplicate shares (dup(2))."""
+        for number in numbers:
+            with suppress(OSError), self._borrowed(number) as own:
+                os.set_blocking(own, blocking)
+
+    def threads(self) -> list[tuple[str, Doing]]:
+        """(name, what it does) of its threads, the first one first."""
+        found = []
+        for view in self._views():
+            with suppress(OSError):
+                found.append((kernel.read(f"{view._folder}/comm").strip(), view.doing()))
+        return found
+
+    def asleep_on(self, numbers: set[int]) -> dict[int, list[tuple[str, str]]]:
+        """The threads that sleep in a call on one of these descriptors: {number: [(thread, call)]}."""
+        found: dict[int, list[tuple[str, str]]] = {}
+        for name, doing in self.threads():
+            if doing.call and doing.descriptor in numbers:
+                found.setdefault(doing.descriptor, []).append((name, doing.call))
+        return found
+
+    def _views(self) -> list[_ItsThread]:
+        folder = f"/proc/{self.pid}/task"
+        try:
+            names = sorted(kernel.names(folder), key=int)[:_MOST_THREADS] if self.running else []
+        except OSError:
+            names = []
+        self._threads = {name: self._threads.get(name) or _ItsThread(f"{folder}/{name}") for name in names}
+        return list(self._threads.values())
+
+    @contextmanager
+    def _borrowed(self, number: int) -> Iterator[int]:
+        own = kernel.duplicate(self._pidfd, number)
+        try:
+            yield own
+        finally:
+            os.close(own)

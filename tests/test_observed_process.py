@@ -1,0 +1,129 @@
+"""The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source."""
+
+import os
+import re
+import shutil
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from course_lib.observe import kernel, open_numbers, wait_until
+from course_lib.observe.process import ProcessView
+from course_lib.widgets import observe
+
+PROGRAM = """
+import select, socket, sys
+listener = socket.create_server(("127.0.0.1", 0))
+listener.setblocking(False)
+epoll, connections = select.epoll(), {}
+epoll.register(listener, select.EPOLLIN)
+print(listener.fileno(), epoll.fileno(), flush=True)
+while True:
+    for number, _ in epoll.poll():
+        if number == listener.fileno():
+            connection, _ = listener.accept()
+            connections[connection.fileno()] = connection
+            epoll.register(connection, select.EPOLLIN)
+        elif data := connections[number].recv(100):
+            connections[number].sendall(data.upper())
+        else:
+            connections.pop(number).close()
+"""
+
+
+@pytest.fixture
+def child():
+    before = open_numbers()
+    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child:
+        child.listener, child.epoll = map(int, child.stdout.readline().split())
+        yield child
+        child.kill()
+    assert before == [number for number in open_numbers() if number in before]
+
+
+def by_number(panel) -> dict[int, dict]:
+    return {row["number"]: row for row in panel.state()["rows"]}
+
+
+def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
+    panel = observe(pid=child.pid)
+    assert wait_until(lambda: by_number(panel)[child.epoll]["asleep"].endswith("in epoll_wait"))
+    rows = by_number(panel)
+    assert rows[child.listener]["kind"] == "listener" and rows[child.listener]["watched"] == f"{child.epoll}: IN"
+    assert rows[child.listener]["blocking"] is False and rows[child.epoll]["kind"] == "epoll"
+    assert rows[0]["kind"] == "device" and rows[1]["kind"] == "pipe"
+    assert re.fullmatch(rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+ %\.",
+                        panel.state()["note"])
+    assert panel.state()["server"] is None and "epoll_wait" in panel.picture()
+
+
+def test_a_click_connects_and_its_connection_is_seen_to_the_end(child):
+    panel = observe(child)  # a Popen
+    panel._act({"type": "connect"})
+    alice = panel.bench.clients["alice"]
+    assert wait_until(lambda: "alice" in [row["peer"] for row in panel.state()["rows"]])
+    panel._act({"type": "send", "client": "alice", "text": "hello"})
+    assert wait_until(lambda: alice.look() or alice.last == b"HELLO")
+    connection, = [row for row in panel.state()["rows"] if row["peer"] == "alice"]
+    assert connection["state"] == "ESTABLISHED" and connection["watched"] == f"{child.epoll}: IN"
+    alice.close()  # no duplicate keeps the other end open: the child closes it, and it is gone
+    assert wait_until(lambda: connection["number"] not in by_number(panel))
+
+
+def test_a_mode_is_set_in_the_open_file_description_that_both_share(child):
+    panel = observe(child)
+    panel._act({"type": "blocking", "of": "listener", "blocking": True})
+    assert by_number(panel)[child.listener]["blocking"] and panel.state()["listener"] == "blocking"
+
+
+def test_a_look_leaves_no_descriptor(child):
+    panel = observe(child)
+    before = open_numbers()
+    for _ in range(20):
+        panel.state()
+    assert open_numbers() == before
+    del panel
+
+
+def test_many_descriptors_show_the_first_and_say_how_many_are_not_shown(child, monkeypatch):
+    monkeypatch.setattr("course_lib.widgets.panel._SHOWN", 2)
+    state = observe(child).state()
+    assert [row["number"] for row in state["rows"]] == [0, 1] and state["hidden"] == len(ProcessView(child.pid).numbers()) - 2
+
+
+def test_one_that_ends_is_said(child):
+    panel = observe(child)
+    child.kill()
+    assert wait_until(lambda: panel.state()["note"].endswith(f"(process {child.pid}) has ended.")) and not panel.state()["rows"]
+    child.wait()
+    with pytest.raises(ValueError, match=f"no process has the number {child.pid}"):
+        observe(pid=child.pid)
+
+
+def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
+    def refuse(process, number):
+        raise PermissionError(1, "Operation not permitted")
+
+    monkeypatch.setattr(kernel, "duplicate", refuse)
+    with pytest.raises(PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"):
+        observe(pid=child.pid)
+
+
+@pytest.mark.skipif(not shutil.which("ss"), reason="ss is not installed")
+def test_it_agrees_with_ss(child):
+    address = next(row.local for row in ProcessView(child.pid).descriptors() if row.kind == "listener")
+    clients = [socket.create_connection(address) for _ in range(3)]
+    view = ProcessView(child.pid)
+    assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 3)
+    listed = subprocess.run(["ss", "-tanpH"], capture_output=True, text=True, check=True).stdout
+    seen = {}
+    for line in listed.splitlines():
+        if found := re.search(rf"pid={child.pid},fd=(\d+)", line):
+            state, _, _, local, peer, *_ = line.split()
+            seen[int(found[1])] = ({"ESTAB": "ESTABLISHED"}.get(state, state), local, None if peer.endswith("*") else peer)
+    assert len(seen) == 4 and seen == {row.number: (row.state, "%s:%d" % row.local, row.peer and "%s:%d" % row.peer)
+                                       for row in view.descriptors() if row.state}
+    for client in clients:
+        client.close()
