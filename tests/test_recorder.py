@@ -1050,7 +1050,7 @@ class TestWhatWaitsSay:
             with connect(server) as client:
                 assert asks(client, b"hello") == b"hello"
                 connection = next(d.number for d in server.descriptors() if d.kind == "connection")
-                assert server.came_back() == {connection: words} and server.handed_in() is None
+                assert server.came_back() == {connection: words}
                 client.shutdown(socket.SHUT_WR)
                 assert client.recv(100) == b""
 
@@ -1063,6 +1063,37 @@ class TestWhatWaitsSay:
                 assert server.step(5).name == "accept"  # the select in flight was not seen
                 assert server.pending.name == "select" and str(server.pending) == f"select({server.pending.asked})"
                 assert list(server.handed_in()) == json.loads(f"[{server.pending.asked}]")[0]
+
+    def test_a_held_poll_names_its_list_also_what_was_entered_before(self):
+        with PollServer() as server, connect(server) as early:
+            assert asks(early, b"hello") == b"hello"
+            server.hold()
+            early.sendall(b"x")
+            assert wait_until(lambda: server.pending)  # the poll in flight was not seen
+            while server.pending.name != "poll":
+                server.step(5)
+            listener, connection = (d.number for d in server.descriptors())
+            assert server.handed_in() == {listener: "POLLIN", connection: "POLLIN"}
+            assert str(server.pending) == f"poll({{{listener}: POLLIN, {connection}: POLLIN}})"
+            server.run_on()
+            assert early.recv(1) == b"x"
+
+    def test_the_list_of_a_poll_is_what_register_modify_and_unregister_left(self):
+        class Changes(Server):
+            needs = "poll"
+
+            def serve(self, listener):
+                poll = select.poll()
+                with contextlib.suppress(KeyError):
+                    poll.unregister(listener)
+                poll.register(listener), poll.modify(listener, select.POLLOUT), poll.register(0, select.POLLIN), poll.unregister(0)
+                poll.poll(0)
+
+        server = Changes()
+        server.hold()
+        with server:
+            assert wait_until(lambda: server.pending)
+            assert set(server.handed_in().values()) == {"POLLOUT"}
 
     def test_an_earlier_recording_says_nothing_of_the_select_it_is_in(self):
         with SelectServer() as server:

@@ -136,10 +136,10 @@ class Observed:
         return taken_by_name(type(self).serve)
 
     def handed_in(self) -> dict[int, str] | None:
-        """What its select was handed: {descriptor: "read", "write" or "read, write"}, of the select that it is in or the last.
+        """What its select or poll was handed, of the one that it is in or the last: {descriptor: "read, write"} or {…: "POLLIN"}.
 
-        None while its calls are not recorded, and for other calls: poll keeps its list to itself, and the interest list of
-        an epoll is in the kernel (`descriptors()` shows it).
+        None while its calls are not recorded, and for other calls: the interest list of an epoll is in the kernel
+        (`descriptors()` shows it).
         """
         return self._recorder.handed_in()
 

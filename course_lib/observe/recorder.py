@@ -38,8 +38,8 @@ class Call:
     result      what came back: bytes moved, a new descriptor, the ready descriptors, or None
     error       the name of the error ("EAGAIN"), or None
     data        the first bytes that went through, at most DATA_KEPT of them
-    asked       what it was called with: the lists of a select, "[7, 9], [], []"; the change of an epoll_ctl,
-                "ADD, 7, EPOLLIN"; None for other calls
+    asked       what it was called with: the lists of a select, "[7, 9], [], []", or of a poll, "{7: POLLIN}"; the change of an
+                epoll_ctl, "ADD, 7, EPOLLIN"; None for other calls
     """
 
     name: str
@@ -90,7 +90,7 @@ class Recorder:
     def __init__(self) -> None:
         self.held = False
         self.stopping = False
-        self.asked: list[list[int]] | None = None  # the lists of the select that it is in, or of the last one
+        self.asked: list | None = None  # the lists of the select or poll that it is in, or of the last one
         self._began = 0.0
         self._wanted = False
         self._standing: dict[threading.Thread, Pending] = {}  # who stands before which call, in the order in which they came
@@ -130,8 +130,8 @@ class Recorder:
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
     def handed_in(self) -> dict[int, str] | None:
-        """The lists of the select that the server is in, or of its last one; None when off, or none was seen to begin."""
-        return _by_number(self.asked) if self.on and self.asked else None
+        """The lists of the select or poll that the server is in, or of its last one; None when off, or none was seen to begin."""
+        return _by_number(self.asked, "POLL") if self.on and self.asked else None
 
     def came_back(self) -> dict[int, str] | None:
         """What the last select, poll or epoll_wait gave back; None when off, or none was recorded."""
@@ -141,8 +141,7 @@ class Recorder:
             if entry[0] < self._began:
                 return None
             if len(entry) > 5 and entry[3] in _WAITS and isinstance(entry[4], list):
-                return _by_number(entry[4]) if entry[3] == "select" else {
-                    number: event_names(events, "POLL" if entry[3] == "poll" else "EPOLL") for number, events in entry[4]}
+                return _by_number(entry[4], "EPOLL" if entry[3] == "epoll_wait" else "POLL")
         return None
 
     def hold(self) -> None:
@@ -236,7 +235,7 @@ def _any(entered: float, left: float, descriptor: int | None, name: str, result,
     if isinstance(result, list):  # what select, poll or epoll_wait found ready
         result = _ready(name, result)
     error = errno.errorcode.get(error, str(error)) if error else None
-    return Call(name, descriptor, entered, left - entered, result, error, data, lists_text(asked) if isinstance(asked, list) else asked)
+    return Call(name, descriptor, entered, left - entered, result, error, data, asked_text(asked))
 
 
 _OF_SHAPE = {4: _received, 5: _sent, 7: _any, 8: _any}
@@ -245,23 +244,29 @@ _OF_SHAPE = {4: _received, 5: _sent, 7: _any, 8: _any}
 def _ready(name: str, found: list) -> str:
     """What a waiting call found, as text: `[7], [], []` of select, `[(7, EPOLLIN)]` of epoll_wait and poll."""
     if name == "select":
-        return lists_text(found)
+        return asked_text(found)
     of = "EPOLL" if name == "epoll_wait" else "POLL"
     return "[" + ", ".join(f"({number}, {event_names(events, of)})" for number, events in found) + "]"
 
 
-def lists_text(lists: list[list[int]]) -> str:
-    """The three lists of a select as text: `[7, 9], [], []`."""
-    return ", ".join(map(str, lists))
+def asked_text(asked: list | str | None) -> str | None:
+    """What a call was called with, as text: the three lists of a select, `[7, 9], [], []`, or that of a poll, `{7: POLLIN}`."""
+    if not isinstance(asked, list):
+        return asked
+    if asked and isinstance(asked[0], list):
+        return ", ".join(map(str, asked))
+    return "{" + ", ".join(f"{number}: {events}" for number, events in _by_number(asked, "POLL").items()) + "}"
 
 
 _WAITS = {"select", "poll", "epoll_wait"}
 
 
-def _by_number(lists: list[list[int]]) -> dict[int, str]:
-    """The three lists of a select as {7: "read, write"}."""
+def _by_number(told: list, of: str) -> dict[int, str]:
+    """What a wait was told, or tells, by descriptor: {7: "read, write"} of select's three lists, else {7: "POLLIN"}."""
+    if not told or not isinstance(told[0], list):
+        return {number: event_names(events, of) for number, events in told}
     found: dict[int, str] = {}
-    for name, numbers in zip(("read", "write", "except"), lists):
+    for name, numbers in zip(("read", "write", "except"), told):
         for number in numbers:
             found[number] = f"{found[number]}, {name}" if number in found else name
     return found

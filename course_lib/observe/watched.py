@@ -17,7 +17,7 @@ from importlib import import_module
 from operator import attrgetter
 
 from .descriptors import event_names
-from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, lists_text, now
+from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, asked_text, now
 
 # Only Linux has epoll, and Python on some systems no poll: there a server cannot use them, and nothing takes their place.
 _EPOLL, _POLL, _SELECT = getattr(select, "epoll", None), getattr(select, "poll", None), select.select
@@ -181,13 +181,13 @@ class SocketClasses:
 
 
 def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None, asked: Callable = lambda *arguments: None):
-    """The function `raw`, recorded; `asked` says in words what it is called with."""
+    """The function `raw`, recorded; `asked` says what it is called with: in words, or a poll's list."""
 
     @wraps(raw)
     def call(*arguments, **named):
         words = asked(*arguments, **named)
         if recorder.held:
-            recorder.before(name, descriptor, words)
+            recorder.before(name, descriptor, asked_text(words))
         entered = now()
         try:
             result = raw(*arguments, **named)
@@ -210,6 +210,21 @@ def _change(operation: str) -> Callable:
     return words
 
 
+def _noted(raw: Callable, listed: dict[int, int]):
+    """A method that changes the list of a poll, with a note of what is in it then."""
+
+    @wraps(raw)
+    def method(fd, *events):
+        result = raw(fd, *events)
+        if raw.__name__ == "unregister":
+            listed.pop(_number(fd), None)
+        else:
+            listed[_number(fd)] = events[0] if events else EVENTS_OF_REGISTER
+        return result
+
+    return method
+
+
 EVENTS_OF_REGISTER = 0x1 | 0x2 | 0x4  # EPOLLIN | EPOLLPRI | EPOLLOUT, where none are named (Python's select.epoll.register)
 
 
@@ -221,6 +236,7 @@ class _Waiter:
     def __init__(self, raw, recorder: Recorder) -> None:
         self._raw, self._recorder, self.__doc__ = raw, recorder, raw.__doc__
         self._own = raw.fileno() if _EPOLL and isinstance(raw, _EPOLL) else None
+        self._listed: dict[int, int] = {}  # the list of a poll: {number: events}; that of an epoll is in the kernel
         recorder.on_switch(self._switch)
 
     def _switch(self, on: bool) -> None:
@@ -228,10 +244,17 @@ class _Waiter:
         for name, operation in _METHODS.items():
             method = getattr(self._raw, name)
             if on and not operation:
-                method = _called(method, self._recorder, "epoll_wait" if epoll else "poll", self._own)
-            elif on and epoll:  # poll's register changes a list of its own, epoll's is a system call
+                method = _called(method, self._recorder, "epoll_wait", self._own) if epoll else \
+                    _called(method, self._recorder, "poll", None, self._handed_in)
+            elif on and epoll:  # epoll's register is a system call
                 method = _called(method, self._recorder, "epoll_ctl", self._own, _change(operation))
+            elif operation and not epoll:  # poll's changes a list of its own, also while nobody looks
+                method = _noted(method, self._listed)
             setattr(self, name, method)
+
+    def _handed_in(self, *timeout) -> list[tuple[int, int]]:
+        self._recorder.asked = listed = list(self._listed.items())
+        return listed
 
     def __getattr__(self, name: str):
         return getattr(self._raw, name)
@@ -299,7 +322,7 @@ def _select(*arguments):
         return _SELECT(*arguments)  # which says what is wrong
     asked = recorder.asked = _numbers(things)
     if recorder.held:
-        recorder.before("select", None, lists_text(asked))
+        recorder.before("select", None, asked_text(asked))
     entered = now()
     try:
         result = _SELECT(*things, *arguments[3:])

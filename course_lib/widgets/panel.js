@@ -13,7 +13,7 @@ const COLUMNS = [
   ["send", "send queue", "bytes sent that the other side has not acknowledged"],
   ["state", "TCP state", "the kernel's state of the connection"],
   ["watched", "interest list", "the epoll that has it in its interest list, and the events it is watched for"],
-  ["asked", "handed in", "the lists of the server's select() that it stands in"],
+  ["asked", "handed in", "the lists of the server's select() or poll() that it stands in"],
   ["found", "came back", "what the last select(), poll() or epoll_wait() gave back for it"],
 ];
 // Columns that are shown once a row has had something in them.
