@@ -27,12 +27,13 @@ MAY_IMPORT = {
     "exercises": {"checks", "solutions", "sandbox", "journal"},
     "grading": {"shipped", "exercises", "sandbox", "journal"},
     "mine": {"servers", "solutions", "sandbox", "journal", "ports"},
-    "widgets": {"observe", "clients"},
+    "film": {"observe", "clients", "ports"},
+    "widgets": {"observe", "clients", "film"},
     "measure": {"servers", "observe", "widgets"},
     "bench": {"measure", "servers", "observe", "widgets", "journal"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets"},
 }
-STANDARD_LIBRARY_ONLY = ["ports", "observe", "servers", "clients", "journal", "shipped", "claims", "solutions", "mine"]
+STANDARD_LIBRARY_ONLY = ["ports", "observe", "servers", "clients", "film", "journal", "shipped", "claims", "solutions", "mine"]
 
 
 def imports(source: Path) -> set[str]:

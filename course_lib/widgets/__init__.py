@@ -1,9 +1,11 @@
 """The observatory: widgets that show what `course_lib.observe` reads from the kernel."""
 
+from course_lib.film import film
+
 from .panel import Panel, observe
 from .process_table import ProcessTable, process_table
 
-__all__ = ["Drawing", "Panel", "ProcessTable", "machine", "observe", "process_table", "timeline"]
+__all__ = ["Drawing", "Panel", "ProcessTable", "film", "machine", "observe", "process_table", "timeline"]
 
 
 def __getattr__(name: str):

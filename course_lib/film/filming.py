@@ -1,0 +1,234 @@
+"""Making a film: hold, look, let go, and let clients act when the server can do no more."""
+
+import inspect
+import time
+from collections import Counter
+from collections.abc import Callable, Generator, Iterator
+from dataclasses import replace
+from threading import Thread as SystemThread
+
+from course_lib.clients import bench_of
+from course_lib.observe import Call, Descriptor, Pending, descriptors, doing
+
+from .actors import Actor, Cast
+from .film import ClientView, Film, Moment, Thread
+from .ready import ReadyLists
+from .source import Position, label_of, listing, position
+
+Script = Callable[[Callable[..., Actor]], Generator[None, None, None]]
+
+MOST = 400  # calls
+_BUSY = 2.0  # seconds of CPU time that a server may compute between two calls
+_LASTING = 0.3  # seconds after which a sleep that is no wait for a socket, such as time.sleep(), counts as one
+_WAITS = {"select", "poll", "epoll_wait"}
+_SLEEPS = _WAITS | {"accept", "recv", "send"}
+_LABELS = {"accept": "accept", "recv": "read", "recv_into": "read", "recvfrom": "read", "recvmsg": "read", "send": "answer",
+           "sendall": "answer", "sendmsg": "answer", "close": "let go", "shutdown": "let go", **dict.fromkeys(_WAITS, "wait")}
+
+
+def film(server, script: Script | None = None, calls: int = 40) -> Film:
+    """Film a server: a moment before each of its next calls, and whenever it sleeps.
+
+    server  a Server, of the course or of one's own; one that does not run is started for the film and stopped after it
+    script  a generator function of clients. It is called with `connect`: `alice = connect()` connects a client, which has
+            send(bytes), half_close(), close(), reset() and slow = True. After each `yield` the server has come as far as it
+            can: it sleeps, or asks again and again in vain.
+    calls   at most so many calls, 1 to 400. The film ends before, when the server sleeps and the script is over.
+
+    Raises TypeError and ValueError for what cannot be filmed, and what the script raises.
+    """
+    if not (hasattr(server, "standing") and hasattr(server, "descriptors")):
+        raise TypeError(f"film() takes a server of course_lib.servers, or one of your own that is a Server, not {type(server).__name__}")
+    if isinstance(server, type):
+        raise TypeError(f"film() takes a server, not its class: film({server.__name__}(), …)")
+    if script is not None and not inspect.isgeneratorfunction(script):
+        raise TypeError("script is a generator function: def script(connect): alice = connect(); yield; alice.send(b'hello'); yield")
+    if type(calls) is not int or not 1 <= calls <= MOST:
+        raise ValueError(f"calls is a number from 1 to {MOST}, not {calls!r}")
+    return _Camera(server, script, calls).film()
+
+
+class _Camera:
+    def __init__(self, server, script: Script | None, calls: int) -> None:
+        self.server, self.calls = server, calls
+        self.cast = Cast(lambda: server.address, self._settle)
+        self.script: Iterator | None = script(self.cast.connect) if script else None
+        self.moments: list[Moment] = []
+        self.inside: dict[SystemThread, Pending] = {}  # the call that a thread was let into
+        self.seen: set[tuple] = set()  # calls that were heard of
+        self.came: list[Call] = []  # those that the next moment tells
+        self.vain: Counter[tuple] = Counter()  # calls since the last one that brought something
+        self.turns: dict[SystemThread, int] = {}  # when a thread was last let go
+        self.met: dict = {}  # peer -> name of each connection, in the order in which they were met
+        self.ready = ReadyLists()
+
+    def film(self) -> Film:
+        server = self.server
+        starts, held = not server.running, server.held
+        self.seen = {_key(call) for call in server.calls(64)}
+        server.hold()
+        try:
+            if starts:
+                server.start()
+            ending = self._roll()
+        finally:
+            self.cast.leave()
+            self.ready.close()
+            if starts:
+                server.stop()
+            if not held:
+                server.run_on()
+        spots = [spot for m in self.moments if m.position for spot in (*m.position.callers[::-1], m.position.own)]
+        return Film(type(server).__name__, tuple(self.moments), listing(spots), ending)
+
+    def _roll(self) -> str:
+        """Take the moments; returns why the film ends."""
+        made = 0
+        while True:
+            state = self._settle()
+            if state == "ended":
+                self._hear()
+                self.moments.append(self._moment(None))
+                return f"The server has ended: it was {self.server.fate}." if self.server.fate else "The server has stopped."
+            if state == "busy":
+                return f"The server computes, and makes no call for {_BUSY:.0f} s of CPU time."
+            self._hear()
+            call = min(self.server.standing, key=self._turn, default=None)
+            # A loop may look in passing who is ready, and then run a task: a wait is in vain when it is so again and again.
+            if call and self.script and self.vain[call.name, call.descriptor] >= (3 if call.name in _WAITS else 1):
+                self._act()
+                continue
+            self.moments.append(self._moment(call))
+            if not call:
+                if not self._act():
+                    return "The server sleeps, and no client does anything more."
+                continue
+            if made == self.calls:
+                return f"The film was to be of {self.calls} calls."
+            made += 1
+            self._let_go(call, made)
+
+    def _settle(self) -> str:
+        """Wait until each thread stands before a call ("held"), sleeps, or the server has "ended" or is "busy" computing."""
+        used, began, calm = self.server.cpu_seconds(), time.monotonic(), 0
+        while True:
+            self.cast.look()
+            if not self.server.running:
+                return "ended"
+            standing = {call.thread for call in self.server.standing}
+            others = [thread for thread in self.server.threads if thread not in standing]
+            if not others:
+                return "held"
+            calm = calm + 1 if all(self._sleeps(thread, time.monotonic() - began) for thread in others) else 0
+            if calm > 2 and standing == {call.thread for call in self.server.standing}:
+                return "held" if standing else "asleep"
+            if self.server.cpu_seconds() - used > _BUSY:
+                return "busy"
+            time.sleep(0.0005)
+
+    def _sleeps(self, thread: SystemThread, since: float) -> bool:
+        """Is it asleep in the kernel, and will it be until somebody acts?"""
+        now = doing(thread)
+        if now.call in ("accept", "recv"):
+            return now.asleep and not any(row.readable or row.hangup for row in descriptors(now.descriptor))
+        return now.asleep and (now.call in _SLEEPS or since > _LASTING)
+
+    def _act(self) -> bool:
+        """Let the script's clients do their next step; False when there is none."""
+        self.vain.clear()
+        if self.script is None:
+            return False
+        try:
+            next(self.script)
+        except StopIteration:
+            self.script = None
+            return self.cast.acted  # after the last yield
+        return True
+
+    def _turn(self, call: Pending) -> tuple[int, int]:
+        """Who goes first: the thread that has not gone for the longest time, of new ones the older."""
+        threads = self.server.threads
+        return self.turns.get(call.thread, 0), threads.index(call.thread) if call.thread in threads else len(threads)
+
+    def _let_go(self, call: Pending, turn: int) -> None:
+        self.vain[call.name, call.descriptor] += 1
+        self.inside[call.thread], self.turns[call.thread] = call, turn
+        self.server.step(0, of=call.thread)
+
+    # A moment
+
+    def _moment(self, call: Pending | None) -> Moment:
+        server, rows = self.server, self._rows(call)
+        came, self.came = tuple(self.came), []
+        names = self._names(rows)
+        threads = self._threads(call, names)
+        now = threads[0].call if threads else None
+        where = call.thread if call else server.threads[0] if threads else None
+        spot = position(where, type(server)) if where else None
+        loop = server.tasks()
+        return Moment(
+            acts=self.cast.acts(), came=came, threads=threads, label=self._label(now, spot), position=spot,
+            descriptors=tuple(rows), names=names, waiting=self._waiting(rows), ready=self.ready.look(rows, came),
+            handed_in=server.handed_in() if now and now.name in ("select", "poll") else None,
+            came_back=server.came_back(),
+            tasks=None if loop is None else tuple(replace(task, seconds=None) for task in loop),
+            clients=tuple(ClientView(a.name, a.state, a.sent, a.received, a.last) for a in self.cast.actors))
+
+    def _hear(self) -> None:
+        """Take note of the calls that came back."""
+        for call in self.server.calls(64):
+            if _key(call) not in self.seen:
+                self.seen.add(_key(call))
+                self.came.append(call)
+                if _brought(call):
+                    self.vain.clear()
+                over = (thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor))
+                self.inside.pop(next(over, None), None)
+
+    def _rows(self, call: Pending | None) -> list[Descriptor]:
+        rows = self.ready.without_own(self.server.descriptors())
+        if call and call.descriptor is not None and all(row.number != call.descriptor for row in rows):
+            rows += descriptors(call.descriptor)  # an epoll that watches nothing yet
+        return sorted(rows, key=lambda row: (row.kind != "listener", row.number))
+
+    def _names(self, rows: list[Descriptor]) -> dict[int, str]:
+        known = bench_of(self.server).labels | {a.address: a.name for a in self.cast.actors if hasattr(a, "address")}
+        for row in rows:
+            if row.peer and row.peer not in self.met:
+                self.met[row.peer] = known.get(row.peer) or f"client {len(self.met) + 1}"
+        return {row.number: self.met[row.peer] if row.peer else row.kind for row in rows}
+
+    def _threads(self, call: Pending | None, names: dict[int, str]) -> tuple[Thread, ...]:
+        standing = {one.thread: one for one in self.server.standing}
+        found = []
+        for thread in self.server.threads:
+            now = doing(thread)
+            inside = standing.get(thread) or self.inside.get(thread) or (Pending(now.call, now.descriptor) if now.call else None)
+            found.append((thread, Thread("", inside, thread not in standing, call is not None and thread is call.thread)))
+        first = [thread.next for _, thread in found].index(True) if call else 0
+        order = found[first:first + 1] + found[:first] + found[first + 1:]
+        return tuple(replace(view, name="the thread" if len(found) == 1 else "the first thread" if thread is found[0][0]
+                             else f"the thread of {names.get(view.call and view.call.descriptor, 'a client')}") for thread, view in order)
+
+    def _label(self, call: Pending | None, spot: Position | None) -> str:
+        if call is None:
+            return "let go"
+        if call.name in _LABELS:
+            return _LABELS[call.name]
+        return spot and label_of(spot.own) or "wait"
+
+    def _waiting(self, rows: list[Descriptor]) -> tuple[str, ...]:
+        count = sum(row.accept_queue or 0 for row in rows)
+        left = [a.name for a in self.cast.actors if getattr(a, "address", None) not in self.met]
+        return tuple((left + ["a client"] * count)[:count])
+
+
+def _key(call: Call) -> tuple:
+    return call.entered, call.name, call.descriptor
+
+
+def _brought(call: Call) -> bool:
+    """Did a call change anything? One that found nothing did not."""
+    if call.error in ("EAGAIN", "EWOULDBLOCK"):
+        return False
+    return call.name not in _WAITS or call.result not in ("[]", "[], [], []")

@@ -1,0 +1,82 @@
+"""Who is in the ready lists of a server's epolls. The kernel does not show them, so they are heard along."""
+
+import fcntl
+import resource
+import select
+from contextlib import suppress
+from dataclasses import replace
+
+from course_lib.observe import Call, Descriptor
+
+_EDGE = getattr(select, "EPOLLET", 0)
+_ASKED = 0x1 | 0x4 | 0x2000  # EPOLLIN, EPOLLOUT, EPOLLRDHUP
+
+
+class ReadyLists:
+    """The ready lists at each moment of a film.
+
+    Level-triggered, what is ready for what it is watched for is in the list. Edge-triggered, it is there from an event to the
+    epoll_wait that tells it: an epoll of our own, with the same interest in the same sockets, gets the same events.
+    """
+
+    def __init__(self) -> None:
+        self._epoll = None
+        self._watched: dict[int, tuple] = {}  # number -> what was entered in our own list
+        self._heard: set[int] = set()
+
+    def look(self, rows: list[Descriptor], came: tuple[Call, ...]) -> frozenset[int]:
+        """The numbers that are in a ready list now; `came` are the calls since the last look."""
+        edges, levels = {}, set()
+        for row in rows:
+            for watcher in row.watched_by:
+                if watcher.events & _EDGE:
+                    edges[row.number] = (watcher.events, row.peer, row.local)
+                elif watcher.events & 0x1 and row.readable or watcher.events & 0x4 and row.writable or \
+                        watcher.events & _ASKED and row.hangup:
+                    levels.add(row.number)
+        if edges or self._epoll:
+            self._hear(edges)
+            for call in came:
+                if call.name == "epoll_wait" and call.result:
+                    self._heard -= {number for number in edges if f"({number}, " in str(call.result)}
+            self._enter(edges)
+        return frozenset(levels | self._heard & edges.keys())
+
+    def without_own(self, rows: list[Descriptor]) -> list[Descriptor]:
+        """What the kernel says of a server's descriptors, without our own epoll, which watches them, too."""
+        if self._epoll is None:
+            return rows
+        own = self._epoll.fileno()
+        return [replace(row, watched_by=tuple(watcher for watcher in row.watched_by if watcher.epoll != own))
+                for row in rows if row.number != own]
+
+    def close(self) -> None:
+        if self._epoll:
+            self._epoll.close()
+
+    def _hear(self, edges: dict[int, tuple]) -> None:
+        if self._epoll:
+            self._heard |= {number for number, _ in self._epoll.poll(0)}
+
+    def _enter(self, edges: dict[int, tuple]) -> None:
+        """Watch what the server watches. What is ready then is an event, for it as for us."""
+        self._epoll = self._epoll or _out_of_the_way(select.epoll())
+        for number in [number for number, its in self._watched.items() if edges.get(number) != its]:
+            del self._watched[number]
+            self._heard.discard(number)
+            with suppress(OSError):  # closed: it has left the list by itself
+                self._epoll.unregister(number)
+        for number, its in edges.items():
+            if number not in self._watched:
+                with suppress(OSError):
+                    self._epoll.register(number, its[0])
+                    self._watched[number] = its
+        self._hear(edges)
+
+
+def _out_of_the_way(epoll):
+    """The same epoll under a high number: the server gets the low ones, as it would without us."""
+    limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+    high = fcntl.fcntl(epoll.fileno(), fcntl.F_DUPFD_CLOEXEC, min(limit, 4096) * 3 // 4)
+    epoll.close()
+    return select.epoll.fromfd(high)

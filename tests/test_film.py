@@ -1,0 +1,305 @@
+"""A film of a server: each moment is what the kernel held, and two films of one script are equal."""
+
+import gc
+import linecache
+import os
+import select
+import socket
+from functools import partial
+from pathlib import Path
+
+import pytest
+from held import nothing_more
+
+from course_lib.film import film, filming
+from course_lib.servers import (
+    AsyncioServer, BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, PollServer, SelectServer, Server, ThreadedServer,
+)
+from course_lib.solutions.coroutines import Loop, accept, recv, send_all
+
+
+class OwnLoopServer(Server):
+    """A learner's Loop behind the same base."""
+
+    def serve(self, listener):
+        listener.setblocking(False)
+        self.loop = Loop()
+        self.loop.spawn(self.clients(listener))
+        self.loop.run()
+
+    def clients(self, listener):
+        while True:
+            self.loop.spawn(self.echo((yield from accept(listener))))
+
+    def echo(self, conn):
+        while data := (yield from recv(conn, 4096)):
+            yield from send_all(conn, data)
+        conn.close()
+
+
+MODELS = {
+    "blocking": BlockingServer, "nonblocking": NonBlockingServer, "select": SelectServer, "poll": PollServer,
+    "epoll": EpollServer, "edges": partial(EpollServer, edge_triggered=True), "generators": CoroutineServer,
+    "async def": partial(CoroutineServer, native=True), "asyncio": AsyncioServer, "threads": ThreadedServer, "own loop": OwnLoopServer,
+}
+METHODS = {"epoll_wait": "poll(", "epoll_ctl": ("register(", "modify(", "unregister(", "tell(")}  # what Python, or the Loop, calls them
+
+
+def visit(connect):
+    alice, bob = connect(), connect()
+    yield
+    bob.send(b"hi")
+    yield
+    alice.send(b"hello")
+    yield
+    alice.close()
+    yield
+    bob.close()
+
+
+def silent_first(connect):
+    connect()
+    yield
+    connect().send(b"hi")
+    yield
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    with nothing_more():
+        yield
+        gc.collect()  # a learner's Loop leaves its epoll to the collector
+
+
+@pytest.fixture(params=MODELS.values(), ids=MODELS)
+def model(request):
+    return request.param
+
+
+def test_two_films_of_one_script_are_equal_whatever_the_numbers(model):
+    first = film(model(), visit, calls=60)
+    # As many as leave a server's own sets of numbers in their order.
+    others = [os.open(os.devnull, os.O_RDONLY) for _ in range(64)]
+    second = film(model(), visit, calls=60)
+    for number in others:
+        os.close(number)
+    assert first == second and hash(first) == hash(second) and str(first) == str(second)
+    assert {d.number for m in first for d in m.descriptors} != {d.number for m in second for d in m.descriptors}
+    assert first != film(model(), silent_first, calls=60)
+
+
+def test_every_client_is_answered_in_the_film(model):
+    last = film(model(), visit, calls=80)[-1]
+    assert [(client.name, client.last) for client in last.clients] == [("alice", b"hello"), ("bob", b"hi")]
+
+
+def test_the_moments_are_the_calls_that_the_recorder_saw(model):
+    server = model()
+    filmed = film(server, visit, calls=60)
+    held = [(m.call.name, m.call.descriptor) for m in filmed if m.call and not m.asleep]
+    came = [call for m in filmed for call in m.came]
+    calls = server.calls()
+    assert calls[:len(came)] == came
+    if model is not ThreadedServer:  # whose calls come back in another order than they began
+        assert [(call.name, call.descriptor) for call in calls][:len(held)] == held[:len(calls)]
+
+
+def test_the_source_line_makes_the_call(model):
+    for m in film(model(), visit, calls=60):
+        if m.call and not m.asleep:
+            line = (m.position.inner or m.position.own).text
+            words = METHODS.get(m.call.name, m.call.name + "(")
+            assert any(word in line for word in ([words] if isinstance(words, str) else words)), (m.call, line)
+
+
+def test_each_moment_is_what_the_kernel_says_elsewhere(model, monkeypatch):
+    """/proc/net/tcp and fdinfo are read at the same hold; the film asks with socket options, ioctl and poll."""
+    seen = []
+
+    def look(camera, call, take=filming._Camera._moment):
+        moment = take(camera, call)
+        seen.append((moment, tcp_table(), {row.number: interest(row.number) for row in moment.descriptors if row.kind == "epoll"}))
+        return moment
+
+    monkeypatch.setattr(filming._Camera, "_moment", look)
+    film(model(), visit, calls=30)
+    assert len(seen) > 10
+    for moment, table, interests in seen:
+        for row in moment.descriptors:
+            if row.kind == "epoll":
+                assert interests[row.number] >= {d.number: w.events for d in moment.descriptors for w in d.watched_by if w.epoll == row.number}.items()
+            else:
+                state, queued, waiting = table[row.local, row.peer]
+                assert state == row.state
+                # A peer's end counts as one there until it is read (tcp_diag.c), and not with FIONREAD (tcp(7)).
+                assert (row.accept_queue if row.kind == "listener" else row.receive_queue) in {waiting, waiting - (state == "CLOSE_WAIT")}
+
+
+STATES = {"01": "ESTABLISHED", "04": "FIN_WAIT1", "05": "FIN_WAIT2", "06": "TIME_WAIT", "08": "CLOSE_WAIT", "09": "LAST_ACK", "0A": "LISTEN"}
+
+
+def tcp_table() -> dict:
+    """(local, peer) -> (state, bytes in the send queue, bytes or clients in the receive queue), as proc(5) has them."""
+    found = {}
+    for line in Path("/proc/net/tcp").read_text().splitlines()[1:]:
+        _, local, peer, state, queues, *_ = line.split()
+        sent, received = (int(word, 16) for word in queues.split(":"))
+        found[_address(local), None if state == "0A" else _address(peer)] = STATES.get(state, state), sent, received
+    return found
+
+
+def _address(word: str) -> tuple[str, int]:
+    host, port = word.split(":")
+    return socket.inet_ntoa(bytes.fromhex(host)[::-1]), int(port, 16)
+
+
+def interest(epoll: int):
+    """(number, events) of each entry of its interest list."""
+    lines = [line.split() for line in Path(f"/proc/self/fdinfo/{epoll}").read_text().splitlines() if line.startswith("tfd:")]
+    return {(int(words[1]), int(words[3], 16)) for words in lines}
+
+
+def test_a_silent_client_is_waited_for_alone_while_another_stands_in_the_queue():
+    blocking, epoll = film(BlockingServer(), silent_first), film(EpollServer(), silent_first)
+    still = blocking[blocking.decisive]
+    assert still.asleep and still.call.name == "recv" and still.waiting == ("bob",)
+    assert "waits for alice alone" in blocking.asks(blocking.decisive) and "bob stands in the accept queue" in blocking.asks(blocking.decisive)
+    assert not any(m.asleep and m.waiting for m in epoll)
+    assert [client.last for client in epoll[-1].clients] == [b"", b"hi"]
+
+
+@pytest.mark.parametrize(("model", "call", "word"), [(SelectServer, "select", "read"), (PollServer, "poll", "POLLIN")])
+def test_what_is_carried_into_a_wait_and_what_comes_back(model, call, word):
+    filmed = film(model(), visit)
+    for m in filmed:
+        assert (m.handed_in is not None) == (m.call.name == call)
+        if m.handed_in is not None:
+            assert m.handed_in == {d.number: word for d in m.descriptors}
+    reads = [m for m in filmed if m.label == "read"]
+    assert reads and all(m.came_back == {m.call.descriptor: word} for m in reads)
+
+
+class Nibbles(Server):
+    """Reads four bytes of what came, and waits again."""
+
+    edges = 0
+
+    def serve(self, listener):
+        with select.epoll() as epoll:
+            connection, _ = listener.accept()
+            epoll.register(connection, select.EPOLLIN | self.edges)
+            while epoll.poll():
+                if not connection.recv(4):
+                    break
+            connection.close()
+
+
+class NibblesOnEdges(Nibbles):
+    edges = select.EPOLLET
+
+
+def ten_bytes(connect):
+    alice = connect()
+    yield
+    alice.send(b"0123456789")
+    yield
+    alice.send(b"x")
+    yield
+
+
+def test_the_ready_list_is_of_levels_or_of_edges():
+    levels = [m for m in film(Nibbles(), ten_bytes, calls=6) if m.call.name == "epoll_wait" and not m.asleep]
+    assert [left(m) for m in levels] == [(0, 0), (6, 1), (2, 1)]  # ready each time, until nothing is left
+    edges = film(NibblesOnEdges(), ten_bytes)
+    asleep = [left(m) for m in edges if m.asleep and m.call.name == "epoll_wait"]
+    assert asleep == [(0, 0), (6, 0), (3, 0)]  # it sleeps although bytes are left: nothing new has come
+
+
+def left(m) -> tuple[int, int]:
+    """How many bytes alice has sent that are not read, and how many are in the ready list."""
+    return next(row.receive_queue for row in m.descriptors if m.who(row.number) == "alice"), len(m.ready)
+
+
+def test_the_tasks_of_a_loop_are_in_each_moment():
+    for server in (CoroutineServer(), OwnLoopServer()):
+        filmed = film(server, visit)
+        assert all(m.tasks is not None for m in filmed)
+        asleep = [task for m in filmed if m.asleep for task in m.tasks]
+        assert {task.state for task in asleep} == {"read"} and {m.who(task.number) for m in filmed for task in m.tasks} >= {"alice", "bob"}
+    filmed = film(CoroutineServer(), visit)
+    reads = [filmed.state(number) for number, m in enumerate(filmed) if m.label == "read"]
+    assert "Ready queue: serve_client of bob (running)." in reads[0]
+
+
+def test_a_server_that_a_learner_wrote_in_a_notebook_has_its_source():
+    cell = "def my_server(listener):\n    while True:\n        connection, peer = listener.accept()\n        connection.close()\n"
+    name = "/tmp/ipykernel_1/1234.py"
+    linecache.cache[name] = len(cell), None, cell.splitlines(True), name
+    space = {}
+    exec(compile(cell, name, "exec"), space)
+
+    class Mine(Server):
+        def serve(self, listener):
+            space["my_server"](listener)
+
+    filmed = film(Mine(), silent_first)
+    assert "connection, peer = listener.accept()" in "\n".join(filmed.listing.lines)
+    assert {m.position.own.function for m in filmed} == {"my_server"}
+    assert filmed[0].position.callers[0].text == 'space["my_server"](listener)'
+
+
+def test_the_names_on_the_line_have_their_values():
+    answers = [m for m in film(EpollServer(), visit) if m.label == "answer"]
+    assert any("b'hello'" in value for m in answers for _, value in m.position.names)
+
+
+def test_it_ends_by_itself_or_at_the_limit():
+    assert len(film(NonBlockingServer(), calls=5)) == 6
+    assert film(NonBlockingServer(), calls=5).ending == "The film was to be of 5 calls."
+    assert film(EpollServer()).ending == "The server sleeps, and no client does anything more."
+    broken = film(EpollServer(answer=lambda data: 1 / 0), visit)
+    assert "ended by ZeroDivisionError" in broken.ending and broken[-1].call is None
+
+
+def test_a_server_that_computes_for_ever_ends_its_film(monkeypatch):
+    monkeypatch.setattr(filming, "_BUSY", 0.1)
+
+    def spins(data):
+        while True:
+            pass
+
+    assert film(BlockingServer(answer=spins), visit).ending.startswith("The server computes")
+
+
+def test_a_server_that_runs_is_left_as_it_was():
+    with EpollServer() as server, socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"before")
+        assert client.recv(10) == b"before"
+        filmed = film(server, visit, calls=6)
+        assert not server.held and not server.recording and len(filmed.moments) >= 6
+        client.sendall(b"after")
+        assert client.recv(10) == b"after"
+        server.hold()
+        film(server, calls=1)
+        assert server.held
+
+
+def test_a_script_that_raises_ends_the_film_and_its_server():
+    def wrong(connect):
+        connect("alice")
+        yield
+        connect("alice")
+
+    server = EpollServer()
+    with pytest.raises(ValueError, match="cannot both be called 'alice'"):
+        film(server, wrong)
+    assert not server.running and not server.held
+
+
+@pytest.mark.parametrize(("arguments", "error"), [
+    ((EpollServer,), "not its class"), ((socket,), "film\\(\\) takes a server"), ((EpollServer(), lambda connect: None), "generator function"),
+    ((EpollServer(), None, 0), "from 1 to 400"), ((EpollServer(), None, "all"), "from 1 to 400"),
+])
+def test_bad_input_gets_one_clear_sentence(arguments, error):
+    with pytest.raises((TypeError, ValueError), match=error):
+        film(*arguments)
