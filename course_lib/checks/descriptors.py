@@ -21,6 +21,7 @@ from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
+_ELSEWHERE = 80  # a number that the other process has, and this one lacks
 _MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65 536)
 
 
@@ -63,9 +64,17 @@ def _use_fd_table(talk: Talk, learner) -> None:
     if again := sorted(numbers & got.keys() - _table("self").keys()):
         raise Wrong(f"Number {again[0]} was closed and is still in the table of the second call: make a new dict in each call.")
     talk.good("what was closed is gone from the next table")
+    _of_another_process(talk, learner)
+    talk.good("the table of another process, by its pid")
 
+
+def _of_another_process(talk: Talk, learner: Callable) -> None:
     talk.step("fd_table(pid) of another process did not return within 1 s")
-    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE) as other:
+    folder = os.open("/", os.O_RDONLY)
+    theirs = fcntl.fcntl(folder, fcntl.F_DUPFD, _ELSEWHERE)
+    with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[theirs]) as other:
+        os.close(folder)
+        os.close(theirs)
         try:
             other.stdin.write(b"ready\n")
             other.stdin.flush()
@@ -75,10 +84,11 @@ def _use_fd_table(talk: Talk, learner) -> None:
             _has_the_form(got)
             if got != truth and got == own:
                 raise Wrong("fd_table(pid) gave the table of this process: the folder of another one is /proc/<pid>/fd.")
+            if theirs in truth.keys() - got.keys() and got.keys() <= own.keys():
+                raise Wrong(f"The other process has a number {theirs}, and it is missing: list the folder /proc/<pid>/fd, not your own.")
             _agrees(got, truth, set(), -1)
         finally:
             other.kill()
-    talk.good("the table of another process, by its pid")
 
 
 def _table(process: int | str) -> dict[int, str]:
@@ -184,8 +194,21 @@ def _use_capture(talk: Talk, learner) -> None:
         os.write(1, printed.strip(b"x"))
 
 
-def _try_capture(talk: Talk, learner) -> None:
+def _try_capture(talk: Talk, learner: Callable) -> None:
     one = _One(os.dup(1))
+    _captures_a_little(talk, learner, one)
+    talk.good("os.write(1, ...) and a child process; afterwards 1 is what it was, and nothing is left open")
+    _captures_twice(learner, one)
+    talk.good("a second call gives its own text only")
+    _captures_much(talk, learner, one)
+    talk.good("200 kB")
+    _lets_errors_through(talk, learner, one)
+    talk.good("when fn raises, 1 is put back too, and the exception goes on")
+    _captures_inside(talk, learner)
+    talk.good("a capture inside of a capture: each has its own text")
+
+
+def _captures_a_little(talk: Talk, learner: Callable, one: "_One") -> None:
     talk.step("capture(fn), where fn writes eight bytes, did not return within 1 s")
 
     def few() -> None:
@@ -200,8 +223,9 @@ def _try_capture(talk: Talk, learner) -> None:
     one.was_redirected()
     one.is_back(before)
     one.gave(got, b"one\ntwo\n")
-    talk.good("os.write(1, ...) and a child process; afterwards 1 is what it was, and nothing is left open")
 
+
+def _captures_twice(learner: Callable, one: "_One") -> None:
     def other() -> None:
         one.called()
         os.write(1, b"again\n")
@@ -211,8 +235,9 @@ def _try_capture(talk: Talk, learner) -> None:
     if isinstance(got, bytes) and got.startswith(b"one"):
         raise Wrong("The second call gave the text of the first one too: begin with an empty file each time.")
     one.gave(got, b"again\n")
-    talk.good("a second call gives its own text only")
 
+
+def _captures_much(talk: Talk, learner: Callable, one: "_One") -> None:
     def much() -> None:
         one.called()
         talk.tell(pipe=one.is_a_pipe(), much=True)
@@ -228,8 +253,9 @@ def _try_capture(talk: Talk, learner) -> None:
     if isinstance(got, bytes) and 0 < len(got) < _MUCH:
         raise Wrong(f"fn wrote {_MUCH} bytes, and you returned {len(got)}: read until there is no more.")
     one.gave(got, b"x" * _MUCH)
-    talk.good("200 kB")
 
+
+def _lets_errors_through(talk: Talk, learner: Callable, one: "_One") -> None:
     talk.step("capture(fn), where fn raises, did not return within 1 s")
 
     def raises() -> None:
@@ -247,7 +273,29 @@ def _try_capture(talk: Talk, learner) -> None:
         raise Wrong("fn raised an exception, and capture hid it: the caller has to know. "
                     "Put things back in finally:, without except.")
     one.is_back(before, "after fn raised")
-    talk.good("when fn raises, 1 is put back too, and the exception goes on")
+
+
+def _captures_inside(talk: Talk, learner: Callable) -> None:
+    talk.step("capture(fn), where fn calls capture itself, did not return within 1 s")
+    inner = []
+
+    def outer() -> None:
+        os.write(1, b"one\n")
+        inner.append(learner(lambda: os.write(1, b"two\n")))
+        os.write(1, b"again\n")
+
+    said = ""
+    try:
+        got = learner(outer)
+        if (got, inner) != (b"one\nagain\n", [b"two\n"]):
+            said = f"the outer one returned {_short(got)}, not both of its lines, and the inner one {_short(inner[0])}"
+    except OSError as error:
+        said = f"it raised {type(error).__name__}: {error}"
+    if said:
+        raise Wrong(
+            f"fn wrote a line, called capture itself, and wrote another one: {said}. Keep what 1 named under a number that the kernel "
+            "chooses (os.dup), and in a variable of the function: a number of your own may be in use."
+        )
 
 
 class _One:

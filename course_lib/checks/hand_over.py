@@ -288,6 +288,12 @@ def _is_listener(listener: object) -> None:
         raise Wrong(f"take_over returned {a(listener)}: return a socket; socket.socket(fileno=number) makes one of a descriptor.")
     if listener.fileno() < 0:
         raise Wrong("take_over returned a socket that is closed.")
+    really = listener.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
+    if listener.family != really:
+        raise Wrong(
+            f"take_over made an {listener.family.name} socket of the number, and it is {socket.AddressFamily(really).name}: "
+            "socket.socket(fileno=number) alone asks the kernel what it is."
+        )
 
 
 def _ends_of_a_pair(attempt: Attempt) -> None:
@@ -295,12 +301,12 @@ def _ends_of_a_pair(attempt: Attempt) -> None:
     run = attempt.run(_use_pairs, attempt.listen())
     facts = run.hear("take_over and hand_over did not return within 1 s")
     run.alone()
-    attempt.good("when the other process has gone, hand_over and take_over raise ConnectionError, and the listener stays open")
     if facts["lost"]:
-        attempt.note(
-            f"the old process ended right after it had sent the listener, and take_over raised {facts['lost']}: the listener "
+        raise Wrong(
+            f"The old process ended right after it had sent the listener, and take_over raised {facts['lost']}: the listener "
             "has come; return it."
         )
+    attempt.good("when the other process has gone, hand_over and take_over raise ConnectionError, and the listener stays open")
 
 
 def _use_pairs(talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:

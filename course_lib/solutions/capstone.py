@@ -122,6 +122,7 @@ def prefork(listeners: list[socket.socket], serve: Callable[[socket.socket], Non
             for other in listeners:
                 if other is not listener:
                     other.close()
+            signal.signal(signal.SIGTERM, signal.SIG_DFL)  # our caller's handler, if it had one, does not end a worker
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to all of us: the parent says when to end
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
             serve(listener)
@@ -165,12 +166,11 @@ def take_over(unix_sock: socket.socket) -> socket.socket:
 
     Raises ConnectionError if the other end has gone and nothing has come.
     """
-    _, numbers, _, _ = socket.recv_fds(unix_sock, 1, 1)
+    _, numbers, _, _ = socket.recv_fds(unix_sock, 1, 1, socket.MSG_CMSG_CLOEXEC)  # not for programs that are started meanwhile
     if not numbers:
         raise ConnectionError("the old process has gone, and no listener came")
     listener = socket.socket(fileno=numbers[0])  # a number of our own for the same listener
     listener.setblocking(False)  # as it is already: this tells the Python object
-    listener.set_inheritable(False)  # what Python opens itself is not passed on by exec either (PEP 446)
     try:
         unix_sock.sendall(b"L")
     except ConnectionError:

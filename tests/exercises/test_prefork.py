@@ -15,6 +15,7 @@ from exercises.case import changed
 from exercises.wrong.prefork import IMPORTS, WAIT
 
 PROGRAM = """
+{before}
 import os, socket, sys, time
 from course_lib.solutions.capstone import open_listeners, prefork
 
@@ -32,9 +33,9 @@ def program():
     """Start a program in which the reference runs; at the end it and its workers are killed."""
     started = []
 
-    def start(number: int, serve: str = "time.sleep(60)") -> subprocess.Popen:
+    def start(number: int, serve: str = "time.sleep(60)", before: str = "") -> subprocess.Popen:
         process = subprocess.Popen(
-            [sys.executable, "-c", PROGRAM.format(number=number, serve=serve)],
+            [sys.executable, "-c", PROGRAM.format(number=number, serve=serve, before=before)],
             stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True, cwd=Path(__file__).parents[2],
         )  # fmt: skip
         started.append(process)
@@ -109,3 +110,11 @@ def test_workers_that_fail_at_once_are_not_started_without_a_pause(program):
     _, printed = process.communicate(timeout=20)
     assert "RuntimeError: no such page" in printed
     assert process.returncode == 0
+
+
+def test_the_reference_ends_in_a_program_that_handles_sigterm_itself(program):
+    process = program(2, "time.sleep(60)", "import signal; signal.signal(signal.SIGTERM, lambda *_: None)")
+    for _ in range(2):
+        worker(process)
+    process.terminate()
+    assert process.communicate(timeout=60)[0].endswith("returned\n") and process.returncode == 0

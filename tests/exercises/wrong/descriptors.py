@@ -119,6 +119,16 @@ CASES = {
         case("an empty dict", "is open and missing", """
             def fd_table(pid='self'): return {}
         """),
+        case("the numbers of its own process", "and it is missing: list the folder /proc/<pid>/fd, not your own", """
+            def fd_table(pid="self"):
+                found = {}
+                for name in os.listdir("/proc/self/fd"):
+                    try:
+                        found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+                    except FileNotFoundError:
+                        pass
+                return found
+        """),
     ],
     "1.2": [
         case("replaces sys.stdout", "redirect the descriptor, with os.dup2", """
@@ -261,6 +271,8 @@ CASES = {
         """),
         case("returns nothing", "capture returned None: return the bytes",
              right("1.2"), {"buffering=0": "", "file.seek(0)\nreturn file.read()": ""}),
+        case("a number of its own", "Keep what 1 named under a number that the kernel chooses", right("1.2"), {
+             "saved = os.dup(1)": "os.dup2(1, 63)", "os.dup2(saved, 1)": "os.dup2(63, 1)", "os.close(saved)": "os.close(63)"}),
     ],
     "1.3": [
         case("numbers only", "a number may name something else now", """

@@ -167,6 +167,10 @@ CASES = {
              BOTH, {"listener.setblocking(False)": "listener.setblocking(True)"}),
         case("a timeout", "the Python object does not know it", BOTH, {"listener.setblocking(False)": "listener.settimeout(1)"}),
         case("does not tell the object", "the Python object does not know it", BOTH, {"listener.setblocking(False)": ""}),
+        case("an answer that nobody hears", "take_over raised BrokenPipeError: the listener has come; return it",
+             BOTH, {'try:\n    unix_sock.sendall(b"L")\nexcept ConnectionError:\n    pass': 'unix_sock.sendall(b"L")'}),
+        case("a socket of another family", "take_over made an AF_UNIX socket of the number, and it is AF_INET",
+             BOTH, {"socket.socket(fileno=numbers[0])": "socket.socket(socket.AF_UNIX, socket.SOCK_STREAM, fileno=numbers[0])"}),
     ],
 }
 
