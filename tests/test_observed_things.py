@@ -119,6 +119,17 @@ class TestWhatIsTaken:
         with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
             runner.run(look())
 
+    def test_tornados_server(self, kept):
+        tcpserver = pytest.importorskip("tornado.tcpserver")
+
+        async def look():
+            server, listener = tcpserver.TCPServer(), kept(socket.create_server(("127.0.0.1", 0)))
+            server.add_socket(listener)
+            assert rows(server) == [(listener.fileno(), "listener")]
+            server.stop()
+
+        asyncio.run(look())
+
     def test_a_server_that_has_its_listener_in_an_attribute(self, kept):
         class Streams:  # as gevent's StreamServer and trio's SocketListener
             socket = kept(socket.create_server(("127.0.0.1", 0)))

@@ -121,16 +121,16 @@ def _several(of) -> Iterable:
     try:
         return list(of)
     except TypeError:
-        raise TypeError(f"observe a socket, a list of sockets or a descriptor number, not {type(of).__name__}") from None
+        raise TypeError(f"observe a socket, a file, a descriptor's number or a list of these, not {type(of).__name__}") from None
 
 
-_HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "get_map", "get_extra_info")
+_HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "_sockets", "get_map", "get_extra_info")
 
 
 def numbers_of(thing) -> list[int]:
     """The open descriptors of one thing now: of a number, of what has a fileno(), of a server, selector or transport.
 
-    A server tells them by `.sockets` (asyncio, uvloop) or `.socket` (gevent, trio), a selector without a descriptor of its own by
+    A server tells them by `.sockets` (asyncio, uvloop), `.socket` (gevent, trio) or `._sockets` (tornado), a selector without a descriptor of its own by
     `get_map()`, a transport or stream by `get_extra_info()`. Raises TypeError for anything else.
     """
     if hasattr(thing, "fileno") or isinstance(thing, int) and not isinstance(thing, bool):
@@ -139,6 +139,8 @@ def numbers_of(thing) -> list[int]:
         of = thing.sockets
     elif hasattr(thing, "socket"):
         of = [thing.socket]
+    elif isinstance(getattr(thing, "_sockets", None), dict):
+        of = list(thing._sockets.values())
     elif hasattr(thing, "get_map"):
         of = [key.fd for key in list((thing.get_map() or {}).values())]
     elif hasattr(thing, "get_extra_info"):
