@@ -37,6 +37,7 @@ class Conversation:
             for point in points:
                 point(self)
                 self.left_open()
+                self.run.alone()  # before what it has started fills the memory
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         client = self.trial.connect(receive_buffer)
@@ -155,7 +156,6 @@ class Conversation:
                 "gives b'', close."
             )
         self.trial.calm("All clients have gone and nobody talks")
-        self.run.alone()
         self.attempt.good("when all have gone, no connection is left, and it sleeps")
 
 

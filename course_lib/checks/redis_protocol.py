@@ -410,6 +410,10 @@ def _refuses(redis: _Redis) -> None:
             client, right, f"4 commands came together, two of them wrong, and number {number}",
             "An error is the answer to one command.",
         )  # fmt: skip
+    what = "A command of 1024 words, which is as many as it may have,"
+    redis.send(client, _command(b"GET", *[b"x"] * 1023))
+    redis.expect(client, b"-", what, "Refuse it as any command with wrong arguments: the connection stays.")
+    redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what} got an error, and then a client sent", "The limit is 1024 words: 1025 are too many.")
     redis.send(client, b"good morning\r\n")
     redis.expect(client, b"-", "A client sent b'good morning\\r\\n', an inline command that nobody knows")
     redis.attempt.good("what it does not know, or with wrong arguments: an error, and the connection stays")
@@ -481,7 +485,7 @@ def _nonsense(redis: _Redis) -> None:
     too_long = {
         "a line of 2 MB without an end": b"x" * (2 << 20),
         "a number of 2 MB without an end": b"*" + b"1" * (2 << 20),
-        "two words of 600000 bytes in one command": _command(b"SET", b"k" * 600_000, b"v" * 600_000),
+        "two words of 1.1 MB together in one command": _command(b"SET", b"k" * 100_000, b"v" * 1_000_000),
     }
     for what, sent in too_long.items():
         client = redis.connect()

@@ -605,6 +605,8 @@ CASES = {
                     conn.close()
         """),
         case("a thread for each", "started a thread",
-             RESP, {'unread = b""': 'unread = b""\nthreading.Thread(target=time.sleep, args=(3,), daemon=True).start()'}),
+             RESP, {'unread = b""': 'unread = b""\nthreading.Thread(target=threading.Event().wait, daemon=True).start()'}),
+        case("1024 words are too many", "A command of 1024 words, which is as many as it may have,",
+             RESP, {'length(first, b"*", 1024)': 'length(first, b"*", 1023)'}),
     ],
 }
