@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 MOST_ROWS = 20  # descriptors in the picture; of more, those that have to do with a call
 _PAGE = ("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
          "<meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title></head>\n"
-         "<body style=\"margin: 16px\"><main>{body}</main></body></html>\n")
+         "<body style=\"margin: 16px\"><main><h1 style=\"font: 600 18px system-ui, sans-serif\">{title}</h1>{body}</main></body></html>\n")
 
 
 def page(*films: "Film") -> str:

@@ -1,0 +1,188 @@
+"""A film in the page: each moment shows what the film says, forward and back, in a notebook and without a kernel."""
+
+import importlib.util
+from pathlib import Path
+
+import nbformat
+import pytest
+from nbconvert import HTMLExporter
+from playwright.sync_api import Locator, Page, expect
+
+from course_lib.film import film
+from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, SelectServer
+
+AXE = importlib.util.find_spec("axe_playwright_python")
+SCRIPT = """
+def five(connect):
+    clients = [connect() for _ in range(5)]
+    yield
+    for client in (clients[1], clients[3]):
+        client.send(b"hello from " + client.name.encode())
+    yield
+    clients[1].close()
+    yield
+"""
+exec(SCRIPT)  # the same text is a cell
+PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+MODELS = ("BlockingServer", "NonBlockingServer", "SelectServer", "PollServer", "EpollServer", "CoroutineServer", "ThreadedServer", "AsyncioServer")
+CELLS = [f"from course_lib.servers import *\nfrom course_lib.widgets import film\n{SCRIPT}",
+         *(f"filmed = film({name}(), five, calls=12)\nprint(*(m.call for m in filmed), sep='\\n')\nfilmed" for name in MODELS)]
+# What it says at each moment, by the right arrow key to the end, then by the left one to the beginning.
+THERE_AND_BACK = """player => ["ArrowRight", "ArrowLeft"].map(key => {
+    const slider = player.querySelector("[role=slider]"), texts = [];
+    for (let left = Number(slider.getAttribute("aria-valuemax")); left > 0; left -= 1) {
+        texts.push([player.querySelector("output").textContent, player.querySelector(".asks").textContent,
+                    Boolean(player.querySelector(".asks.sleeps"))]);
+        if (left > 1) slider.dispatchEvent(new KeyboardEvent("keydown", { key, bubbles: true }));
+    }
+    return texts;
+})"""
+
+
+@pytest.fixture
+def page(browser):
+    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
+    yield context.new_page()
+    context.close()
+
+
+def open_file(page: Page, saved: Path) -> Locator:
+    page.goto(saved.as_uri())
+    return player(page)
+
+
+def player(place: Page | Locator, nth: int = 0) -> Locator:
+    found = place.locator(".player").nth(nth)
+    expect(found).to_be_visible()
+    found.get_by_role("slider").first.focus()
+    return found
+
+
+@pytest.mark.parametrize("model", [BlockingServer, SelectServer, EpollServer, CoroutineServer])
+def test_a_file_opened_from_disk_plays_offline(page, tmp_path, model):
+    errors = []
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    filmed = film(model(), five)  # noqa: F821
+    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    for number, m in enumerate(filmed):
+        expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
+        expect(shown.locator(".asks")).to_contain_text(filmed.asks(number))
+        expect(shown.locator(".came")).to_contain_text(filmed.came(number))
+        expect(shown.get_by_role("img")).to_have_attribute("aria-label", filmed.state(number))
+        expect(shown.locator(".code.now")).to_have_text(m.position.own.text)
+        numbers = shown.get_by_role("img").locator("text.mono").all_text_contents()
+        assert {str(row.number) for row in m.descriptors} <= set(numbers)
+        page.keyboard.press("ArrowRight")
+    page.keyboard.press("Home")
+    expect(shown.locator("output")).to_have_text(f"1 of {len(filmed)}")
+    page.keyboard.press("End")
+    expect(shown.locator(".asks")).to_contain_text(filmed.ending)
+    page.keyboard.press("ArrowLeft")
+    expect(shown.get_by_role("img")).to_have_attribute("aria-label", filmed.state(len(filmed) - 2))
+    assert errors == []
+
+
+def test_a_line_of_the_source_leads_to_the_next_moment_there(page, tmp_path):
+    filmed = film(EpollServer(), five)  # noqa: F821
+    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    spot = next(m for m in filmed if m.label == "read").position.own
+    there = [number for number, m in enumerate(filmed) if m.position.own == spot]
+    line = shown.locator(".code.reached", has_text=spot.text)
+    for number in [*there, there[0]]:
+        line.click()
+        expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
+
+
+def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
+    filmed = film(BlockingServer(), five)  # noqa: F821
+    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    shown.get_by_role("button", name="play", exact=True).click()
+    expect(shown.locator("output")).to_have_text(f"{len(filmed)} of {len(filmed)}")
+    expect(shown.get_by_role("button", name="play", exact=True)).to_be_visible()
+    shown.get_by_role("button", name="play", exact=True).click()  # from the beginning
+    expect(shown.locator("output")).to_have_text(f"2 of {len(filmed)}")
+    page.keyboard.press("End")
+    expect(shown.get_by_role("button", name="play", exact=True)).to_be_visible()
+
+
+def test_two_films_of_one_script_go_together(page, tmp_path):
+    left, right = film(BlockingServer(), five), film(EpollServer(), five)  # noqa: F821
+    shown = open_file(page, left.beside(right).save(tmp_path / "pair.html"))
+    for _ in range(60):
+        page.keyboard.press("ArrowRight")
+    pictures = shown.get_by_role("img")
+    expect(pictures.nth(0)).to_have_attribute("aria-label", left.state(len(left) - 1))
+    expect(pictures.nth(1)).to_have_attribute("aria-label", right.state(len(right) - 1))
+    expect(shown.locator(".asks").nth(0)).to_contain_text("bob, carol, dave and erin stand in the accept queue")
+
+
+def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_cells):
+    notebook = open_cells(*CELLS)
+    notebook.run_all()
+    for number, name in enumerate(MODELS):
+        output = notebook.output(number + 2)
+        shown = player(output)
+        calls = output.locator(".jp-OutputArea-output pre").first.inner_text().strip().split("\n")
+        there, back = shown.evaluate(THERE_AND_BACK)
+        assert [count for count, *_ in there] == [f"{step + 1} of {len(calls)}" for step in range(len(calls))] and len(calls) > 4
+        assert there == back[::-1], name
+        assert all(asleep or asks.startswith(call) for call, (_, asks, asleep) in zip(calls, there)), name
+    player(notebook.output(2))
+    # Keys of the film are no commands of JupyterLab, which would delete the cell.
+    before = notebook.page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length")
+    for key in ("d", "d", "x", "b"):
+        notebook.page.keyboard.press(key)
+    assert notebook.page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length") == before
+    notebook.save()
+    notebook.restart()
+    notebook.page.reload()
+    notebook.page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
+    notebook._kernel_ready()
+    shown = player(notebook.output(2))
+    notebook.page.keyboard.press("ArrowRight")
+    expect(shown.locator("output")).to_contain_text("2 of ")
+    assert notebook.errors == []
+
+
+def stored() -> nbformat.NotebookNode:
+    """A notebook with the output of a cell that made a film."""
+    filmed = film(BlockingServer(), five)  # noqa: F821
+    return nbformat.v4.new_notebook(metadata=PYTHON, cells=[nbformat.v4.new_code_cell("filmed", execution_count=1, outputs=[nbformat.v4.new_output(
+        "execute_result", {"text/html": filmed._repr_html_(), "text/plain": repr(filmed)}, execution_count=1)])])
+
+
+def test_an_html_export_of_a_notebook_plays_offline(page, tmp_path):
+    saved = tmp_path / "export.html"
+    saved.write_text(HTMLExporter().from_notebook_node(stored())[0])
+    page.goto(saved.as_uri(), wait_until="domcontentloaded")
+    shown = player(page)
+    page.keyboard.press("End")
+    expect(shown.locator(".asks")).to_contain_text("bob, carol, dave and erin stand in the accept queue.")
+
+
+def test_a_notebook_of_somebody_else_shows_the_still(lab):
+    nbformat.write(stored(), lab.folder / "foreign.ipynb")
+    notebook = lab.open("foreign.ipynb")
+    expect(notebook.output(0)).to_contain_text("it waits for alice alone. Meanwhile bob, carol, dave and erin stand in the accept queue.")
+    expect(notebook.output(0).locator("table")).to_be_visible()
+    expect(notebook.output(0).locator(".player")).to_have_count(0)
+
+
+@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [900, 1280])
+def test_axe_finds_no_barrier(browser, tmp_path, scheme, width):
+    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
+    page = context.new_page()
+    films = film(SelectServer(), five), film(CoroutineServer(), five)  # noqa: F821
+    for saved in (films[1].save(tmp_path / "film.html"), films[0].beside(films[1]).save(tmp_path / "pair.html")):
+        shown = open_file(page, saved)
+        page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
+        for _ in range(3):
+            for _ in range(4):
+                page.keyboard.press("ArrowRight")
+            expect(shown).to_be_visible()
+            found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")["violations"]
+            assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
+        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    context.close()
