@@ -18,6 +18,7 @@ from course_lib.solutions.coroutines import recv, send_all
 from course_lib.servers import scheduler
 
 MB = 1 << 20
+OVER = object()  # stands for what a task that has ended would yield; None is a bare yield
 ROOM = 32 * MB  # bytes by which a server may grow at any moment: far less than what is announced, or asked for
 
 @pytest.fixture(scope="module", params=["exercise", "scheduler"])
@@ -242,13 +243,13 @@ class Pieces(RuleBasedStateMachine):
         """Run the task until it waits for more; return what came to the client."""
         came = b""
         while True:
-            wait = next(one["task"], None)
+            wait = next(one["task"], OVER)
             try:
                 while data := one["client"].recv(1 << 20):
                     came += data
             except BlockingIOError:
                 pass
-            if not wait or wait[0] == "read" and not select.select([one["conn"]], [], [], 0)[0]:
+            if wait is OVER or wait and wait[0] == "read" and not select.select([one["conn"]], [], [], 0)[0]:
                 return came
 
     @rule(number=st.integers(0, 2), sentences=st.lists(SENTENCES, min_size=1, max_size=5))
@@ -281,7 +282,7 @@ class Pieces(RuleBasedStateMachine):
 
     def resume_to_end(self, one):
         for _ in range(100):
-            if next(one["task"], None) is None:
+            if next(one["task"], OVER) is OVER:
                 return True
 
 

@@ -8,6 +8,7 @@ import itertools
 import socket
 import struct
 import traceback
+from contextlib import suppress
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,7 @@ from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk, is_learners, own_frame
 from course_lib.sandbox.words import a, where
 
-from .ends import reset
+from .ends import LONG_LINES, LONGEST, TOO_LONG, reset
 
 if TYPE_CHECKING:
     from course_lib.sandbox.run import Run
@@ -215,6 +216,34 @@ def _use_lines(talk: Talk, learner) -> None:
     if len(_fed(learner, b"abc\n" * 250_000)) != 250_000:
         raise Wrong("1 MB in one feed lost lines.")
     talk.good("1 MB in one feed")
+    _has_a_limit(talk, learner)
+
+
+def _has_a_limit(talk: Talk, learner) -> None:
+    longest = b"x" * LONGEST
+    pieces = [longest[at : at + 1024] for at in range(0, LONGEST, 1024)]
+    talk.step(f"A line of {LONGEST} bytes in pieces of 1 kB took over 2 s", 2.0)
+    for what, chunks in ("in pieces", [*pieces, b"\n"]), ("in one chunk", [longest + b"\n"]):
+        try:
+            got = _fed(learner, *chunks)
+        except ValueError as error:
+            raise Wrong(
+                f"A line of {LONGEST} bytes came {what}, and feed raised ValueError: {error}. As long as that it may be; only a "
+                "longer one is refused."
+            ) from None
+        if got != [longest]:
+            raise Wrong(f"A line of {LONGEST} bytes came {what}, and feed gave lines of {list(map(len, got))[:10]} bytes.")
+    for what, chunks in ("and no end", [*pieces, b"x"]), ("and its end, in pieces,", [*pieces, b"x\n"]), ("and its end", [longest + b"x\n"]):
+        try:
+            got = _fed(learner, *chunks)
+        except ValueError:
+            continue
+        why = "A piece of a line is no line. " if got and what == "and no end" else ""
+        raise Wrong(
+            f"A line has {LONGEST + 1} bytes {what}, and feed went on. {why}A client that never sends b'\\n' would fill the "
+            f"memory: raise ValueError when a line has more than {LONGEST} bytes."
+        )
+    talk.good(f"a line may have {LONGEST} bytes, and no more")
 
 
 def _fed(learner, *chunks: bytes) -> list[bytes]:
@@ -271,8 +300,8 @@ def check_serve_one(attempt: Attempt) -> None:
     _returned(run)
     run.say()
     client = attempt.connect(address)
-    client.sendall(b"x" * 199_999 + b"\n")
-    run.read(client, 1, "The client sent a line of 200 000 bytes and got no answer within 1 s")
+    client.sendall(LONG_LINES)
+    run.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
     _returned(run)
     attempt.good("a reset does not end the server")
@@ -280,7 +309,7 @@ def check_serve_one(attempt: Attempt) -> None:
     # With a time limit Python sends without waiting, so send() takes what fits into the buffer and no more.
     run.say(timeout=5)
     client = attempt.connect(address, receive_buffer=16_384)
-    client.sendall(b"x" * 199_999 + b"\n")
+    client.sendall(LONG_LINES)
     client.shutdown(socket.SHUT_WR)
     try:
         got = run.read(client, 200_000, "no end")
@@ -292,7 +321,24 @@ def check_serve_one(attempt: Attempt) -> None:
             "(settimeout). Then send() takes what fits and returns how much; sendall() goes on with the rest (send(2))."
         )
     _returned(run)
-    attempt.good("an answer of 200 000 bytes through small buffers")
+    attempt.good("answers of 200 000 bytes through small buffers")
+
+    run.say()
+    client = attempt.connect(address)
+    with suppress(ConnectionError):
+        client.sendall(TOO_LONG)
+    try:
+        run.read(client, 1, "")
+    except Raised as error:
+        why = " Lines raises it for too long a line: catch it, then close." if error.type == "ValueError" else ""
+        raise Wrong(f"{error}{why}") from None
+    except Stuck as stuck:
+        raise Wrong(
+            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.doing}. Lines raises "
+            "ValueError for too long a line: then close."
+        ) from None
+    _returned(run)
+    attempt.good("too long a line ends its connection alone")
     run.alone()
 
 

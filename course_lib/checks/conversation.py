@@ -30,6 +30,7 @@ class Conversation:
         self.trial = Trial(attempt, True, inside)
         self.run = self.trial.run
         self.came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
+        self.known = 0  # tasks whose end was looked at
 
     def go_through(self, *points: Callable) -> None:
         """Call each point with this conversation, up to the first one that raises Wrong."""
@@ -124,13 +125,15 @@ class Conversation:
     def raised(self, what: str, why: str = "") -> None:
         """A connection ended too early: if a task raised an exception, this is why."""
         self.run.until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
-        for task in self.tasks():
+        for task in self.tasks()[self.known :]:
             if error := self.error(task):
                 raise Wrong(f"{what}: {self.explain(error, why)}")
 
     def left_open(self) -> None:
         """Raise Wrong if a task has ended and its connection is open."""
-        for task in self.tasks():
+        tasks = self.tasks()
+        self.known = len(tasks)
+        for task in tasks:
             if not task["open"]:
                 continue
             if error := self.error(task):

@@ -51,8 +51,10 @@ def _explained_run(error: Raised) -> Exception:
 
 def _use_run(talk: Talk, learner: Callable) -> None:
     _takes_turns(talk, learner)
+    _in_the_order_of_the_dict(talk, learner)
     _keeps_results(talk, learner)
     _survives_errors(talk, learner)
+    _is_interrupted(talk, learner)
     talk.step("tasks is empty, and run({}) did not return within 1 s")
     if (got := learner({})) != {}:
         raise Wrong(f"There was no task, and run({{}}) returned {shown(got)}, not {{}}.")
@@ -104,6 +106,8 @@ def _takes_turns(talk: Talk, learner: Callable) -> None:
                 "when some have ended."
             )
         at = next(number for number, (did, should) in enumerate(zip(log, right)) if did != should)
+        if at and log[at][0] == log[at - 1][0]:
+            raise Wrong(f"The steps were {order}: {log[at][0]} made two steps in its turn, and one next() makes one.")
         ended = [name for name in lengths if at and lengths[name] <= log[at - 1][1] + 1]
         why = ""
         if sorted(log) == sorted(right) and ended:
@@ -118,6 +122,36 @@ def _takes_turns(talk: Talk, learner: Callable) -> None:
         raise Wrong("Something was sent into a task: next(task), or task.send(None).")
     talk.good("one step of each task in turn, until all have ended, in one thread")
     _is_result(got, {name: steps * 10 for name, steps in lengths.items()}, "Each task returned a number")
+
+
+def _in_the_order_of_the_dict(talk: Talk, learner: Callable) -> None:
+    log = []
+
+    def task(name: str) -> Generator:
+        for _ in range(2):
+            log.append(name)
+            yield
+
+    talk.step("Two tasks of two steps, and run(tasks) did not return within 1 s")
+    learner({name: task(name) for name in ("second", "first")})
+    if log[:2] == ["first", "second"]:
+        raise Wrong(f"The dict has the tasks second, first; the steps were {', '.join(log)}: keep to the order of the dict.")
+
+
+def _is_interrupted(talk: Talk, learner: Callable) -> None:
+    def interrupt() -> Generator:
+        yield
+        raise KeyboardInterrupt
+
+    talk.step("KeyboardInterrupt came while a task ran, and run(tasks) did not return within 1 s")
+    try:
+        learner({"A": _steps(2), "B": interrupt()})
+    except KeyboardInterrupt:
+        return
+    raise Wrong(
+        "KeyboardInterrupt came while a task ran, and run kept it: nobody could end the program. `except Exception`, not "
+        "BaseException and not a bare except."
+    )
 
 
 def _keeps_results(talk: Talk, learner: Callable) -> None:
@@ -191,6 +225,8 @@ def _is_result(got: object, right: dict, what: str) -> None:
                 "which it yielded. What it returned is in the StopIteration: `except StopIteration as end`, then end.value "
                 "(PEP 380)"
             )
+        elif got[name] is None and not value:
+            why = f"not {shown(value)}. What is false is a result too: end.value as it is, without `or`"
         elif got[name] is None:
             why = f"not {shown(value)}. It is in the StopIteration: `except StopIteration as end`, then end.value (PEP 380)"
         elif isinstance(got[name], list | tuple) and value in got[name]:
@@ -230,10 +266,9 @@ def _use_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) 
 
         return begin
 
-    late = []
-    use_recv(talk, method("recv"), listener, late)
-    use_send_all(talk, method("send_all"), listener, late)
-    use_accept(talk, method("accept"), listener, late, async_socket)
+    use_recv(talk, method("recv"), listener)
+    use_send_all(talk, method("send_all"), listener)
+    use_accept(talk, method("accept"), listener, async_socket)
     with connection(listener) as (_, sock):
         async_socket(sock).close()
         if sock.fileno() != -1:
@@ -296,7 +331,7 @@ def _serve_async(talk: Talk, learner: tuple[type, type], listener: socket.socket
             unread = b""
             while True:
                 while b"\r\n\r\n" not in unread:
-                    if not (data := await conn.recv(4096)):
+                    if len(unread) > 65_536 or not (data := await conn.recv(4096)):
                         return
                     unread += data
                 head, _, unread = unread.partition(b"\r\n\r\n")
@@ -306,7 +341,8 @@ def _serve_async(talk: Talk, learner: tuple[type, type], listener: socket.socket
                 body = await page(path)
                 status = "404 Not Found" if body is None else "200 OK"
                 await conn.send_all(f"HTTP/1.1 {status}\r\nContent-Length: {len(body or b'')}\r\n\r\n".encode() + (body or b""))
-                if "connection: close" in map(str.lower, lines):
+                options = next((line.partition(":")[2] for line in lines if line.lower().startswith("connection:")), "")
+                if "close" in options.lower() or version == "HTTP/1.0":
                     return
         finally:
             conn.close()

@@ -3,6 +3,10 @@
 import socket
 import struct
 
+LONGEST = 65_536  # bytes that a line may have (exercise 2.2)
+TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
+LONG_LINES = (b"x" * 49_999 + b"\n") * 4  # 200 000 bytes
+
 
 def fill(sock: socket.socket) -> None:
     """Send until the send buffer is full."""

@@ -34,6 +34,8 @@ _HIGH = 1500  # a descriptor number that select() refuses
 _EVENTS = 1100  # more than Python's epoll.poll() hands over in one call by default
 _PASSING = 30  # sockets that are watched and unwatched, one after the other
 _IDLE, _WAITS = 20, 100  # idle sockets, and waits, while the calls of epoll_ctl() are counted
+_FEW, _LOTS, _GROWS = 10, 1000, 5  # idle sockets, and by how much a wait for the many may cost more CPU time
+_SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait() count in
 Told = list[tuple[object, bool, bool, bool]]  # what wait() returns
 
 
@@ -55,6 +57,10 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         run.watch(0.1)  # nobody comes, so it must go on waiting
         run.until(run.asleep_in, 0.5)
         _sleeps_in(run, kind)
+        woke = run.wakes()
+        run.watch(0.15)
+        if run.wakes() - woke > 2:
+            raise Wrong(f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None.")
         attempt.connect(address)
         run.hear("wait(None): a client has connected, the listener is watched, and wait did not return within 1 s")
         attempt.good("None is no limit: it sleeps until a client connects")
@@ -66,6 +72,12 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         attempt.note(
             f"{_EVENTS} sockets were ready, and wait() told of {told['events']}; the others come with the next call. Python's "
             "epoll.poll(timeout, maxevents) hands over at most FD_SETSIZE-1 = 1023 events by default."
+        )
+    if told["copied"]:
+        attempt.note(
+            "a socket was closed before unwatch(), and a copy of its descriptor lived on, as in a forked process: "
+            f"{told['copied']}. Its entry stays in the list, under a number that you do not know (epoll(7)); only a new "
+            "list is rid of it. With unwatch() before close() it never comes so far."
         )
 
 
@@ -86,6 +98,7 @@ class _Engine:
         self.names: dict[int, str] = {}  # id of data -> how messages call it
         self.data: dict[str, object] = {}  # name of a socket -> its data
         self.old: list[object] = []  # data that a second watch() has replaced; kept, so that no id is used twice
+        self.masks: dict[str, list[bool]] = {}  # name of a socket -> read and write of the first watch()
         for method in "watch", "unwatch", "wait":
             if not callable(getattr(self.engine, method, None)):
                 raise Wrong(f"{learner.__name__} has no method {method}().")
@@ -93,6 +106,7 @@ class _Engine:
     def watch(self, sock: socket.socket, name: str, read: bool, write: bool, data: object = None) -> object:
         """Watch it, with data of its own unless some is given. Returns the data."""
         data = [name] if data is None else data
+        self.masks.setdefault(name, [read, write])
         if name in self.data:
             self.old.append(self.data[name])
             self.names[id(self.data[name])] = f"old data of {name}"
@@ -159,6 +173,9 @@ class _Engine:
         known = {number: flags for number, flags in right}
         for data, readable, writable, hup in got:
             wanted = known.get(id(data))
+            first = next((self.masks[name] for name, its in self.data.items() if its is data), None)
+            if wanted and [readable, writable] == first != wanted[:2]:
+                return " watch() was called again for this socket: from then on the new mask counts, so hand it on."
             if wanted and wanted[:2] == [True, True] and readable + writable < 2 and numbers.count(id(data)) == 1:
                 return " Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first."
             if any(data is old for old in self.old):
@@ -169,12 +186,16 @@ class _Engine:
                 return " The first part of each entry is the `data` that watch() was given, the object itself."
             if wanted and numbers.count(id(data)) > 1 and len(right) < len(got):
                 return " Each socket has ONE entry, also if it is readable and writable."
+            if hup and self.kind == "select":
+                return " hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2))."
             if hup and wanted and wanted[2] is False:
                 return (
                     " This is no hang-up: the peer has finished sending and still reads (shutdown(2)). hup is POLLHUP or "
                     "POLLERR; "
                     "POLLRDHUP is another bit (poll(2))."
                 )
+            if writable and (not wanted or wanted[1] is False) and self.kind == "select":
+                return " It was not asked for writable. select() gets as writers only those for which watch() said write."
             if writable and (not wanted or wanted[1] is False):
                 return (
                     " It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a "
@@ -200,6 +221,20 @@ class _Engine:
             )
         return got, passed
 
+    def waits_a_short_time(self) -> None:
+        """Less than a millisecond is no reason not to sleep."""
+        self.talk.step(f"Nothing has come, and wait({_SHORT}) did not return within 1 s")
+        passed = []
+        for _ in range(5):
+            begin = time.monotonic()
+            self.wait(_SHORT)
+            passed.append(time.monotonic() - begin)
+        if min(passed) < _SHORT / 2:
+            raise Wrong(
+                f"Nothing has come, and wait({_SHORT}) came back at once: int() makes 0 of a part of a millisecond, and a loop that "
+                f"waits for a timer spins. {_EARLY[self.kind]}"
+            )
+
     def sleeps(self, when: str, early: str) -> None:
         """Nobody is ready: wait(0.2) takes its time and returns []. `early`: why it may come back before."""
         got, passed = self.timed(when)
@@ -219,6 +254,7 @@ _EARLY = {
     "select": "Hand `seconds` on to select() as it is.",
     "epoll": "Hand `seconds` on to epoll.poll() as it is.",
 }
+_OF_THE_CLASS = "Make the dicts in __init__: those in the body of the class belong to all engines."
 _TAKE_OUT = {
     "poll": "unregister() takes a number out of the poll object",
     "select": "take it out of the lists that select() gets",
@@ -245,13 +281,15 @@ def _use_engine(kind: str, talk: Talk, learner: Callable, listener: socket.socke
             part(kind, talk, learner, stack)
     with ExitStack() as stack:
         _hangs_up(kind, talk, learner, listener, stack)
-    events = 0
+    events, copied = 0, ""
     if kind != "select":
         _high_number(kind, talk, learner)
     if kind == "epoll":
         _kernel_keeps(talk, learner, counted)
+        _costs_the_same(talk, learner)
         events = _many_events(talk, learner)
-    talk.tell(events=events)
+        copied = _copied(talk, learner)
+    talk.tell(events=events, copied=copied)
 
 
 def _waits_for_ever(kind: str, talk: Talk, learner: Callable, listener: socket.socket) -> None:
@@ -279,14 +317,14 @@ def _pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
 def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     one, its_peer = _pair(stack)
     first, second = _Engine(kind, talk, learner), _Engine(kind, talk, learner)
+    of_the_class = [value for value in vars(learner).values() if isinstance(value, (dict, list, set))]
+    before = list(map(len, of_the_class))
     first.watch(one, "one", False, True)
+    if list(map(len, of_the_class)) != before:
+        raise Wrong(_OF_THE_CLASS)
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     if got := second.wait(0):
-        raise Wrong(
-            f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}. Make the dicts "
-            "in __init__: those "
-            "in the body of the class belong to all engines."
-        )
+        raise Wrong(f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}. {_OF_THE_CLASS}")
     first.unwatch(one)
     fill(one)
     engine = _Engine(kind, talk, learner)
@@ -294,6 +332,7 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
     engine.sleeps("Nothing has come", _EARLY[kind])
+    engine.waits_a_short_time()
     empty(its_peer)  # from now on `one` is writable
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
@@ -448,23 +487,35 @@ def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket,
     sock = stack.enter_context(listener.accept()[0])
     talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
     data = engine.watch(sock, "one", True, False)
+    client.send(b"!", socket.MSG_OOB)
+    urgent = select.poll()
+    urgent.register(sock, select.POLLPRI)
+    if urgent.poll(300):
+        engine.expect("An urgent byte has come for `one`, which recv() does not give (tcp(7)), and it is watched for reading")
     reset(client)
     what = "The peer of `one` sent a reset"
     if kind == "select":
         engine.expect(f"{what}; `one` is watched for reading", (data, True, None, None))
         talk.good("a peer that hung up: the socket is readable")
         return
-    _told_as_hup(engine, data, f"{what}, `one` is watched for reading", "POLLHUP")
+    _told_as_hup(engine, data, f"{what}, `one` is watched for reading", "POLLHUP", read=True)
+    data = engine.watch(sock, "one", False, True)
+    _told_as_hup(engine, data, f"{what}, `one` is watched for writing", "POLLHUP", write=True)
     data = engine.watch(sock, "one", False, False)
     _told_as_hup(engine, data, f"{what}, `one` is watched for neither reading nor writing", "POLLHUP")
     engine.unwatch(sock)
     engine.expect("`one` had hung up and was unwatched")
+    one, its_peer = _pair(stack)
+    its_peer.close()
+    data = engine.watch(one, "one", False, False)
+    _told_as_hup(engine, data, "The peer of `one`, a local socket, has closed, and no error waits", "POLLHUP")
+    engine.unwatch(one)
     _waiting_error(engine, stack)
     talk.good("hup: the peer hung up, or an error waits; also where neither reading nor writing was asked for")
 
 
-def _told_as_hup(engine: _Engine, data: object, what: str, bit: str) -> None:
-    """The kernel reports this bit, unasked, as long as it lasts, and so must wait()."""
+def _told_as_hup(engine: _Engine, data: object, what: str, bit: str, read: bool = False, write: bool = False) -> None:
+    """The kernel reports this bit, unasked, as long as it lasts, and so must wait(). `read`, `write`: what was asked for."""
     reports = f"{what}, and the kernel reports {bit}, which it does unasked (poll(2))"
     for time_ in "first", "second":
         got, _ = engine.timed(what)
@@ -482,6 +533,9 @@ def _told_as_hup(engine: _Engine, data: object, what: str, bit: str) -> None:
                 f"{reports}. wait(0.2) returned {engine.shown(got)}: hup must be True, or it comes back for ever and nobody "
                 "closes."
             )
+        if got[0][1] > read or got[0][2] > write:
+            word = "readable" if got[0][1] > read else "writable"
+            raise Wrong(f"{what}. wait(0.2) returned {engine.shown(got)}: nobody asked for {word}; only hup comes unasked.")
 
 
 def _waiting_error(engine: _Engine, stack: ExitStack) -> None:
@@ -502,7 +556,7 @@ def _waiting_error(engine: _Engine, stack: ExitStack) -> None:
 
 
 def _high_number(kind: str, talk: Talk, learner: Callable) -> None:
-    if not _room(_HIGH + 1):
+    if not room(_HIGH + 1):
         return
     with ExitStack() as stack:
         one, its_peer = _pair(stack)
@@ -516,7 +570,7 @@ def _high_number(kind: str, talk: Talk, learner: Callable) -> None:
     talk.good(f"descriptor {_HIGH}, far above the wall of select()")
 
 
-def _room(number: int) -> bool:
+def room(number: int) -> bool:
     """Allow this process as many descriptors; False if the machine does not (getrlimit(2))."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     if soft < number <= hard:
@@ -565,6 +619,56 @@ def _kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
     talk.good("the interest list stays in the kernel: no epoll_ctl() while it waits")
 
 
+def _copied(talk: Talk, learner: Callable) -> str:
+    """What an engine does with the entry of a socket that was closed before unwatch(), while a copy of it lives; "" if all is well."""
+    with ExitStack() as stack:
+        one, its_peer = _pair(stack)
+        engine = learner()
+        engine.watch(one, True, False, "one")
+        stack.enter_context(one.dup())
+        one.close()
+        engine.unwatch(one)
+        its_peer.send(b"hello")
+        talk.step("A socket was closed before unwatch(), and a copy of its descriptor lives: wait(0) did not return within 1 s")
+        try:
+            told = [engine.wait(0), engine.wait(0)]
+            begin = time.monotonic()
+            told.append(engine.wait(0.05))
+        except Exception as error:
+            return f"wait() raised {type(error).__name__}"
+        if any(told):
+            return "wait() still told of it"
+        return "no wait sleeps any more" if time.monotonic() - begin < 0.03 else ""
+
+
+def _costs_the_same(talk: Talk, learner: Callable) -> None:
+    """CPU time of one wait must not grow with the number of idle sockets."""
+    if not room(_LOTS + 200):
+        return
+
+    def cost(idle: int) -> float:
+        with ExitStack() as stack:
+            (one, _), (busy, its_peer) = _pair(stack), _pair(stack)
+            its_peer.send(b"hello")
+            engine = _Engine("epoll", talk, learner).engine
+            engine.watch(busy, True, False, "busy")
+            for number in range(idle):
+                engine.watch(stack.enter_context(one.dup()), True, False, number)
+            used = time.thread_time()
+            for _ in range(_WAITS):
+                engine.wait(0)
+            return time.thread_time() - used
+
+    talk.step(f"{_LOTS} idle sockets are watched, and {_WAITS} waits did not return within 2 s", 2.0)
+    few, many = (min(cost(idle) for _ in range(3)) for idle in (_FEW, _LOTS))
+    if many > _GROWS * few:
+        raise Wrong(
+            f"A wait with {_LOTS} idle sockets costs {many / few:.0f} times the CPU time of one with {_FEW}: wait() goes over all "
+            "that are watched. The kernel gives the ready ones alone (epoll(7)): look up just these."
+        )
+    talk.good(f"a wait costs the same with {_LOTS} idle sockets as with {_FEW}")
+
+
 def _interest() -> dict[int, list[int]]:
     """Each epoll descriptor of this process, and the numbers in its interest list (proc(5))."""
     found = {}
@@ -580,7 +684,7 @@ def _interest() -> dict[int, list[int]]:
 
 def _many_events(talk: Talk, learner: Callable) -> int:
     """How many of 1100 ready sockets one wait tells of; 0 if this machine gives no room for them."""
-    if not _room(_EVENTS + 200):
+    if not room(_EVENTS + 200):
         return 0
     with ExitStack() as stack:
         one, its_peer = _pair(stack)
@@ -648,6 +752,8 @@ def _explained(error: Raised, kind: str) -> Exception:
             "register() for new "
             "ones; and a socket that was closed has left the list by itself."
         )
+    elif error.errno == 9 and kind == "select":  # EBADF
+        why = "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
     elif error.errno == 9:  # EBADF
         why = "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7))."
     elif "out of range in select" in error.text:
@@ -661,6 +767,11 @@ def _explained(error: Raised, kind: str) -> Exception:
         why = (
             "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number in a dict from the sock "
             "to it."
+        )
+    elif error.type == "KeyError" and error.text.isdigit():
+        why = (
+            f"The kernel still tells of number {error.text}, and your dict has it no more: unwatch() takes it out of both, "
+            "with unregister()."
         )
     elif error.type == "TypeError" and "unhashable" in error.text:
         why = "`data` is any object, also one that cannot be a key: let the number or the sock be the key."

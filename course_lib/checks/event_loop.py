@@ -26,6 +26,7 @@ from course_lib.sandbox.talk import Talk, is_learners
 from course_lib.solutions.coroutines import recv, send_all, sleep
 
 from .ends import empty, fill, reset
+from .engines import room
 from .waits import shown
 
 if TYPE_CHECKING:
@@ -197,7 +198,8 @@ def _why(kind: str, text: str) -> str:
 
 def _use_loop(talk: Talk, learner: Callable) -> None:
     trial = _LoopTrial(talk, learner)
-    for part in _ready_queue, _ping_pong, _timers, _mistakes, _reader_and_writer, _nobody_waits, _fairness, _forgets:
+    parts = _ready_queue, _two_loops, _ping_pong, _timers, _mistakes, _interrupted, _reader_and_writer
+    for part in *parts, _nobody_waits, _fairness, _forgets, _costs_the_same:
         part(trial)
     trial.what = "A task closes sockets for which others wait"
     _closed(talk, learner)
@@ -288,6 +290,47 @@ def _ready_queue(trial: _LoopTrial) -> None:
     trial.talk.good("one step of each in turn; tasks that spawn tasks; generators and coroutines")
 
 
+def _two_loops(trial: _LoopTrial) -> None:
+    one, other, log = trial.new(), trial.new(), []
+
+    def task() -> Generator:
+        log.append("step")
+        yield
+
+    one.spawn(task())
+    trial.step("A task was spawned in one Loop, and run() of another one did not return within 1 s")
+    other.run()
+    if log:
+        raise Wrong(
+            "A task was spawned in one Loop, and another Loop ran it: make the queue and the dicts in __init__, for those in the body "
+            "of the class belong to all loops."
+        )
+    one.run()
+
+
+def _interrupted(trial: _LoopTrial) -> None:
+    for error in KeyboardInterrupt, SystemExit:
+        loop = trial.new()
+        trial.tells_mistakes(True)
+
+        def ends() -> Generator:
+            yield
+            raise error
+
+        loop.spawn(ends())
+        trial.step(f"{error.__name__} came while a task ran, and run() did not return within 1 s")
+        try:
+            loop.run()
+        except error:
+            continue
+        finally:
+            trial.tells_mistakes(False)
+        raise Wrong(
+            f"{error.__name__} came while a task ran, and run() kept it: this is no mistake of a task, and nobody could end the "
+            "program. `except Exception`, not BaseException and not a bare except."
+        )
+
+
 def _mistakes(trial: _LoopTrial) -> None:
     closed, alive = socket.socket(), socket.socket()
     closed.close()
@@ -318,7 +361,7 @@ def _mistakes(trial: _LoopTrial) -> None:
         )
     ]
     for what, name in (
-        ("nonsense", "'nonsense'"), (7, "7"), (("raed", alive), "('raed', sock)"), (("read", None), "('read', None)"),
+        ("nonsense", "'nonsense'"), (7, "7"), ((), "()"), (("raed", alive), "('raed', sock)"), (("read", None), "('read', None)"),
         (("read",), "('read',)"), (("sleep", "soon"), "('sleep', 'soon')"),
         (("read", closed), "('read', sock) for a closed socket"), (("write", closed), "('write', sock) for a closed socket"),
     ):  # fmt: skip
@@ -473,6 +516,11 @@ def _nobody_waits(trial: _LoopTrial) -> None:
         watch, used = Stopwatch(), time.process_time()
         yield "sleep", 0.15
         if time.process_time() - used > watch.passed() / 8:
+            if one.fileno() not in _watched():
+                trial.fail(
+                    "Tasks wait, nobody is ready, and your Loop runs all the time: engine.wait() gets 0 only when somebody is "
+                    "ready, else the seconds until the first timer."
+                )
             trial.fail(
                 "A task has read from a socket and waits for another one; in the first there is more, for which nobody waits, "
                 "and your Loop runs all "
@@ -638,7 +686,7 @@ def _forgets(trial: _LoopTrial) -> None:
                 break
         gc.collect()
         numbers = {one.fileno() for one, _ in pairs}
-        found["entries"] = sum(int(number) in numbers for number in re.findall(r"^tfd:\s*(\d+)", _fdinfo(), re.MULTILINE))
+        found["entries"] = sum(number in numbers for number in _watched())
         found["tasks"] = sum(task() is not None for task in kept)
 
     loop = trial.new()
@@ -677,15 +725,56 @@ def _forgets(trial: _LoopTrial) -> None:
     trial.talk.good("when a task has ended, nothing of it is left")
 
 
-def _fdinfo() -> str:
-    """What the kernel says of all descriptors of this process."""
+def _watched() -> list[int]:
+    """The numbers in the interest lists of this process (proc_pid_fdinfo(5))."""
     texts = []
     for number in os.listdir("/proc/self/fdinfo"):
         try:
             texts.append(Path(f"/proc/self/fdinfo/{number}").read_text())
         except OSError:  # the number of the listing itself
             pass
-    return "".join(texts)
+    return list(map(int, re.findall(r"^tfd:\s*(\d+)", "".join(texts), re.MULTILINE)))
+
+
+_FEW, _LOTS, _TURNS, _GROWS = 10, 2000, 200, 3  # tasks that wait, steps of two that talk, and how much more these may cost
+
+
+def _costs_the_same(trial: _LoopTrial) -> None:
+    """CPU time of two tasks that talk must not grow with the number of those who wait for other sockets."""
+
+    if not room(_LOTS + 200):
+        return
+
+    def cost(waiting: int) -> float:
+        (one, peer), (idle, its_peer), used = _pair(), _pair(), []
+        copies = [idle.dup() for _ in range(waiting)]
+
+        def talks(sock: socket.socket, begins: bool) -> Generator:
+            begin = time.thread_time()
+            for _ in range(_TURNS):
+                if begins:
+                    yield from send_all(sock, b"x")
+                yield from recv(sock, 1)
+                if not begins:
+                    yield from send_all(sock, b"x")
+            if begins:
+                used.append(time.thread_time() - begin)
+                its_peer.send(bytes(waiting))  # one for each
+
+        tasks = {f"waiter {number}": recv(sock, 1) for number, sock in enumerate(copies)}
+        tasks |= {"one that talks": talks(one, True), "another one that talks": talks(peer, False)}
+        trial.run(f"{waiting} tasks wait for sockets, and two others talk", tasks, 3.0)
+        for sock in one, peer, idle, its_peer, *copies:
+            sock.close()
+        return used[0]
+
+    few, many = (min(cost(waiting) for _ in range(2)) for waiting in (_FEW, _LOTS))
+    if many > _GROWS * few:
+        raise Wrong(
+            f"Two tasks talk; with {_LOTS} others that wait it costs {many / few:.0f} times the CPU time that it costs with {_FEW}: "
+            "each round goes over all who wait, in your code or in the engine. epoll gives the ready ones: look up just these."
+        )
+    trial.talk.good(f"with {_LOTS} tasks that wait, a round costs what it costs with {_FEW}")
 
 
 def _closed(talk: Talk, learner: Callable) -> None:

@@ -17,11 +17,11 @@ from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 from course_lib.sandbox.proc import at_port, is_at, listening
 from course_lib.sandbox.talk import Talk
 
-from .ends import reset
+from .ends import LONG_LINES, reset
 
 MANY = 20  # clients at once
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
-LONG = 600_000  # bytes of the line with the long answer
+LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
 IDLE = 0.1  # of a core; a server that spins gets from 0.3 to 1.0, one that sleeps 0.0
 GREEDY = 2 << 20  # bytes; far more than the buffers of a connection hold while the server does not read
@@ -465,14 +465,14 @@ def _resets(trial: Trial) -> None:
         trial.send(client, b"hello\n")
         client.close()
     trial.ask(trial.first, b"hello\n", "Some clients were reset, and another one got no answer within 1 s")
-    trial.happened = "A client sent a line of 200 000 bytes, and your server died: "
-    trial.send(waiting, b"x" * 200_000 + b"\n")
+    trial.happened = "A client sent lines of 50 000 bytes, and your server died: "
+    trial.send(waiting, LONG_LINES)
     got, stuck = trial.receive(waiting, 1)
     if not got:
         if stuck:
-            raise trial.unanswered(waiting, "A client sent a line of 200 000 bytes and got no answer within 1 s", stuck)
+            raise trial.unanswered(waiting, "A client sent lines of 50 000 bytes and got no answer within 1 s", stuck)
         trial.run.explain_end()
-        raise Wrong("A client sent a line of 200 000 bytes and got b'', the end.")
+        raise Wrong("A client sent lines of 50 000 bytes and got b'', the end.")
     trial.settle()
     trial.happened = "A client was reset in the middle of its answer, and your server died: "
     reset(waiting)  # in the middle of its answer
@@ -489,13 +489,13 @@ def _resets(trial: Trial) -> None:
 
 def _slow_reader(trial: Trial) -> None:
     trial.happened = "A client does not read its long answer, and your server died: "
-    line = b" ".join(b"%05d" % number for number in range(LONG // 6)) + b"\n"  # no two parts of it are the same
-    line = b"x" * (LONG - len(line)) + line
+    lines = [b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)]
+    line = b"".join(lines)  # no two parts of it are the same
     slow = trial.connect(receive_buffer=SMALL)
     trial.send(slow, line)
     got, stuck = trial.receive(slow, 1)
     if not got and stuck:
-        raise trial.unanswered(slow, f"A client sent a line of {LONG} bytes and got no answer within 1 s", stuck)
+        raise trial.unanswered(slow, f"A client sent lines of {LONG} bytes in all and got no answer within 1 s", stuck)
     trial.send(trial.first, b"hello\n")
     other, stuck = trial.receive(trial.first, 6)
     if stuck and not other:
@@ -567,7 +567,7 @@ def _long_answer(trial: Trial, slow: socket.socket, line: bytes, got: bytes, and
         return
     if not stuck:
         trial.run.explain_end()
-    what = f"A client sent a line of {LONG} bytes{and_}, read slowly, and"
+    what = f"A client sent lines of {LONG} bytes in all{and_}, read slowly, and"
     if line.upper().startswith(got) and and_ and not stuck:
         raise Wrong(
             f"{what} got {len(got)} of them, then the end: b'' says that it sends no more, but it still reads (shutdown(2)). "
@@ -615,6 +615,8 @@ def _why(error: Raised) -> str:
         why = "A closed socket has the number -1, which select() refuses: take it out of your lists before you close it."
     elif error.type == "ValueError" and "remove" in text:
         why = "It was taken out before: one socket can be readable and writable in the same round."
+    elif error.type == "ValueError" and "line" in text:
+        why = "Lines raises it for too long a line: let go of this client."
     elif error.type == "BlockingIOError":
         why = "Ready is a hint (select(2), BUGS), and a full send buffer is no error: catch it, keep what was not sent, go on."
         if "sendall" in error.line:

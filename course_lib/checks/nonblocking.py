@@ -17,7 +17,7 @@ from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
-from .ends import reset
+from .ends import LONG_LINES, TOO_LONG, reset
 from .harness import check_server, use_server
 
 if TYPE_CHECKING:
@@ -319,15 +319,16 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
         _is_over(conn, got.count(b"\n"), 3)
         talk.good("after a half-close: all answers, then over")
 
-    copies = _use_conn_with_600_kb(talk, learner)
+    copies = _use_conn_with_a_long_line(talk, learner)
     _use_conn_with_reset(talk, learner, listener)
+    _use_conn_with_too_long_a_line(talk, learner)
     talk.tell(copies=copies, grows=_grows(talk, learner))
 
 
-def _use_conn_with_600_kb(talk: Talk, learner: type) -> bool:
+def _use_conn_with_a_long_line(talk: Talk, learner: type) -> bool:
     """Returns True if outbuf is copied for each send."""
-    size = 600_001
-    talk.step("A client sent a line of 600 000 bytes, and Conn did not return within 2 s", 2.0)
+    size = 60_001
+    talk.step("A client sent a line of 60 000 bytes, and Conn did not return within 2 s", 2.0)
     with _both_ends(learner) as (conn, sock, client):
         _serve(conn, client, b"x" * (size - 1) + b"\n", 1)
         client.shutdown(socket.SHUT_WR)
@@ -348,12 +349,23 @@ def _use_conn_with_600_kb(talk: Talk, learner: type) -> bool:
         if got != b"X" * (size - 1) + b"\n" or len(conn.outbuf):
             raise Wrong("Bytes were sent twice: send() returns how many the kernel took, and just these must go: del self.outbuf[:sent].")
         _is_over(conn, 1, 1)
-        talk.good("an answer of 600 000 bytes, in parts, to a client that reads late")
+        talk.good("an answer of 60 000 bytes, in parts, to a client that reads late")
     return copies
 
 
+def _use_conn_with_too_long_a_line(talk: Talk, learner: type) -> None:
+    what = f"A client sent {len(TOO_LONG)} bytes without b'\\n'"
+    talk.step(f"{what}, and Conn did not return within 1 s")
+    with _both_ends(learner) as (conn, _, client):
+        _expect(conn, client, b"hello\n", b"HELLO\n")
+        _serve(conn, client, TOO_LONG, 1)
+        if not _says(conn, "over"):
+            raise Wrong(f"{what}, and over stays false. Lines raises ValueError for too long a line: then nothing more is read, finished.")
+        talk.good("too long a line: over")
+
+
 def _use_conn_with_reset(talk: Talk, learner: type, listener: socket.socket) -> None:
-    for waiting in (b"", b"x" * 199_999 + b"\n"):
+    for waiting in (b"", LONG_LINES):
         talk.step("A client sent a reset, and Conn did not return within 2 s", 2.0)
         with ExitStack() as stack:
             client = stack.enter_context(socket.socket())
@@ -523,6 +535,8 @@ def _explained(error: Raised) -> Wrong:
             f"{error.type}{error.line}: the client has sent a reset. Catch ConnectionError: then nothing more will come, and "
             "nothing can be sent."
         )
+    if error.type == "ValueError":
+        return Wrong(f"{error} Lines raises it for too long a line: then this client has finished, and the others go on.")
     if error.type == "TypeError" and "None" in error.text:
         return Wrong(
             f"TypeError: {error.text}{error.line}. Nothing had come, so try_recv gave None: that means not yet, so on_readable "

@@ -17,7 +17,7 @@ from course_lib.sandbox.talk import Talk, own_frame
 from course_lib.sandbox.words import a, where
 from course_lib.solutions.selecting import fd_limit
 
-from .ends import reset
+from .ends import TOO_LONG, reset
 from .harness import SMALL, Trial, check_server, still_open, your_server
 
 
@@ -279,6 +279,7 @@ def check_chat(attempt: Attempt) -> None:
         attempt.good("nobody talks: it sleeps")
         _leavers(trial)
         _never_reads(trial)
+        _too_long(trial)
         _chat_ends(trial)
 
 
@@ -419,6 +420,23 @@ def _never_reads(trial: Trial) -> None:
         )
     trial.clients.remove(eve)
     trial.attempt.good("a client that never reads is let go, and the others do not wait for it")
+
+
+def _too_long(trial: Trial) -> None:
+    trial.happened = "A client sent too long a line, and your server died: "
+    visitor = trial.connect()
+    trial.send(visitor, TOO_LONG)
+    stuck = trial.receive(visitor, 1)[1]
+    if stuck:
+        raise Wrong(
+            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {your_server(stuck)}. Lines "
+            "raises ValueError for too long a line: let go of this client."
+        )
+    ann, *others = trial.clients
+    trial.send(ann, b"still here\n")
+    for client, to in zip(others, _NAMES[1:]):
+        _hears(trial, client, b"still here\n", "A client sent too long a line and was let go; then Ann sent a line", to)
+    trial.attempt.good("too long a line ends its sender's connection alone")
 
 
 def _chat_ends(trial: Trial) -> None:

@@ -1,5 +1,6 @@
 """Exercise 7.4: HTTP on one connection, and the check that asks it as its clients do."""
 
+import itertools
 import re
 import shutil
 import socket
@@ -22,6 +23,8 @@ _BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 
 _BINARY = bytes(range(256)) + b"\r\n\r\n" + "中文".encode()
 _PAGES = {"/": b"hello\n", "/other": b"another page\n", "/empty": b"", "/binary": _BINARY, "/big": _BIG}
 _TOGETHER = 5  # slow pages at once
+_REQUESTS = 40  # of one client, at once
+_TOO_LONG = 100_000  # bytes of a head
 
 
 def check_http(attempt: Attempt) -> None:
@@ -34,6 +37,7 @@ def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
         _keeps_alive,
         _pieces,
         _pipeline,
+        _shares,
         _half_closed,
         _closes,
         _slow_reader,
@@ -71,6 +75,8 @@ class _Web(Conversation):
         while b"\r\n\r\n" not in came:
             self.more(client, what, why)
         head, _, rest = bytes(came).partition(b"\r\n\r\n")
+        if head.startswith(b"HTTP/1.0"):
+            raise Wrong(f"{what}: the answer begins with HTTP/1.0, after which the connection ends (RFC 9112, 9.3): say HTTP/1.1.")
         if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
             raise Wrong(
                 f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, "
@@ -154,7 +160,7 @@ class PageFailed(Exception):
 
 def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> None:
     """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
-    slow = []
+    slow, turns = [], itertools.count(1)
 
     @coroutine  # so it may stand behind await too
     def page(path: str) -> Generator:
@@ -181,6 +187,8 @@ def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> Non
                     break
                 yield "sleep", 0.005
             return b"%d at once" % len(slow)
+        if path == "/turn":
+            return b"%d" % next(turns)
         if path == "/wait":
             yield "sleep", 0.02
             return b"waited"
@@ -254,6 +262,25 @@ def _pipeline(web: _Web) -> None:
     web.attempt.good("several requests in one packet")
 
 
+def _shares(web: _Web) -> None:
+    """A client that sends many requests at once must not have all its answers before anybody else gets one."""
+    greedy, other = web.connect(), web.connect()
+    with web.run.paused():
+        web.send(greedy, _REQUEST % b"/turn" * _REQUESTS)
+        web.send(other, _REQUEST % b"/turn")
+    what = f"One client sent {_REQUESTS} requests at once, and another one sent one"
+    _, turn = web.answer(other, what)
+    if int(turn) > _REQUESTS // 2:
+        raise Wrong(
+            f"{what}: it was answered as number {int(turn)}. After each answer let the others have their turn, with a bare `yield`."
+        )
+    for _ in range(_REQUESTS):
+        web.answer(greedy, what)
+    greedy.close()
+    other.close()
+    web.attempt.good("a client that sends many requests at once keeps nobody waiting")
+
+
 def _half_closed(web: _Web) -> None:
     client = web.connect()
     with web.run.paused():
@@ -276,17 +303,23 @@ def _half_closed(web: _Web) -> None:
 
 
 def _closes(web: _Web) -> None:
-    for field in b"Connection: close", b"connection: close":
+    after = "Close after this answer (RFC 9112, 9.6)."
+    for field, why in (
+        (b"Connection: close", ""),
+        (b"connection: close", " The names of fields are the same in capitals and small letters."),
+        (b"Connection: Close", " The words of this field are the same in capitals and small letters."),
+        (b"Connection: keep-alive, close", " The field is a list of words (RFC 9110, 7.6.1)."),
+    ):
         client = web.connect()
         web.send(client, (_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
         web.expect(client, "/other", f"A client sent `{field.decode()}`")
-        why = (
-            "Close after this answer (RFC 9112, 9.6)."
-            + " The names of fields are the same in capitals and small letters." * field.islower()
-        )
-        web.ends(client, f"A client asked for `{field.decode()}` and has its answer", why)
+        web.ends(client, f"A client asked for `{field.decode()}` and has its answer", after + why)
+    client = web.connect()
+    web.send(client, b"GET /other HTTP/1.0\r\n\r\n")
+    web.expect(client, "/other", "A client spoke HTTP/1.0")
+    web.ends(client, "A client spoke HTTP/1.0 and has its answer", "It waits for the end: close after the answer (RFC 9112, 9.3).")
     web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
-    web.attempt.good("Connection: close")
+    web.attempt.good("Connection: close, in any case and in a list; HTTP/1.0")
 
 
 def _slow_reader(web: _Web) -> None:
@@ -334,11 +367,27 @@ def _nonsense(web: _Web) -> None:
     for request in b"hello\r\n\r\n", b"\x00\xff\x80\r\n\r\n", b"\r\n\r\n":
         client = web.connect()
         web.send(client, request)
-        client.shutdown(socket.SHUT_WR)
-        _answered_or_ended(web, client, f"A client sent {request!r}, which is no request")
+        what = f"A client sent {request!r}, which is no request"
+        if request == b"\r\n\r\n":  # an empty line before a request may be passed over (RFC 9112, 2.2)
+            client.shutdown(socket.SHUT_WR)
+            _answered_or_ended(web, client, what)
+        else:
+            _ended(web, client, what, "nobody knows where its next request begins.")
         web.left_open()
+    client = web.connect()
+    web.send(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
+    _ended(web, client, f"A client sent {_TOO_LONG} bytes of a head without an end", "it would fill the memory: 64 kB are enough.")
     web.ask(web.trial.first, "/", "Other clients had sent nonsense")
     web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
+
+
+def _ended(web: _Web, client: socket.socket, what: str, why: str) -> None:
+    """An answer may come, but then the end must."""
+    try:
+        web.run.read(client, 10_000, what)
+    except Stuck as stuck:
+        web.left_open()
+        raise Wrong(f"{what}, and its connection stays open: {your_server(stuck)}. Close it, for {why}") from None
 
 
 def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:

@@ -19,11 +19,20 @@ class Lines:
     """Split a stream of bytes at b"\\n", however it was cut on its way."""
 
     def __init__(self) -> None:
-        self.rest = b""  # the unfinished line: TCP keeps no borders between messages, so we do
+        self.rest = bytearray()  # the unfinished line: TCP keeps no borders between messages, so we do
 
     def feed(self, chunk: bytes) -> list[bytes]:
-        """Take what recv() gave; return the lines that are complete now, without their b"\\n"."""
-        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        """Take what recv() gave; return the lines that are complete now, without their b"\\n".
+
+        Raises ValueError when a line has more than 65 536 bytes.
+        """
+        *lines, rest = chunk.split(b"\n")
+        if lines:  # the first of them ends what was unfinished
+            lines[0] = bytes(self.rest) + lines[0]
+            self.rest.clear()
+        self.rest += rest  # grows at its end: what was there already is not copied
+        if max(map(len, [*lines, self.rest])) > 65_536:
+            raise ValueError("a line of more than 65 536 bytes")
         return lines
 
 
@@ -39,6 +48,8 @@ def serve_one(conn: socket.socket) -> None:
                     conn.sendall(line.upper() + b"\n")
         except ConnectionError:
             pass  # the peer sent a reset: there is nobody left to answer
+        except ValueError:
+            pass  # too long a line: nobody knows whether it ever ends
 
 
 def serve_forever(listener: socket.socket) -> None:

@@ -1,5 +1,7 @@
 """References of notebook 09: the protocol of Redis, worker processes at one port, a listener handed over."""
 
+import errno
+import itertools
 import os
 import signal
 import socket
@@ -23,7 +25,6 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
 
     def more() -> Generator:
         yield from flush()  # the client may wait for these before it goes on
-        yield "read", conn  # even if more has come already: the other clients have their turn first
         if not (data := (yield from recv(conn, 16_384))):
             raise ConnectionError("the client has finished")
         unread.extend(data)
@@ -81,7 +82,9 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
 
     try:
         try:
-            while True:
+            for turn in itertools.count(1):
+                if turn % 16 == 0:
+                    yield  # many commands may have come at once: the other clients have their turn too
                 if words := (yield from command()):
                     answers.extend(answer(*words))
                 if len(answers) > 65_536:
@@ -89,8 +92,10 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
         except ValueError as error:  # nobody knows where the next command begins
             answers.extend(b"-ERR Protocol error: %b\r\n" % str(error).encode())
             yield from flush()
-    except ConnectionError:
-        pass  # the client has finished, or has gone
+    except OSError as error:
+        if error.errno == errno.EBADF:  # our own mistake
+            raise
+        # else the client has finished or gone, or no way leads to it
     finally:
         conn.close()
 

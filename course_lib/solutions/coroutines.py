@@ -1,5 +1,6 @@
 """References of notebook 07: tasks that take turns, waits that are yielded, a loop, HTTP, async."""
 
+import errno
 import heapq
 import itertools
 import socket
@@ -30,10 +31,11 @@ def run(tasks: dict[str, Generator]) -> dict[str, object]:
 
 
 def recv(sock: socket.socket, n: int) -> Generator:
-    """Return at most n bytes as soon as there are some; b"" when the peer has finished or sent a reset."""
-    while (data := try_recv(sock, n)) is None:
-        yield "read", sock  # readable is a hint (select(2), BUGS): so try again, and perhaps wait again
-    return data
+    """Let the others have their turn; then return at most n bytes as soon as there are some, b"" when no more will come."""
+    while True:
+        yield "read", sock  # first, even if bytes are there: a client that sends without end must not keep the others waiting
+        if (data := try_recv(sock, n)) is not None:  # readable is a hint (select(2), BUGS)
+            return data
 
 
 def send_all(sock: socket.socket, data: bytes) -> Generator:
@@ -47,10 +49,11 @@ def send_all(sock: socket.socket, data: bytes) -> Generator:
 
 
 def accept(listener: socket.socket) -> Generator:
-    """Return the next client's connection, non-blocking."""
-    while (conn := try_accept(listener)) is None:
+    """Let the others have their turn; then return the next client's connection, non-blocking."""
+    while True:
         yield "read", listener
-    return conn
+        if conn := try_accept(listener):
+            return conn
 
 
 def sleep(seconds: float) -> Generator:
@@ -156,8 +159,9 @@ def http(conn: socket.socket, page: Callable[[str], Generator]) -> Generator:
                 unread += data
             head, _, unread = unread.partition(b"\r\n\r\n")
             request, *lines = head.decode("latin-1").split("\r\n")
-            fields = {name.lower(): value.strip() for name, _, value in (line.partition(":") for line in lines)}
-            last = fields.get("connection") == "close"
+            fields = {name.lower(): value.lower() for name, _, value in (line.partition(":") for line in lines)}
+            options = [option.strip() for option in fields.get("connection", "").split(",")]
+            last = "close" in options or request.endswith("HTTP/1.0")
             match request.split(" "):
                 case ["GET", path, _]:
                     status, body = "200 OK", (yield from page(path))
@@ -166,11 +170,16 @@ def http(conn: socket.socket, page: Callable[[str], Generator]) -> Generator:
                 case words:  # it may have a body that we would take for the next request
                     status, body, last = "501 Not Implemented" if len(words) == 3 else "400 Bad Request", b"", True
             said = f"Content-Length: {len(body)}\r\n" + "Connection: close\r\n" * last
-            yield from send_all(conn, f"HTTP/1.1 {status}\r\n{said}\r\n".encode() + body)
+            try:
+                yield from send_all(conn, f"HTTP/1.1 {status}\r\n{said}\r\n".encode() + body)
+            except OSError as error:
+                if error.errno == errno.EBADF:  # our own mistake
+                    raise
+                return  # the client has gone, or no way leads to it
             if last:
                 return
-    except ConnectionError:
-        pass  # the client has gone
+            if unread:  # perhaps the next request: the others have their turn first
+                yield
     finally:
         conn.close()
 
@@ -192,10 +201,11 @@ class AsyncSocket:
         self.sock = sock
 
     async def recv(self, n: int) -> bytes:
-        """Return at most n bytes as soon as there are some; b"" when the peer has finished or sent a reset."""
-        while (data := try_recv(self.sock, n)) is None:
+        """Let the others have their turn; then return at most n bytes as soon as there are some, b"" when no more will come."""
+        while True:
             await Wait("read", self.sock)
-        return data
+            if (data := try_recv(self.sock, n)) is not None:
+                return data
 
     async def send_all(self, data: bytes) -> None:
         """Send all of data. An error of send(), such as ConnectionResetError, comes through."""
@@ -207,10 +217,11 @@ class AsyncSocket:
                 await Wait("write", self.sock)
 
     async def accept(self) -> "AsyncSocket":
-        """Return the next client's connection."""
-        while (conn := try_accept(self.sock)) is None:
+        """Let the others have their turn; then return the next client's connection."""
+        while True:
             await Wait("read", self.sock)
-        return AsyncSocket(conn)
+            if conn := try_accept(self.sock):
+                return AsyncSocket(conn)
 
     def close(self) -> None:
         self.sock.close()

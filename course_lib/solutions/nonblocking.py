@@ -55,8 +55,11 @@ class Conn:
         if data is None:
             return  # not ready after all
         self.finished = data == b""
-        for line in self.inbuf.feed(data):
-            self.outbuf += line.upper() + b"\n"
+        try:
+            for line in self.inbuf.feed(data):
+                self.outbuf += line.upper() + b"\n"
+        except ValueError:  # too long a line: nothing more is read
+            self.finished = True
 
     def on_writable(self) -> None:
         """Send what the kernel has room for; keep the rest."""

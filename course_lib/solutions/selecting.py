@@ -86,9 +86,12 @@ def chat(listener: socket.socket) -> None:
             data = try_recv(sock, 4096)
             if data == b"":
                 gone.add(sock)
-            for line in inbuf[sock].feed(data or b""):
-                for other in outbuf.keys() - {sock}:
-                    outbuf[other] += line + b"\n"
+            try:
+                for line in inbuf[sock].feed(data or b""):
+                    for other in outbuf.keys() - {sock}:
+                        outbuf[other] += line + b"\n"
+            except ValueError:  # too long a line
+                gone.add(sock)
         # answer
         for sock in writable:
             try:

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 import time
+from collections import deque
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Callable, Iterator
@@ -21,9 +22,15 @@ class RunningServer:
         self._clients = []
 
     def connect(self) -> socket.socket:
-        """A new client. A call that takes over 1 s raises TimeoutError; it stays connected until you close it."""
-        client = socket.create_connection(self.address, timeout=1.0)
+        """A new client. A call that takes over 1 s raises TimeoutError; it stays connected until you close it.
+
+        Its receive buffer is small: what it does not read stays with the server.
+        """
+        client = socket.socket()
         self._clients.append(client)
+        client.settimeout(1.0)
+        client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)  # before the handshake announces it
+        client.connect(self.address)
         return client
 
     def clients(self) -> int:
@@ -33,8 +40,14 @@ class RunningServer:
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Inside, the server stands still: all that clients do meanwhile it finds at once afterwards, in one wait."""
-        before = _stat(self.pid)[1]
-        _until(lambda: (now := _stat(self.pid))[0] != "R" or now[1] - before > 0.1)  # it has handled all that came before
+        before, looks = _stat(self.pid)[1], deque(maxlen=5)
+
+        def has_handled_all() -> bool:  # that came before; one look may find it asleep for a moment only
+            state, used = _stat(self.pid)
+            looks.append(state)
+            return looks.count("R") == 0 and len(looks) == 5 or used - before > 0.1
+
+        _until(has_handled_all)
         os.kill(self.pid, signal.SIGSTOP)
         _until(lambda: _stat(self.pid)[0] in "TZX")  # a signal takes its time
         try:

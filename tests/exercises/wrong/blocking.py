@@ -8,6 +8,17 @@ from socket import SOL_SOCKET, SO_REUSEADDR
 from course_lib.mine import Lines, serve_one
 """
 
+# The right one, but for a limit.
+LINES = r"""
+class Lines:
+    def __init__(self):
+        self.rest = b""
+
+    def feed(self, chunk):
+        *lines, self.rest = (self.rest + chunk).split(b"\n")
+        return lines
+"""
+
 CASES = {
     "2.1": [
         case("a backlog of its own", "make_listener(backlog=7) gave a queue of 5: hand `backlog` on to listen()", """
@@ -240,6 +251,18 @@ CASES = {
                         self.rest = self.rest[end + 1:]
                     return lines
         """),
+        case("no limit", r"A line has 65537 bytes and no end, and feed went on. A client that never sends b'\n' would fill the memory", LINES),
+        case("cuts a long line", "A piece of a line is no line.",
+             LINES, {"return lines": """
+                 while len(self.rest) > 65536:
+                     lines.append(self.rest[:65536])
+                     self.rest = self.rest[65536:]
+                 return lines
+             """}),
+        case("a limit for the rest alone", "A line has 65537 bytes and its end",
+             LINES, {"return lines": 'if len(self.rest) > 65536: raise ValueError("too long")\nreturn lines'}),
+        case("one byte too few", "As long as that it may be; only a longer one is refused",
+             right("2.2"), {"> 65_536": ">= 65_536"}),
         case("returns nothing", "feed returned None: return a list of bytes", """
             class Lines:
                 def feed(self, chunk): pass
@@ -257,6 +280,8 @@ CASES = {
         """),
     ],
     "2.3": [
+        case("too long a line ends the server", "Lines raises it for too long a line: catch it, then close",
+             right("2.3"), {"except ValueError:\n    pass": ""}),
         case("no end on b''", "did not return 1 s after the client finished: it runs all the time (CPU ", r"""
             def serve_one(conn):
                 lines = Lines()

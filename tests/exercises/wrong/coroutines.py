@@ -30,9 +30,10 @@ def run(tasks):
 
 WAITS = """
 def recv(sock, n):
-    while (data := try_recv(sock, n)) is None:
+    while True:
         yield "read", sock
-    return data
+        if (data := try_recv(sock, n)) is not None:
+            return data
 
 def send_all(sock, data):
     while data:
@@ -42,9 +43,10 @@ def send_all(sock, data):
             yield "write", sock
 
 def accept(listener):
-    while (conn := try_accept(listener)) is None:
+    while True:
         yield "read", listener
-    return conn
+        if conn := try_accept(listener):
+            return conn
 
 def sleep(seconds):
     yield "sleep", seconds
@@ -129,7 +131,7 @@ def http(conn, page):
         while True:
             while b"\r\n\r\n" not in unread:
                 data = yield from recv(conn, 4096)
-                if not data:
+                if not data or len(unread) > 65536:
                     return
                 unread += data
             head, _, unread = unread.partition(b"\r\n\r\n")
@@ -140,8 +142,10 @@ def http(conn, page):
             if body is None:
                 status, body = "404 Not Found", b"no such page"
             yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-            if "connection: close" in head.lower():
+            options = head.lower().partition("\r\nconnection:")[2].split("\r\n")[0]
+            if "close" in options or version == "HTTP/1.0":
                 return
+            yield
     finally:
         conn.close()
 """
@@ -159,9 +163,10 @@ class AsyncSocket:
         self.sock = sock
 
     async def recv(self, n):
-        while (data := try_recv(self.sock, n)) is None:
+        while True:
             await Wait("read", self.sock)
-        return data
+            if (data := try_recv(self.sock, n)) is not None:
+                return data
 
     async def send_all(self, data):
         while data:
@@ -171,9 +176,10 @@ class AsyncSocket:
                 await Wait("write", self.sock)
 
     async def accept(self):
-        while (conn := try_accept(self.sock)) is None:
+        while True:
             await Wait("read", self.sock)
-        return AsyncSocket(conn)
+            if conn := try_accept(self.sock):
+                return AsyncSocket(conn)
 
     def close(self):
         self.sock.close()
@@ -181,6 +187,14 @@ class AsyncSocket:
 
 CASES = {
     "7.1": [
+        case("by the alphabet", "the steps were first, second, first, second: keep to the order of the dict",
+             RUN, {"deque(tasks.items())": "deque(sorted(tasks.items()))"}),
+        case("keeps KeyboardInterrupt", "KeyboardInterrupt came while a task ran, and run kept it",
+             RUN, {"except Exception as error:": "except BaseException as error:"}),
+        case("two steps in a turn", "A made two steps in its turn, and one next() makes one",
+             RUN, {"next(task)": "next(task)\nnext(task)"}),
+        case("what is false is nothing", "What is false is a result too: end.value as it is, without `or`",
+             RUN, {"end.value": "end.value or None"}),
         case("the first task runs to its end", "A ran to its end before B began", """
             def run(tasks):
                 results = {}
@@ -336,6 +350,31 @@ CASES = {
         case("calls the tasks", "not callable", RUN, {"next(task)": "task()"}),
     ],
     "7.2": [
+        case("recv keeps GeneratorExit", "waits, its task is closed, and it goes on: GeneratorExit has to come through",
+             WAITS, {'yield "read", sock': 'try:\n    yield "read", sock\nexcept BaseException:\n    pass'}),
+        case("send_all keeps GeneratorExit", "send_all(sock, data) waits, its task is closed, and it goes on",
+             WAITS, {'yield "write", sock': 'try:\n    yield "write", sock\nexcept:\n    pass'}),
+        case("recv tries first", "b'there' had come before the call, and recv(sock, 100) returned at once. Yield first, then try",
+             WAITS, {"""
+                 while True:
+                     yield "read", sock
+                     if (data := try_recv(sock, n)) is not None:
+                         return data
+             """: 'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data'}),
+        case("accept tries first", "A client was waiting before the call, and accept(listener) returned at once. Yield first, then try",
+             WAITS, {"""
+                 while True:
+                     yield "read", listener
+                     if conn := try_accept(listener):
+                         return conn
+             """: 'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nreturn conn'}),
+        case("recv waits for all n bytes", "recv(sock, 100) took it, and waits for more. Return what has come; n is the most.",
+             WAITS, {"return data": """
+                 while data and len(data) < n:
+                     yield "read", sock
+                     data += try_recv(sock, n - len(data)) or b""
+                 return data
+             """}),
         case("plain call of a helper", "recv(sock, 100) returned a value of type generator",
              right("7.2"), {"def recv(sock, n):": "def read(sock, n):",
              """
@@ -385,32 +424,26 @@ CASES = {
         case("sleeps again and again", "yielded a second time",
              WAITS, {'yield "sleep", seconds': 'end = time.monotonic() + seconds\nwhile time.monotonic() < end:\n    yield "sleep", seconds'}),
         case("does not try again", "ready is a hint",
-             WAITS, {"while (data := try_recv(sock, n)) is None:": "data = try_recv(sock, n)\nif data is None:",
-             'yield "read", sock': 'yield "read", sock\ndata = try_recv(sock, n)'}),
+             WAITS, {"if (data := try_recv(sock, n)) is not None:\n    return data": "return try_recv(sock, n)"}),
         case("b'' is taken for nothing", "`if not data` takes it for None",
-             WAITS, {"while (data := try_recv(sock, n)) is None:": "while not (data := try_recv(sock, n)):"}),
+             WAITS, {"if (data := try_recv(sock, n)) is not None:": "if data := try_recv(sock, n):"}),
         case("recv by hand, no except", "BlockingIOError in line",
-             WAITS, {'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data': 'yield "read", sock\nreturn sock.recv(n)'}),
+             WAITS, {"if (data := try_recv(sock, n)) is not None:\n    return data": "return sock.recv(n)"}),
         case("a reset comes through", "recv gives b'' for it",
-             WAITS, {'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data': """
-                 while True:
-                     try:
-                         return sock.recv(n)
-                     except BlockingIOError:
-                         yield "read", sock
-             """}),
+             WAITS, {"if (data := try_recv(sock, n)) is not None:\n    return data": "try:\n    return sock.recv(n)\nexcept BlockingIOError:\n    pass"}),
         case("recv waits by itself", "neither yielded nor returned within 1 s: it sleeps",
-             WAITS, {'yield "read", sock': "select.select([sock], [], [])", "return data": "return data\nyield"}),
-        case("recv spins", "it runs all the time", WAITS, {'yield "read", sock': "pass", "return data": "return data\nyield"}),
+             WAITS, {'yield "read", sock': 'yield "read", sock\nselect.select([sock], [], [])'}),
+        case("recv spins", "it runs all the time", WAITS,
+             {"if (data := try_recv(sock, n)) is not None:": "while (data := try_recv(sock, n)) is None: pass\nif True:"}),
         case("yields the number", "with the socket itself", WAITS, {'yield "read", sock': 'yield "read", sock.fileno()'}),
         case("yields nothing", 'yielded None, not ("read", sock)', WAITS, {'yield "read", sock': "yield"}),
         case("yields a list", 'not ("read", sock)', WAITS, {'yield "read", sock': 'yield ["read", sock]'}),
         case("waits for the wrong thing", 'not ("write", sock)', WAITS, {'yield "write", sock': 'yield "read", sock'}),
         case("yields the data", "yielded b'hello', not", WAITS, {"return data": "yield data"}),
-        case("forgets the return", "`return data`", WAITS, {"return data": "data"}),
+        case("forgets the return", "`return data`", WAITS, {"return data": "break"}),
         case("raises StopIteration", "PEP 479", WAITS, {"return data": "raise StopIteration(data)"}),
         case("n is forgotten", "hand n on",
-             WAITS, {"while (data := try_recv(sock, n)) is None:": "while (data := try_recv(sock, 4096)) is None:"}),
+             WAITS, {"try_recv(sock, n)": "try_recv(sock, 4096)"}),
         case("makes it blocking", "TimeoutError",
              WAITS, {"def recv(sock, n):": "def recv(sock, n):\n    sock.settimeout(0.01)"}),
         case("send once", "send() takes what fits",
@@ -440,22 +473,27 @@ CASES = {
              WAITS, {'except BlockingIOError:\n    yield "write", sock': 'except BlockingIOError:\n    yield "write", sock\nexcept ConnectionError:\n    return'}),
         case("send gives up", "send() takes what fits", WAITS, {'yield "write", sock': 'yield "write", sock\nreturn'}),
         case("accept by hand", "The accepted connection is blocking",
-             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nreturn conn': """
-                 while True:
-                     try:
-                         return listener.accept()[0]
-                     except BlockingIOError:
-                         yield "read", listener
-             """}),
+             WAITS, {"if conn := try_accept(listener):\n    return conn": "try:\n    return listener.accept()[0]\nexcept BlockingIOError:\n    pass"}),
         case("accept returns the pair", "return the connection alone",
              WAITS, {"return conn": "return conn, conn.getpeername()"}),
         case("accept does not try again", "it may have gone",
-             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener': 'yield "read", listener\nconn = try_accept(listener)'}),
+             WAITS, {"if conn := try_accept(listener):\n    return conn": "return try_accept(listener)"}),
         case("accept closes the listener", "accept",
-             WAITS, {'while (conn := try_accept(listener)) is None:\n    yield "read", listener': 'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nlistener.close()'}),
+             WAITS, {"return conn": "listener.close()\nreturn conn"}),
         case("the wrong names", 'not ("read", listener)', WAITS, {'yield "read", listener': 'yield "accept", listener'}),
     ],
     "7.3": [
+        case("one queue for all loops", "another Loop ran it: make the queue and the dicts in __init__",
+             LOOP, {"self.ready = deque()": "", "class Loop:": "class Loop:\n    ready = deque()"}),
+        case("keeps KeyboardInterrupt", "this is no mistake of a task, and nobody could end the program",
+             LOOP, {"except Exception as error:": "except BaseException as error:"}),
+        case("goes over all who wait", "each round goes over all who wait",
+             LOOP, {"number = sock.fileno()": """
+                 number = sock.fileno()
+                 for old in list(self.socks):
+                     if self.socks[old].fileno() == -1:
+                         self.wake(old, True, True)
+             """}),
         case("catches StopIteration only", "A task raised ValueError, and it took everybody with it",
              LOOP, {"except Exception as error:\n    traceback.print_exception(error)": ""}),
         case("tells nobody", "nobody is told of the mistake", LOOP, {"traceback.print_exception(error)": "pass"}),
@@ -555,7 +593,7 @@ CASES = {
                      self.wake(number, True, True)
                  self.socks[number] = sock
              """: "sock = self.socks.setdefault(number, sock)"}),
-        case("a loop on poll()", "A closed socket has the number -1",
+        case("a loop on poll()", "each round goes over all who wait, in your code or in the engine",
              LOOP, {"self.engine = EpollEngine()": "self.engine = PollEngine()"}),
         case("a thread for timers", "your Loop has started a thread",
              LOOP, {"heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": """
@@ -688,11 +726,22 @@ CASES = {
              LOOP, {"traceback.print_exception(error)": "traceback.print_exception(error)\nself.sleepers.clear()"}),
     ],
     "7.4": [
+        case("a head without end", "A client sent 100000 bytes of a head without an end, and its connection stays open",
+             HTTP, {"if not data or len(unread) > 65536:": "if not data:"}),
+        case("answers nonsense, and goes on", "which is no request, and its connection stays open",
+             HTTP, {r'method, path, version = head.split("\r\n")[0].split()': r"""
+                 if len(head.split("\r\n")[0].split()) != 3:
+                     yield from send_all(conn, b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n")
+                     continue
+                 method, path, version = head.split("\r\n")[0].split()
+             """}),
+        case("answers with HTTP/1.0", "the answer begins with HTTP/1.0, after which the connection ends",
+             HTTP, {'f"HTTP/1.1': 'f"HTTP/1.0'}),
         case("recv once", "A request may come in pieces",
              HTTP, {r"""
                  while b"\r\n\r\n" not in unread:
                      data = yield from recv(conn, 4096)
-                     if not data:
+                     if not data or len(unread) > 65536:
                          return
                      unread += data
              """: "unread = yield from recv(conn, 4096)\nif not unread:\n    return"}),
@@ -702,11 +751,17 @@ CASES = {
         case("the second request is lost", "came in one packet, and number 2 of them",
              HTTP, {r'head, _, unread = unread.partition(b"\r\n\r\n")': 'head, _, unread = unread.partition(b"\\r\\n\\r\\n")\nunread = b""'}),
         case("closes after one answer", "the connection was closed too early",
-             HTTP, {'if "connection: close" in head.lower():': "if True:"}),
+             HTTP, {'if "close" in options or version == "HTTP/1.0":': "if True:"}),
         case("never closes on request", "Close after this answer",
-             HTTP, {'if "connection: close" in head.lower():': "if False:"}),
-        case("field names in capitals", "the same in capitals and small letters",
-             HTTP, {'if "connection: close" in head.lower():': 'if "Connection: close" in head:'}),
+             HTTP, {'if "close" in options or version == "HTTP/1.0":': "if False:"}),
+        case("field names in capitals", "The names of fields are the same in capitals and small letters",
+             HTTP, {r'head.lower().partition("\r\nconnection:")': r'head.partition("\r\nConnection:")'}),
+        case("the word in small letters", "The words of this field are the same in capitals and small letters",
+             HTTP, {'"close" in options': '("Connection: close" in head or "connection: close" in head)'}),
+        case("one word alone", "The field is a list of words", HTTP, {'"close" in options': 'options.strip() == "close"'}),
+        case("HTTP/1.0 stays open", "It waits for the end: close after the answer", HTTP, {' or version == "HTTP/1.0"': ""}),
+        case("no turn for the others", "let the others have their turn, with a bare `yield`",
+             HTTP, {'if "close" in options or version == "HTTP/1.0":\n    return\nyield': 'if "close" in options or version == "HTTP/1.0":\n    return'}),
         case("an empty page is none", "ask `if body is None`", HTTP, {"if body is None:": "if not body:"}),
         case("no 404", "page gives None", HTTP, {'if body is None:\n    status, body = "404 Not Found", b"no such page"': ""}),
         case("404 closes", "GET /nothing", HTTP, {'status, body = "404 Not Found", b"no such page"': "return"}),
@@ -746,7 +801,7 @@ CASES = {
              HTTP, {"data = yield from recv(conn, 4096)": "data = conn.recv(4096) if unread else (yield from recv(conn, 4096))"}),
         case("the socket's own sendall", "yield from recv(conn, n)",
              HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'conn.sendall(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
-        case("a blocking socket", "in recv(), for one client", HTTP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
+        case("a blocking socket", ", for one client, and all others wait. Leave the connection non-blocking", HTTP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
         case("drives the page by itself", "served one after the other",
              HTTP, {"body = yield from page(path)": """
                  task = page(path)
@@ -786,16 +841,17 @@ CASES = {
                         if "connection: close" in head.lower():
                             conn.close()
                             return
+                        yield
                 finally:
                     pass
         """),
         case("b'' is not noticed", "recv gives b'' again and again when a client has finished",
-             HTTP, {"if not data:\n    return": ""}),
+             HTTP, {"if not data or len(unread) > 65536:\n    return": ""}),
         case("half-closed without answers", "first answer all that has come",
              HTTP, {r"""
                  while b"\r\n\r\n" not in unread:
                      data = yield from recv(conn, 4096)
-                     if not data:
+                     if not data or len(unread) > 65536:
                          return
                      unread += data
              """: r"""
@@ -866,7 +922,7 @@ CASES = {
              """}),
         case("HTTP/1.1 is forgotten", "the answer begins with b'200 OK",
              HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'yield from send_all(conn, f"{status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
-        case("the address of the body", "Content-Length says", HTTP, {"len": "id"}),
+        case("the address of the body", "Content-Length says", HTTP, {"len(body)": "id(body)"}),
         case("a space in the length", "it is the number of bytes of the body",
              HTTP, {r"{len(body)}\r\n": r"{len(body)} bytes\r\n"}),
         case("reads and answers nothing", "no answer within 1 s", """
@@ -909,69 +965,52 @@ CASES = {
         case("swapped", 'not ("read", sock)', ASYNC, {"yield self.event, self.about": "yield self.about, self.event"}),
         case("generators", "cannot stand behind await",
              ASYNC, {"async def recv(self, n):": "def recv(self, n):",
-             'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.sock, n)) is None:\n    yield "read", self.sock'}),
+             'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': 'yield "read", self.sock\nif (data := try_recv(self.sock, n)) is not None:'}),
         case("awaits a generator", "Behind await stands a coroutine",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)\nreturn data': "return await recv(self.sock, n)"}),
+             ASYNC, {'while True:\n    await Wait("read", self.sock)\n    if (data := try_recv(self.sock, n)) is not None:\n        return data': "return await recv(self.sock, n)"}),
         case("yields in an async def", "async generator", ASYNC, {'await Wait("write", self.sock)': 'yield "write", self.sock'}),
         case("forgets await", "neither yielded nor returned within 1 s",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.sock, n)) is None:\n    Wait("read", self.sock)'}),
+             ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': 'Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:'}),
         case("a plain def", "not a coroutine",
              ASYNC, {"""
+                 async def recv(self, n):
+                     while True:
+                         await Wait("read", self.sock)
+                         if (data := try_recv(self.sock, n)) is not None:
+                             return data
+             """: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
+        case("blocks", "it sleeps",
+             ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': "select.select([self.sock], [], [])\nif (data := try_recv(self.sock, n)) is not None:"}),
+        case("recv tries first", "Yield first, then try",
+             ASYNC, {"""
+                 async def recv(self, n):
+                     while True:
+                         await Wait("read", self.sock)
+                         if (data := try_recv(self.sock, n)) is not None:
+                             return data
+             """: """
                  async def recv(self, n):
                      while (data := try_recv(self.sock, n)) is None:
                          await Wait("read", self.sock)
                      return data
-             """: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
-        case("blocks", "it sleeps",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    select.select([self.sock], [], [])"}),
-        case("does not try again", "ready is a hint", """
-            class Wait:
-                def __init__(self, event, about):
-                    self.event, self.about = event, about
-
-                def __await__(self):
-                    yield self.event, self.about
-
-            class AsyncSocket:
-                def __init__(self, sock):
-                    self.sock = sock
-
-                async def recv(self, n):
-                    if (data := try_recv(self.sock, n)) is None:
-                        await Wait("read", self.sock)
-                        data = try_recv(self.sock, n)
-                    return data
-
-                async def send_all(self, data):
-                    while data:
-                        try:
-                            data = data[self.sock.send(data):]
-                        except BlockingIOError:
-                            await Wait("write", self.sock)
-
-                async def accept(self):
-                    while (conn := try_accept(self.sock)) is None:
-                        await Wait("read", self.sock)
-                    return AsyncSocket(conn)
-
-                def close(self):
-                    self.sock.close()
-        """),
+             """}),
+        case("does not try again", "ready is a hint",
+             ASYNC, {"if (data := try_recv(self.sock, n)) is not None:\n    return data": "return try_recv(self.sock, n)"}),
         case("accept gives a plain socket", "as an AsyncSocket", ASYNC, {"return AsyncSocket(conn)": "return conn"}),
         case("asyncio", "yielded None",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    await __import__('asyncio').sleep(0)"}),
+             ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': "await __import__('asyncio').sleep(0)\nif (data := try_recv(self.sock, n)) is not None:"}),
         case("asyncio for real", "asyncio's own loop",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': "while (data := try_recv(self.sock, n)) is None:\n    await __import__('asyncio').sleep(0.01)"}),
+             ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': "await __import__('asyncio').sleep(0.01)\nif (data := try_recv(self.sock, n)) is not None:"}),
         case("another attribute", "in the attribute `sock`",
              ASYNC, {"self.sock = sock": "self.socket = sock",
-             'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)': 'while (data := try_recv(self.socket, n)) is None:\n    await Wait("read", self.socket)',
+             'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': 'await Wait("read", self.socket)\nif (data := try_recv(self.socket, n)) is not None:',
              "data = data[self.sock.send(data):]": "data = data[self.socket.send(data):]",
              'await Wait("write", self.sock)': 'await Wait("write", self.socket)',
-             'while (conn := try_accept(self.sock)) is None:\n    await Wait("read", self.sock)': 'while (conn := try_accept(self.socket)) is None:\n    await Wait("read", self.socket)',
+             'await Wait("read", self.sock)\nif conn := try_accept(self.sock):': 'await Wait("read", self.socket)\nif conn := try_accept(self.socket):',
              "self.sock.close()": "self.socket.close()"}),
         case("send once", "send() takes what fits", ASYNC, {"while data:": "if data:"}),
         case("loop.sock_recv", "asyncio's own loop",
-             ASYNC, {'while (data := try_recv(self.sock, n)) is None:\n    await Wait("read", self.sock)\nreturn data': "import asyncio\nreturn await asyncio.get_running_loop().sock_recv(self.sock, n)"}),
+             ASYNC, {'while True:\n    await Wait("read", self.sock)\n    if (data := try_recv(self.sock, n)) is not None:\n        return data': "import asyncio\nreturn await asyncio.get_running_loop().sock_recv(self.sock, n)"}),
         case("close does nothing", "close() left the socket open", ASYNC, {"self.sock.close()": "pass"}),
         case("Wait without await", "Behind await stands", ASYNC, {"def __await__(self):\n    yield self.event, self.about": ""}),
     ],

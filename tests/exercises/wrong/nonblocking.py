@@ -239,6 +239,19 @@ CASES = {
              'except ConnectionError:\n    return b""': 'except ConnectionError:\n    return b""\nfinally:\n    sock.setblocking(True)'}),
     ],
     "3.2": [
+        case("too long a line ends the server",
+             "Lines raises it for too long a line: then this client has finished, and the others go on", CONN),
+        case("too long a line, and reads on", "over stays false. Lines raises ValueError for too long a line",
+             CONN, {r"""
+                 for line in self.inbuf.feed(data):
+                     self.outbuf += line.upper() + b"\n"
+             """: r"""
+                 try:
+                     for line in self.inbuf.feed(data):
+                         self.outbuf += line.upper() + b"\n"
+                 except ValueError:
+                     pass
+             """}),
         case("sendall",
              "BlockingIOError in line 22, `self.sock.sendall(self.outbuf)`: sendall() gave up on the way, and how much went out "
              "is unknown (Python docs, socket.sendall). Use send()",
@@ -257,7 +270,7 @@ CASES = {
         case("sendall at once, in on_readable",
              r'BlockingIOError in line 20, `self.sock.sendall(line.upper() + b"\n")`: sendall() gave up',
              CONN, {r'self.outbuf += line.upper() + b"\n"': r'self.sock.sendall(line.upper() + b"\n")'}),
-        case("ignores the result of send", "600001 bytes were to be sent, and ",
+        case("ignores the result of send", "60001 bytes were to be sent, and ",
              CONN, {"sent = self.sock.send(self.outbuf)": "self.sock.send(self.outbuf); sent = len(self.outbuf)"}),
         case("takes nothing away", "outbuf still holds bytes: take away what send() took",
              CONN, {"del self.outbuf[:sent]": ""}),
@@ -376,7 +389,7 @@ CASES = {
         case("bytes behind outbuf copied back", "outbuf still holds bytes",
              CONN, {"del self.outbuf[:sent]": "self.outbuf = self.outbuf[:sent]"}),
         case("a thread that sends", "started a thread",
-             CONN, {"self.finished = False": "self.finished = False\nthreading.Thread(target=time.sleep, args=(10,), daemon=True).start()"}),
+             CONN, {"self.finished = False": "self.finished = False\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],
     "3.3": [
         case("a blocking listener", "accept() waits for ONE socket (accept(2)), and meanwhile nobody looks after the others",

@@ -188,6 +188,22 @@ CASES = {
              "The peer of `one` sent a reset, `one` is watched for reading, and the kernel reports POLLHUP, which it does "
              "unasked (poll(2))",
              POLL, {"bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))": "False"}),
+        case("hup for an error alone",
+             "The peer of `one`, a local socket, has closed, and no error waits, and the kernel reports POLLHUP",
+             POLL, {"(select.POLLHUP | select.POLLERR | select.POLLNVAL)": "select.POLLERR"}),
+        case("readable for who hung up", "nobody asked for readable; only hup comes unasked",
+             POLL, {"bool(bits & select.POLLIN),": "bool(bits & (select.POLLIN | select.POLLHUP)),"}),
+        case("writable for an error", "nobody asked for writable; only hup comes unasked",
+             POLL, {"bool(bits & select.POLLOUT)": "bool(bits & (select.POLLOUT | select.POLLERR))"}),
+        case("urgent bytes", "An urgent byte has come for `one`, which recv() does not give",
+             POLL, {"select.POLLIN * read": "(select.POLLIN | select.POLLPRI) * read",
+             "bool(bits & select.POLLIN),": "bool(bits & (select.POLLIN | select.POLLPRI)),"}),
+        case("the first mask stays", "watch() was called again for this socket: from then on the new mask counts",
+             POLL, {"self.poll.register(sock,": "if sock not in self.numbers: self.poll.register(sock,"}),
+        case("whole milliseconds", "int() makes 0 of a part of a millisecond, and a loop that waits for a timer spins",
+             POLL, {"seconds * 1000": "int(seconds * 1000)"}),
+        case("looks again and again", "wait(None) wakes up again and again in line",
+             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "while not (ready := self.poll.poll(20 if seconds is None else seconds * 1000)) and seconds is None: pass"}),
         case("ignores POLLERR", "An error waits in `one`, and the kernel reports POLLERR",
              POLL, {"(select.POLLHUP | select.POLLERR | select.POLLNVAL)": "select.POLLHUP"}),
         case("passes over who hung up", "wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more.",
@@ -243,7 +259,7 @@ CASES = {
         case("a parameter too few", "TypeError",
              POLL, {"def wait(self, seconds):\n    ready = self.poll.poll(None if seconds is None else seconds * 1000)": "def wait(self):\n    ready = self.poll.poll(0)"}),
         case("a thread", "started a thread that still runs",
-             POLL, {"self.numbers = {}": "self.numbers = {}\nthreading.Thread(target=time.sleep, args=[9], daemon=True).start()"}),
+             POLL, {"self.numbers = {}": "self.numbers = {}\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],
     "5.2": [
         case("milliseconds", "wait(0.2) did not return within 1.2 s: select() counts seconds",
@@ -313,7 +329,7 @@ CASES = {
                  for sock in set(readable) | set(writable):
                      if sock in readable and sock.family == socket.AF_UNIX and not sock.recv(1, socket.MSG_PEEK): continue
              """}),
-        case("the end is a hang-up", "This is no hang-up: the peer has finished sending and still reads",
+        case("the end is a hang-up", "hup is always False here: select() cannot tell, and who has finished sending still reads",
              SELECT, {"found.append((self.entries[sock][2], sock in readable, sock in writable, False))": """
                  gone = sock in readable and sock.family == socket.AF_UNIX and not sock.recv(1, socket.MSG_PEEK)
                  found.append((self.entries[sock][2], sock in readable, sock in writable, gone))

@@ -716,6 +716,15 @@ CASES = {
         """),
     ],
     "4.4": [
+        case("too long a line ends the server", "Lines raises it for too long a line: let go of this client.", CHAT_SERVER),
+        case("too long a line, and stays", r"bytes without b'\n', and its connection stays open",
+             CHAT_SERVER, {'for line in inbuf[sock].feed(data or b""):': """
+                 try:
+                     lines = inbuf[sock].feed(data or b"")
+                 except ValueError:
+                     lines = []
+                 for line in lines:
+             """}),
         case("no limit", "Eve never reads, and after 4 MB the memory of your server grew by ",
              CHAT_SERVER, {"gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": ""}),
         case("drops what is over the limit",
