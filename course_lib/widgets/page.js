@@ -16,6 +16,19 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
+// A function that tells the notebook's process something, under a name for this view of the widget. A process that is gone
+// hears nothing: the widget itself says so, and the page's console need not.
+function teller(model) {
+  const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
+  return (message) => {
+    try {
+      model.send({ view, ...message });
+    } catch (error) {
+      if (error.message !== "Cannot send") throw error; // JupyterLab's word for a closed comm
+    }
+  };
+}
+
 // Says so when nothing comes from the kernel's process for a while; returns what to call when something has come.
 function whileUnanswered(say) {
   const waiting = setTimeout(() => say("Nothing has come from the notebook's process yet. If this does not change, run this cell again."), 5000);

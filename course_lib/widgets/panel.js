@@ -48,8 +48,7 @@ function modeSwitch(label, of, send) {
 }
 
 function render({ model, el }) {
-  const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
-  const send = (message) => model.send({ view, ...message });
+  const send = teller(model);
   const button = (text, type, title, extra = {}) => element("button", {
     type: "button", textContent: text, title, onclick: () => send({ type, ...clientFields(), ...extra }),
   });

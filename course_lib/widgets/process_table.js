@@ -17,8 +17,7 @@ function words(value) {
 }
 
 function render({ model, el }) {
-  const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
-  const send = (message) => model.send({ view, ...message });
+  const send = teller(model);
   const button = (text, type, title) => element("button", {
     type: "button", textContent: text, title, onclick: () => send({ type, number: Number(choice.value) }),
   });

@@ -44,6 +44,23 @@ def test_a_sleeping_listener_made_non_blocking_shows_its_fate_at_once(open_cells
     expect(button(panel, "Start")).to_be_visible()
 
 
+def test_another_process_is_shown_and_a_grey_button_says_why(open_cells):
+    notebook = open_cells(
+        "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-m', 'course_lib', 'serve', 'epoll'], stdout=subprocess.PIPE)\n"
+        "line = child.stdout.readline()\nobserve(child)", "observe(socket.socket(type=socket.SOCK_DGRAM))", "child.kill()")
+    panel = panel_of(notebook.run_cell(1))
+    expect(row(panel, "epoll")).to_contain_text("in epoll_wait")
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_contain_text("IN")
+    expect(panel.get_by_role("status")).to_contain_text("asleep in epoll_wait() on descriptor")
+    udp = panel_of(notebook.run_cell(2))
+    expect(button(udp, "Connect a client")).to_be_disabled()
+    expect(button(udp, "Connect a client")).to_have_attribute("title", re.compile("datagram socket"))
+    notebook.run_cell(3)
+    expect(panel.get_by_role("status")).to_contain_text("has ended")
+    assert notebook.errors == []
+
+
 def test_everything_works_while_a_cell_is_blocked_in_accept(open_cells):
     notebook = open_cells(
         "listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "server = BlockingServer().start()\nobserve(server)",
