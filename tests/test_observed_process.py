@@ -102,6 +102,12 @@ def test_one_that_ends_is_said(child):
         observe(pid=child.pid)
 
 
+@pytest.mark.parametrize("pid", [0, -1, "4711", True, 1.5])
+def test_a_number_that_is_none_is_one_sentence(pid):
+    with pytest.raises(ValueError, match="a process has a number from 1 on, not"):
+        observe(pid=pid)
+
+
 def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
     def refuse(process, number):
         raise PermissionError(1, "Operation not permitted")

@@ -32,10 +32,14 @@ class ProcessView:
 
     To look at a descriptor it is duplicated for the moment of the look (pidfd_getfd(2)), which needs the right to trace the process
     (ptrace(2)): one has it for one's own children.
-    Raises ValueError where no such process lives, PermissionError where it may not be looked at, OSError where Linux is too old (5.6).
+    Raises ValueError where no such process lives, PermissionError where it may not be looked at, OSError where there is no Linux.
     """
 
     def __init__(self, pid: int) -> None:
+        if type(pid) is not int or pid <= 0:
+            raise ValueError(f"a process has a number from 1 on, not {pid!r}")
+        if not hasattr(os, "pidfd_open"):
+            raise OSError("another process can be looked at on Linux only")
         try:
             self._pidfd = os.pidfd_open(pid)
         except (ProcessLookupError, OverflowError):

@@ -5,7 +5,6 @@ import threading
 import time
 from collections.abc import Iterable
 from pathlib import Path
-from types import SimpleNamespace
 
 import anywidget
 import traitlets
@@ -50,7 +49,7 @@ def observe(thing=None, parts: Iterable[str] = PARTS, *, pid: int | None = None,
     Raises TypeError for another thing, ValueError for a part that is none or a process that does not live, PermissionError for
     one that may not be looked at.
     """
-    return Panel(thing if pid is None else SimpleNamespace(pid=pid), parts, **clients)
+    return Panel(thing if pid is None else Process(pid), parts, **clients)
 
 
 class Panel(anywidget.AnyWidget):
@@ -67,7 +66,7 @@ class Panel(anywidget.AnyWidget):
         if unknown := [part for part in parts if part not in PARTS]:
             raise ValueError(f"a panel has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}")
         self.subject, self.bench = subject_of(thing)
-        self._is_server = self.subject is thing
+        self._is_server = not isinstance(self.subject, (Things, Process))
         self.label(**clients)
         self._note = ""
         self._last = _NOTHING

@@ -77,6 +77,8 @@ def subject_of(thing) -> tuple[object, Bench]:
     takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     if isinstance(thing, type):
         raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
+    if isinstance(thing, Process):
+        return thing, bench_of(thing)
     if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
         return thing, bench_of(thing)
     if type(pid := getattr(thing, "pid", None)) is int:
