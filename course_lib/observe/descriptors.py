@@ -130,8 +130,8 @@ _HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "_sockets", "get_map", "get_
 def numbers_of(thing) -> list[int]:
     """The open descriptors of one thing now: of a number, of what has a fileno(), of a server, selector or transport.
 
-    A server tells them by `.sockets` (asyncio, uvloop), `.socket` (gevent, trio) or `._sockets` (tornado), a selector without a descriptor of its own by
-    `get_map()`, a transport or stream by `get_extra_info()`. Raises TypeError for anything else.
+    A server tells them by `.sockets` (asyncio, uvloop), `.socket` (gevent, trio) or `._sockets` (tornado), a selector without a
+    descriptor of its own by `get_map()`, a transport or stream by `get_extra_info()`. Raises TypeError for anything else.
     """
     if hasattr(thing, "fileno") or isinstance(thing, int) and not isinstance(thing, bool):
         of = [thing]

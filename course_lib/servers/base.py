@@ -115,7 +115,8 @@ class Server(Observed):
     def stop(self) -> None:
         """Stop serving: within a second, from any thread, any number of times; leaves no descriptor and no thread.
 
-        It takes longer where its threads wait for a processor. Warns (RuntimeWarning) when the thread cannot be stopped, because `answer` waits for something else.
+        It takes longer where its threads wait for a processor. Warns (RuntimeWarning) when the thread cannot be stopped, because
+        `answer` waits for something else.
         """
         with self._lock:
             if not self.running:
@@ -196,7 +197,7 @@ class Server(Observed):
         return [self._thread]
 
     def _ends_within(self, seconds: float) -> bool:
-        """Wait for its end while its threads run or sleep so long; on a busy machine they may do neither, but wait for a processor."""
+        """Wait for its end until its threads have run or slept so long: on a busy machine they may wait for a processor."""
         had, used, end = 0.0, self.cpu_seconds(), time.monotonic() + _PATIENCE
         while had < seconds and time.monotonic() < end:
             if self._has_ended.wait(_LOOK):
