@@ -1,16 +1,19 @@
 """Put what passed into the learner's own library: one file a function or class, which can be imported on its own."""
 
 import ast
+import builtins
 import enum
 import hashlib
+import itertools
 import linecache
 import subprocess
 import sys
+import sysconfig
 import textwrap
 from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Callable, Collection
+from typing import Callable, Collection, Iterator
 
 from course_lib import journal
 from course_lib.sandbox.files import memory_file
@@ -25,6 +28,10 @@ from .stubs import global_names
 
 # A plain number such as SOL_SOCKET does not know where it was imported from.
 _MODULES_OF_CONSTANTS = ("socket", "select", "errno", "os", "signal")
+
+_WRITTEN_BY_PYTHON = ("<string>", sysconfig.get_path("stdlib"))  # into a class: what dataclass and enum add
+
+_UNDER_A_MAGIC = "<timed exec>"  # what %%time calls the rest of its cell
 
 _TRY_IT = (
     "import sys; file, name = sys.argv[1:]; names = {'__name__': name}; "
@@ -81,9 +88,12 @@ def _digest(content: bytes) -> str:
 def as_module(learner: Callable, id: str, name: str, exercises: Collection[str]) -> str:
     """The learner's `name` with all it needs from the notebook: imports, constants, helpers. Raises CannotKeep."""
     module = _Module(set(exercises) - {name})
-    module.define(learner)
-    if learner.__name__ != name:
-        module.definitions.append(f"{name} = {learner.__name__}\n")
+    try:
+        module.define_as(name, learner)
+    except (CannotKeep, KeyboardInterrupt):
+        raise
+    except Exception as error:  # whatever stands in a cell: the pass counts
+        raise CannotKeep(f"its source cannot be taken apart ({type(error).__name__}: {printable(str(error))})") from None
     blocks = [sorted(module.imports), sorted(module.mine), module.constants]
     head = [f'"""{id} {name}: my own version."""', *("\n".join(block) for block in blocks if block)]
     return "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
@@ -92,17 +102,48 @@ def as_module(learner: Callable, id: str, name: str, exercises: Collection[str])
 def source(learner: Callable) -> str:
     """The source of a function or class, also one defined in a cell. Raises CannotKeep."""
     function = _a_function_of(learner)
-    first = function.__code__.co_firstlineno if function else None
-    # A class without functions does not say where it stands: look into the cells, the latest first.
-    files = [function.__code__.co_filename] if function else filter(is_learners, reversed(linecache.cache))
-    for file in files:
-        text = linecache.getlines(file)
-        for node in ast.walk(_parsed("".join(text))):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == learner.__name__:
+    file = function.__code__.co_filename if function else ""
+    first = function.__code__.co_firstlineno if file != _UNDER_A_MAGIC and function else None
+    name = getattr(learner, "__name__", "")
+    # A class without functions, and what a magic compiled, do not say where they stand: look into the cells.
+    for text in ["".join(linecache.getlines(file))] if first else _under_magics() if function else _cells():
+        lines = text.splitlines(keepends=True)
+        for node in ast.walk(_parsed(text)):
+            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
                 start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                if start == first or isinstance(learner, type) and (not first or start <= first <= node.end_lineno):
-                    return textwrap.dedent("".join(text[start - 1 : node.end_lineno])).rstrip() + "\n"
-    raise CannotKeep("its source is not known (it is not a plain def or class)")
+                if start == first or not first or isinstance(learner, type) and start <= first <= node.end_lineno:
+                    return textwrap.dedent("".join(lines[start - 1 : node.end_lineno])).rstrip() + "\n"
+    raise CannotKeep(f"the source of {name or 'it'} is not known (it is not a plain def or class)")
+
+
+def _cells() -> Iterator[str]:
+    """The cells that were run, the latest first."""
+    for file in filter(is_learners, reversed(list(linecache.cache))):
+        yield "".join(linecache.getlines(file))
+
+
+def _under_magics() -> Iterator[str]:
+    """What stands under a magic in these cells: the second line and those that follow it."""
+    for text in _cells():
+        for node in ast.walk(_parsed(text)):
+            match node:  # what IPython makes of %%time
+                case ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[_, _, ast.Constant(value=str(body))]):
+                    yield body
+
+
+def _statement_of(name: str) -> ast.Assign | ast.AnnAssign | None:
+    """The latest statement of a cell that gave this name its value."""
+    for text in itertools.chain(_cells(), _under_magics()):
+        for node in reversed(getattr(_parsed(text), "body", [])):
+            if isinstance(node, ast.Assign):
+                targets = [part for target in node.targets for part in ast.walk(target)]
+            elif isinstance(node, ast.AnnAssign) and node.value:
+                targets = [node.target]
+            else:
+                continue
+            if any(isinstance(part, ast.Name) and part.id == name for part in targets):
+                return node
+    return None
 
 
 def _try_import(name: str, text: str) -> None:
@@ -137,6 +178,17 @@ class _Module:
         self._exercises = exercises
         self._seen: set[str] = set()
 
+    def define_as(self, name: str, learner: Callable) -> None:
+        """Add what was checked, under the name of its exercise."""
+        if isinstance(learner, type) or isinstance(learner, FunctionType) and learner.__name__ != "<lambda>":
+            self.define(learner)
+            if learner.__name__ != name:
+                self.definitions.append(f"{name} = {learner.__name__}\n")
+        else:  # name = lambda …, name = partial(…)
+            self._seen.add(name)
+            names = getattr(getattr(learner, "func", learner), "__globals__", vars(sys.modules["__main__"]))
+            self._copy(name, names, self.definitions)
+
     def define(self, learner: Callable, names: dict | None = None) -> None:
         """Add a function or class, and before it what it uses; `names` is the notebook's namespace."""
         self._seen.add(learner.__name__)
@@ -144,14 +196,31 @@ class _Module:
         names = getattr(_a_function_of(learner), "__globals__", names or vars(sys.modules["__main__"]))
         if isinstance(learner, FunctionType) and learner.__code__.co_freevars:
             raise CannotKeep(f"it uses {learner.__code__.co_freevars[0]} of the function around it")
+        self._need_all(text, names)
+        self.definitions.append(text + "\n")
+
+    def _need_all(self, text: str, names: dict) -> None:
         for name in sorted(global_names(text) & names.keys() - self._seen):
             if name not in self._seen:  # it may have come along with another one meanwhile
                 self._seen.add(name)
                 self._need(name, names, text)
-        self.definitions.append(text + "\n")
+
+    def _copy(self, name: str, names: dict, into: list[str]) -> None:
+        """Add the statement that gave this name its value, and before it what it uses."""
+        if not (statement := _statement_of(name)):
+            value = names.get(name)
+            raise CannotKeep(f"it uses {name} of the notebook, a value of type {type(value).__name__}, and no cell says `{name} = …`")
+        text = ast.unparse(statement)
+        self._need_all(text, {own: value for own, value in names.items() if own != name})
+        into.append(text)
 
     def _need(self, name: str, names: dict, text: str) -> None:
         value = names[name]
+        if hasattr(builtins, name) and _is_of_ipython(value):  # its `open` stands for Python's in a notebook
+            return
+        if value is None:
+            self.constants.append(f"{name} = None")
+            return
         own_name, origin = getattr(value, "__name__", ""), getattr(value, "__module__", None) or ""
         if isinstance(value, ModuleType):
             self.imports.add(f"import {own_name}" + _as(own_name, name))
@@ -160,18 +229,18 @@ class _Module:
             self.mine.add(f"from course_lib.mine import {name}")
         elif own_name in self._exercises and origin.startswith("course_lib."):
             self.mine.add(f"from course_lib.mine import {own_name} as {name}")
-        elif isinstance(value, (FunctionType, type)) and origin == "__main__":
+        elif origin == "__main__" and _has_source(value):
             self.define(value, names)
             if own_name != name:
                 self.definitions.append(f"{name} = {own_name}\n\n")
-        elif getattr(sys.modules.get(origin), own_name or " ", None) is value:
+        elif origin != "__main__" and getattr(sys.modules.get(origin), own_name or " ", None) is value:
             self.imports.add(f"from {origin} import {own_name}" + _as(own_name, name))
         elif found := _import_of(name, value):
             self.imports.add(found)
         elif _is_literal(value):
             self.constants.append(f"{name} = {value!r}")
         else:
-            raise CannotKeep(f"it uses {name} of the notebook, a value of type {type(value).__name__}")
+            self._copy(name, names, self.definitions)
 
 
 def _parsed(text: str) -> ast.AST:
@@ -186,9 +255,23 @@ def _a_function_of(learner: Callable) -> FunctionType | None:
     values = vars(learner).values() if isinstance(learner, type) else [learner]
     for value in values:
         value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value  # methods of a class, properties
-        if isinstance(value, FunctionType) and value.__code__.co_filename != "<string>":  # which dataclass writes
+        if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith(_WRITTEN_BY_PYTHON):
             return value
     return None
+
+
+def _has_source(value: object) -> bool:
+    """Is it made by a def or class, decorated or not? A namedtuple and a lambda are made by another statement."""
+    if not isinstance(value, (FunctionType, type)) and not hasattr(value, "__wrapped__"):
+        return False
+    try:
+        return bool(source(value))
+    except CannotKeep:
+        return False
+
+
+def _is_of_ipython(value: object) -> bool:
+    return getattr(value, "__globals__", {}).get("__name__", "").partition(".")[0] in ("IPython", "ipykernel")
 
 
 def _submodules(name: str, package: ModuleType, text: str) -> set[str]:
