@@ -1,5 +1,6 @@
 # make lab       opens the course in JupyterLab
 # make test      runs all tests
+# make quick     runs those that a change most likely breaks: no browser, no storms
 # make outputs   runs every notebook and stores its outputs
 # make cells     writes the cells of the exercises into the notebooks, from their texts
 # make bench     measures the servers beside others: ten minutes. OPTIONS=--quick: one
@@ -17,6 +18,9 @@ lab: .venv/lab
 # loadgroup hands the tests out one by one, in their order: those with a browser come last.
 test: .venv/test
 	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+
+quick: .venv/test
+	@.venv/bin/python -m pytest -n auto --maxprocesses 4 -m 'not slow and not browser'
 
 cells: .venv/test
 	@.venv/bin/python tests/exercise_cells.py

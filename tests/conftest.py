@@ -1,6 +1,7 @@
 """What all tests share: the learner's folder is a temporary one, and the browser comes last."""
 
 import signal
+from collections import Counter
 
 import pytest
 
@@ -8,9 +9,29 @@ import pytest
 signal.signal(signal.SIGINT, signal.default_int_handler)
 
 
+# Storms, whole notebooks, measurements, classes: what `make quick` leaves out. Of each exercise it tries a few wrong solutions.
+SLOW = {
+    "test_bench", "test_chaos", "test_check_command", "test_classroom", "test_fairness", "test_fuzz", "test_measure", "test_mix",
+    "test_notebooks", "test_platforms", "test_real_clients", "test_security", "test_storm", "test_ten_thousand", "test_ways_in",
+    "test_harness", "test_misbehaviour", "test_patience", "test_coroutines", "test_engines", "test_redis_protocol", "test_prefork",
+}  # fmt: skip
+FIRST = 1  # wrong solutions of an exercise
+
+
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     # Playwright keeps an asyncio loop running in the main thread: nothing else may need one after it.
     items.sort(key=lambda item: "browser" in item.path.parts)
+    seen = Counter()
+    for item in items:
+        if "browser" in item.path.parts:
+            item.add_marker("browser")
+        elif item.path.stem in SLOW:
+            item.add_marker("slow")
+        elif "case" in getattr(item, "fixturenames", ()) and hasattr(item, "callspec"):
+            exercise = item.originalname, item.callspec.params["id"]
+            seen[exercise] += 1
+            if seen[exercise] > FIRST:
+                item.add_marker("slow")
 
 
 @pytest.fixture(autouse=True)
