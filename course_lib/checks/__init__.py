@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 # notebook -> the modules that have its checks, each in its table CHECKS
 _MODULES = {
-    "1": ("descriptors",),
+    "1": ("descriptors", "leaks"),
     "2": ("blocking",),
     "3": ("nonblocking",),
     "4": ("selecting",),

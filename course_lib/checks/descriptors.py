@@ -1,15 +1,12 @@
 """Checks of notebook 01: descriptors, what a number names, who left one open."""
 
 import fcntl
-import itertools
 import os
 import resource
 import socket
 import stat
 import subprocess
 import tempfile
-import threading
-import time
 from contextlib import ExitStack
 from typing import Callable
 
@@ -400,152 +397,4 @@ def _short(data: bytes) -> str:
     return repr(data) if len(data) <= 60 else f"{data[:20]!r}… ({len(data)} bytes)"
 
 
-def check_leaks(attempt: Attempt) -> None:
-    run = attempt.run(_use_leaks)
-    try:
-        run.hear("leaks(fn) did not return within 1 s")
-    except Raised as error:
-        if error.type == "FileNotFoundError":
-            raise Wrong(f"os.readlink found no such entry{error.line}: the listing of the folder had a number of its own, closed by "
-                        "now. Use fd_table, which knows this.") from None
-        raise
-    run.alone()
-
-
-def _use_leaks(talk: Talk, learner) -> None:
-    hidden: list[object] = []
-    null = os.open(os.devnull, os.O_RDONLY)
-    taken = os.open("/", os.O_RDONLY)
-
-    def tidy() -> None:
-        with open("/proc/self/stat", "rb"):
-            pass
-
-    def file_and_socket() -> list[str]:
-        hidden.append(sock := socket.socket())
-        return [_target(_memory_file("notes")), _target(sock.fileno())]
-
-    def a_pipe_in_a_list() -> list[str]:
-        hidden.append([open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"))])
-        return [_target(file.fileno()) for file in hidden[-1]]
-
-    def once_more() -> list[str]:
-        os.open(os.devnull, os.O_RDONLY)
-        return [os.devnull]
-
-    def takes_a_number_over() -> list[str]:
-        os.close(taken)
-        number = _memory_file("in its place")
-        if number != taken:
-            os.dup2(number, taken, inheritable=False)
-            os.close(number)
-        return [_target(taken)]
-
-    def closes_one() -> None:
-        os.close(null)
-
-    talk.step("leaks(fn) did not return within 1 s")
-    if got := _found(learner, tidy)[0]:
-        raise Wrong(f"fn closed the file that it opened, and leaks found {got}.")
-    talk.good("what is closed again is no leak")
-    for fn, what in (
-        (file_and_socket, "a file and a socket"),
-        (a_pipe_in_a_list, "the two ends of a pipe, kept in a list,"),
-        (once_more, f"{os.devnull}, which was open under another number before,"),
-        (takes_a_number_over, "a file, under a number that named another thing before,"),
-    ):
-        talk.step(f"leaks(fn), where fn leaves {what.rstrip(',')} open, did not return within 1 s")
-        got, expected = _found(learner, fn)
-        if sorted(got) == sorted(expected):
-            continue
-        if fn is once_more:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under "
-                        "two numbers.")
-        if fn is takes_a_number_over:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something "
-                        "else now.")
-        raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
-    talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
-    if got := _found(learner, closes_one)[0]:
-        raise Wrong(f"fn only closed something, and leaks found {got}: what is gone is no leak.")
-    _for_a_moment(talk, learner)
-    talk.good("what another thread had open for a moment is no leak")
-
-
-def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
-    """(what leaks says, what fn returned)."""
-    calls: list[object] = []
-    before = open_numbers()
-    opened: set[int] = set()
-
-    def counted() -> None:
-        at_first = open_numbers()
-        calls.append(fn())
-        opened.update(open_numbers() - at_first)
-
-    got = learner(counted)
-    if len(calls) != 1:
-        raise Wrong(f"leaks called fn {len(calls)} times: call it once, and look at the tables before and after.")
-    if not isinstance(got, list):
-        raise Wrong(f"leaks returned {a(got)}: return a list of targets.")
-    for target in got:
-        if not isinstance(target, str):
-            raise Wrong(f"leaks returned a list with {a(target)} in it: return what the numbers name, as text.")
-    if left := len(open_numbers() - before - opened):
-        raise Wrong(f"leaks itself left {left} more open than before.")
-    return got, calls[0]
-
-
-def _for_a_moment(talk: Talk, learner) -> None:
-    """Another thread has one thing after the other open, each for a moment: there is one at each look, and never the same."""
-    for _ in range(5):
-        opened, over = threading.Event(), threading.Event()
-        lives: dict[str, float] = {}  # what it has had open, and for how many seconds
-
-        def hold() -> None:
-            last, began = None, 0.0
-            for moment in itertools.count():
-                number = os.memfd_create(f"moment {moment}")
-                opened.set()
-                if last is not None:
-                    lives[_target(last)] = time.monotonic() - began
-                    os.close(last)
-                last, began = number, time.monotonic()
-                if over.wait(0.04):
-                    break
-            lives[_target(last)] = time.monotonic() - began
-            os.close(last)
-
-        thread = threading.Thread(target=hold)
-
-        def fn() -> None:
-            thread.start()
-            opened.wait()
-
-        talk.step("leaks(fn), where another thread opens something, did not return within 1 s")
-        try:
-            got = learner(fn)
-        finally:
-            over.set()
-            if thread.ident:
-                thread.join()
-        if not got:
-            return
-        if others := [target for target in got if target not in lives]:
-            raise Wrong(f"fn left nothing open, and leaks found {others}.")
-        if all(lives.get(target, 0.0) < 0.09 for target in got):
-            raise Wrong(
-                "Another thread had one file after the other open, each for less than 0.1 s, and leaks found one of them. "
-                "Take the table after fn(), look again 0.1 s later, and count only what is there both times."
-            )  # else this machine was slow, and the thread too: once more
-
-
-def _memory_file(name: str) -> int:
-    return os.memfd_create(name)
-
-
-def _target(number: int) -> str:
-    return kernel.readlink(f"/proc/self/fd/{number}")
-
-
-CHECKS = {"1.1": check_fd_table, "1.2": check_capture, "1.3": check_leaks}
+CHECKS = {"1.1": check_fd_table, "1.2": check_capture}

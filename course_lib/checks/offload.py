@@ -5,12 +5,11 @@ import os
 import select
 import signal
 import socket
-from pathlib import Path
 from typing import Callable, Generator
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.proc import open_numbers
+from course_lib.sandbox.proc import children, open_numbers, state
 from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
@@ -226,16 +225,16 @@ class _Offloaded:
         gate.open()
         if not task.readable(2):
             raise Wrong("A result of 4 MB does not come: the child must send it, all of it (sendall), while this process reads.")
-        children = _children()
-        for child in children:
+        its_children = children(os.getpid())
+        for child in its_children:
             os.kill(child, signal.SIGSTOP)
-            wait_until(lambda: _state(child) not in "RSD", 1)
+            wait_until(lambda: state(child) not in "RSD", 1)
         self._talk.step(
             "The child had sent a part of its result, and stood still, and offload did not return to the loop within 1 s: it waits for all of "
             "it. Take what one recv() gives, and yield ('read', …) before the next", 1.0)  # fmt: skip
         while not task.ended and task.readable(0):
             task.step()
-        for child in children:
+        for child in its_children:
             os.kill(child, signal.SIGCONT)
         if task.ended:
             raise Wrong("A part of a result of 4 MB had come, and offload took it for the whole: the end is where recv() gives b'', and nowhere else.")
@@ -326,22 +325,6 @@ class _Offloaded:
         self._talk.tell(copies=not noticed)
 
 
-def _children() -> list[int]:
-    found = []
-    for task in Path("/proc/self/task").iterdir():
-        try:
-            found += map(int, (task / "children").read_text().split())
-        except OSError:  # this thread has ended
-            pass
-    return found
-
-
-def _state(process: int) -> str:
-    """The letter of proc(5); "X" when it has gone."""
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return "X"
 
 
 def _waited_for(got: object) -> object:

@@ -9,24 +9,24 @@ from collections.abc import Callable
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.files import memory_file
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
+from course_lib.sandbox.outcome import Stuck, Wrong
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a, printable
 from course_lib.solutions.coroutines import accept
 
-from .conversation import AFTER_END, Conversation, cause_in_a_task, part, serve_each
+from .conversation import AFTER_END, part, serve_each
 from .ends import reset
 from .harness import SMALL, still_open, your_server
+from .redis_clients import HELLO_3, Redis, bulk, encoded, shown
 
 _BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
-_HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
 _MANY = 200  # answers of 200 000 bytes that are asked for at once, and not read
 
 
 def check_resp(attempt: Attempt) -> None:
-    _Redis(attempt, _serve, "resp").go_through(
+    Redis(attempt, _serve, "resp").go_through(
         _answers,
         _stores,
         _any_bytes,
@@ -41,195 +41,8 @@ def check_resp(attempt: Attempt) -> None:
         _gone,
         _redis_benchmark,
         _redis_package,
-        _Redis.leaves_nothing,
+        Redis.leaves_nothing,
     )
-
-
-class _Redis(Conversation):
-    """The learner's resp and its clients."""
-
-    complete = "the command is complete"
-    _sleeps = True
-
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        client = super().connect(receive_buffer)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a command leaves at once (tcp(7))
-        return client
-
-    def half_close(self, client: socket.socket) -> None:
-        """Say that no more comes; a connection that the server has cut shows when we read."""
-        try:
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
-    def piece(self, client: socket.socket, data: bytes) -> None:
-        """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
-        woken = self.run.wakes()
-        self.send(client, data)
-        self._sleeps = self._sleeps and self.run.until(lambda: self.run.wakes() > woken and self.run.state() == "S", 0.2)
-
-    def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
-        """Send a command and compare its answer."""
-        self.send(client, _command(*words))
-        self.expect(client, right, f"{what}, {_shown(words)}", why)
-
-    def expect(self, client: socket.socket, right: bytes, what: str, why: str = "") -> None:
-        """This answer must come next; `-` stands for any error."""
-        got = self.answer(client, what, why)
-        if got == right or right == b"-" == got[:1]:
-            return
-        said, wanted = part(got), "an error, a line that begins with -" if right == b"-" else part(right)
-        if right[:1] == b"$" and got[:1] == b"$" and right != b"$-1\r\n" and got != b"$-1\r\n":
-            value, whole = _value(got), _value(right)
-            if whole.startswith(value) and b"\r\n" in whole:
-                why = "A value ends where its length says, not at a line end: it may have line ends in it."
-            elif value == str(whole).encode():
-                why = "That is how Python writes bytes; bytes stay bytes: b'...%b' % value, or +."
-            elif value[:-2] == whole and value.endswith(b"\r\n"):
-                why = "The \\r\\n after a value does not belong to it, and does not count in its length."
-        elif got[:1] == b"+" and right[:1] == b"$":
-            why = "A value goes out with its length: what begins with + is one line, and a value may have line ends in it."
-        elif got == b"$0\r\n\r\n" and right == b"$-1\r\n":
-            why = "A key that is not there is answered by $-1\\r\\n, which is no value; $0 is an empty one."
-        elif got == b"$-1\r\n" and right == b"$0\r\n\r\n":
-            why = "`if not value` takes an empty value for none: ask `if value is None`."
-        raise Wrong(f"{what}: the answer is {said}, not {wanted}.{why and ' '}{why}")
-
-    def answer(self, client: socket.socket, what: str, why: str = "") -> bytes:
-        """The next answer, whole."""
-        came = self.came[client]
-        while b"\r\n" not in came:
-            self.more(client, what, why)
-        line = bytes(came[: came.index(b"\r\n") + 2])
-        if line == b"\r\n":
-            raise Wrong(
-                f"{what}: the answer begins with {part(bytes(came))}. An empty line too many: behind $-1\\r\\n comes nothing."
-            )
-        if line[:1] not in (b"+", b"-", b":", b"$", b"*", b"%", b"_"):
-            raise Wrong(
-                f"{what}: the answer begins with {part(line)}. Its first byte says what it is: + a short text, - an error, $ a "
-                "value with its length."
-            )
-        size = len(line)
-        if line[:1] == b"$" and line != b"$-1\r\n":
-            if not line[1:-2].isdigit():
-                raise Wrong(f"{what}: the answer begins with {part(line)}; after $ comes the number of bytes of the value.")
-            size += int(line[1:-2]) + 2
-        elif line == _HELLO_3[: len(line)]:
-            size = len(_HELLO_3)
-        while len(came) < size:
-            self.more(client, what, why, line)
-        got = bytes(came[:size])
-        if not got.endswith(b"\r\n"):
-            after = bytes(came[len(line) :])
-            why = "the number counts the bytes of the value, and \\r\\n follows it."
-            if after[:2] in (b"b'", b'b"'):
-                why = "that is how Python writes bytes in a text. b'...%b' % value, or +, leaves them bytes."
-            raise Wrong(f"{what}: the answer says {line!r}, and then came {part(after)}: {why}")
-        del came[:size]
-        return got
-
-    def nothing(self, client: socket.socket, what: str, why: str) -> None:
-        """What has come must be all that was expected."""
-        if came := bytes(self.came[client]):
-            raise Wrong(f"{what}, and {part(came)} came besides its answers. {why}")
-
-    def unfinished(self, came: bytes, begun: bytes | None, does: str) -> str:
-        """`begun` is the first line of the answer; None before it is complete."""
-        if line := begun:
-            had = f"the answer says {line!r}, and only {len(came) - len(line)} bytes of it came"
-            if not does:
-                return f"{had}, then the end."
-            if line[:1] == b"%":
-                return f"{part(came)} came, and then nothing within 1 s; the map is {_HELLO_3!r}."
-            return f"{had}: {does}. The number is len(value), in bytes; \\r\\n follows the value, and send_all sends it all."
-        if came and does:
-            return f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n."
-        return f"{part(came)} came, then the end: each line ends in \\r\\n." if came else ""
-
-    def runs_on(self, client: socket.socket) -> str:
-        unread = self.trial.way(client)[1]
-        self.run.watch(0.1)
-        if unread and self.trial.way(client)[1] < unread:
-            return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
-        return super().runs_on(client)
-
-    def ends(self, client: socket.socket, what: str, why: str) -> None:
-        """Now the connection must end, and nothing may come before."""
-        came = bytes(self.came[client])
-        try:
-            came += self.run.read(client, 100, "")
-        except Stuck as stuck:
-            if not stuck.data:
-                self.left_open()
-                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
-            came += stuck.data
-        if came:
-            raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
-
-    def gone(self, error: Raised) -> str:
-        ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""
-        return f"the client has gone ({error.type})" if error.type in ends else super().gone(error)
-
-    def explain(self, error: Raised, why: str = "") -> str:
-        return _explained(error, why)
-
-    def explain_open(self, error: Raised) -> str:
-        return f"{_explained(error)} And the connection stays open then: `try: … finally: conn.close()`."
-
-
-def _command(*words: bytes) -> bytes:
-    """A command as clients send it: an array of strings, each with its length."""
-    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
-
-
-def _bulk(value: bytes) -> bytes:
-    return b"$%d\r\n%b\r\n" % (len(value), value)
-
-
-def _value(answer: bytes) -> bytes:
-    """The value in an answer that begins with $."""
-    return answer.partition(b"\r\n")[2][:-2]
-
-
-def _shown(words: tuple[bytes, ...]) -> str:
-    """A command for a message: SET key value."""
-    return " ".join(word.decode() if re.fullmatch(rb"[!-~]+", word) else part(word) for word in words)
-
-
-def _explained(error: Raised, why: str = "") -> str:
-    """The message of an exception that ended a task; `why` if nothing better is known."""
-    text = error.text
-    if error.type == "EOFError" and "reading a line" not in text:
-        return f"resp raised EOFError{text and ': '}{text}{error.line}. {why}".rstrip()
-    if cause := cause_in_a_task(error):
-        why = cause
-    elif error.type == "UnicodeDecodeError":
-        why = "A key or a value may hold any bytes, not only UTF-8: leave them bytes."
-    elif error.type == "TypeError" and "unhashable" in text:
-        why = "A key of a dict never changes, and a bytearray may: bytes(key)."
-    elif error.type == "KeyError":
-        why = "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n."
-    elif error.type == "ValueError" and "invalid literal" in text:
-        why = why or (
-            "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next line. And what "
-            "is no number is a protocol error: answer `-ERR Protocol error: …`, then close."
-        )
-    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
-        why = why or (
-            "Has all of the command come? Its words may come one by one. And a command may have too few of them, or too many: "
-            "that is an error of the client, so answer it."
-        )
-    elif error.type == "MemoryError" or error.type == "OverflowError":
-        why = "A length is only announced: take memory for what has come, and refuse what is over the limit."
-    elif error.type == "TypeError" and "NoneType" in text:
-        why = why or "Each command gets an answer; a function that ends without return gives None."
-    elif error.type == "RecursionError":
-        why = "Each call from inside of itself takes room on the stack: go round in a loop."
-    elif error.type == "TypeError" and re.search(r"bytes-like|'bytes'|to bytes|to str|%b|str, not", text):
-        why = "A socket carries bytes: b'...' and bytes go together, text.encode() makes bytes of a str."
-    return f"{error}{why and ' '}{why}"
 
 
 class _Store(dict):
@@ -252,7 +65,7 @@ def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
     serve_each(talk, listener, accept, lambda conn: resp(conn, store))
 
 
-def _answers(redis: _Redis) -> None:
+def _answers(redis: Redis) -> None:
     client = redis.trial.first = redis.connect()
     redis.ask(client, (b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
     redis.trial.own = redis.run.sockets() - 1
@@ -261,7 +74,7 @@ def _answers(redis: _Redis) -> None:
     redis.attempt.good("PING is answered: +PONG")
 
 
-def _stores(redis: _Redis) -> None:
+def _stores(redis: Redis) -> None:
     first, other = redis.trial.first, redis.connect()
     redis.ask(
         first, (b"GET", b"nothing"), b"$-1\r\n", "A client asked for a key that is not there",
@@ -271,26 +84,26 @@ def _stores(redis: _Redis) -> None:
     why = "Take the values from `store`; its keys are bytes, and are taken as they are."
     redis.ask(first, (b"GET", b"greeting"), b"$5\r\nhello\r\n", what, why)
     redis.ask(first, (b"SET", b"city", b"Oslo"), b"+OK\r\n", "A client stored a value")
-    redis.ask(first, (b"GET", b"city"), _bulk(b"Oslo"), "A client stored a value and asked for it")
+    redis.ask(first, (b"GET", b"city"), bulk(b"Oslo"), "A client stored a value and asked for it")
     why = "All connections share `store`."
-    redis.ask(other, (b"GET", b"city"), _bulk(b"Oslo"), "One client stored a value, and another one asked for it", why)
+    redis.ask(other, (b"GET", b"city"), bulk(b"Oslo"), "One client stored a value, and another one asked for it", why)
     redis.ask(other, (b"SET", b"city", b"Rome"), b"+OK\r\n", "A client stored another value under the same key")
-    redis.ask(first, (b"GET", b"city"), _bulk(b"Rome"), "A client stored another value under the same key", why)
+    redis.ask(first, (b"GET", b"city"), bulk(b"Rome"), "A client stored another value under the same key", why)
     redis.ask(first, (b"SET", b"empty", b""), b"+OK\r\n", "A client stored an empty value")
-    redis.ask(first, (b"GET", b"empty"), _bulk(b""), "A client stored an empty value and asked for it")
+    redis.ask(first, (b"GET", b"empty"), bulk(b""), "A client stored an empty value and asked for it")
     why = "The names of commands are the same in capitals and small letters; keys are not."
-    redis.ask(first, (b"get", b"city"), _bulk(b"Rome"), "A client sent a command in small letters", why)
+    redis.ask(first, (b"get", b"city"), bulk(b"Rome"), "A client sent a command in small letters", why)
     redis.ask(first, (b"Get", b"City"), b"$-1\r\n", "A client asked for a key with a capital letter, which is not there", why)
     other.close()
     redis.trial.calm("A client has gone and nobody talks", AFTER_END)
     redis.attempt.good("SET and GET: one store for all connections; $-1 for a key that is not there")
 
 
-def _any_bytes(redis: _Redis) -> None:
+def _any_bytes(redis: Redis) -> None:
     client = redis.trial.first
     for key, value, kind in (
         (b"text", b"two\r\nlines\r\n", "a value with line ends in it"),
-        (b"command", _command(b"PING"), "a value that looks like a command"),
+        (b"command", encoded(b"PING"), "a value that looks like a command"),
         (b"binary", _BINARY, "a value of all 256 bytes"),
         (b"a key\r\nof two lines", b"*", "a key with a space and a line end in it"),
         (b"\xff\x00", b"$", "a key of bytes that are no UTF-8"),
@@ -298,11 +111,11 @@ def _any_bytes(redis: _Redis) -> None:
         size = max(len(key), len(value))
         why = f"The line ${size} announces {size} bytes, whatever they are: take so many, and the \\r\\n after them."
         redis.ask(client, (b"SET", key, value), b"+OK\r\n", f"A client stored {kind}", why)
-        redis.ask(client, (b"GET", key), _bulk(value), f"A client stored {kind} and asked for it", why)
+        redis.ask(client, (b"GET", key), bulk(value), f"A client stored {kind} and asked for it", why)
     redis.attempt.good("keys and values of any bytes, line ends too")
 
 
-def _inline(redis: _Redis) -> None:
+def _inline(redis: Redis) -> None:
     client = redis.trial.first
     for line, right in (
         (b"PING\r\n", b"+PONG\r\n"),
@@ -317,25 +130,25 @@ def _inline(redis: _Redis) -> None:
     redis.attempt.good("inline commands, a line of words as a person types it")
 
 
-def _pieces(redis: _Redis) -> None:
+def _pieces(redis: Redis) -> None:
     why = "A command may come in pieces, cut anywhere: while it is not complete, `yield from recv(conn, n)` again, and add."
     client = redis.connect()
-    commands = _command(b"SET", b"k", b"\r\n12") + b"PING\r\n" + _command(b"GET", b"k")
+    commands = encoded(b"SET", b"k", b"\r\n12") + b"PING\r\n" + encoded(b"GET", b"k")
     for number, byte in enumerate(commands):
         if number == 10:
             redis.ask(
-                redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"),
+                redis.trial.first, (b"GET", b"city"), bulk(b"Rome"),
                 "One client has sent half of a command, and another one sent", "Each connection needs a buffer of its own.",
             )  # fmt: skip
         redis.piece(client, bytes([byte]))
-    for right, name in (b"+OK\r\n", "SET"), (b"+PONG\r\n", "PING"), (_bulk(b"\r\n12"), "GET"):
+    for right, name in (b"+OK\r\n", "SET"), (b"+PONG\r\n", "PING"), (bulk(b"\r\n12"), "GET"):
         redis.expect(client, right, f"A client sent SET, an inline PING and GET one byte at a time, {name}", why)
-    command = _command(b"SET", b"cut", b"12345\r\n789")
+    command = encoded(b"SET", b"cut", b"12345\r\n789")
     for cut in range(1, len(command)):
         redis.piece(client, command[:cut])
         redis.send(client, command[cut:])
         redis.expect(client, b"+OK\r\n", f"A command came in two parts, {command[:cut]!r} and the rest", why)
-    redis.send(client, _command(b"PING") + command[:25])
+    redis.send(client, encoded(b"PING") + command[:25])
     redis.expect(
         client, b"+PONG\r\n", "A client sent a command and the first half of another one, PING",
         "Send the answer before you wait for more: the client may wait for it before it goes on.",
@@ -349,17 +162,17 @@ def _pieces(redis: _Redis) -> None:
 _BEHIND = "Several commands may come in one recv(): what stands behind the first is the beginning of the next one. Keep it."
 
 
-def _pipeline(redis: _Redis) -> None:
+def _pipeline(redis: Redis) -> None:
     client = redis.connect()
     for size in 16, 1000:
         commands, answers = [], []
         for number in range(size // 2):
             commands += [(b"SET", b"key %d" % number, b"%d" % (number * number)), (b"GET", b"key %d" % number)]
-            answers += [b"+OK\r\n", _bulk(b"%d" % (number * number))]
-        redis.send(client, b"".join(_command(*words) for words in commands))
+            answers += [b"+OK\r\n", bulk(b"%d" % (number * number))]
+        redis.send(client, b"".join(encoded(*words) for words in commands))
         for number, (words, right) in enumerate(zip(commands, answers), 1):
-            redis.expect(client, right, f"{size} commands came together, and number {number} of them was {_shown(words)}", _BEHIND)
-    redis.send(client, b"PING\r\n" + _command(b"PING") + b"GET greeting\r\n")
+            redis.expect(client, right, f"{size} commands came together, and number {number} of them was {shown(words)}", _BEHIND)
+    redis.send(client, b"PING\r\n" + encoded(b"PING") + b"GET greeting\r\n")
     for right in b"+PONG\r\n", b"+PONG\r\n", b"$5\r\nhello\r\n":
         redis.expect(client, right, "Inline commands and others came in one packet", _BEHIND)
     redis.nothing(client, "Commands came together", "Each gets one answer.")
@@ -384,7 +197,7 @@ _REFUSED = (
 )
 
 
-def _refuses(redis: _Redis) -> None:
+def _refuses(redis: Redis) -> None:
     client = redis.trial.first
     for words in _REFUSED:
         why = "Any error will do, such as -ERR unknown command, and the connection stays."
@@ -394,24 +207,24 @@ def _refuses(redis: _Redis) -> None:
             why = "Its options are not known here: to answer +OK would be a lie, since the value would not expire."
         elif words[0] in (b"SET", b"GET"):
             why = "The number of arguments is wrong: an error, and the connection stays."
-        what = f"A client sent {_shown(words)}"
-        redis.send(client, _command(*words))
+        what = f"A client sent {shown(words)}"
+        redis.send(client, encoded(*words))
         redis.expect(client, b"-", what, why)
         if b"\r\n" in words[0]:
             why = "An error is one line: the name of the command goes into it without its line ends, as %a or repr() writes it."
         redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what}, got an error, and then sent", why)
     redis.ask(
-        client, (b"GET", b"city"), _bulk(b"Rome"), "A client sent SET with wrong arguments, got an error, and then",
+        client, (b"GET", b"city"), bulk(b"Rome"), "A client sent SET with wrong arguments, got an error, and then",
         "What is answered by an error changes nothing.",
     )  # fmt: skip
-    redis.send(client, b"".join(_command(*words) for words in ((b"PING",), (b"NONE", b"x"), (b"GET", b"a", b"b"), (b"PING",))))
+    redis.send(client, b"".join(encoded(*words) for words in ((b"PING",), (b"NONE", b"x"), (b"GET", b"a", b"b"), (b"PING",))))
     for number, right in enumerate((b"+PONG\r\n", b"-", b"-", b"+PONG\r\n"), 1):
         redis.expect(
             client, right, f"4 commands came together, two of them wrong, and number {number}",
             "An error is the answer to one command.",
         )  # fmt: skip
     what = "A command of 1024 words, which is as many as it may have,"
-    redis.send(client, _command(b"GET", *[b"x"] * 1023))
+    redis.send(client, encoded(b"GET", *[b"x"] * 1023))
     redis.expect(client, b"-", what, "Refuse it as any command with wrong arguments: the connection stays.")
     redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what} got an error, and then a client sent", "The limit is 1024 words: 1025 are too many.")
     redis.send(client, b"good morning\r\n")
@@ -419,31 +232,31 @@ def _refuses(redis: _Redis) -> None:
     redis.attempt.good("what it does not know, or with wrong arguments: an error, and the connection stays")
 
 
-def _hello(redis: _Redis) -> None:
+def _hello(redis: Redis) -> None:
     client = redis.connect()
-    redis.send(client, _command(b"HELLO", b"3"))
+    redis.send(client, encoded(b"HELLO", b"3"))
     why = "This map of one entry says that you speak RESP3."
-    redis.expect(client, _HELLO_3, "A client sent HELLO 3, as the redis package does", why)
+    redis.expect(client, HELLO_3, "A client sent HELLO 3, as the redis package does", why)
     why = "In RESP3 this is how a missing value is written."
     redis.ask(client, (b"GET", b"nothing"), b"_\r\n", "A client sent HELLO 3, and then asked for a key that is not there", why)
-    redis.ask(client, (b"GET", b"city"), _bulk(b"Rome"), "A client sent HELLO 3, and then")
+    redis.ask(client, (b"GET", b"city"), bulk(b"Rome"), "A client sent HELLO 3, and then")
     what = "One client sent HELLO 3, and another one, which did not, asked for a key that is not there"
     redis.ask(redis.trial.first, (b"GET", b"nothing"), b"$-1\r\n", what, "It changes this one connection.")
     client.close()
     redis.attempt.good("HELLO 3, RESP3 for this one connection")
 
 
-def _half_closed(redis: _Redis) -> None:
+def _half_closed(redis: Redis) -> None:
     client = redis.connect()
     with redis.run.paused():
-        redis.send(client, _command(b"GET", b"city") + _command(b"PING"))
+        redis.send(client, encoded(b"GET", b"city") + encoded(b"PING"))
         redis.half_close(client)
     what = "A client sent two commands and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
-    redis.expect(client, _bulk(b"Rome"), f"{what}, GET", why)
+    redis.expect(client, bulk(b"Rome"), f"{what}, GET", why)
     redis.expect(client, b"+PONG\r\n", f"{what}, PING", why)
     redis.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
-    whole = _command(b"SET", b"city", b"Bonn")
+    whole = encoded(b"SET", b"city", b"Bonn")
     for sent, what in (
         (b"", "A client sent nothing and half-closed"),
         (b"PIN", "A client sent half of an inline command and half-closed"),
@@ -455,7 +268,7 @@ def _half_closed(redis: _Redis) -> None:
         redis.half_close(client)
         redis.ends(client, what, AFTER_END)
     redis.ask(
-        redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
+        redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
         "A command that has not come as a whole is not done.",
     )  # fmt: skip
     redis.attempt.good("a client that half-closes gets all its answers, then the end")
@@ -476,7 +289,7 @@ _NONSENSE = (
 )
 
 
-def _nonsense(redis: _Redis) -> None:
+def _nonsense(redis: Redis) -> None:
     held = redis.run.memory()
     for sent, what in _NONSENSE:
         client = redis.connect()
@@ -485,7 +298,7 @@ def _nonsense(redis: _Redis) -> None:
     too_long = {
         "a line of 2 MB without an end": b"x" * (2 << 20),
         "a number of 2 MB without an end": b"*" + b"1" * (2 << 20),
-        "two words of 1.1 MB together in one command": _command(b"SET", b"k" * 100_000, b"v" * 1_000_000),
+        "two words of 1.1 MB together in one command": encoded(b"SET", b"k" * 100_000, b"v" * 1_000_000),
     }
     for what, sent in too_long.items():
         client = redis.connect()
@@ -501,7 +314,7 @@ def _nonsense(redis: _Redis) -> None:
         redis.send(client, sent)
         redis.half_close(client)
         _over(redis, client, f"A client sent {sent!r}, which is no command")
-    redis.ask(redis.trial.first, (b"GET", b"city"), _bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
+    redis.ask(redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
     if redis.run.memory() - held > _GREEDY:
         raise Wrong(
             f"Clients have announced 1 GB and sent little, and your server holds over {_GREEDY >> 20} MB more: take memory for "
@@ -510,7 +323,7 @@ def _nonsense(redis: _Redis) -> None:
     redis.attempt.good("lengths that lie, 1 GB announced, lines without end: an error, then the end, and no memory")
 
 
-def _refused(redis: _Redis, client: socket.socket, what: str, answered: bool = True) -> None:
+def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = True) -> None:
     """An error reply must come, and then the end. A reset may have swallowed the reply if we sent more than was read."""
     why = "Nobody knows where the next command begins: answer `-ERR Protocol error: …`, then close."
     came = bytearray()
@@ -541,7 +354,7 @@ def _refused(redis: _Redis, client: socket.socket, what: str, answered: bool = T
         raise Wrong(f"{what}; the answer is {part(bytes(came))}, and then the end. {why}")
 
 
-def _over(redis: _Redis, client: socket.socket, what: str) -> None:
+def _over(redis: Redis, client: socket.socket, what: str) -> None:
     """The client has half-closed: whatever it gets, it must come to the end."""
     try:
         while redis.run.read(client, 1 << 16, what):
@@ -555,20 +368,20 @@ def _over(redis: _Redis, client: socket.socket, what: str) -> None:
     redis.left_open()
 
 
-def _slow_reader(redis: _Redis) -> None:
+def _slow_reader(redis: Redis) -> None:
     why = "It comes in many pieces: add them up until so many bytes are there as its length says."
     redis.ask(redis.trial.first, (b"SET", b"big", _BIG), b"+OK\r\n", f"A client stored a value of {len(_BIG)} bytes", why)
-    redis.ask(redis.trial.first, (b"GET", b"big"), _bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
+    redis.ask(redis.trial.first, (b"GET", b"big"), bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
     slow = redis.connect(receive_buffer=SMALL)
-    redis.send(slow, _command(b"GET", b"big") * 3)
+    redis.send(slow, encoded(b"GET", b"big") * 3)
     redis.run.watch(0.02)
     redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
     for number in range(3):
-        redis.expect(slow, _bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
+        redis.expect(slow, bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
     slow.close()
     held = redis.run.memory()
     greedy = redis.connect(receive_buffer=SMALL)
-    redis.send(greedy, _command(b"GET", b"big") * _MANY)
+    redis.send(greedy, encoded(b"GET", b"big") * _MANY)
     what = f"A client asked {_MANY} times for a value of 200000 bytes and reads nothing"
     most = 0
 
@@ -595,14 +408,14 @@ def _slow_reader(redis: _Redis) -> None:
     redis.attempt.good("long answers for a slow reader: nobody waits for it, and they do not pile up")
 
 
-def _gone(redis: _Redis) -> None:
+def _gone(redis: Redis) -> None:
     clients = [redis.connect() for _ in range(20)]
     reading = [redis.connect(receive_buffer=SMALL) for _ in range(5)]
-    command = _command(b"SET", b"gone", b"some value")
+    command = encoded(b"SET", b"gone", b"some value")
     for number, client in enumerate(clients):
         redis.send(client, command[: 2 * number])
     for client in reading:
-        redis.send(client, _command(b"GET", b"big"))
+        redis.send(client, encoded(b"GET", b"big"))
         redis.run.read(client, 1, "A client asked for a value of 200000 bytes and got nothing within 1 s")
     with redis.run.paused():
         for client in clients[:10]:
@@ -622,7 +435,7 @@ def _gone(redis: _Redis) -> None:
     redis.attempt.good("25 clients that go in the middle of a command or of an answer")
 
 
-def _redis_benchmark(redis: _Redis) -> None:
+def _redis_benchmark(redis: Redis) -> None:
     if not (program := shutil.which("redis-benchmark")):
         redis.attempt.note("redis-benchmark is not installed, so it did not ask: sudo apt-get install redis-tools")
         return
@@ -653,7 +466,7 @@ def _redis_benchmark(redis: _Redis) -> None:
     redis.attempt.good("redis-benchmark: PING, SET and GET, one by one and 16 at once")
 
 
-def _redis_package(redis: _Redis) -> None:
+def _redis_package(redis: Redis) -> None:
     if not importlib.util.find_spec("redis"):
         redis.attempt.note("the Python package redis is not installed, so it did not ask: pip install redis")
         return

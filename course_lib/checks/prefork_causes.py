@@ -1,0 +1,91 @@
+"""Causes of what goes wrong in exercise 9.2."""
+
+from __future__ import annotations
+
+import re
+import signal
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from course_lib.sandbox.outcome import Raised, Wrong
+from course_lib.sandbox.proc import state
+
+if TYPE_CHECKING:
+    from .prefork import Crew
+
+
+def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
+    """Why has prefork not returned?"""
+    alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
+    if state(crew.parent) in ("", "Z") and "SIGTERM" not in str(wrong):
+        return Wrong(f"{what}, and {str(wrong).replace('Your code', 'your code')}")
+    if state(crew.parent) in ("", "Z"):
+        if not alive:
+            return Wrong(f"{what} and ended it at once (its default action); prefork should return.")
+        return Wrong(
+            f"{what} and ended it at once (its default action, signal(7)); its workers are still alive, and nobody ends them. "
+            "Take the signal, with a handler or with signal.sigwait()."
+        )
+    if isinstance(wrong, Raised):
+        error = str(explained(wrong)).replace("Your code", "your code")
+        return Wrong(f"{what}, and {error} Catch what your handler raises, end the workers, and return.")
+    if "started another" in str(wrong):
+        return wrong
+    not_told = any(crew.workers[pid] == crew.listeners[0] for pid in alive)  # it ends as soon as SIGTERM comes to it
+    if _pending(crew.parent, signal.SIGTERM):
+        return Wrong(
+            f"{wrong} SIGTERM is blocked, and waits until it is taken. Does the parent sleep in os.wait() for a worker that "
+            "has not ended? SIGCHLD comes also when a child was stopped, or goes on (SA_NOCLDSTOP, sigaction(2)): "
+            "os.waitpid(-1, os.WNOHANG)."
+        )
+    for pid in alive:
+        if _pending(pid, signal.SIGTERM):
+            return Wrong(
+                f"{what}, and a worker does not end: SIGTERM is blocked in it. The signal mask is copied by fork (signal(7)): "
+                "unblock it in the child, before serve."
+            )
+        if _status_bits(pid, "SigCgt") >> (signal.SIGTERM - 1) & 1 and not not_told:
+            return Wrong(
+                f"{what}, and its workers do not end: they have inherited the parent's handler of SIGTERM, which does not end "
+                "them (fork(2)). In the child: signal.signal(signal.SIGTERM, signal.SIG_DFL)."
+            )
+    if alive:
+        return Wrong(
+            f"{wrong} The workers have not got SIGTERM: send it to each of them before you wait for them. Does a handler only "
+            "set a flag? When it has returned, Python goes on with os.wait() (PEP 475): let it raise an exception, or take "
+            "the signal with signal.sigwait()."
+        )
+    return wrong
+
+
+def explained(error: Raised) -> Wrong:
+    text, why = error.text, ""
+    if error.errno == 98:  # EADDRINUSE
+        why = (
+            "Several listeners at one port need SO_REUSEPORT on each of them, also on the first, and before bind (socket(7)). "
+            "SO_REUSEADDR is not enough for two that listen."
+        )
+    elif error.errno == 10:  # ECHILD
+        why = "There is no child to wait for any more: end this loop, or did another call take its status already?"
+    elif error.errno == 3:  # ESRCH
+        why = "This process has ended already, and its status was taken."
+    elif error.errno == 9 or "negative" in text:  # EBADF
+        why = "A listener was closed in the parent. It stays open there: a worker that is started anew needs it."
+    elif error.type in ("PicklingError", "AttributeError", "TypeError") and "pickle" in text:
+        why = "The start methods spawn and forkserver pickle the function; os.fork() copies the whole process."
+    return Wrong(f"{error}{why and ' '}{why}")
+
+
+def _status_bits(pid: int, field: str) -> int:
+    """A set of signals of proc(5)."""
+    try:
+        found = re.search(rf"^{field}:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
+    except OSError:
+        return 0
+    return int(found[1], 16) if found else 0
+
+
+def _pending(pid: int, number: signal.Signals) -> bool:
+    """Was this signal sent to it, and it is blocked?"""
+    sent = _status_bits(pid, "ShdPnd") | _status_bits(pid, "SigPnd")
+    return bool((sent & _status_bits(pid, "SigBlk")) >> (number - 1) & 1)

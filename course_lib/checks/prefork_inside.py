@@ -1,0 +1,178 @@
+"""Check of exercise 9.2, its half inside: the parent, and what a worker does."""
+
+import gc
+import json
+import mmap
+import os
+import signal
+import socket
+import sys
+import time
+from collections.abc import Callable, Generator
+
+from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox.proc import inodes, open_numbers
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a
+from course_lib.solutions.coroutines import Loop, accept, http
+
+WORKERS = 3
+REPORT = 2048  # bytes, padded
+ENDS = {"/raise": "raised an exception", "/return": "returned"}  # path -> what serve does then
+
+
+def use_prefork(talk: Talk, learner: tuple[Callable, Callable]) -> None:
+    open_listeners, prefork = learner
+    reports = talk.hear()["reports"]
+    before = open_numbers()
+    talk.step(f"open_listeners({WORKERS}) did not return within 1 s")
+    listeners = open_listeners(WORKERS)
+    port = _right_listeners(listeners)
+    _port_in_use(talk, open_listeners)
+    known = [os.fstat(listener.fileno()).st_ino for listener in listeners]
+    parent = os.getpid()
+    talk.tell(pid=parent, port=port, listeners=known)
+
+    def report(**facts: object) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # opened here: a worker may have closed all it inherited
+            try:
+                sock.sendto(json.dumps(facts).encode()[:REPORT].ljust(REPORT), reports)
+            except ConnectionRefusedError:
+                pass  # the check knows enough, and has gone
+
+    orders = mmap.mmap(-1, 1)  # memory that all of them share: fork does not copy it (mmap(2), MAP_SHARED)
+    how = "returned"
+
+    def serve(listener: socket.socket) -> None:
+        nonlocal how
+        if os.getpid() == parent:
+            report(what="parent serves")
+            time.sleep(60)
+        if not isinstance(listener, socket.socket) or listener.fileno() < 0:
+            report(what="not a listener", got="a closed listener" if isinstance(listener, socket.socket) else a(listener))
+            time.sleep(60)
+        order, orders[0] = orders[0], 0  # before it reports: the next order is for the next one
+        own, sockets = os.fstat(listener.fileno()).st_ino, inodes(os.getpid())
+        if own == known[0]:  # this one wants to know that it is told to end; the others let SIGTERM do what it does
+
+            def told(*_: object) -> None:
+                report(what="told")
+                os._exit(0)
+
+            signal.signal(signal.SIGTERM, told)
+        report(what="started", pid=os.getpid(), listener=own, held=len(sockets & set(known)), sockets=len(sockets))
+        if order:
+            how, sys.stderr = list(ENDS.values())[order - 1], open(os.devnull, "w")  # what is printed about it, nobody needs
+            if order == 1:
+                raise RuntimeError("serve has failed")
+            return
+        try:
+            _serve(listener, orders)
+        except Exception as error:
+            report(what="failed", error=f"A worker's server raised {type(error).__name__}: {str(error)[:200]}")
+            time.sleep(60)
+
+    error = ""
+    try:
+        prefork(listeners, serve)
+    except SystemExit as end:
+        error = f" (SystemExit: {end})"
+        if os.getpid() == parent and end.code not in (None, 0):
+            raise
+    except BaseException as other:
+        if os.getpid() == parent:
+            raise
+        error = f" ({type(other).__name__})"
+    if os.getpid() != parent:
+        report(what="escaped", how=how, error=error[:100])
+        os._exit(3)
+    report(what="returned")
+    still = sum(listener.fileno() >= 0 for listener in listeners)
+    gc.collect()
+    talk.tell(open=still, more=len(open_numbers() - before))
+    talk.hear()
+    talk.step("open_listeners at the same port again did not return within 1 s")
+    for listener in open_listeners(WORKERS, port):
+        if listener.getsockname()[1] != port:
+            raise Wrong(f"open_listeners({WORKERS}, port) has opened another port than the one it was told.")
+        listener.close()
+    talk.tell()
+
+
+def _right_listeners(listeners: object) -> int:
+    """Check what open_listeners returned; its port."""
+    if not isinstance(listeners, list | tuple) or not all(isinstance(listener, socket.socket) for listener in listeners):
+        what = f"a list with {a(listeners[0])}" if isinstance(listeners, list | tuple) and listeners else a(listeners)
+        raise Wrong(f"open_listeners({WORKERS}) returned {what}: return a list of {WORKERS} sockets.")
+    if len(listeners) != WORKERS:
+        raise Wrong(f"open_listeners({WORKERS}) returned {len(listeners)} sockets.")
+    if any(listener.fileno() < 0 for listener in listeners):
+        raise Wrong("open_listeners returned a socket that is closed.")
+    if len({os.fstat(listener.fileno()).st_ino for listener in listeners}) < len(listeners):
+        raise Wrong(
+            "open_listeners returned the same listener several times (or copies, dup). Workers can share one: then they have "
+            "one accept queue, several of them may be woken for a client, and who comes first takes it. Asked are listeners of "
+            "their own, with SO_REUSEPORT: each worker has its queue, and the kernel chooses."
+        )
+    for listener in listeners:
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+            raise Wrong(
+                "open_listeners returned a socket that does not listen yet: a client would be refused. listen() before you "
+                "return."
+            )
+    names = [listener.getsockname() for listener in listeners]
+    if any(name[0] != "127.0.0.1" for name in names):
+        raise Wrong(f"open_listeners bound to {names[0][0]}: everybody in the network can connect there. Bind to 127.0.0.1.")
+    if len({name[1] for name in names}) > 1:
+        raise Wrong(
+            "The listeners have different ports: with port 0 the kernel chooses a new one at each bind. Ask the first for its "
+            "port, getsockname()[1], and bind the others to that."
+        )
+    for listener in listeners:
+        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
+            raise Wrong("A listener has no SO_REUSEPORT: set it on each of them, before bind (socket(7)).")
+    return names[0][1]
+
+
+def _port_in_use(talk: Talk, open_listeners: Callable) -> None:
+    """Somebody else's port: the error comes through, and nothing is left open."""
+    with socket.socket() as other:
+        other.bind(("127.0.0.1", 0))
+        other.listen()
+        before = open_numbers()
+        talk.step("Another program listens at the port, and open_listeners did not return within 1 s")
+        try:
+            open_listeners(2, other.getsockname()[1])
+        except OSError:
+            pass
+        else:
+            raise Wrong(
+                "Another program listens at the port (without SO_REUSEPORT), and open_listeners raised nothing: let the error "
+                "through."
+            )
+        gc.collect()
+        if more := len(open_numbers() - before):
+            raise Wrong(
+                f"Another program listens at the port, open_listeners raised OSError, and it left {more} of its sockets open."
+            )
+
+
+def _serve(listener: socket.socket, orders: mmap.mmap) -> None:
+    """What runs in a worker: a Loop with http; its page says who answers."""
+
+    def page(path: str) -> Generator:
+        yield "sleep", 0
+        if path in ENDS:
+            orders[0] = list(ENDS).index(path) + 1  # the next worker does it: out of here it would go through the Loop
+            os.kill(os.getpid(), signal.SIGKILL)
+        return b"%d" % os.getpid() if path == "/" else None
+
+    def door() -> Generator:
+        while True:
+            loop.spawn(http((yield from accept(listener)), page))
+
+    listener.setblocking(False)
+    loop = Loop()
+    loop.spawn(door())
+    loop.run()
+    raise RuntimeError("Loop.run() returned")

@@ -1,0 +1,198 @@
+"""The clients of exercise 9.1: what they send, what they get, and the cause when that is wrong."""
+
+import re
+import socket
+
+from course_lib.sandbox.outcome import Raised, Stuck, Wrong
+
+from .conversation import Conversation, cause_in_a_task, part
+from .harness import your_server
+
+HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+
+
+class Redis(Conversation):
+    """The learner's resp and its clients."""
+
+    complete = "the command is complete"
+    _sleeps = True
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        client = super().connect(receive_buffer)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a command leaves at once (tcp(7))
+        return client
+
+    def half_close(self, client: socket.socket) -> None:
+        """Say that no more comes; a connection that the server has cut shows when we read."""
+        try:
+            client.shutdown(socket.SHUT_WR)
+        except OSError:
+            pass
+
+    def piece(self, client: socket.socket, data: bytes) -> None:
+        """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
+        woken = self.run.wakes()
+        self.send(client, data)
+        self._sleeps = self._sleeps and self.run.until(lambda: self.run.wakes() > woken and self.run.state() == "S", 0.2)
+
+    def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
+        """Send a command and compare its answer."""
+        self.send(client, encoded(*words))
+        self.expect(client, right, f"{what}, {shown(words)}", why)
+
+    def expect(self, client: socket.socket, right: bytes, what: str, why: str = "") -> None:
+        """This answer must come next; `-` stands for any error."""
+        got = self.answer(client, what, why)
+        if got == right or right == b"-" == got[:1]:
+            return
+        said, wanted = part(got), "an error, a line that begins with -" if right == b"-" else part(right)
+        if right[:1] == b"$" and got[:1] == b"$" and right != b"$-1\r\n" and got != b"$-1\r\n":
+            value, whole = _value(got), _value(right)
+            if whole.startswith(value) and b"\r\n" in whole:
+                why = "A value ends where its length says, not at a line end: it may have line ends in it."
+            elif value == str(whole).encode():
+                why = "That is how Python writes bytes; bytes stay bytes: b'...%b' % value, or +."
+            elif value[:-2] == whole and value.endswith(b"\r\n"):
+                why = "The \\r\\n after a value does not belong to it, and does not count in its length."
+        elif got[:1] == b"+" and right[:1] == b"$":
+            why = "A value goes out with its length: what begins with + is one line, and a value may have line ends in it."
+        elif got == b"$0\r\n\r\n" and right == b"$-1\r\n":
+            why = "A key that is not there is answered by $-1\\r\\n, which is no value; $0 is an empty one."
+        elif got == b"$-1\r\n" and right == b"$0\r\n\r\n":
+            why = "`if not value` takes an empty value for none: ask `if value is None`."
+        raise Wrong(f"{what}: the answer is {said}, not {wanted}.{why and ' '}{why}")
+
+    def answer(self, client: socket.socket, what: str, why: str = "") -> bytes:
+        """The next answer, whole."""
+        came = self.came[client]
+        while b"\r\n" not in came:
+            self.more(client, what, why)
+        line = bytes(came[: came.index(b"\r\n") + 2])
+        if line == b"\r\n":
+            raise Wrong(
+                f"{what}: the answer begins with {part(bytes(came))}. An empty line too many: behind $-1\\r\\n comes nothing."
+            )
+        if line[:1] not in (b"+", b"-", b":", b"$", b"*", b"%", b"_"):
+            raise Wrong(
+                f"{what}: the answer begins with {part(line)}. Its first byte says what it is: + a short text, - an error, $ a "
+                "value with its length."
+            )
+        size = len(line)
+        if line[:1] == b"$" and line != b"$-1\r\n":
+            if not line[1:-2].isdigit():
+                raise Wrong(f"{what}: the answer begins with {part(line)}; after $ comes the number of bytes of the value.")
+            size += int(line[1:-2]) + 2
+        elif line == HELLO_3[: len(line)]:
+            size = len(HELLO_3)
+        while len(came) < size:
+            self.more(client, what, why, line)
+        got = bytes(came[:size])
+        if not got.endswith(b"\r\n"):
+            after = bytes(came[len(line) :])
+            why = "the number counts the bytes of the value, and \\r\\n follows it."
+            if after[:2] in (b"b'", b'b"'):
+                why = "that is how Python writes bytes in a text. b'...%b' % value, or +, leaves them bytes."
+            raise Wrong(f"{what}: the answer says {line!r}, and then came {part(after)}: {why}")
+        del came[:size]
+        return got
+
+    def nothing(self, client: socket.socket, what: str, why: str) -> None:
+        """What has come must be all that was expected."""
+        if came := bytes(self.came[client]):
+            raise Wrong(f"{what}, and {part(came)} came besides its answers. {why}")
+
+    def unfinished(self, came: bytes, begun: bytes | None, does: str) -> str:
+        """`begun` is the first line of the answer; None before it is complete."""
+        if line := begun:
+            had = f"the answer says {line!r}, and only {len(came) - len(line)} bytes of it came"
+            if not does:
+                return f"{had}, then the end."
+            if line[:1] == b"%":
+                return f"{part(came)} came, and then nothing within 1 s; the map is {HELLO_3!r}."
+            return f"{had}: {does}. The number is len(value), in bytes; \\r\\n follows the value, and send_all sends it all."
+        if came and does:
+            return f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n."
+        return f"{part(came)} came, then the end: each line ends in \\r\\n." if came else ""
+
+    def runs_on(self, client: socket.socket) -> str:
+        unread = self.trial.way(client)[1]
+        self.run.watch(0.1)
+        if unread and self.trial.way(client)[1] < unread:
+            return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
+        return super().runs_on(client)
+
+    def ends(self, client: socket.socket, what: str, why: str) -> None:
+        """Now the connection must end, and nothing may come before."""
+        came = bytes(self.came[client])
+        try:
+            came += self.run.read(client, 100, "")
+        except Stuck as stuck:
+            if not stuck.data:
+                self.left_open()
+                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+            came += stuck.data
+        if came:
+            raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
+
+    def gone(self, error: Raised) -> str:
+        ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""
+        return f"the client has gone ({error.type})" if error.type in ends else super().gone(error)
+
+    def explain(self, error: Raised, why: str = "") -> str:
+        return _explained(error, why)
+
+    def explain_open(self, error: Raised) -> str:
+        return f"{_explained(error)} And the connection stays open then: `try: … finally: conn.close()`."
+
+
+def encoded(*words: bytes) -> bytes:
+    """A command as clients send it: an array of strings, each with its length."""
+    return b"*%d\r\n" % len(words) + b"".join(b"$%d\r\n%b\r\n" % (len(word), word) for word in words)
+
+
+def bulk(value: bytes) -> bytes:
+    return b"$%d\r\n%b\r\n" % (len(value), value)
+
+
+def _value(answer: bytes) -> bytes:
+    """The value in an answer that begins with $."""
+    return answer.partition(b"\r\n")[2][:-2]
+
+
+def shown(words: tuple[bytes, ...]) -> str:
+    """A command for a message: SET key value."""
+    return " ".join(word.decode() if re.fullmatch(rb"[!-~]+", word) else part(word) for word in words)
+
+
+def _explained(error: Raised, why: str = "") -> str:
+    """The message of an exception that ended a task; `why` if nothing better is known."""
+    text = error.text
+    if error.type == "EOFError" and "reading a line" not in text:
+        return f"resp raised EOFError{text and ': '}{text}{error.line}. {why}".rstrip()
+    if cause := cause_in_a_task(error):
+        why = cause
+    elif error.type == "UnicodeDecodeError":
+        why = "A key or a value may hold any bytes, not only UTF-8: leave them bytes."
+    elif error.type == "TypeError" and "unhashable" in text:
+        why = "A key of a dict never changes, and a bytearray may: bytes(key)."
+    elif error.type == "KeyError":
+        why = "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n."
+    elif error.type == "ValueError" and "invalid literal" in text:
+        why = why or (
+            "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next line. And what "
+            "is no number is a protocol error: answer `-ERR Protocol error: …`, then close."
+        )
+    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
+        why = why or (
+            "Has all of the command come? Its words may come one by one. And a command may have too few of them, or too many: "
+            "that is an error of the client, so answer it."
+        )
+    elif error.type == "MemoryError" or error.type == "OverflowError":
+        why = "A length is only announced: take memory for what has come, and refuse what is over the limit."
+    elif error.type == "TypeError" and "NoneType" in text:
+        why = why or "Each command gets an answer; a function that ends without return gives None."
+    elif error.type == "RecursionError":
+        why = "Each call from inside of itself takes room on the stack: go round in a loop."
+    elif error.type == "TypeError" and re.search(r"bytes-like|'bytes'|to bytes|to str|%b|str, not", text):
+        why = "A socket carries bytes: b'...' and bytes go together, text.encode() makes bytes of a str."
+    return f"{error}{why and ' '}{why}"
