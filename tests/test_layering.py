@@ -84,6 +84,21 @@ print(json.dumps([name for name in set(sys.modules) - before]))
     assert parts <= MAY_IMPORT[part] | {part}
 
 
+@pytest.mark.parametrize("module", [path.stem for path in sources("checks") if path.stem != "__init__"])
+def test_a_checked_process_loads_only_what_its_check_needs(module):
+    """It is started for each check, and each import costs the learner's time."""
+    program = f"""
+import json, sys
+import course_lib.sandbox.child, course_lib.sandbox.sending, course_lib.checks.{module}
+print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")]))
+"""
+    loaded = set(json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
+                                           cwd=PACKAGE.parent).stdout))
+    parts = {name.split(".")[1] for name in loaded}
+    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports"} | ({"observe"} if module in ("descriptors", "leaks") else set())
+    assert "course_lib.sandbox.run" not in loaded
+
+
 def test_every_part_has_its_place():
     parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert parts - {"__init__", "__main__"} == set(MAY_IMPORT)

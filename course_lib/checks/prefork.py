@@ -376,7 +376,12 @@ def _serve_ends(crew: Crew) -> None:
             crew.happened = what
             second = crew.started("A worker was killed, and no other one was started")
             crew.workers.pop(second)
-            crew.started(f"{what}, and no other one was started")
+            try:
+                crew.started(f"{what}, and no other one was started")
+            except Wrong as wrong:
+                if state(second) in ("Z", ""):
+                    raise
+                raise Wrong(f"{wrong} The child is still alive. {_SECOND_PARENT}") from None
             if not crew.run.until(lambda: not state(second), _PATIENCE):
                 raise Wrong(
                     f"{what}, it was started anew, and the old process is "
