@@ -32,6 +32,7 @@ def check_of(id: str) -> Callable[[Attempt], None]:
     What it runs in the child gets the learner's version of what is asked: one function or class, or a tuple.
     """
     for module in _MODULES[id.partition(".")[0]]:
-        if check := import_module(f".{module}", __name__).CHECKS.get(id):
-            return check
+        checks: dict[str, Callable[[Attempt], None]] = import_module(f".{module}", __name__).CHECKS
+        if id in checks:
+            return checks[id]
     raise KeyError(id)

@@ -19,7 +19,7 @@ CLIENT_LIMIT = 2.0  # seconds for one call of a client
 class Attempt:
     """What a check function works with. At exit all its sockets are closed and all its processes killed."""
 
-    def __init__(self, learner: Callable, name: str) -> None:
+    def __init__(self, learner: object, name: str) -> None:
         self.name = name
         self.findings: list[str] = []
         self._learner = learner
@@ -41,7 +41,7 @@ class Attempt:
         """Something to see that is no failure."""
         self.findings.append(f"note: {text}")
 
-    def run(self, inside: Callable, *sockets: socket.socket) -> Run:
+    def run(self, inside: Callable[..., None], *sockets: socket.socket) -> Run:
         """Run ``inside(talk, learner, *sockets)`` in a fresh process; the sockets are closed here."""
         from .run import Run  # not in the checked process, which imports the module of `inside`
 

@@ -11,7 +11,7 @@ def memory_file(name: str) -> BinaryIO:
     return open(os.memfd_create(name), "w+b", buffering=0)
 
 
-def readable(seconds: float, *files: socket.socket | BinaryIO) -> list:
+def readable(seconds: float, *files: socket.socket | BinaryIO) -> list[socket.socket | BinaryIO]:
     """Those that can be read, or are at their end, now or within `seconds`. Any descriptor number will do."""
     poll = select.poll()
     by_number = {file.fileno(): file for file in files}

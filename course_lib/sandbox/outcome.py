@@ -1,5 +1,7 @@
 """How a check of a learner's code may end: each an exception, its text one sentence."""
 
+from typing import Any
+
 from .words import printable, where
 
 TOO_BUSY = "The machine was too busy to check this in time; run the check again."
@@ -24,7 +26,7 @@ class NotChecked(Exception):
 class Raised(Wrong):
     """The learner's code raised an exception: `type` is its name, `text` its message, `errno` a number or None."""
 
-    def __init__(self, name: str, about: dict) -> None:
+    def __init__(self, name: str, about: dict[str, Any]) -> None:
         self.type, self.text, self.errno = printable(about["type"]), printable(about["text"]), about["errno"]
         self.line = where(about["frame"])
         if self.type == "SystemExit":

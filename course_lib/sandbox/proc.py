@@ -55,7 +55,7 @@ def cpu_seconds(pid: int) -> float:
 
 def children(pid: int) -> list[int]:
     """The numbers of its child processes, zombies too; [] where the kernel does not tell (CONFIG_PROC_CHILDREN)."""
-    found = []
+    found: list[int] = []
     try:
         for task in os.listdir(f"/proc/{pid}/task"):
             with open(f"/proc/{pid}/task/{task}/children") as file:

@@ -12,7 +12,7 @@ import uuid
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Callable, Iterator
+from typing import Any, Callable, Iterator
 
 from course_lib import journal
 from course_lib.observe import wait_until
@@ -31,7 +31,7 @@ BUSY = 1.5  # seconds that a check may have waited for a processor before a time
 
 
 class Run:
-    """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of an exercise module.
+    """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of a check.
 
     It reports what went well through `good`, and takes no time after the end of `limit`. In all its time limits only
     that time counts in which neither it nor the check waited for a processor.
@@ -40,13 +40,14 @@ class Run:
     def __init__(self, name: str, good: Callable[[str], None], limit: TimeLimit) -> None:
         self._name, self._good, self._limit = name, good, limit
         self._mark = uuid.uuid4().hex
-        self._buffer, self._told = b"", []
-        self._process: subprocess.Popen | None = None
+        self._buffer = b""
+        self._told: list[dict[str, Any]] = []
+        self._process: subprocess.Popen[bytes] | None = None
         self._started = False  # may code of the learner's have run?
         self._files = ExitStack()
         self.output = b""
 
-    def start(self, inside: Callable, learner: Callable, sockets: tuple[socket.socket, ...]) -> None:
+    def start(self, inside: Callable[..., None], learner: object, sockets: tuple[socket.socket, ...]) -> None:
         """Start it. Raises Wrong if the learner's function cannot go into another process."""
         payload = self._files.enter_context(memory_file("payload"))
         payload.write(pickled(inside, learner, self._name))
@@ -77,11 +78,16 @@ class Run:
         except Stuck:
             raise NotChecked(f"A fresh Python process did not start within {START_LIMIT:g} s; run the check again.") from None
 
+    @property
+    def _pid(self) -> int:
+        assert self._process, "not started, or killed"
+        return self._process.pid
+
     def say(self, **data: object) -> None:
         """What the next ``talk.hear()`` returns in the child."""
         self._control.sendall(json.dumps(data).encode() + b"\n")
 
-    def hear(self, what: str, seconds: float = 1.0) -> dict:
+    def hear(self, what: str, seconds: float = 1.0) -> dict[str, Any]:
         """The next ``talk.tell(...)`` of the child; ``{"done": True}`` when `inside` has returned.
 
         Raises Wrong with the cause if something else happens; if nothing happens within `seconds`, `what` begins
@@ -95,7 +101,7 @@ class Run:
 
     def stopwatch(self) -> "Stopwatch":
         """It runs from now on, and stands still while this process or the check waits for a processor."""
-        return Stopwatch(self._process.pid)
+        return Stopwatch(self._pid)
 
     def until(self, condition: Callable[[], bool], seconds: float) -> bool:
         """Wait for something that nobody announces; False if it has not come true in this time."""
@@ -133,7 +139,7 @@ class Run:
     def asleep_in(self) -> str:
         """The system call in which its first thread sleeps ("select", "recv", "sleep"); "" when it runs or nobody knows."""
         try:
-            number = Path(f"/proc/{self._process.pid}/syscall").read_text().split()[0]
+            number = Path(f"/proc/{self._pid}/syscall").read_text().split()[0]
         except OSError:  # it has gone, or this kernel does not say
             return ""
         return CALLS.get(int(number), "") if number.isdecimal() else ""
@@ -149,27 +155,27 @@ class Run:
     def interrupt(self, number: signal.Signals) -> bool:
         """Send a signal, if it has a handler for it; False if it has none (the signal would end it)."""
         try:
-            caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{self._process.pid}/status").read_text(), re.MULTILINE)
+            caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{self._pid}/status").read_text(), re.MULTILINE)
         except OSError:
             return False
-        if not int(caught.group(1), 16) >> (number - 1) & 1:
+        if not (caught and int(caught.group(1), 16) >> (number - 1) & 1):
             return False
-        os.kill(self._process.pid, number)
+        os.kill(self._pid, number)
         return True
 
     @contextmanager
     def paused(self) -> Iterator[None]:
         """Inside, it stands still: all that clients do meanwhile it finds at once afterwards."""
-        os.kill(self._process.pid, signal.SIGSTOP)
+        os.kill(self._pid, signal.SIGSTOP)
         try:
             wait_until(lambda: self.state() not in ("R", "S", "D"), 1.0)
             yield
         finally:
-            os.kill(self._process.pid, signal.SIGCONT)
+            os.kill(self._pid, signal.SIGCONT)
 
     def sockets(self) -> int:
         """How many descriptors of sockets it holds, those of the check not counted."""
-        count, folder = 0, f"/proc/{self._process.pid}/fd"
+        count, folder = 0, f"/proc/{self._pid}/fd"
         try:
             numbers = os.listdir(folder)
         except OSError:  # it has gone
@@ -183,7 +189,7 @@ class Run:
 
     def alone(self) -> None:
         """Raise Wrong if it runs a second thread or has a child process."""
-        folder = Path(f"/proc/{self._process.pid}/task")
+        folder = Path(f"/proc/{self._pid}/task")
         # join() returns when a thread has said its last word; its task is gone a moment later.
         if not self.until(lambda: len(list(folder.iterdir())) == 1, 1.0):
             raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
@@ -207,7 +213,7 @@ class Run:
             self.output = self._printed()
         self._files.close()
 
-    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict:
+    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict[str, Any]:
         """The next message of this kind, or {} when the client can read, or the time is over and we are `patient`."""
         watch, used, message = self.stopwatch(), self.cpu(), None
         until = time.monotonic() + seconds
@@ -253,10 +259,11 @@ class Run:
                 case {"tell": data} if kind != "tell":
                     self._told.append(data)  # it comes while a client is waiting: somebody will ask
                 case _ if kind in message:
-                    return message[kind]
+                    facts: dict[str, Any] = message[kind]
+                    return facts
             message = None
 
-    def _receive(self, until: float, client: socket.socket | None) -> dict | None:
+    def _receive(self, until: float, client: socket.socket | None) -> dict[str, Any] | None:
         """The next message; None when the time is over. Raises Wrong if the child has gone or talks nonsense."""
         while b"\n" not in self._buffer:
             ready = readable(until - time.monotonic(), self._control, self._end, *([client] if client else []))
@@ -270,18 +277,24 @@ class Run:
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
-            return json.loads(line)
+            message: dict[str, Any] = json.loads(line)
         except ValueError:
             raise Wrong(f"{self._name} wrote to a descriptor that it did not open.") from None
+        return message
 
     def _gone(self) -> str:
         """Why nobody answers any more."""
         if not readable(0.5, self._end):
             return f"{self._name} closed descriptors that it did not open (os.close, os.closerange?)."
-        end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+        end = self._ended()
         if end.si_code == os.CLD_EXITED:
             return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
         return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
+
+    def _ended(self) -> os.waitid_result:
+        end = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+        assert end, "it waits"
+        return end
 
     def _not_started(self) -> str:
         """The sentence for a process that ended before it had imported this package: half a file, a full disk, no memory."""
@@ -291,7 +304,7 @@ class Run:
             file, line = places[-1]
             said += f", {Path(file).name}, line {line}"
         if not said and readable(0.5, self._end):
-            end = os.waitid(os.P_PID, self._process.pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
+            end = self._ended()
             said = f"status {end.si_status}" if end.si_code == os.CLD_EXITED else signal.Signals(end.si_status).name
         said = printable(said)[:300] or "it said nothing"
         return f"The check could not start: a fresh Python process ended while it imported the course's library ({said})."
@@ -305,7 +318,7 @@ class Run:
         """The line of the learner's code that runs now, " in line 3, `...`", or ""; a signal handler in the child tells it."""
         while readable(0, self._trace) and os.read(self._trace.fileno(), 1 << 16):
             pass  # an answer that came too late, to a question before
-        os.kill(self._process.pid, signal.SIGUSR1)
+        os.kill(self._pid, signal.SIGUSR1)
         dump, watch = b"", self.stopwatch()
         while b"runpy" not in dump and watch.passed() < 0.3:  # the outermost frame comes last
             if not readable(0.05, self._trace):
@@ -320,7 +333,7 @@ class Run:
 
     def _runs(self) -> bool:
         """Does one of its threads run, or wait for a processor or a disk?"""
-        for task in Path(f"/proc/{self._process.pid}/task").glob("[0-9]*/stat"):
+        for task in Path(f"/proc/{self._pid}/task").glob("[0-9]*/stat"):
             try:
                 if task.read_text().rpartition(")")[2].split()[0] in "RD":
                     return True
@@ -331,7 +344,7 @@ class Run:
     def _status(self, field: str) -> int:
         """A number of proc(5); 0 when it has gone."""
         try:
-            text = Path(f"/proc/{self._process.pid}/status").read_text()
+            text = Path(f"/proc/{self._pid}/status").read_text()
         except OSError:
             return 0
         found = re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE)
@@ -340,7 +353,7 @@ class Run:
     def _stat(self) -> list[str]:
         """The fields of proc(5), from the third (the state) on; [] when it has gone."""
         try:
-            return Path(f"/proc/{self._process.pid}/stat").read_text().rpartition(")")[2].split()
+            return Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
         except (FileNotFoundError, ProcessLookupError):
             return []
 

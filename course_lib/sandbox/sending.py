@@ -4,7 +4,7 @@ import inspect
 import io
 from collections import ChainMap
 from types import CodeType
-from typing import Callable
+from typing import Any, Callable
 
 import cloudpickle
 
@@ -12,22 +12,22 @@ from .outcome import Wrong
 from .words import printable
 
 
-def _make_code(file: str, make: Callable, parts: tuple) -> CodeType:
+def _make_code(file: str, make: Callable[..., CodeType], parts: tuple[Any, ...]) -> CodeType:
     return make(*parts).replace(co_filename=file)
 
 
-def _code_of_cell(code: CodeType) -> tuple:
+def _code_of_cell(code: CodeType) -> tuple[Callable[..., CodeType], tuple[Any, ...]]:
     make, parts = cloudpickle.Pickler.dispatch_table[CodeType](code)
     return _make_code, (code.co_filename, make, parts)
 
 
-class _Pickler(cloudpickle.Pickler):
+class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no hints
     """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
 
     dispatch_table = ChainMap({CodeType: _code_of_cell}, cloudpickle.Pickler.dispatch_table)
 
 
-def pickled(inside: Callable, learner: Callable, name: str) -> bytes:
+def pickled(inside: Callable[..., None], learner: object, name: str) -> bytes:
     try:
         payload = io.BytesIO()
         _Pickler(payload).dump((inside, learner))
@@ -42,7 +42,7 @@ def pickled(inside: Callable, learner: Callable, name: str) -> bytes:
         ) from None
 
 
-def _unpicklable(learner: Callable, seen: set[int]) -> tuple[str, object] | None:
+def _unpicklable(learner: object, seen: set[int]) -> tuple[str, object] | None:
     """Name and value of what the learner's code uses and cannot be pickled."""
     several = learner if isinstance(learner, tuple) else [learner]
     functions = [part for one in several for part in (vars(one).values() if inspect.isclass(one) else [one])]
@@ -51,7 +51,7 @@ def _unpicklable(learner: Callable, seen: set[int]) -> tuple[str, object] | None
             continue
         seen.add(id(function))
         used = inspect.getclosurevars(function)
-        for label, value in (used.nonlocals | used.globals).items():
+        for label, value in {**used.nonlocals, **used.globals}.items():
             try:
                 cloudpickle.dumps(value)
             except Exception:

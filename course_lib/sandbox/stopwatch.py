@@ -10,7 +10,8 @@ class TimeLimit:
     """So many seconds for one check in all, and more if it, or one of its processes, has waited for a processor."""
 
     def __init__(self, seconds: float) -> None:
-        self._end, self._own, self.processes = time.monotonic() + seconds, Stopwatch(), []
+        self._end, self._own = time.monotonic() + seconds, Stopwatch()
+        self.processes: list[str] = []
 
     def end(self) -> float:
         """When it is over, as things stand now (``time.monotonic()``)."""

@@ -4,7 +4,7 @@ import json
 import os
 import socket
 from types import TracebackType
-from typing import NoReturn
+from typing import Any, NoReturn
 
 _OTHERS = os.path.dirname(os.path.dirname(__file__)), os.path.dirname(os.__file__), "<frozen"
 
@@ -34,14 +34,15 @@ class Talk:
         self.hear()
         os._exit(0)
 
-    def hear(self) -> dict:
+    def hear(self) -> dict[str, Any]:
         """Wait for the check to say something. Ends this process when the check has gone."""
         line = self._lines.readline()
         if not line:
             os._exit(0)
-        return json.loads(line)
+        message: dict[str, Any] = json.loads(line)
+        return message
 
-    def send(self, message: dict) -> None:
+    def send(self, message: dict[str, Any]) -> None:
         if os.getpid() != self._pid:
             os._exit(0)  # a copy that the learner's code forked must not answer in our name
         self._control.sendall(json.dumps(message).encode() + b"\n")
@@ -63,7 +64,7 @@ def is_learners(file: str) -> bool:
     return not (file.startswith(_OTHERS) or "/site-packages/" in file or "/dist-packages/" in file)
 
 
-def describe(error: BaseException) -> dict:
+def describe(error: BaseException) -> dict[str, Any]:
     """An exception as plain data. Its own code (``__str__``) runs, so it may do anything but raise."""
     try:
         text = str(error)
