@@ -28,6 +28,9 @@ const cut = (words, length) => (words.length > length ? words.slice(0, length - 
 
 // The picture
 
+// The least width at which a picture can be read.
+const leastWidth = (film) => (film.tasks.length ? 112 : film.moments.some((m) => m.in) ? 70 : 0) + 386
+  + (film.rows.some((row) => row.kind === "epoll") ? 122 : film.moments.some((m) => m.in) ? 64 : 0);
 const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length));
 
 function kernelPicture() {
@@ -54,14 +57,14 @@ function kernelPicture() {
     };
 
     // Columns
-    const height = most <= 7 ? 50 : most <= 11 ? 40 : 30;
+    const height = most <= 5 ? 50 : most <= 11 ? 40 : 30;
     const left = tasks ? 112 : carries ? 70 : 0;
     const border = left + 148;
     const kernel = border + 16;
     const name = kernel + 12;
     const lists = watched || carries ? width - (watched ? 122 : 64) : width;
     const crowded = film.rows.some((row) => row.send && !row.writable);
-    const both = lists - name >= 300 || crowded;
+    const both = lists - name >= 230 || crowded;
     const queues = name + Math.max(88, Math.min(104, (lists - name) * 0.27));
     const room = (lists - 12 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
     const sending = queues + room + 10;
@@ -74,8 +77,8 @@ function kernelPicture() {
 
     add(box(0, 0, border, tall, "zone", { rx: 8 }), box(kernel, 0, width - kernel, tall, "zone", { rx: 8 }));
     add(text(12, 22, "the process", "title"), text(name, 22, "the kernel", "title"));
-    add(text(left + 12, 44, "number", "dim"), text(queues, 44, "receive queue", "dim"));
-    if (both) add(text(sending, 44, "send queue", "dim"));
+    add(text(left + 12, 44, "number", "dim"), text(queues, 44, room < 84 ? "receive" : "receive queue", "dim"));
+    if (both) add(text(sending, 44, room < 84 ? "send" : "send queue", "dim"));
     if (tasks) add(text(12, 44, "task waiting", "dim"));
     const wait = call === "select" || call === "poll";
     const inside = wait && m.asleep;
@@ -157,7 +160,8 @@ function kernelPicture() {
       let left = x;
       waiting.forEach((who, k) => {
         const long = who.length * 6.6 + 16;
-        if (left + long > x + room - 30 && k < waiting.length - 1) {
+        const last = k === waiting.length - 1;
+        if (left + long > x + room - (last ? 0 : 28)) {
           if (left < x + room) add(text(left, mid + 4, `+${waiting.length - k}`, "small"));
           left = x + room + 1;
         } else if (left <= x + room) {
@@ -288,7 +292,7 @@ function sourcePane(film, go) {
 // One film: words, source, picture
 
 // go(tick) shows a tick of all films; goTo(moment) that of one moment of this film. `spans` are the ticks of each moment.
-function filmView(film, spans, most, go, alone) {
+function filmView(film, spans, most, go, titled) {
   const goTo = (moment) => go(spans[moment][0]);
   const title = make("b", {}, film.name);
   const strip = score(film, spans, go);
@@ -299,7 +303,8 @@ function filmView(film, spans, most, go, alone) {
   const source = sourcePane(film, goTo);
   const clients = make("ul", { className: "clients", "aria-label": "what each client has" });
   const stage = make("div", { className: "stage" }, picture.svg, clients);
-  const view = make("div", { className: "view" }, ...(alone ? [] : [title]), strip.slider, words, make("div", { className: "both" }, source.pane, stage));
+  const both = make("div", { className: "both" }, source.pane, stage);
+  const view = make("div", { className: "view" }, ...(titled ? [title] : []), strip.slider, words, both);
   let shown = 0;
 
   function show(number) {
@@ -322,10 +327,13 @@ function filmView(film, spans, most, go, alone) {
     const width = Math.floor(view.clientWidth);
     if (!width) return;
     strip.show(shown, width);
-    view.classList.toggle("wide", alone && width >= 900);
-    const room = alone && width >= 900 ? width - Math.min(430, width * 0.4) - 14 : width;
-    picture.show(film, shown, Math.max(430, Math.min(840, Math.floor(room))), most);
-    source.pane.style.maxHeight = alone && width >= 900 ? `${Math.max(300, stage.clientHeight)}px` : "";
+    const beside = width - leastWidth(film) - 14; // what is left for the source
+    const wide = beside >= 270;
+    view.classList.toggle("wide", wide);
+    const column = Math.floor(Math.min(430, beside, Math.max(270, width * 0.33)));
+    both.style.gridTemplateColumns = wide ? `${column}px minmax(0, 1fr)` : "";
+    picture.show(film, shown, Math.max(leastWidth(film), Math.min(840, wide ? width - column - 14 : width)), most);
+    source.pane.style.maxHeight = wide ? `${Math.max(250, stage.clientHeight)}px` : "";
   }
   return { view, show, size };
 }
@@ -363,7 +371,7 @@ function filmPlayer(host, films, style) {
   const most = Math.max(...films.map(mostRows));
   const views = films.map((film, f) => {
     const spans = film.moments.map((_, k) => [order.findIndex((places) => places[f] >= k), order.filter((places) => places[f] === k).length]);
-    return filmView(film, spans, most, go, films.length === 1);
+    return filmView(film, spans, most, go, films.length > 1);
   });
   const told = make("details", {}, make("summary", {}, "This moment in words"));
   const said = films.map(() => told.appendChild(make("p")));

@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .film import Moment
 
 _WAITS = ("select", "poll", "epoll_wait")
+_A_READ = 4096  # bytes that a server of the course takes at a time
 _CHANGES = {"ADD": "puts {who} into the interest list, which stays in the kernel{events}", "DEL": "takes {who} out of the interest list",
             "MOD": "changes what {who} is watched for{events}"}
 _CHANGED = {"ADD": "is in the interest list now", "DEL": "is out of the interest list", "MOD": "is watched for something else now"}
@@ -30,7 +31,7 @@ def asks(m: "Moment") -> str:
         return f"{name} asks for a client. The accept queue is empty: {_of_nothing(row)}."
     if call.name.startswith("recv"):
         if row and row.receive_queue:
-            return f"{name} takes what waits in {who}'s receive queue: {_bytes(row.receive_queue)}."
+            return f"{name} takes what waits in {who}'s receive queue: {_queued(row.receive_queue)}."
         if row and row.hangup:
             return f"{name} asks what {who} sent. There will be no more: {who} has finished."
         return f"{name} asks what {who} sent. The receive queue is empty: {_of_nothing(row)}."
@@ -114,7 +115,7 @@ def facts(m: "Moment", row: Descriptor) -> list[str]:
     if row.state not in (None, "LISTEN", "ESTABLISHED"):
         found.append(row.state)
     if row.receive_queue:
-        found.append(f"{_bytes(row.receive_queue)} to read")
+        found.append(f"{_queued(row.receive_queue)} to read")
     if row.send_queue and not row.writable:
         found.append("the send queue is full")
     if row.watched_by:
@@ -182,6 +183,11 @@ def _change(asked: str | None) -> tuple[str, int | None, str]:
 def _data(call: Call) -> str:
     count = call.result if isinstance(call.result, int) else 0
     return f"{_bytes(count)}, {call.data!r}," if 0 < count <= len(call.data) else _bytes(count)
+
+
+def _queued(count: int) -> str:
+    """What waits in a queue. How much of a big block is there already is chance, and no part of the story."""
+    return _bytes(count) if count <= _A_READ else f"more than {_bytes(_A_READ)}"
 
 
 def _bytes(count: int) -> str:
