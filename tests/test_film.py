@@ -1,6 +1,7 @@
 """A film of a server: each moment is what the kernel held, and two films of one script are equal."""
 
 import gc
+import itertools
 import linecache
 import os
 import select
@@ -11,7 +12,9 @@ from pathlib import Path
 import pytest
 from held import nothing_more
 
+from course_lib.clients import Client
 from course_lib.film import film, filming
+from course_lib.film.actors import Actor
 from course_lib.servers import (
     AsyncioServer, BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, PollServer, SelectServer, Server, ThreadedServer,
 )
@@ -86,6 +89,14 @@ def test_two_films_of_one_script_are_equal_whatever_the_numbers(model):
     assert first == second and hash(first) == hash(second) and str(first) == str(second)
     assert {d.number for m in first for d in m.descriptors} != {d.number for m in second for d in m.descriptors}
     assert first != film(model(), silent_first, calls=60)
+
+
+@pytest.mark.parametrize("model", [BlockingServer, SelectServer])
+def test_what_arrives_late_arrives_in_the_same_moment(model, monkeypatch):
+    """A busy kernel hands a packet over a little later: here a client sees nothing twice out of three times."""
+    prompt, looks = film(model(), visit), itertools.count()
+    monkeypatch.setattr(Actor, "look", lambda actor: next(looks) % 3 or Client.look(actor))
+    assert film(model(), visit) == prompt
 
 
 def test_every_client_is_answered_in_the_film(model):

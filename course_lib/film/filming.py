@@ -20,6 +20,8 @@ Script = Callable[[Callable[..., Actor]], Generator[None, None, None]]
 MOST = 400  # calls
 _BUSY = 2.0  # seconds of CPU time that a server may compute between two calls
 _LASTING = 0.3  # seconds after which a sleep that is no wait for a socket, such as time.sleep(), counts as one
+_UNDER_WAY = 0.3  # seconds that are given to what was sent: a busy kernel hands a packet over a little later
+_AT_ONCE = 1 << 16  # bytes that surely arrive; of a bigger block, so much as there is room for
 _WAITS = {"select", "poll", "epoll_wait"}
 _SLEEPS = _WAITS | {"accept", "recv", "send"}
 _LABELS = {"accept": "accept", "recv": "read", "recv_into": "read", "recvfrom": "read", "recvmsg": "read", "send": "answer",
@@ -60,6 +62,7 @@ class _Camera:
         self.vain: Counter[tuple] = Counter()  # calls since the last one that brought something
         self.turns: dict[SystemThread, int] = {}  # when a thread was last let go
         self.met: dict = {}  # peer -> name of each connection, in the order in which they were met
+        self.moved: Counter[tuple[str, str]] = Counter()  # ("read" or "answer", a client's name) -> bytes
         self.ready = ReadyLists()
 
     def film(self) -> Film:
@@ -117,11 +120,11 @@ class _Camera:
                 return "ended"
             standing = {call.thread for call in self.server.standing}
             others = [thread for thread in self.server.threads if thread not in standing]
-            if not others:
-                return "held"
             calm = calm + 1 if all(self._sleeps(thread, time.monotonic() - began) for thread in others) else 0
-            if calm > 2 and standing == {call.thread for call in self.server.standing}:
-                return "held" if standing else "asleep"
+            if (calm > 2 or not others) and standing == {call.thread for call in self.server.standing}:
+                self._hear()
+                if self._arrived() or time.monotonic() - began > _UNDER_WAY:
+                    return "held" if standing else "asleep"
             if self.server.cpu_seconds() - used > _BUSY:
                 return "busy"
             time.sleep(0.0005)
@@ -132,6 +135,24 @@ class _Camera:
         if now.call in ("accept", "recv"):
             return now.asleep and not any(row.readable or row.hangup for row in descriptors(now.descriptor))
         return now.asleep and (now.call in _SLEEPS or since > _LASTING)
+
+    def _arrived(self) -> bool:
+        """Has all that was sent come to the other side's kernel?"""
+        rows = {row.peer or row.kind: row for row in self.server.descriptors()}
+        left = 0
+        for actor in (actor for actor in self.cast.actors if hasattr(actor, "address")):
+            row = rows.get(actor.address)
+            if actor.state == "connecting" or actor.open and not actor.slow and actor.received < min(self.moved["answer", actor.name], _AT_ONCE):
+                return False
+            if row is None:
+                left += actor.address not in self.met
+                if actor.open and actor.address in self.met and actor.state in ("connected", "half-closed"):
+                    return False
+            elif actor.state != "reset" and self.moved["read", actor.name] + (row.receive_queue or 0) < min(actor.sent, _AT_ONCE):
+                return False
+            elif actor.state in ("half-closed", "closed", "reset") and not row.hangup:
+                return False
+        return "listener" not in rows or rows["listener"].accept_queue is None or rows["listener"].accept_queue >= min(left, 100)
 
     def _act(self) -> bool:
         """Let the script's clients do their next step; False when there is none."""
@@ -182,6 +203,8 @@ class _Camera:
                 self.came.append(call)
                 if _brought(call):
                     self.vain.clear()
+                if isinstance(call.result, int) and self.moments:
+                    self.moved[_LABELS.get(call.name), self.moments[-1].names.get(call.descriptor)] += call.result
                 over = (thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor))
                 self.inside.pop(next(over, None), None)
 
@@ -189,7 +212,9 @@ class _Camera:
         rows = self.ready.without_own(self.server.descriptors())
         if call and call.descriptor is not None and all(row.number != call.descriptor for row in rows):
             rows += descriptors(call.descriptor)  # an epoll that watches nothing yet
-        return sorted(rows, key=lambda row: (row.kind != "listener", row.number))
+        order = list(self.met)
+        return sorted(rows, key=lambda row: ({"listener": 0, "epoll": 2}.get(row.kind, 1),
+                                             order.index(row.peer) if row.peer in self.met else len(order), row.number))
 
     def _names(self, rows: list[Descriptor]) -> dict[int, str]:
         known = bench_of(self.server).labels | {a.address: a.name for a in self.cast.actors if hasattr(a, "address")}

@@ -47,7 +47,7 @@ def asks(m: "Moment") -> str:
         count = "a list" if m.handed_in is None else f"a list of {len(m.handed_in)}"
         return f"{name} carries {count} into the kernel, and asks who of them is ready."
     if call.name == "epoll_wait":
-        ready = _list(m.who(number) for number in sorted(m.ready))
+        ready = _list(m.who(row.number) for row in m.descriptors if row.number in m.ready)
         return f"{name} asks for the ready list. {ready[:1].upper() + ready[1:]} {_is(m.ready)} in it." if ready else \
             f"{name} asks for the ready list, which is empty."
     if call.name == "epoll_ctl":
