@@ -19,7 +19,7 @@ _MODULES = {
     "3": ("nonblocking",),
     "4": ("selecting",),
     "5": ("polling",),
-    "6": ("epolling",),
+    "6": ("epolling", "bugs"),
     "7": ("coroutines", "waits", "event_loop", "web"),
     "8": ("cpu_io", "offload"),
     "9": ("redis_protocol", "prefork", "hand_over"),

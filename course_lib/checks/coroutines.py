@@ -12,7 +12,15 @@ from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
 from .harness import SMALL
-from .waits import Driven, connection, explained_waits, shown, use_accept, use_recv, use_send_all
+from .waits import (
+    Driven,
+    connection,
+    explained_waits,
+    shown,
+    use_accept,
+    use_recv,
+    use_send_all,
+)
 from .web import check_web, serve
 
 
@@ -96,6 +104,17 @@ def _takes_turns(talk: Talk, learner: Callable) -> None:
         raise Wrong(f"run returned {a(got)}: return a dict.")
     if not log:
         raise Wrong(f"run(tasks) returned {shown(got)}, and no task has made a step: next(task) makes one.")
+    _is_in_turn(log, right, lengths)
+    if threads != {threading.get_ident()}:
+        raise Wrong("The tasks ran in more than one thread: next(task) runs a task in your own, and one is enough.")
+    if any(value is not None for value in sent):
+        raise Wrong("Something was sent into a task: next(task), or task.send(None).")
+    talk.good("one step of each task in turn, until all have ended, in one thread")
+    _is_result(got, {name: steps * 10 for name, steps in lengths.items()}, "Each task returned a number")
+
+
+def _is_in_turn(log: list[tuple[str, int]], right: list[tuple[str, int]], lengths: dict[str, int]) -> None:
+    """The steps that were made, as they should be, and how many each task has."""
     order = ", ".join(f"{name}{step}" for name, step in log)
     counts = Counter(name for name, _ in log)
     short = [name for name in lengths if counts[name] < lengths[name]]
@@ -121,12 +140,6 @@ def _takes_turns(talk: Talk, learner: Callable) -> None:
                 "a copy, or use a deque."
             )
         raise Wrong(f"The steps were {order}; in turn would be {', '.join(f'{name}{step}' for name, step in right)}.{why}")
-    if threads != {threading.get_ident()}:
-        raise Wrong("The tasks ran in more than one thread: next(task) runs a task in your own, and one is enough.")
-    if any(value is not None for value in sent):
-        raise Wrong("Something was sent into a task: next(task), or task.send(None).")
-    talk.good("one step of each task in turn, until all have ended, in one thread")
-    _is_result(got, {name: steps * 10 for name, steps in lengths.items()}, "Each task returned a number")
 
 
 def _in_the_order_of_the_dict(talk: Talk, learner: Callable) -> None:

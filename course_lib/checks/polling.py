@@ -39,6 +39,12 @@ def check_on_engines(attempt: Attempt) -> None:
             attempt.findings += [each for each in more if each not in attempt.findings]  # what costs something there only
 
 
+_GREEDY = (
+    "A Conn has answers that wait, so its want_read is False, and your server watches it for reading all the same: a client "
+    "that sends and never reads fills the memory. engine.watch(conn.sock, conn.want_read, conn.want_write, conn)."
+)
+
+
 def _explained(text: str) -> str:
     """What goes wrong with an engine only."""
     if found := re.search(r"'NoneType' object has no attribute '(\w+)'", text):
@@ -62,13 +68,26 @@ def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socke
 
         waits, data = 0, ()
 
+        def __init__(self) -> None:
+            super().__init__()
+            self.both: dict[socket.socket, object] = {}  # watched for reading and writing
+
         def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
             super().watch(sock, read, write, data)
             if sock is listener:
                 self.data = (data,)
+            self.both.pop(sock, None)
+            if read and write:
+                self.both[sock] = data
+
+        def unwatch(self, sock: socket.socket) -> None:
+            super().unwatch(sock)
+            self.both.pop(sock, None)
 
         def wait(self, seconds: float | None) -> list:
             self.waits += 1
+            if any(getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False) for conn in self.both.values()):
+                talk.send({"wrong": _GREEDY})
             if self.waits in (1, 7) and self.data:
                 return [(*self.data, True, False, False)]
             return super().wait(seconds)

@@ -220,6 +220,10 @@ def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
             driven = begin(sock)
             _ends(driven, "The peer has finished sending", sock)
         talk.good("recv: at most n bytes, b'' when the peer has finished")
+    _recv_after_reset(talk, begin, listener)
+
+
+def _recv_after_reset(talk: Talk, begin: Callable, listener: socket.socket) -> None:
     with connection(listener) as (client, sock):
         driven = begin(sock)
         driven.waits("Nothing has come yet", "read", sock, "sock")
@@ -274,6 +278,12 @@ _DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600 000 bytes
 
 
 def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
+    _sends_what_fits(talk, send_all, listener)
+    _sends_in_parts(talk, send_all, listener)
+    _sends_to_nobody(talk, send_all, listener)
+
+
+def _sends_what_fits(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     for data in b"hello", b"":
         with connection(listener) as (client, sock):
             driven = Driven(talk, send_all(sock, data), f"send_all(sock, {data!r})")
@@ -295,6 +305,9 @@ def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket) -> Non
                     got = b""
                 if got != data:
                     raise Wrong(f"{driven.call} returned, and the peer got {got!r}.")
+
+
+def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     with connection(listener, SMALL) as (client, sock):
         driven = Driven(talk, send_all(sock, _DATA), f"send_all(sock, data) with {len(_DATA)} bytes")
         got, full = bytearray(), 0
@@ -321,6 +334,9 @@ def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket) -> Non
         _all_came(bytes(got), driven.over)
         _still_open(sock, "send_all")
         talk.good(f"send_all: all of {len(_DATA)} bytes, and it yields while the send buffer is full")
+
+
+def _sends_to_nobody(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     with connection(listener, SMALL) as (client, sock):
         driven = Driven(talk, send_all(sock, _DATA), "send_all(sock, data)")
         when = "The peer has sent a reset in the middle"
@@ -395,32 +411,34 @@ def use_accept(talk: Talk, accept: Callable, listener: socket.socket, kind: type
                 driven = begin()
                 driven.gives_way("A client was waiting before the call", listener, "listener")
             driven.comes("A client was waiting", listener, "listener")
-            conn = driven.value
-            if isinstance(conn, GeneratorType | Coroutine):
-                raise Wrong(
-                    "accept(listener) returned a generator object, not a connection: a plain call of a generator function. "
-                    "`yield from` gives its value."
-                )
-            if isinstance(conn, tuple):
-                raise Wrong(
-                    "accept(listener) returned the pair (connection, address): return the connection alone, as try_accept does."
-                )
-            if not isinstance(conn, kind):
-                made = "" if kind is socket.socket else f", as an {kind.__name__}"
-                raise Wrong(f"A client was waiting, and accept(listener) returned {a(conn)}: return the connection{made}.")
-            conn = getattr(conn, "sock", conn)  # of an AsyncSocket
-            if conn.fileno() == -1:
-                raise Wrong("accept(listener) returned a closed socket.")
-            if conn is listener or conn.getpeername() != client.getsockname():
-                raise Wrong("accept(listener) did not return the connection of the client that has waited longest.")
-            if conn.gettimeout() != 0:
-                raise Wrong(
-                    "The accepted connection is blocking: Linux does not hand O_NONBLOCK down from the listener (accept(2)). "
-                    "conn.setblocking(False)"
-                )
-            conn.close()
+            _is_connection(driven.value, kind, listener, client)
     _still_open(listener, "accept")
     talk.good("accept: the others have their turn, then it returns a non-blocking connection")
+
+
+def _is_connection(conn: object, kind: type, listener: socket.socket, client: socket.socket) -> None:
+    """The connection of this client, non-blocking, as a `kind`. Closes it."""
+    if isinstance(conn, GeneratorType | Coroutine):
+        raise Wrong(
+            "accept(listener) returned a generator object, not a connection: a plain call of a generator function. "
+            "`yield from` gives its value."
+        )
+    if isinstance(conn, tuple):
+        raise Wrong("accept(listener) returned the pair (connection, address): return the connection alone, as try_accept does.")
+    if not isinstance(conn, kind):
+        made = "" if kind is socket.socket else f", as an {kind.__name__}"
+        raise Wrong(f"A client was waiting, and accept(listener) returned {a(conn)}: return the connection{made}.")
+    conn = getattr(conn, "sock", conn)  # of an AsyncSocket
+    if conn.fileno() == -1:
+        raise Wrong("accept(listener) returned a closed socket.")
+    if conn is listener or conn.getpeername() != client.getsockname():
+        raise Wrong("accept(listener) did not return the connection of the client that has waited longest.")
+    if conn.gettimeout() != 0:
+        raise Wrong(
+            "The accepted connection is blocking: Linux does not hand O_NONBLOCK down from the listener (accept(2)). "
+            "conn.setblocking(False)"
+        )
+    conn.close()
 
 
 def _use_sleep(talk: Talk, sleep: Callable) -> None:

@@ -4,7 +4,7 @@ import inspect
 
 import pytest
 
-from course_lib.checks import epolling
+from course_lib.checks import bugs
 from course_lib.exercises import check
 from course_lib.sandbox.attempt import Attempt
 from course_lib.checks.harness import check_server
@@ -214,12 +214,12 @@ def test_other_kinds_of_stopper(source, cell, as_before):
 
 
 def test_each_repair_is_in_its_server_once():
-    for suspect, repairs in epolling.REPAIRS.items():
+    for suspect, repairs in bugs.REPAIRS.items():
         for old, _ in repairs:
             assert inspect.getsource(suspect).count(old) == 1, (suspect.__name__, old)
 
 
-@pytest.mark.parametrize("suspect", [epolling.server_a, epolling.server_d])
+@pytest.mark.parametrize("suspect", [bugs.server_a, bugs.server_d])
 def test_without_its_bug_it_is_a_good_server(suspect, as_before):
     """b has too few descriptors for twenty clients, and c lets all of them go on purpose."""
     with Attempt(suspect, suspect.__name__) as attempt:
@@ -228,9 +228,9 @@ def test_without_its_bug_it_is_a_good_server(suspect, as_before):
 
 
 def serve_repaired(talk, learner, listener):
-    from course_lib.checks import epolling
+    from course_lib.checks import bugs
     from course_lib.checks.harness import tell_closed_sockets
 
     tell_closed_sockets(talk)
     listener.setblocking(False)
-    epolling.repair(getattr(epolling, learner.__name__))(listener)
+    bugs.repair(getattr(bugs, learner.__name__))(listener)

@@ -11,9 +11,6 @@ from course_lib.solutions.capstone import resp
 
 OTHERS = {
     "one answer at a time": RESP,
-    "a byte at a time": RESP.replace("recv(conn, 65536)", "recv(conn, 1)").replace('unread = b""', "unread = bytearray()").replace(
-        "word, unread = unread[:size], unread[size + 2:]", "word = bytes(unread[:size])\n        del unread[: size + 2]"
-    ).replace('b"\\r\\n" not in unread', 'not unread.endswith(b"\\r\\n")').replace('first, _, unread = unread.partition(b"\\r\\n")', 'first = bytes(unread[:-2])\n        unread.clear()'),
     "begins anew with each packet": r"""
         class Incomplete(Exception):
             pass

@@ -408,9 +408,10 @@ CASES = {
              SERVER, {"if conn.over:": "if conn.over or writable and not conn.outbuf:"}),
         case("a blocking listener", "accept() waits for ONE socket (accept(2))",
              SERVER, {"listener.setblocking(False)": "listener.setblocking(True)"}),
-        case("reads on after the end",
-             "A socket at its end is readable for ever: after b'' do not ask for readable any more.",
+        case("reads on after the end", "a client that sends and never reads fills the memory. engine.watch(conn.sock,",
              SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", True,"}),
+        case("reads on while answers wait", "a client that sends and never reads fills the memory. engine.watch(conn.sock,",
+             SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", not conn.finished,"}),
         case("closes the listener", "listener",
              SERVER, {"if sock := try_accept(listener):\n    engine.watch(sock, True, False, Conn(sock))": """
                  if sock := try_accept(listener):

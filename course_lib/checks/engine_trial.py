@@ -1,0 +1,239 @@
+"""The learner's engine, what it was told about each socket, and what its answers and exceptions say."""
+
+from __future__ import annotations
+
+import re
+import socket
+import time
+from typing import Callable
+
+from course_lib.sandbox.outcome import Raised, Wrong
+from course_lib.sandbox.stopwatch import Stopwatch
+from course_lib.sandbox.talk import Talk
+from course_lib.sandbox.words import a
+
+CALLS = {"poll": "poll()", "select": "select()", "epoll": "epoll.poll()"}
+_SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait() count in
+Told = list[tuple[object, bool, bool, bool]]  # what wait() returns
+
+
+class Engine:
+    """The learner's engine, and what it was told about each of our sockets."""
+
+    def __init__(self, kind: str, talk: Talk, learner: Callable) -> None:
+        self.kind, self.talk, self.engine = kind, talk, learner()
+        self.names: dict[int, str] = {}  # id of data -> how messages call it
+        self.data: dict[str, object] = {}  # name of a socket -> its data
+        self.old: list[object] = []  # data that a second watch() has replaced; kept, so that no id is used twice
+        self.masks: dict[str, list[bool]] = {}  # name of a socket -> read and write of the first watch()
+        for method in "watch", "unwatch", "wait":
+            if not callable(getattr(self.engine, method, None)):
+                raise Wrong(f"{learner.__name__} has no method {method}().")
+
+    def watch(self, sock: socket.socket, name: str, read: bool, write: bool, data: object = None) -> object:
+        """Watch it, with data of its own unless some is given. Returns the data."""
+        data = [name] if data is None else data
+        self.masks.setdefault(name, [read, write])
+        if name in self.data:
+            self.old.append(self.data[name])
+            self.names[id(self.data[name])] = f"old data of {name}"
+        self.data[name] = data
+        self.names[id(data)] = f"data of {name}"
+        self.engine.watch(sock, read, write, data)
+        return data
+
+    def unwatch(self, sock: socket.socket) -> None:
+        number = sock.fileno()
+        self.engine.unwatch(sock)
+        if sock.fileno() != number:
+            raise Wrong("unwatch() closed the socket: the caller may still need it. Only take it out of the engine.")
+
+    def wait(self, seconds: float | None) -> Told:
+        got = self.engine.wait(seconds)
+        if got is None:
+            raise Wrong(f"wait({seconds}) returned None: return a list, [] if nobody is ready.")
+        if not isinstance(got, list):
+            raise Wrong(f"wait({seconds}) returned {a(got)}: return a list.")
+        for entry in got:
+            if not isinstance(entry, tuple) or len(entry) != 4:
+                raise Wrong(
+                    f"wait({seconds}) returned a list with {a(entry)} in it: each entry is a tuple (data, readable, "
+                    "writable, hup)."
+                )
+            if not all(isinstance(flag, bool) for flag in entry[1:]):
+                raise Wrong(
+                    f"wait({seconds}) returned {self.shown([entry])}: readable, writable and hup are True or False; "
+                    "bool(bits & mask) makes "
+                    "one of a mask."
+                )
+        return got
+
+    def shown(self, got: Told) -> str:
+        def named(data: object) -> str:
+            if isinstance(data, socket.socket):
+                return "a socket"
+            name = self.names.get(id(data))
+            return name if name else repr(data)[:40] if isinstance(data, int | str | None) else a(data)
+
+        return f"[{', '.join(f'({named(data)}, {flags})' for data, *rest in got for flags in [', '.join(map(repr, rest))])}]"
+
+    def expect(self, when: str, *expected: tuple[object, bool | None, bool | None, bool | None]) -> None:
+        """Wait, and compare; None in `expected` is either. With nothing expected it looks once."""
+        seconds = 60 if expected else 0
+        self.compare(when, f"wait({seconds})", self.wait(seconds), *expected)
+
+    def compare(self, when: str, call: str, got: Told, *expected: tuple[object, bool | None, bool | None, bool | None]) -> None:
+        rest = [(id(data), flags) for data, *flags in expected]
+        right = list(rest)
+        for data, *flags in got:
+            fit = next((one for one in rest if one[0] == id(data) and _fits(flags, one[1])), None)
+            if fit is None:
+                break
+            rest.remove(fit)
+        else:
+            if not rest:
+                return
+        raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {self.shown(_plain(expected))}.{self.why(got, right)}")
+
+    def why(self, got: Told, right: list) -> str:
+        numbers = [id(data) for data, *_ in got]
+        known = {number: flags for number, flags in right}
+        for data, readable, writable, hup in got:
+            wanted = known.get(id(data))
+            first = next((self.masks[name] for name, its in self.data.items() if its is data), None)
+            if wanted and [readable, writable] == first != wanted[:2]:
+                return " watch() was called again for this socket: from then on the new mask counts, so hand it on."
+            if wanted and wanted[:2] == [True, True] and readable + writable < 2 and numbers.count(id(data)) == 1:
+                return " Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first."
+            if any(data is old for old in self.old):
+                return (
+                    " watch() was called again for this socket: from then on its data, and what it waits for, are the new ones."
+                )
+            if id(data) not in self.names:
+                return " The first part of each entry is the `data` that watch() was given, the object itself."
+            if wanted and numbers.count(id(data)) > 1 and len(right) < len(got):
+                return " Each socket has ONE entry, also if it is readable and writable."
+            if hup and self.kind == "select":
+                return " hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2))."
+            if hup and wanted and wanted[2] is False:
+                return (
+                    " This is no hang-up: the peer has finished sending and still reads (shutdown(2)). hup is POLLHUP or "
+                    "POLLERR; "
+                    "POLLRDHUP is another bit (poll(2))."
+                )
+            if writable and (not wanted or wanted[1] is False) and self.kind == "select":
+                return " It was not asked for writable. select() gets as writers only those for which watch() said write."
+            if writable and (not wanted or wanted[1] is False):
+                return (
+                    " It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a "
+                    "socket is writable "
+                    "nearly always; a new mask takes the place of the old one."
+                )
+            if not (readable or writable or hup):
+                return " An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?"
+        if len(got) < len(right) and self.kind == "epoll":
+            return " All that are ready belong into the list; with `maxevents` fewer come at once." if got else ""
+        return ""
+
+    def timed(self, when: str) -> tuple[Told, float]:
+        """wait(0.2): what it returned, and after how many seconds. It must not spin meanwhile."""
+        self.talk.step(f"{when}, and wait(0.2) did not return within 1.2 s: {_UNITS[self.kind]}", 1.2)
+        watch, begin, used = Stopwatch(), time.monotonic(), time.process_time()
+        got = self.wait(0.2)
+        passed, cpu = time.monotonic() - begin, time.process_time() - used
+        if cpu > 0.04 or passed > 0.15 and cpu > watch.passed() / 5:
+            raise Wrong(
+                f"{when}, and wait(0.2) used the processor instead of sleeping. One call of {CALLS[self.kind]} sleeps for "
+                "the whole time."
+            )
+        return got, passed
+
+    def waits_a_short_time(self) -> None:
+        """Less than a millisecond is no reason not to sleep."""
+        self.talk.step(f"Nothing has come, and wait({_SHORT}) did not return within 1 s")
+        passed = []
+        for _ in range(5):
+            begin = time.monotonic()
+            self.wait(_SHORT)
+            passed.append(time.monotonic() - begin)
+        if min(passed) < _SHORT / 2:
+            raise Wrong(
+                f"Nothing has come, and wait({_SHORT}) came back at once: int() makes 0 of a part of a millisecond, and a loop that "
+                f"waits for a timer spins. {EARLY[self.kind]}"
+            )
+
+    def sleeps(self, when: str, early: str) -> None:
+        """Nobody is ready: wait(0.2) takes its time and returns []. `early`: why it may come back before."""
+        got, passed = self.timed(when)
+        if got:
+            raise Wrong(f"{when}: wait(0.2) returned {self.shown(got)}, not [].{self.why(got, [])}")
+        if passed < 0.15:
+            raise Wrong(f"{when}, and wait(0.2) came back after {passed:.3f} s with nothing. {early}")
+
+
+_UNITS = {
+    "poll": "poll() counts milliseconds, so it is seconds * 1000",
+    "select": "select() counts seconds",
+    "epoll": "epoll.poll() counts seconds, other than poll()",
+}
+EARLY = {
+    "poll": "poll() counts milliseconds: hand it seconds * 1000, and do not cut 0.2 to 0 before (Python docs, select.poll).",
+    "select": "Hand `seconds` on to select() as it is.",
+    "epoll": "Hand `seconds` on to epoll.poll() as it is.",
+}
+OF_THE_CLASS = "Make the dicts in __init__: those in the body of the class belong to all engines."
+TAKE_OUT = {
+    "poll": "unregister() takes a number out of the poll object",
+    "select": "take it out of the lists that select() gets",
+    "epoll": "unregister() takes a number out of the interest list",
+}
+
+
+def _fits(flags: list[bool], expected: list[bool | None]) -> bool:
+    return all(right is None or flag == right for flag, right in zip(flags, expected))
+
+
+def _plain(expected: tuple) -> Told:
+    return [(data, *(bool(flag) for flag in flags)) for data, *flags in expected]
+
+
+def explained(error: Raised, kind: str) -> Exception:
+    """The cause, where an exception of an engine has a typical one."""
+    if error.type == "FileExistsError":
+        why = (
+            "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() from then on."
+        )
+    elif error.type == "FileNotFoundError":
+        why = (
+            "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it, "
+            "register() for new "
+            "ones; and a socket that was closed has left the list by itself."
+        )
+    elif error.errno == 9 and kind == "select":  # EBADF
+        why = "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
+    elif error.errno == 9:  # EBADF
+        why = "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7))."
+    elif "out of range in select" in error.text:
+        why = f"It is select() that refuses numbers from 1024 on: asked is {CALLS[kind]}."
+    elif error.type == "ValueError" and re.search(r"negative integer|\(-1\)", error.text):
+        why = (
+            "A closed socket's fileno() is -1: unwatch() works after close() too, so the engine has to remember the number, or the "
+            "sock itself."
+        )
+    elif error.type == "KeyError" and error.text.strip("'") == "-1":
+        why = (
+            "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number in a dict from the sock "
+            "to it."
+        )
+    elif error.type == "KeyError" and error.text.isdigit():
+        why = (
+            f"The kernel still tells of number {error.text}, and your dict has it no more: unwatch() takes it out of both, "
+            "with unregister()."
+        )
+    elif error.type == "TypeError" and "unhashable" in error.text:
+        why = "`data` is any object, also one that cannot be a key: let the number or the sock be the key."
+    elif error.type == "TypeError" and "NoneType" in error.text:
+        why = "wait(None) waits for ever: None is no number to count with."
+    else:
+        return error
+    return Wrong(f"{error} {why}")

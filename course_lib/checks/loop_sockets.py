@@ -1,0 +1,375 @@
+"""Tasks that wait for sockets: parts of the check of 7.3 on who is woken, who starves, what is left, what it costs."""
+
+from __future__ import annotations
+
+import gc
+import os
+import re
+import select
+import socket
+import time
+import weakref
+from collections import Counter
+from collections.abc import Callable, Generator
+from pathlib import Path
+
+from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox.stopwatch import Stopwatch
+from course_lib.sandbox.talk import Talk
+from course_lib.solutions.coroutines import recv, send_all
+
+from .ends import empty, fill, reset
+from .epoll_list import room
+from .loop_trial import LoopTrial, is_ready, pair, turns
+
+
+def ping_pong(trial: LoopTrial) -> None:
+    def ping(sock: socket.socket) -> Generator:
+        for number in range(20):
+            yield from send_all(sock, b"%05d" % number)
+            if (got := (yield from recv(sock, 5))) != b"%05d" % number:
+                trial.fail(
+                    f"Tasks play ping-pong over a socket pair, and one of them got {got!r}: recv was resumed with something else "
+                    "than None?"
+                )
+
+    def pong(sock: socket.socket) -> Generator:
+        for _ in range(20):
+            yield from send_all(sock, (yield from recv(sock, 5)))
+
+    pairs = [pair() for _ in range(30)]
+    tasks = {}
+    for number, (one, peer) in enumerate(pairs):
+        tasks |= {f"ping {number}": ping(one), f"pong {number}": pong(peer)}
+    trial.run("30 pairs of tasks play ping-pong over sockets", tasks, 2.0)
+    for one, peer in pairs:
+        one.close()
+        peer.close()
+    trial.talk.good("30 pairs play ping-pong over sockets")
+
+
+def reader_and_writer(trial: LoopTrial) -> None:
+    for order in ("read", "write"), ("write", "read"):
+        for spawned in ("read", "write"), ("write", "read"):
+            one, peer = pair()
+            with one, peer:
+                _reads_and_writes(trial, one, peer, order, spawned)
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as conn:
+        conn.setblocking(False)
+        fill(conn)
+
+        def waits(event: str) -> Generator:
+            yield event, conn
+
+        def resets() -> Generator:
+            yield from turns(2)
+            reset(client)
+
+        what = "One task waits to read a socket, another one to write it, and the peer sends a reset"
+        trial.run(what, {"the reader": waits("read"), "the writer": waits("write"), "a third task": resets()})
+    trial.talk.good("two tasks on one socket, one reads and one writes: each is woken by what it waits for")
+
+
+def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
+    fill(one)
+    done, resumed = [], Counter()
+    bits = {"read": select.POLLIN, "write": select.POLLOUT}
+
+    def waits(event: str) -> Generator:
+        while not is_ready(one, bits[event]):
+            resumed[event] += 1
+            if resumed[event] > 20:
+                other = "writable" if event == "read" else "readable"
+                trial.fail(
+                    f"A task waits to {event} a socket, and was resumed again and again, though it is not ready for that. It was "
+                    f"{other}, which "
+                    "another task had waited for: watch for what is still waited for, with a new engine.watch()."
+                )
+            yield event, one
+        done.append(event)
+
+    def third() -> Generator:
+        yield from turns(3)
+        for number, event in enumerate(order):
+            if event == "read":
+                peer.send(b"x")
+            else:
+                empty(peer)
+            first = "" if number == 0 else "; the other one has gone on already"
+            trial.step(
+                "One task waits to read a socket, another one to write it; it became "
+                f"{event[:-1] if event == 'write' else event}able{first}, and the task "
+                f"that waits to {event} did not go on within 1 s: was one of the two forgotten, because both stand under the "
+                "same number?"
+            )
+            while event not in done:
+                yield "sleep", 0.001
+            yield "sleep", 0.001
+
+    trial.run(
+        "One task waits to read a socket, another one to write it",
+        {f"the task that waits to {event}": waits(event) for event in spawned} | {"a third task": third()},
+    )
+
+
+def nobody_waits(trial: LoopTrial) -> None:
+    one, peer = pair()
+    other, others_peer = pair()
+
+    def reader() -> Generator:
+        yield from recv(one, 1)
+        yield from recv(other, 1)
+
+    def third() -> Generator:
+        yield from turns(2)
+        peer.send(b"xy")  # one byte of it stays unread
+        trial.step(
+            "A task reads a byte of a socket, where more has come, and then waits for another socket; a task that sleeps 0.15 s "
+            "did not go on within 1 s"
+        )
+        yield "sleep", 0.001
+        watch, used = Stopwatch(), time.process_time()
+        yield "sleep", 0.15
+        if time.process_time() - used > watch.passed() / 8:
+            if one.fileno() not in _watched():
+                trial.fail(
+                    "Tasks wait, nobody is ready, and your Loop runs all the time: engine.wait() gets 0 only when somebody is "
+                    "ready, else the seconds until the first timer."
+                )
+            trial.fail(
+                "A task has read from a socket and waits for another one; in the first there is more, for which nobody waits, "
+                "and your Loop runs all "
+                "the time. epoll is level-triggered: watch a socket only while a task waits for it, then engine.unwatch()."
+            )
+        others_peer.send(b"x")
+
+    trial.run("Bytes have come for which nobody waits", {"the reader": reader(), "another task": third()})
+    for sock in one, peer, other, others_peer:
+        sock.close()
+    trial.talk.good("a socket is watched only while a task waits for it")
+
+
+def fairness(trial: LoopTrial) -> None:
+    for kind in "spawns", "yields", "sleeps 0 s", "reads":
+        one, peer = pair()
+        busy, busy_peer = pair()
+        busy_peer.send(b"x")
+        with one, peer, busy, busy_peer:
+            done = []
+
+            def without_end() -> Generator:
+                if kind == "spawns":
+                    if len(done) < 2:
+                        trial.loop.spawn(without_end())
+                    return
+                while len(done) < 2:
+                    yield {"yields": None, "sleeps 0 s": ("sleep", 0), "reads": ("read", busy)}[kind]
+
+            def reader() -> Generator:
+                yield from recv(one, 1)
+                done.append("reader")
+
+            def sleeper() -> Generator:
+                yield "sleep", 0.005
+                peer.send(b"x")
+                done.append("sleeper")
+
+            name = {
+                "spawns": "spawns another one",
+                "yields": "yields its turn",
+                "sleeps 0 s": "sleeps 0 s",
+                "reads": "reads from a socket that is ready",
+            }[kind]
+            trial.run(
+                f"A task {name}, again and again, while another one waits for a socket, and a third one for a timer",
+                {"the reader": reader(), "the busy task": without_end(), "the sleeper": sleeper()},
+                why="a round runs those who were ready when it began, then it looks after sockets and timers, with a wait of 0 s",
+            )
+    trial.talk.good("a task that is always ready, or spawns without end, starves nobody")
+
+
+def forgets(trial: LoopTrial) -> None:
+    pairs = [pair() for _ in range(50)]
+    kept, ended, found = [], [], {}
+
+    def reads_twice(sock: socket.socket) -> Generator:
+        yield from recv(sock, 1)
+        yield from recv(sock, 1)
+        yield "sleep", 0.001
+        ended.append(sock.fileno())
+
+    def last() -> Generator:
+        for _ in range(2):
+            yield from turns(2)
+            for _, peer in pairs:
+                peer.send(b"x")
+            yield "sleep", 0.002
+        for _ in range(50):
+            yield "sleep", 0.002
+            if len(ended) == len(pairs):
+                break
+        gc.collect()
+        numbers = {one.fileno() for one, _ in pairs}
+        found["entries"] = sum(number in numbers for number in _watched())
+        found["tasks"] = sum(task() is not None for task in kept)
+
+    loop = trial.new()
+    trial.what = "50 tasks read from sockets"
+    for one, _ in pairs:
+        task = reads_twice(one)
+        kept.append(weakref.ref(task))
+        loop.spawn(task)
+        del task
+    loop.spawn(last())
+    trial.step("50 tasks read two bytes each from a socket of their own, and run() did not return within 2 s", 2.0)
+    loop.run()
+    _has_forgotten_tasks(trial, found)
+    _forgets_sockets(pairs)
+    trial.talk.good("when a task has ended, nothing of it is left")
+
+
+def _has_forgotten_tasks(trial: LoopTrial, found: dict[str, int]) -> None:
+    if "entries" not in found:
+        raise Wrong(f"50 tasks read from sockets; run() returned, and another task had not ended.{trial.cause()}")
+    if found["entries"]:
+        raise Wrong(
+            f"50 tasks have read from sockets and ended, and {found['entries']} of the sockets are still in epoll's interest "
+            "list (tfd lines in "
+            "/proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more."
+        )
+    if found["tasks"] > 3:
+        raise Wrong(
+            f"50 tasks have ended, and your Loop still keeps {found['tasks']} of them: it grows with every task that ever ran. "
+            "Forget each one when it ends."
+        )
+
+
+def _forgets_sockets(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
+    sockets = [weakref.ref(one) for one, _ in pairs]
+    while pairs:
+        for sock in pairs.pop():
+            sock.close()
+    gc.collect()
+    if (left := sum(sock() is not None for sock in sockets)) > 3:
+        raise Wrong(
+            f"50 sockets were waited for once and are closed, and your Loop still keeps {left} of them: it grows with every "
+            "connection that ever came. Forget each one when nobody waits for it."
+        )
+
+
+def _watched() -> list[int]:
+    """The numbers in the interest lists of this process (proc_pid_fdinfo(5))."""
+    texts = []
+    for number in os.listdir("/proc/self/fdinfo"):
+        try:
+            texts.append(Path(f"/proc/self/fdinfo/{number}").read_text())
+        except OSError:  # the number of the listing itself
+            pass
+    return list(map(int, re.findall(r"^tfd:\s*(\d+)", "".join(texts), re.MULTILINE)))
+
+
+_FEW, _LOTS, _TURNS, _GROWS = 10, 2000, 200, 3  # tasks that wait, steps of two that talk, and how much more these may cost
+
+
+def costs_the_same(trial: LoopTrial) -> None:
+    """CPU time of two tasks that talk must not grow with the number of those who wait for other sockets."""
+
+    if not room(_LOTS + 200):
+        return
+
+    def cost(waiting: int) -> float:
+        (one, peer), (idle, its_peer), used = pair(), pair(), []
+        copies = [idle.dup() for _ in range(waiting)]
+
+        def talks(sock: socket.socket, begins: bool) -> Generator:
+            begin = time.thread_time()
+            for _ in range(_TURNS):
+                if begins:
+                    yield from send_all(sock, b"x")
+                yield from recv(sock, 1)
+                if not begins:
+                    yield from send_all(sock, b"x")
+            if begins:
+                used.append(time.thread_time() - begin)
+                its_peer.send(bytes(waiting))  # one for each
+
+        tasks = {f"waiter {number}": recv(sock, 1) for number, sock in enumerate(copies)}
+        tasks |= {"one that talks": talks(one, True), "another one that talks": talks(peer, False)}
+        trial.run(f"{waiting} tasks wait for sockets, and two others talk", tasks, 3.0)
+        for sock in one, peer, idle, its_peer, *copies:
+            sock.close()
+        return used[0]
+
+    few, many = (min(cost(waiting) for _ in range(2)) for waiting in (_FEW, _LOTS))
+    if many > _GROWS * few:
+        raise Wrong(
+            f"Two tasks talk; with {_LOTS} others that wait it costs {many / few:.0f} times the CPU time that it costs with {_FEW}: "
+            "each round goes over all who wait, in your code or in the engine. epoll gives the ready ones: look up just these."
+        )
+    trial.talk.good(f"with {_LOTS} tasks that wait, a round costs what it costs with {_FEW}")
+
+
+def _waits(event: str, sock: socket.socket) -> Generator:
+    yield event, sock  # whether this comes is the Loop's business
+    try:
+        sock.send(b"x")
+    except OSError:
+        pass
+
+
+def _new_owner(talk: Talk, loop: object, old: tuple[str, ...], new: str, kept: list[socket.socket]) -> Generator:
+    """Close a socket for which tasks wait, and let a task wait for a new one with its number; `kept` keeps what stays open."""
+    got = []
+
+    def reader(sock: socket.socket) -> Generator:
+        got.append((yield from recv(sock, 100)))
+
+    def writer(sock: socket.socket) -> Generator:
+        yield "write", sock
+        got.append(b"hello")
+
+    one, peer = pair()
+    fill(one)
+    for event in old:
+        loop.spawn(_waits(event, one))
+    yield from turns(3)
+    number = one.fileno()
+    one.close()
+    owner, its_peer = pair()
+    if owner.fileno() != number:
+        owner, its_peer = its_peer, owner
+    kept.extend((peer, owner, its_peer))
+    waited = " and ".join(f"to {event}" for event in old)
+    talk.step(
+        f"A task waits {waited} a socket, another one closes it, and a new socket gets its number; a task waits to "
+        f"{new} the new one, and did not go on within 1 s"
+    )
+    if new == "write":
+        fill(owner)
+    loop.spawn(reader(owner) if new == "read" else writer(owner))
+    yield from turns(2)
+    if new == "write":
+        empty(its_peer)
+    else:
+        its_peer.send(b"hello")
+    while not got:
+        yield "sleep", 0.001
+    if got.pop() != b"hello" or got:
+        talk.send({"wrong": "A socket was closed, and a new one got its number: a task of the new one was resumed twice."})
+
+
+def closes(talk: Talk, learner: Callable) -> None:
+    loop, kept = learner(), []
+
+    def driver() -> Generator:
+        for old in ("read",), ("write",), ("read", "write"):
+            for new in "read", "write":
+                yield from _new_owner(talk, loop, old, new, kept)
+        talk.good("a socket is closed while a task waits for it: its number can be used again")
+        talk.tell()
+
+    loop.spawn(driver())
+    talk.step("A task closes sockets for which others wait, and it did not go on within 1 s")
+    loop.run()
+    raise Wrong("A task closes sockets for which others wait; run() returned, and this task had not ended.")

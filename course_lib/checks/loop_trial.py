@@ -1,0 +1,175 @@
+"""The learner's Loop with tasks of ours in it: what it prints, what its exceptions say, and the ends that tasks talk over."""
+
+from __future__ import annotations
+
+import io
+import re
+import select
+import socket
+import sys
+from collections.abc import Callable, Generator
+
+from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox.talk import Talk, is_learners
+
+
+class _Printed(io.StringIO):
+    """Standard output, or standard error, which is not shown: a message quotes it. `blame` is called after a traceback."""
+
+    blame, quiet = None, False
+
+    def __init__(self, shown: io.TextIOBase | None) -> None:
+        super().__init__()
+        self._shown = shown
+
+    def write(self, text: str) -> int:
+        size = super().write(text)
+        if self._shown and not self.quiet:
+            self._shown.write(text)
+        printed = self.getvalue()
+        if self.blame and "Traceback" in printed and not printed.splitlines()[-1].startswith((" ", "Traceback")):
+            self.blame()
+        return size
+
+    def flush(self) -> None:
+        if self._shown:
+            self._shown.flush()
+
+
+_LIMIT = "engine.wait() gets 0 when somebody is ready, else the seconds until the first timer, else None"
+
+
+class LoopTrial:
+    """The learner's Loop with tasks of ours in it, and what it printed."""
+
+    def __init__(self, talk: Talk, learner: Callable) -> None:
+        self.talk, self._learner = talk, learner
+        self.printed = sys.stdout, sys.stderr = _Printed(sys.stdout), _Printed(None)
+        self.loop, self.what = None, "Tasks ran"
+        self.tells_mistakes(False)
+
+    def new(self) -> object:
+        self.talk.step("Loop() did not return within 1 s")
+        self.loop = self._learner()
+        for method in "spawn", "run":
+            if not callable(getattr(self.loop, method, None)):
+                raise Wrong(f"Loop has no method {method}().")
+        for stream in self.printed:
+            stream.seek(0)
+            stream.truncate()
+        return self.loop
+
+    def run(self, what: str, tasks: dict[str, Generator], seconds: float = 1.0, why: str = _LIMIT, again: bool = False) -> None:
+        """Run these tasks to their end. `what` begins each message; `why` ends the one that says they got stuck."""
+        loop = self.loop if again else self.new()
+        ended = set()
+
+        def tracked(name: str, task: Generator) -> Generator:
+            yield from task
+            ended.add(name)
+            if len(ended) == len(tasks):
+                self.step(
+                    f"{what}: all tasks have ended, and run() did not return within 1 s: look whether anybody is left before you "
+                    "wait, and forget who has ended"
+                )
+
+        self.what = what
+        for name, task in tasks.items():
+            loop.spawn(tracked(name, task))
+        self.step(f"{what}, and not all tasks have ended within {seconds:g} s ({why})", seconds)
+        loop.run()
+        if missing := [name for name in tasks if name not in ended]:
+            raise Wrong(
+                f"{what}; run() returned, and {missing[0]} had not "
+                f"ended.{self.cause(' Run until nobody is ready, waits or sleeps.')}"
+            )
+
+    def step(self, what: str, seconds: float = 1.0) -> None:
+        self.talk.step(what, seconds)
+
+    def fail(self, text: str) -> None:
+        """For tasks: an exception would be the Loop's."""
+        self.talk.send({"wrong": text + self.cause()})
+
+    def text(self) -> str:
+        return "".join(stream.getvalue() for stream in self.printed)
+
+    def tells_mistakes(self, expected: bool) -> None:
+        """Is a traceback expected now? If not, the first one is the Loop's own mistake."""
+        for stream in self.printed:
+            stream.blame, stream.quiet = (None, True) if expected else (self._blame, False)
+
+    def _blame(self) -> None:
+        text = self.text()
+        if "StopIteration" in text:
+            why = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 255)."
+        elif "RecursionError" in text:
+            why = "RecursionError was printed: each step comes from the loop in run(), not from inside of another step."
+        else:
+            kind, _, said = text.rstrip().rpartition("\n")[2].partition(": ")
+            why = f"no task made a mistake, and a traceback was printed.{self.cause()} {why_of(kind, said)}".rstrip()
+        self.talk.send({"wrong": f"{self.what}; {why}"})
+
+    def cause(self, otherwise: str = "") -> str:
+        """The last line that the Loop printed, and where it came from."""
+        lines = [line.strip() for line in self.text().splitlines() if line.strip()]
+        if not lines:
+            return otherwise
+        frames = [number for file, number in re.findall(r'File "(.*)", line (\d+)', self.text()) if is_learners(file)]
+        where = f", from line {frames[-1]}" if frames else ""
+        return f" Printed was{where}: {lines[-1][:200].rstrip('.')}."
+
+
+def why_of(kind: str, text: str) -> str:
+    """What an exception of this type and text says about a loop."""
+    if kind == "TypeError" and "'<' not supported" in text:
+        why = (
+            "Two timers had the same moment, and the heap compared what stands behind it. Put a number between them that is "
+            "different each time, itertools.count(): (moment, count, task)."
+        )
+    elif kind == "StopIteration":
+        why = "A task that returns raises it out of send(): catch it there."
+    elif "is not an iterator" in text:
+        why = "next() is for generators; a coroutine of async def has only send(): task.send(None) does for both."
+    elif kind == "TypeError" and "NoneType" in text:
+        why = "Is it a bare `yield`, which gives None? It only lets the others have their turn."
+    elif kind == "FileExistsError":
+        why = "The number is in the interest list already (EEXIST, epoll_ctl(2)): two tasks may wait for one socket, which has one entry."
+    elif kind == "FileNotFoundError":
+        why = "The number is not in the interest list (ENOENT, epoll_ctl(2)): a socket that was closed has left it by itself."
+    elif kind == "ValueError" and re.search(r"\(-1\)|negative", text):
+        why = "A closed socket has the number -1: keep the number that it had, and unwatch it before its number has a new owner."
+    elif kind == "KeyError":
+        why = (
+            "Is it a socket for which nobody waits any more, or whose number has a new owner? What you keep and what the engine "
+            "watches must agree."
+        )
+    elif kind == "RuntimeError" and "changed size" in text:
+        why = "Tasks come and go while you go over them: loop over a copy, list(...)."
+    elif kind == "IndexError":
+        why = "Nothing is left in it: look first whether it is empty."
+    elif kind == "OSError" and "Bad file descriptor" in text:
+        why = "A task had closed this socket. The kernel has forgotten it by itself."
+    else:
+        why = ""
+    return why
+
+
+def pair() -> tuple[socket.socket, socket.socket]:
+    """Two connected sockets, non-blocking."""
+    pair = socket.socketpair()
+    for sock in pair:
+        sock.setblocking(False)
+    return pair
+
+
+def is_ready(sock: socket.socket, event: int) -> bool:
+    """Is it ready for select.POLLIN or POLLOUT now?"""
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(0))
+
+
+def turns(number: int) -> Generator:
+    for _ in range(number):
+        yield
