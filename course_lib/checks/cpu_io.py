@@ -31,45 +31,7 @@ def _compute(seconds: float = _BURST) -> None:
 
 
 def _use_classify(talk: Talk, learner: Callable) -> None:
-    ours, theirs = socket.socketpair()
-    classified = _Classified(talk, learner)
-
-    def wait_for_a_peer() -> None:
-        threading.Timer(0.02, theirs.send, [b"x"]).start()
-        ours.recv(1)
-
-    def ten_nested_loops() -> None:
-        for _ in "a":
-            for _ in "b":
-                for _ in "c":
-                    for _ in "d":
-                        for _ in "e":
-                            for _ in "f":
-                                for _ in "g":
-                                    for _ in "h":
-                                        for _ in "i":
-                                            for _ in "j":
-                                                time.sleep(0.01)
-
-    share = 0.0  # of a processor, that our own function got when it was called last: other programs take it away
-
-    def wait_beside_a_busy_thread() -> None:
-        nonlocal share
-        busy, began, used = threading.Thread(target=_compute), time.perf_counter(), time.process_time()
-        busy.start()
-        busy.join()
-        share = (time.process_time() - used) / (time.perf_counter() - began)
-
-    def half() -> None:
-        nonlocal share
-        began, used = time.perf_counter(), time.thread_time()
-        _compute()
-        time.sleep(_BURST / 2)
-        share = (time.thread_time() - used) / (time.perf_counter() - began)
-
-    def fails() -> None:
-        raise KeyError("no such page")
-
+    work, classified = _Work(), _Classified(talk, learner)
     order = "CPU time divided by wall time, in this order: time.thread_time() and time.perf_counter()"
     classified.says_cpu("a function that adds up numbers, and never waits,", f"Its share of CPU is near 1: {order}. How long it takes says nothing.")
     talk.good("a sum: cpu")
@@ -78,20 +40,20 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
         classified.says("io", lambda: time.sleep(0.02), "a function that calls time.sleep(0.02)", slept)
     except Wrong as wrong:
         raise Wrong(f"{wrong}{classified._always('cpu')}") from None
-    classified.says("io", wait_for_a_peer, "a function that waits in recv() for a slow peer", slept)
+    classified.says("io", work.wait_for_a_peer, "a function that waits in recv() for a slow peer", slept)
     talk.good("a sleep, and a slow peer: io")
-    classified.says("io", ten_nested_loops, "ten nested loops of length 1 around one short sleep", (
+    classified.says("io", _ten_nested_loops, "ten nested loops of length 1 around one short sleep", (
         "Nested loops say nothing of how much is computed: measure it, and do not read the source."))  # fmt: skip
     talk.good("ten nested loops that do nothing but wait: io")
-    classified.says("io", wait_beside_a_busy_thread, "a function that waits, while ANOTHER thread computes,", (
+    classified.says("io", work.wait_beside_a_busy_thread, "a function that waits, while ANOTHER thread computes,", (
         "The other thread's work was counted: time.process_time() is that of all threads, time.thread_time() is yours (clock_gettime(2))."
-    ), lambda: share > 0.5)  # fmt: skip
+    ), lambda: work.share > 0.5)  # fmt: skip
     talk.good("waiting beside a thread that computes: io")
-    classified.says("mixed", half, "a function that computes and waits in turns", "A share between 20 % and 80 % is mixed.", lambda: 0.25 < share < 0.75)
+    classified.says("mixed", work.compute_and_wait, "a function that computes and waits in turns", "A share between 20 % and 80 % is mixed.", lambda: 0.25 < work.share < 0.75)
     talk.good("computing and waiting in turns: mixed")
     talk.step("fn raised KeyError, and classify did not return within 1 s")
     try:
-        got = learner(fails)
+        got = learner(_fails)
     except KeyError:
         talk.good("an exception of the function comes through")
         return
@@ -99,6 +61,49 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
         f"fn() raised KeyError, and classify returned {got!r}: let its exceptions through, or its caller takes the failure for "
         "a measurement."
     )
+
+
+class _Work:
+    """Functions to be classified. `share` of a processor is what the last one got: other programs take it away."""
+
+    share = 0.0
+
+    def __init__(self) -> None:
+        self._ours, self._theirs = socket.socketpair()
+
+    def wait_for_a_peer(self) -> None:
+        threading.Timer(0.02, self._theirs.send, [b"x"]).start()
+        self._ours.recv(1)
+
+    def wait_beside_a_busy_thread(self) -> None:
+        busy, began, used = threading.Thread(target=_compute), time.perf_counter(), time.process_time()
+        busy.start()
+        busy.join()
+        self.share = (time.process_time() - used) / (time.perf_counter() - began)
+
+    def compute_and_wait(self) -> None:
+        began, used = time.perf_counter(), time.thread_time()
+        _compute()
+        time.sleep(_BURST / 2)
+        self.share = (time.thread_time() - used) / (time.perf_counter() - began)
+
+
+def _ten_nested_loops() -> None:
+    for _ in "a":
+        for _ in "b":
+            for _ in "c":
+                for _ in "d":
+                    for _ in "e":
+                        for _ in "f":
+                            for _ in "g":
+                                for _ in "h":
+                                    for _ in "i":
+                                        for _ in "j":
+                                            time.sleep(0.01)
+
+
+def _fails() -> None:
+    raise KeyError("no such page")
 
 
 class _Classified:
@@ -184,12 +189,23 @@ def check_longest_gap(attempt: Attempt) -> None:
 
 def _use_longest_gap(talk: Talk, learner: Callable) -> None:
     gap = _Gap(talk, learner)
+    _finds_what_blocks(gap)
+    talk.good("also before its first yield, and after its last")
+    _tells_waiting_from_blocking(gap)
+    talk.good("a task that waits is no gap; the heartbeat sleeps between its beats")
+    _takes_the_longest(gap)
+    talk.good("short steps are no gap; of several gaps it is the longest")
+    _returns_all_the_same(gap)
+    talk.good("a task that raises: it returns all the same")
+
+
+def _finds_what_blocks(gap: "_Gap") -> None:
     middle = gap.of("blocks for 0.2 s with time.sleep() between two waits", 0.01, -_BLOCK, 0.01)
     if middle < _BLOCK:
         raise Wrong(f"The task blocked the loop for 0.2 s, and longest_gap returned {_less(middle)}. {gap.why_less(middle)}")
     if middle > gap.whole:
         raise Wrong("longest_gap returned more than the whole run took: return seconds, and the longest of the gaps.")
-    talk.good("a task that blocks the loop for 0.2 s is found out")
+    gap.talk.good("a task that blocks the loop for 0.2 s is found out")
     for what, waits in (
         ("before its first yield", (-_BLOCK, 0.03)),
         ("after its last wait", (0.03, -_BLOCK)),
@@ -201,7 +217,9 @@ def _use_longest_gap(talk: Talk, learner: Callable) -> None:
                 else "The heartbeat must beat once more after the task has ended, and count that gap too"
             )
             raise Wrong(f"The task blocked the loop for 0.2 s {what}, and longest_gap did not notice. {cure}.")
-    talk.good("also before its first yield, and after its last")
+
+
+def _tells_waiting_from_blocking(gap: "_Gap") -> None:
     if gap.least("waits for 0.3 s, and blocks nobody", 0.3) >= 0.2:
         raise Wrong(
             "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap. A waiting task harms nobody: "
@@ -217,7 +235,9 @@ def _use_longest_gap(talk: Talk, learner: Callable) -> None:
             "The task waited for 0.3 s, and the heartbeat used the processor all the time: let it sleep, about 0.01 s, "
             "between two beats."
         )
-    talk.good("a task that waits is no gap; the heartbeat sleeps between its beats")
+
+
+def _takes_the_longest(gap: "_Gap") -> None:
     if gap.least("blocks for 0.01 s, five times", *(0.01, -0.01) * 5) >= 0.1:
         raise Wrong(
             "The task blocked for 0.01 s, five times with waits between, and longest_gap returned over 0.1 s: the LONGEST "
@@ -228,7 +248,9 @@ def _use_longest_gap(talk: Talk, learner: Callable) -> None:
             "The task blocked for 0.15 s, twice with a wait between, and longest_gap returned over 0.28 s: the LONGEST gap, "
             "not their sum."
         )
-    talk.good("short steps are no gap; of several gaps it is the longest")
+
+
+def _returns_all_the_same(gap: "_Gap") -> None:
     mistake = ValueError("on purpose, by the check")
     try:
         gap.of("raises an exception", 0.02, mistake)
@@ -239,7 +261,6 @@ def _use_longest_gap(talk: Talk, learner: Callable) -> None:
             "The task raised ValueError, and it came out of longest_gap: return the longest gap all the same. A Loop prints what a task raised, "
             "and goes on."
         ) from None
-    talk.good("a task that raises: it returns all the same")
 
 
 def _less(seconds: float) -> str:
@@ -256,7 +277,7 @@ class _Gap:
     whole = cpu = 0.0  # seconds; share of the processor that it could have had
 
     def __init__(self, talk: Talk, learner: Callable) -> None:
-        self._talk, self._learner = talk, learner
+        self.talk, self._learner = talk, learner
 
     def of(self, what: str, *waits: float | Exception) -> float:
         """The gap of a task that waits (seconds), blocks (negative seconds) or raises."""
@@ -279,7 +300,7 @@ class _Gap:
         why = ""
         if isinstance(waits[-1], Exception):
             why = ": does its heartbeat notice that the task has ended (try … finally)?"
-        self._talk.step(f"The task {what}, and longest_gap did not return within 1.5 s{why}", 1.5)
+        self.talk.step(f"The task {what}, and longest_gap did not return within 1.5 s{why}", 1.5)
         said = io.StringIO()
         watch, began, used = Stopwatch(), time.monotonic(), time.thread_time()
         with redirect_stderr(said):  # a Loop prints what a task raised
