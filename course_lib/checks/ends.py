@@ -1,5 +1,6 @@
 """The ends of a connection, as a check handles them."""
 
+import select
 import socket
 import struct
 
@@ -30,3 +31,15 @@ def reset(client: socket.socket) -> None:
     """Close with a reset instead of a FIN: what a crashed client looks like (socket(7), SO_LINGER)."""
     client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
     client.close()
+
+
+def answers_no_more(sock: socket.socket) -> bool:
+    """Let the kernel give up the peer of this connection: its next call fails with ETIMEDOUT. Needs a peer that does not read.
+
+    Returns False where the kernel does not give up within 3 s (TCP_USER_TIMEOUT of tcp(7): here a millisecond and one probe).
+    """
+    sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1)
+    fill(sock)
+    waits = select.poll()
+    waits.register(sock, 0)
+    return bool(waits.poll(3000))

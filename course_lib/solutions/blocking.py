@@ -1,5 +1,6 @@
 """References of notebook 02: a blocking server."""
 
+import errno
 import socket
 
 
@@ -46,10 +47,11 @@ def serve_one(conn: socket.socket) -> None:
                 for line in lines.feed(chunk):
                     # sleeps while the send buffer is full; returns when the kernel has taken all
                     conn.sendall(line.upper() + b"\n")
-        except ConnectionError:
-            pass  # the peer sent a reset: there is nobody left to answer
         except ValueError:
             pass  # too long a line: nobody knows whether it ever ends
+        except OSError as error:  # a reset, or the peer answers no more: nobody is left to serve
+            if error.errno == errno.EBADF:  # our own mistake
+                raise
 
 
 def serve_forever(listener: socket.socket) -> None:

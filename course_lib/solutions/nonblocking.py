@@ -1,5 +1,6 @@
 """References of notebook 03: calls that do not wait, a connection that never waits, a busy server."""
 
+import errno
 import socket
 
 from .blocking import Lines
@@ -7,9 +8,16 @@ from .blocking import Lines
 
 def try_accept(listener: socket.socket) -> socket.socket | None:
     """Return the next client's connection, non-blocking; None when no client is waiting."""
+    # its client was gone before we came to it, or no way leads there: the next one may be there (accept(2))
+    gone = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
+    gone |= {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET}
     try:
         connection, _ = listener.accept()
     except BlockingIOError:  # EAGAIN: the accept queue is empty
+        return None
+    except OSError as error:
+        if error.errno not in gone:
+            raise
         return None
     connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
     return connection
@@ -21,7 +29,9 @@ def try_recv(sock: socket.socket, size: int) -> bytes | None:
         return sock.recv(size)
     except BlockingIOError:  # EAGAIN: the receive buffer is empty, and the peer has not finished
         return None
-    except ConnectionError:  # the peer sent a reset
+    except OSError as error:  # a reset, or the peer answers no more
+        if error.errno == errno.EBADF:  # our own mistake
+            raise
         return b""
 
 
@@ -67,7 +77,9 @@ class Conn:
             sent = self.sock.send(self.outbuf)  # copies into the send buffer as much as fits
         except BlockingIOError:
             return  # the send buffer is full
-        except ConnectionError:  # the peer sent a reset: nobody is left to answer
+        except OSError as error:  # a reset, or the peer answers no more: nobody is left to serve
+            if error.errno == errno.EBADF:  # our own mistake
+                raise
             self.finished = True
             sent = len(self.outbuf)
         del self.outbuf[:sent]

@@ -1,5 +1,6 @@
 """References of notebook 04: one wait for all, a server on it, and where it ends."""
 
+import errno
 import fcntl
 import os
 import resource
@@ -98,7 +99,9 @@ def chat(listener: socket.socket) -> None:
                 del outbuf[sock][: sock.send(outbuf[sock])]
             except BlockingIOError:
                 pass  # the send buffer is full
-            except ConnectionError:
+            except OSError as error:  # it has gone, or answers no more
+                if error.errno == errno.EBADF:  # our own mistake
+                    raise
                 gone.add(sock)
         # let go, also of those who do not read: what waits for them is our memory
         for sock in gone | {sock for sock in outbuf if len(outbuf[sock]) > 64 * 1024}:
