@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import dis
 import errno
+import gc
 import itertools
+import signal
 import socket
 import struct
+import sys
 import traceback
 from contextlib import suppress
 from types import CodeType
@@ -23,6 +26,12 @@ from .ends import LONG_LINES, LONGEST, TOO_LONG, reset
 
 if TYPE_CHECKING:
     from course_lib.sandbox.run import Run
+
+
+_SENDS = "send", "write"  # the calls in which a thread may sleep while the send buffer is full
+_CLIENTS = 300  # that come and go: more than a server counts that ends too early
+_BATCH = 50  # of them at once: fewer than the accept queue holds
+_DEPTH = 150  # frames that the server may use: a server that calls itself for each client is through soon
 
 
 def check_make_listener(attempt: Attempt) -> None:
@@ -91,6 +100,17 @@ def check_make_listener(attempt: Attempt) -> None:
     if other["backlog"] != 7:
         raise Wrong(f"make_listener(backlog=7) gave a queue of {other['backlog']}: hand `backlog` on to listen().")
     attempt.good("port 0 gives a free port, and the backlog reaches the kernel")
+
+    run.say()
+    taken = run.hear("make_listener(port), with a port that is taken, did not return within 1 s")
+    if taken["returned"]:
+        raise Wrong(f"The port was taken by another listener, and make_listener returned {taken['returned']}: let bind()'s error through.")
+    if taken["left"]:
+        raise Wrong(
+            "The port was taken, bind() failed, and the socket that you had made stays open: nobody else can close it. Keep it "
+            "in no list or global; or close it when bind() fails."
+        )
+    attempt.good("a port that is taken: the error comes through, and no socket stays open")
     run.alone()
 
 
@@ -139,6 +159,15 @@ def _use_make_listener(talk: Talk, learner) -> None:
     # tcpi_sacked of a listener is its backlog (net/ipv4/tcp.c, tcp_get_info)
     (backlog,) = struct.unpack_from("I", other.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
     talk.tell(backlog=backlog)
+    talk.hear()
+    before, returned = open_sockets(), ""
+    try:
+        returned = a(learner(other.getsockname()[1]))
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise
+    gc.collect()
+    talk.tell(returned=returned, left=len(open_sockets() - before))
 
 
 def _listens_unbound(value: object) -> bool:
@@ -206,8 +235,9 @@ def _use_lines(talk: Talk, learner) -> None:
 
     chinese = "一行\n两行\n".encode()
     for i in range(1, len(chinese)):
+        why = "A chunk ended inside a character, and its bytes have changed: work on bytes, decode later. "
         try:
-            _expect(learner, [chinese[:i], chinese[i:]], chinese.split(b"\n")[:2])
+            _expect(learner, [chinese[:i], chinese[i:]], chinese.split(b"\n")[:2], why)
         except UnicodeDecodeError:
             raise Wrong("A chunk ended in the middle of a character: UnicodeDecodeError. Work on bytes.") from None
     talk.good("cuts inside a character of several bytes")
@@ -268,6 +298,11 @@ def _expect(learner, chunks: list[bytes], expected: list[bytes], why: str = "") 
 
 def _differs(chunks: list[bytes], got: list[bytes], expected: list[bytes], why: str = "") -> Wrong:
     fed = " ".join(repr(chunk) for chunk in chunks)
+    many = len(b"".join(got)) - len(b"".join(expected))
+    if not why and many < 0:
+        why = "Bytes were lost: keep what has no end yet, self.rest + chunk, until its b'\\n' comes. "
+    elif not why and many > 0:
+        why = "Bytes came twice: when a line is given, nothing of it stays in the rest. "
     return Wrong(f"{why}Fed {fed}, it gave {got[:10]}, not {expected}.")
 
 
@@ -275,7 +310,12 @@ def check_serve_one(attempt: Attempt) -> None:
     listener = attempt.listen(send_buffer=16_384)
     address = listener.getsockname()
     run = attempt.run(_use_serve_one, listener)
+    for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
+        part(attempt, run, address)
+    run.alone()
 
+
+def _whole_lines(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
     run.say()
     client = attempt.connect(address)
     _three_lines(run, client)
@@ -287,15 +327,23 @@ def check_serve_one(attempt: Attempt) -> None:
     client.sendall(b"half")
     client.shutdown(socket.SHUT_WR)
     got = run.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
-    if got not in (b"", b"HALF\n"):
+    if got:
         raise Wrong(f"The client sent b'half' without b'\\n' and got {got!r}: that is not a line yet. Use Lines.")
     _returned(run)
     attempt.good("half a line is not answered")
 
+
+def _who_disappears(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
     run.say()
     client = attempt.connect(address)
     client.sendall(b"one\n")
-    run.read(client, 4, "The client sent a line and got no answer within 1 s")
+    got = run.read(client, 4, "The client sent a line and got no answer within 1 s")
+    if got != b"ONE\n":
+        run.explain_end()
+        raise Wrong(
+            f"The client before had left in the middle of a line; this one sent b'one\\n' and got {got!r}. Make Lines() anew "
+            "for each connection."
+        )
     reset(client)
     _returned(run)
     run.say()
@@ -304,25 +352,64 @@ def check_serve_one(attempt: Attempt) -> None:
     run.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
     _returned(run)
-    attempt.good("a reset does not end the server")
+    with run.paused():
+        run.say()
+        client = attempt.connect(address)
+        client.sendall(b"one\ntwo\nthree\n")
+        client.close()  # the first answer meets no one: its reset comes before the second, EPIPE
+    _returned(run)
+    attempt.good("a reset does not end the server, nor does a send after it")
 
-    # With a time limit Python sends without waiting, so send() takes what fits into the buffer and no more.
-    run.say(timeout=5)
+
+def _small_buffers(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+    """A signal comes while it sleeps in send(): then send() returns how many bytes it has moved (send(2), signal(7))."""
+    run.say()
     client = attempt.connect(address, receive_buffer=16_384)
     client.sendall(LONG_LINES)
     client.shutdown(socket.SHUT_WR)
+    run.until(lambda: run.asleep_in() in _SENDS, 0.5)
+    run.interrupt(signal.SIGUSR2)
     try:
-        got = run.read(client, 200_000, "no end")
+        got = run.read(client, 200_000, "no end", 4.0)
     except Stuck as stuck:
         got = stuck.data
     if len(got) < 200_000:
         raise Wrong(
-            f"{len(got)} of 200 000 bytes arrived: in this test the check, not you, gave the connection a time limit "
-            "(settimeout). Then send() takes what fits and returns how much; sendall() goes on with the rest (send(2))."
+            f"{len(got)} of 200 000 bytes arrived: the check sent a signal while your send() slept. Then send() returns how many "
+            "bytes it took, and the rest is for you to send (send(2), signal(7)); sendall() goes on by itself."
         )
     _returned(run)
     attempt.good("answers of 200 000 bytes through small buffers")
 
+
+def _answers_no_more(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+    run.say(gives_up=True)
+    client = attempt.connect(address, receive_buffer=16_384)
+    client.sendall(LONG_LINES)
+    _returned(run, 3.0)
+    client.close()
+    attempt.good("a client that answers no more (ETIMEDOUT) does not end it either")
+
+
+def _interrupted(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+    run.say(stop=True)
+    client = attempt.connect(address)
+    if run.until(lambda: run.asleep_in() in ("recv", "read"), 0.5) and run.interrupt(signal.SIGUSR2):
+        try:
+            stopped = run.hear("")["stopped"]
+        except Stuck:
+            stopped = False
+        if not stopped:
+            raise Wrong(
+                "KeyboardInterrupt came, from the stop button of the notebook, and your code took it for the end of a client, or "
+                "went on: a bare except catches it too. Catch OSError."
+            )
+    else:  # it sleeps somewhere else
+        client.close()
+        run.hear("The client left, and serve_one did not return within 1 s")
+
+
+def _too_long(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
     run.say()
     client = attempt.connect(address)
     with suppress(ConnectionError):
@@ -339,7 +426,6 @@ def check_serve_one(attempt: Attempt) -> None:
         ) from None
     _returned(run)
     attempt.good("too long a line ends its connection alone")
-    run.alone()
 
 
 def _three_lines(run: Run, client: socket.socket) -> None:
@@ -385,31 +471,52 @@ def _three_lines(run: Run, client: socket.socket) -> None:
     raise Wrong(f"The client sent {sent!r} and got {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
 
 
-def _returned(run: Run) -> dict:
+def _returned(run: Run, seconds: float = 1.0) -> dict:
     """serve_one must come back now, and leave nothing open."""
     try:
-        told = run.hear("")
+        told = run.hear("", seconds)
     except Stuck as stuck:
         why = " When the peer has finished, recv() gives b'' again and again (recv(2))." if not stuck.asleep else ""
-        raise Wrong(f"Your server did not return 1 s after the client finished: {stuck.doing}.{why}") from None
+        raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.doing}.{why}") from None
     if told["open"]:
         raise Wrong("serve_one returned and left the connection open: the client waits for the end. Close it (with conn: ...).")
     if told["left"]:
         raise Wrong(f"serve_one left {told['left']} more open than before: sockets that it made and did not close.")
+    if told["believes"]:
+        raise Wrong(
+            "os.close() has closed the number, and conn does not know: it will use, or close, this number when it is another "
+            "connection's. Close the socket: conn.close(), or with conn."
+        )
+    if told["limit"]:
+        raise Wrong(
+            f"serve_one gave the connection a time limit of {told['limit']:g} s: nobody asked for it, and a client that thinks for "
+            "longer loses its connection. Leave settimeout() out."
+        )
     return told
 
 
 def _use_serve_one(talk: Talk, learner, listener: socket.socket) -> None:
     while True:
         order = talk.hear()
+        signal.signal(signal.SIGUSR2, _stop if order.get("stop") else lambda *_: None)
         before = open_sockets()
         conn, _ = listener.accept()
-        conn.settimeout(order.get("timeout"))
         number = conn.fileno()
-        value = learner(conn)
+        if order.get("gives_up"):
+            conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1)
+        try:
+            value, stopped = learner(conn), False
+        except KeyboardInterrupt:
+            value, stopped = None, True
+            conn.close()
         left = open_sockets() - before
-        talk.tell(value=a(value), open=number in left, left=len(left - {number}))
+        told = {"open": number in left, "left": len(left - {number}), "limit": conn.gettimeout(), "stopped": stopped}
+        talk.tell(value=a(value), believes=conn.fileno() == number and number not in left, **told)
         conn.detach()  # so that nothing is closed behind the learner's back, or twice
+
+
+def _stop(*_: object) -> None:
+    raise KeyboardInterrupt
 
 
 def check_serve_forever(attempt: Attempt) -> None:
@@ -430,6 +537,8 @@ def check_serve_forever(attempt: Attempt) -> None:
     ask(run, client, "After a client was reset, the next one got no answer within 1 s")
     client.close()
     attempt.good("a client that resets does not end it")
+    _many_clients(attempt, run, address)
+    _waits_for_the_next(run)
 
     silent = attempt.connect(address)
     waiting = attempt.connect(address)
@@ -444,6 +553,7 @@ def check_serve_forever(attempt: Attempt) -> None:
     silent.close()
     if not blocked:
         attempt.note("a silent first client does not keep the second one waiting: this is more than was asked.")
+        _can_be_stopped(run)
         return
     attempt.note(
         "a first client connected and said nothing; a second one sent a line and got no answer. "
@@ -457,11 +567,65 @@ def check_serve_forever(attempt: Attempt) -> None:
     extra = run.sockets() - 2  # the listener and this client's connection
     if extra > 0:
         raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
+    client.close()
+    _can_be_stopped(run)
+
+
+def _many_clients(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+    try:
+        for _ in range(_CLIENTS // _BATCH):
+            for _ in range(_BATCH):
+                reset(attempt.connect(address))
+            client = attempt.connect(address)
+            ask(run, client, f"{_BATCH} clients came and went, and the next one got no answer within 1 s")
+            client.close()
+    except Raised as error:
+        if error.type != "RecursionError":
+            raise
+        raise Wrong(
+            f"RecursionError{error.line}: serve_forever calls itself for the next client, and each call keeps its place in memory. "
+            "Use a loop: while True."
+        ) from None
+    attempt.good(f"{_CLIENTS} clients that come and go")
+
+
+def _waits_for_the_next(run: Run) -> None:
+    """Nobody comes: it must sleep, and not look again and again."""
+    run.watch(0.02)
+    woke, runs = run.wakes(), 0
+    for _ in range(10):
+        run.watch(0.03)
+        runs += run.state() == "R"
+    woke = run.wakes() - woke
+    if woke > 5 or runs > 5:
+        times = f"{woke} times in 0.3 s" if woke > 5 else "all the time"
+        raise Wrong(
+            f"Nobody comes, and your server looks for a client {times}{run.where()}. A blocking accept() sleeps until somebody is "
+            "there: no setblocking(False), no time limit, no nap."
+        )
+
+
+def _can_be_stopped(run: Run) -> None:
+    run.until(lambda: run.state() == "S", 0.5)
+    if not run.interrupt(signal.SIGUSR2):
+        return
+    try:
+        run.hear("")
+    except Stuck:
+        raise Wrong(
+            "KeyboardInterrupt came, from the stop button of the notebook, and serve_forever went on: a bare except catches it "
+            "too. Catch OSError, or nothing: serve_one looks after its client's errors."
+        ) from None
 
 
 def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
+    signal.signal(signal.SIGUSR2, _stop)
+    sys.setrecursionlimit(len(traceback.extract_stack()) + _DEPTH)
     try:
         learner(listener)
+    except KeyboardInterrupt:
+        talk.tell(stopped=True)
+        return
     except (AttributeError, TypeError) as error:
         if "'tuple' object" in str(error) and _is_accepted(_tuple(error)):
             raise Wrong(
@@ -471,7 +635,9 @@ def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
         raise
     except OSError as error:
         code = getattr(learner, "__code__", None)
-        if error.errno == errno.EBADF and listener.fileno() != -1 and code and _accepts_before_loop(code):
+        if error.errno == errno.EBADF and listener.fileno() == -1:
+            raise Wrong(f"You used the listener after you had closed it{_call(error)}: keep it open for the next clients.") from None
+        if error.errno == errno.EBADF and code and _accepts_before_loop(code):
             raise Wrong(f"accept() belongs inside the loop: you served a closed connection again{_call(error)}.") from None
         raise
     raise Wrong("serve_forever returned; it should serve without end: while True.")

@@ -39,11 +39,15 @@ def use_server(talk: Talk, learner: Callable, listener: socket.socket) -> None:
 
 
 def tell_closed_sockets(talk: Talk) -> None:
-    """From now on SIGUSR2 makes this process tell how many closed sockets its lists and variables still hold."""
+    """From now on SIGUSR2 makes this process tell how many closed sockets its lists and variables still hold, and its longest bytearray."""
 
     def tell(*_: object) -> None:
         gc.collect()  # what nobody keeps any more does not count
-        talk.tell(closed=sum(issubclass(type(thing), socket.socket) and thing.fileno() == -1 for thing in gc.get_objects()))
+        things = gc.get_objects()
+        closed = sum(issubclass(type(thing), socket.socket) and thing.fileno() == -1 for thing in things)
+        parts = [part for thing in things for part in gc.get_referents(thing) if type(part) in (bytes, bytearray)]
+        unsent = max((len(part) for part in parts if type(part) is bytearray), default=0)
+        talk.tell(closed=closed, unsent=unsent, longest=max(map(len, parts)))
 
     signal.signal(signal.SIGUSR2, tell)
 
@@ -56,7 +60,7 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
     """
     trial = Trial(attempt, sleeps, inside)
     with trial.explained():
-        for point in _answers, _second_client, _more_messages, _pieces, _idle, _many, _ends, _resets, _slow_reader, _all_gone:
+        for point in _answers, _second_client, _more_messages, _pieces, _idle, _many, _ends, _slow_reader, _resets, _greedy, _all_gone:
             point(trial)
 
 
@@ -71,7 +75,6 @@ class Trial:
         self.own = 0  # sockets that the server holds when it has no client
         self.first = self.second = None  # two clients that stay until the end
         self.clients: list[socket.socket] = []  # those of the many that are still there
-        self.noted = False
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -165,6 +168,8 @@ class Trial:
             why = ""
         elif accepted is False:
             why = "The client waits in the accept queue: is the listener among those you wait for, in every round?"
+            if call == "epoll_wait":
+                why += " With EPOLLET, accept until BlockingIOError (epoll(7))."
         elif unread:
             why = "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every round?"
             if call == "epoll_wait":
@@ -205,11 +210,11 @@ class Trial:
                 return stuck if self.run.sockets() != self.own + clients else None
         return None
 
-    def closed_sockets(self) -> int:
-        """How many closed sockets it still keeps."""
+    def keeps(self, what: str) -> int:
+        """How many closed sockets ("closed") it still keeps, or bytes in its longest bytearray ("unsent"), or bytes too ("longest")."""
         if not self.run.interrupt(signal.SIGUSR2):
             return 0
-        return self.run.hear("The server did not come back from a call within 1 s")["closed"]
+        return self.run.hear("The server did not come back from a call within 1 s")[what]
 
     def settle(self) -> None:
         """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second."""
@@ -223,13 +228,14 @@ class Trial:
         for window in range(2):
             cpu, runs, naps, wakes = self._window()
             if cpu < IDLE and runs < 0.5 and naps < 0.5:
-                if wakes > OFTEN and not self.noted:
-                    self.noted = True
-                    self.attempt.note(
-                        "nobody talked, and your server woke up again and again: a time limit makes it look for nothing."
-                    )
-                return
+                if wakes <= OFTEN:
+                    return
         line = self.run.where()
+        if cpu < IDLE and runs < 0.5 and naps < 0.5:
+            raise Wrong(
+                f"{when}, and your server woke up {wakes} times in {WINDOW:g} s{line}: a time limit makes it look for nothing, again "
+                "and again. Sleep until a socket is ready."
+            )
         if naps >= 0.5:
             raise Wrong(
                 f"{when}, and your server sleeps{line}, where no client can wake it: whoever comes waits until the time is "
@@ -248,6 +254,13 @@ class Trial:
                 return False
             self.run.watch(0.004)
         return True
+
+    def naps_long(self) -> str:
+        """The line in which it sleeps by the clock, for a tenth of a second or longer; else ""."""
+        woke = self.run.wakes()
+        if all(self.naps() for _ in range(40)) and self.run.wakes() - woke <= 2:  # 40 looks take 0.2 s
+            return self.run.where()
+        return ""
 
     def naps(self) -> bool:
         """Does it sleep by the clock, where no socket can wake it?"""
@@ -280,6 +293,11 @@ def _second_client(trial: Trial) -> None:
     trial.run.alone()
     if trial.sleeps and all(trial.naps() for _ in range(5)):
         trial.idle("Nobody talks")  # it sleeps by the clock, and everything would be late
+    if not trial.sleeps and (line := trial.naps_long()):
+        raise Wrong(
+            f"Nobody talks, and your server sleeps{line}. No client can wake it there: each of them waits until the nap is over. "
+            "Leave it out, or make it a few milliseconds."
+        )
     trial.attempt.good("a second client is answered while the first one is silent")
 
 
@@ -418,7 +436,7 @@ def _ends(trial: Trial) -> None:
         if stuck:
             open_yet.append(number)
     if open_yet:
-        raise _still_open(open_yet, last, "half-closed and got all their answers")
+        raise _still_open(trial, open_yet, last, "half-closed and got all their answers")
     left = MANY - 5
     trial.happened = "A client left and your server died: "
     with trial.run.paused():
@@ -433,16 +451,21 @@ def _ends(trial: Trial) -> None:
         number = trial.run.sockets() - trial.own - 2 - left
         if number <= 0:
             raise Wrong("Five clients left, and your server closed connections of clients that are still there.")
-        raise _still_open(list(range(number)), stuck, "left", count=True)
+        raise _still_open(trial, list(range(number)), stuck, "left", count=True)
     why = "recv() gives b'' again and again when the client has gone (recv(2)): close, and forget it."
     trial.calm("A client left and nobody talks", why)
     trial.attempt.good("clients that leave, and clients that half-close: first all answers, then the end")
 
 
-def _still_open(numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
+def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
     """Some of five connections that are over stay open."""
-    if not stuck.asleep:
+    if not stuck.asleep and trial.sleeps:
         why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
+    elif len(numbers) == 1:
+        why = (
+            "Is close() called for each of them? A socket that is only forgotten stays open as long as one variable holds it. And to "
+            "remove from a list while a loop goes over it skips the next one."
+        )
     elif len(numbers) < 5:
         why = "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
     else:
@@ -481,7 +504,7 @@ def _resets(trial: Trial) -> None:
         number = trial.run.sockets() - trial.own - 2 - len(trial.clients)
         raise Wrong(
             f"Five clients left, four of them with a reset, and {still_open(number)}: {your_server(stuck)}. "
-            "After a reset (ConnectionError) nobody is left to answer: close the socket and forget it."
+            "After a reset nobody is left to answer: close the socket and forget it."
         )
     trial.calm("A client was reset and nobody talks", "After a reset nothing more will come: close the socket, and forget it.")
     trial.attempt.good("clients that are reset, or gone before accept(), do not end it")
@@ -508,7 +531,6 @@ def _slow_reader(trial: Trial) -> None:
         "The send buffer is full: wait until the socket is writable, and do not try again before.",
     )
     _long_answer(trial, slow, line, got)
-    _greedy(trial)
     trial.send(slow, line)
     slow.shutdown(socket.SHUT_WR)
     got, stuck = trial.receive(slow, 1)
@@ -525,7 +547,8 @@ def _slow_reader(trial: Trial) -> None:
 
 
 def _greedy(trial: Trial) -> None:
-    """A client that sends and never reads. Whose memory does it fill, its own or the server's? A note only."""
+    """A client that sends and never reads. Whose memory does it fill, its own or the server's?"""
+    trial.happened = "A client sent and never read, and your server died: "
     greedy = trial.connect(receive_buffer=SMALL)
     greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     greedy.setblocking(False)
@@ -542,9 +565,9 @@ def _greedy(trial: Trial) -> None:
         except ConnectionError:
             break  # the server has cut it off, which is another good answer
     if sent >= GREEDY:
-        trial.attempt.note(
-            f"a client that sends and never reads: your server took {GREEDY >> 20} MB from it and keeps all the answers in "
-            "memory. While answers wait, do not ask for readable."
+        raise Wrong(
+            f"A client sends and never reads: your server took {GREEDY >> 20} MB from it and keeps all the answers in memory. While "
+            "answers wait, do not ask for readable (want_read)."
         )
     reset(greedy)
 
@@ -574,9 +597,14 @@ def _long_answer(trial: Trial, slow: socket.socket, line: bytes, got: bytes, and
             "Close when all answers are sent."
         )
     if line.upper().startswith(got):
+        if stuck and (unsent := trial.keeps("unsent")) > SMALL:
+            raise Wrong(
+                f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {your_server(stuck)}. "
+                "Wait for this socket to be writable, too, while something is to be sent (want_write)."
+            )
         raise Wrong(
             f"{what} {len(got)} came back: send() takes what fits and returns how much (send(2)). Keep the rest, and send "
-            "it when the socket is writable."
+            "it when the socket is writable. sendall() on a socket that does not wait gives up in the middle."
         )
     raise Wrong(
         f"{what} other bytes came back, or the same ones twice: send() returns how many bytes it took (send(2)). "
@@ -598,7 +626,7 @@ def _all_gone(trial: Trial) -> None:
             "recv() has given b'', and look at every client in every round."
         )
     trial.ask(trial.connect(), b"hello\n", "All clients have left, and a new one got no answer within 1 s")
-    if (closed := trial.closed_sockets()) > KEPT:
+    if (closed := trial.keeps("closed")) > KEPT:
         raise Wrong(
             f"Your server has closed its connections, and still keeps {closed} of them in a list, a dict or a set: it grows "
             "with every client that ever came. Forget each one when you close it."

@@ -17,13 +17,13 @@ from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
-from .ends import LONG_LINES, TOO_LONG, reset
+from .ends import LONG_LINES, TOO_LONG, answers_no_more, reset
 from .harness import check_server, use_server
 
 if TYPE_CHECKING:
     from course_lib.sandbox.run import Run
 
-_RESET = "ConnectionResetError", "BrokenPipeError"
+_GONE = errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT
 _SILENT = 400  # clients that connect and say nothing
 _AT_ONCE = 50  # of them: fewer than the accept queue holds
 _WINDOW = 0.2  # seconds over which the CPU time of the server is taken
@@ -40,10 +40,11 @@ def check_try(attempt: Attempt) -> None:
                 f"BlockingIOError{error.line}: EAGAIN is the kernel's way to say that no client is waiting, or that nothing has "
                 "come yet. This is an answer: catch it and return None."
             ) from None
-        if error.type in _RESET:
+        if error.errno in _GONE:
+            did = "answers no more" if error.errno == errno.ETIMEDOUT else "has sent a reset"
             raise Wrong(
-                f"{error.type}{error.line}: the client has sent a reset. Nothing more will come, so return b'', as for a client "
-                "that has finished."
+                f"{error.type}{error.line}: the client {did}. Nothing more will come, so return b'', as for a client that has "
+                "finished. The error has many names: catch BlockingIOError first, then OSError."
             ) from None
         raise
     run.alone()
@@ -142,8 +143,11 @@ def _use_try_recv(talk: Talk, try_recv: Callable, listener: socket.socket) -> No
                 raise Wrong(f"Bytes had come, and try_recv returned {a(got)}: return what recv() gave.")
             if got is not None and len(got) > size:
                 raise Wrong(f"try_recv(sock, {size}) returned {len(got)} bytes: hand `size` on to recv().")
+            if got == b"hello":
+                raise Wrong("b'hello' had come and its first two bytes were read; try_recv gave them again: no MSG_PEEK.")
             if got != expected:
-                raise Wrong(f"b'hello' had come; try_recv(sock, {size}) returned {got!r}, not {expected!r}.")
+                before = " and its first two bytes were read" if expected == b"llo" else ""
+                raise Wrong(f"b'hello' had come{before}; try_recv(sock, {size}) returned {got!r}, not {expected!r}.")
         if try_recv(connection, 100) is not None:
             raise Wrong("All bytes were read and the client is still there: that is None, not yet.")
         talk.good("try_recv: what has come, at most `size` bytes")
@@ -172,7 +176,14 @@ def _use_try_recv(talk: Talk, try_recv: Callable, listener: socket.socket) -> No
                 f"The client has sent a reset, and try_recv returned {got!r}: nothing more will ever come, so return b''. "
                 "Catch BlockingIOError alone for None: `except OSError` takes in ConnectionResetError as well."
             )
-    talk.good("try_recv: a reset counts as finished")
+    with _pair(listener) as (client, connection):
+        talk.step("The client answers no more, and try_recv(sock, 100) did not return within 4 s", 4.0)
+        if answers_no_more(connection) and (got := try_recv(connection, 100)) != b"":
+            raise Wrong(
+                f"The client answers no more, so recv() raised TimeoutError (ETIMEDOUT, tcp(7)), and try_recv returned {got!r}: "
+                "nothing more will ever come, so return b''."
+            )
+    talk.good("try_recv: a reset counts as finished, and so does a client that answers no more")
 
     talk.step("The socket is closed, and try_recv(sock, 100) did not return within 1 s")
     try:
@@ -267,11 +278,6 @@ def check_conn(attempt: Attempt) -> None:
     run.alone()
     if told["copies"]:
         attempt.note("outbuf = outbuf[sent:] copies all the rest each time; `del outbuf[:sent]` on a bytearray does not.")
-    if told["grows"]:
-        attempt.note(
-            "a client that sends and never reads made outbuf grow without end. want_read = False while answers wait stops that: "
-            "the bytes stay in the client's own buffers."
-        )
 
 
 def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
@@ -303,6 +309,8 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
             _expect(conn, client, b"of the first", b"")
             _expect(other, other_client, b"second\n", b"SECOND\n", "Another Conn held half a line. Each needs its own buffers: ")
             _expect(conn, client, b"\n", b"OF THE FIRST\n")
+        if not isinstance(conn.outbuf, (bytes, bytearray)):
+            raise Wrong(f"outbuf is {a(conn.outbuf)}: leave it a bytearray, the server may add to it.")
         conn.outbuf += b"from the server\n"
         if not _says(conn, "want_write"):
             raise Wrong("The server put bytes into outbuf, and want_write stayed false. Let it follow outbuf: bool(self.outbuf).")
@@ -321,8 +329,15 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
 
     copies = _use_conn_with_a_long_line(talk, learner)
     _use_conn_with_reset(talk, learner, listener)
+    _use_conn_with_a_lost_client(talk, learner, listener)
+    if _grows(talk, learner):
+        raise Wrong(
+            "A client that sends and never reads made outbuf grow without end: your memory fills. want_read is false while answers "
+            "wait; then its bytes stay in its own buffers."
+        )
+    talk.good("a client that sends and never reads does not fill the memory")
     _use_conn_with_too_long_a_line(talk, learner)
-    talk.tell(copies=copies, grows=_grows(talk, learner))
+    talk.tell(copies=copies)
 
 
 def _use_conn_with_a_long_line(talk: Talk, learner: type) -> bool:
@@ -341,6 +356,11 @@ def _use_conn_with_a_long_line(talk: Talk, learner: type) -> bool:
             raise _over_too_early(0, 1)
         got, copies = _serve(conn, client, b"", size)
         got = b"X" + got
+        if len(got) < size and not len(conn.outbuf) and conn.finished:
+            raise Wrong(
+                f"{size} bytes were to be sent, and {len(got)} arrived: outbuf was emptied when the send buffer was full. "
+                "BlockingIOError is an OSError too, and a full buffer is no end: catch it first, and keep all."
+            )
         if len(got) < size:
             raise Wrong(
                 f"{size} bytes were to be sent, and {len(got)} arrived: send() takes what fits into the buffer and returns how much "
@@ -362,6 +382,29 @@ def _use_conn_with_too_long_a_line(talk: Talk, learner: type) -> None:
         if not _says(conn, "over"):
             raise Wrong(f"{what}, and over stays false. Lines raises ValueError for too long a line: then nothing more is read, finished.")
         talk.good("too long a line: over")
+
+
+def _use_conn_with_a_lost_client(talk: Talk, learner: type, listener: socket.socket) -> None:
+    """A send after a reset, and to a client that answers no more."""
+    for what, why in ("has gone, and the server sends again", "BrokenPipeError"), ("answers no more", "TimeoutError"):
+        talk.step(f"A client {what}, and Conn did not return within 4 s", 4.0)
+        with _pair(listener) as (client, sock):
+            conn = learner(sock)
+            if why == "TimeoutError":
+                if not answers_no_more(sock):
+                    continue
+            else:
+                client.close()
+                sock.send(b"to nobody\n")  # a reset comes back
+                select.select([sock], [], [], 1)
+            conn.outbuf += b"hello\n"
+            conn.on_writable()
+            if not _says(conn, "over"):
+                raise Wrong(
+                    f"A client {what}: send() raised {why}, {len(conn.outbuf)} bytes wait in outbuf, and over stays false. Nothing "
+                    "can be sent any more, so nothing is left to send."
+                )
+    talk.good("a send after a reset (EPIPE), or to a client that answers no more (ETIMEDOUT): over")
 
 
 def _use_conn_with_reset(talk: Talk, learner: type, listener: socket.socket) -> None:
@@ -390,7 +433,7 @@ def _use_conn_with_reset(talk: Talk, learner: type, listener: socket.socket) -> 
             if not _says(conn, "over"):
                 left = f", {len(conn.outbuf)} bytes wait in outbuf for nobody," if conn.outbuf else ""
                 raise Wrong(
-                    f"A client has sent a reset{left} and over stays false: your server keeps it for ever. After a ConnectionError "
+                    f"A client has sent a reset{left} and over stays false: your server keeps it for ever. After an OSError "
                     "nothing more will come, and nothing can be sent."
                 )
             if sock.fileno() == -1:
@@ -530,10 +573,11 @@ def _explained(error: Raised) -> Wrong:
             f"BlockingIOError{error.line}: EAGAIN is an answer. It says that nothing has come, or that the send buffer is full: "
             "keep what you have, and return."
         )
-    if error.type in _RESET:
+    if error.errno in _GONE:
+        did = {errno.ECONNRESET: "has sent a reset", errno.EPIPE: "sent a reset before this send"}.get(error.errno, "answers no more")
         return Wrong(
-            f"{error.type}{error.line}: the client has sent a reset. Catch ConnectionError: then nothing more will come, and "
-            "nothing can be sent."
+            f"{error.type}{error.line}: the client {did}. The error has many names: catch BlockingIOError first, then OSError; then "
+            "nothing more will come, and nothing can be sent."
         )
     if error.type == "ValueError":
         return Wrong(f"{error} Lines raises it for too long a line: then this client has finished, and the others go on.")

@@ -2,6 +2,7 @@
 
 import errno
 import fcntl
+import os
 import resource
 import select
 import socket
@@ -21,12 +22,20 @@ from .ends import TOO_LONG, reset
 from .harness import SMALL, Trial, check_server, still_open, your_server
 
 
+_LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
+_OFTEN = 15  # times to wake up for nothing
+_ONE_WAIT = "One call of select() sleeps until something is ready: hand it the whole `timeout`."
+
+
 def check_ready(attempt: Attempt) -> None:
     listener = attempt.listen()
     address = listener.getsockname()
     run = attempt.run(_use_ready, listener)
     told = run.hear("ready did not answer within 1 s")
-    run.watch(0.1)  # nobody comes, so it must go on waiting
+    woke = run.wakes()
+    run.watch(_LONG)  # nobody comes, so it must go on waiting
+    if (times := run.wakes() - woke) > _OFTEN:
+        raise Wrong(f"ready([listener], [], None) woke up {times} times in {_LONG:g} s, and nobody had come. {_ONE_WAIT}")
     attempt.connect(address)
     run.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")
     attempt.good("None is no limit: it waits until a client connects")
@@ -41,8 +50,10 @@ def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
 
     def gives(readers: list, writers: list, timeout: float | None, expected: tuple[list, list], when: str) -> None:
         lists = list(readers), list(writers)
-        got = learner(*lists, timeout)
         call = f"ready({_named(readers, names)}, {_named(writers, names)}, {timeout})"
+        if timeout == 60:
+            talk.step(f"{call}: {when}, and it did not return within 1 s")
+        got = learner(*lists, timeout)
         _is_pair_of_lists(got, call)
         for which, found, right in zip(("first", "second"), got, expected):
             if set(found) != set(right) or len(found) != len(right):
@@ -53,12 +64,14 @@ def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     talk.step("ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait")
     gives([one, other], [], 0, ([], []), "nothing has come")
     talk.step("ready([one, other], [], 0.3) did not return within 1.3 s: `timeout` counts seconds", 1.3)
-    watch, begin, used = Stopwatch(), time.monotonic(), time.process_time()
+    watch, begin, used, woke = Stopwatch(), time.monotonic(), time.process_time(), _wakes()
     gives([one, other], [], 0.3, ([], []), "nothing has come")
     if time.monotonic() - begin < 0.25:
         raise Wrong("ready([one, other], [], 0.3): nothing had come, and it did not wait 0.3 s. Hand `timeout` on to select().")
     if time.process_time() - used > watch.passed() / 5:
         raise Wrong("ready([one, other], [], 0.3) used the processor while it waited: select() sleeps, if you hand it `timeout`.")
+    if (times := _wakes() - woke) > _OFTEN:
+        raise Wrong(f"ready([one, other], [], 0.3) woke up {times} times, and nothing had come. {_ONE_WAIT}")
     gives([], [], 0, ([], []), "there is nothing to wait for")
     talk.good("nothing is ready: two empty lists, when the time is over")
 
@@ -94,16 +107,21 @@ def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     names[gone] = "closed"
     for readers, writers, place in ([one, gone], [], "readers[1]"), ([one], [gone, other], "writers[0]"):
         call = f"ready({_named(readers, names)}, {_named(writers, names)}, 0)"
+        given = list(readers), list(writers)
         try:
-            learner(readers, writers, 0)
+            learner(*given, 0)
         except ValueError as error:
             if place not in str(error):
                 raise Wrong(
                     f"{call} raised ValueError: {error}{where(own_frame(error.__traceback__))}. In a server with a hundred "
                     f"clients, which one? Raise a ValueError with {place} in its text. A closed socket has the number -1."
                 ) from None
+        except OSError as error:
+            raise Wrong(f"{call} raised {type(error).__name__}: {error}. Raise a ValueError, with {place} in its text.") from None
         else:
             raise Wrong(f"{call} passed over the closed socket in silence: raise ValueError, with {place} in its text.")
+        if given != (readers, writers):
+            raise Wrong(f"{call} raised ValueError, and it changed a list that it was given: the caller still needs it.")
     high = _takes_high_number(learner, one)
     talk.good("a closed socket: a ValueError that says which one it is")
 
@@ -115,6 +133,11 @@ def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     if got[0] != [listener] or got[1]:
         raise Wrong("ready([listener], [], None): a client had connected, and the listener is not in the first list.")
     talk.tell()
+
+
+def _wakes() -> int:
+    """How often this thread has gone to sleep so far."""
+    return resource.getrusage(resource.RUSAGE_THREAD).ru_nvcsw
 
 
 def _is_pair_of_lists(got: object, call: str) -> None:
@@ -239,8 +262,16 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
         asked["taken"] = max([asked["taken"] or 0, *numbers])
         return found
 
-    select.select = watched
+    close = os.close
+
+    def closes(number: int) -> None:
+        if number in before:
+            raise Wrong(f"You closed descriptor {number}, which is not yours: close the number that F_DUPFD gave, for it may be a higher one.")
+        close(number)
+
+    select.select, os.close = watched, closes
     _replace(learner, raw, watched, set())
+    _replace(learner, close, closes, set())
     talk.step("fd_limit() did not return within 2 s", 2.0)
     try:
         got = learner()
@@ -253,7 +284,7 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
             ) from None
         raise
     finally:
-        select.select = raw
+        select.select, os.close = raw, close
     left = len(open_numbers() - before)
     talk.tell(got=got if isinstance(got, int) else None, type=a(got), limit=limit, hard=hard, soft=soft, left=left, **asked)
 
@@ -275,9 +306,13 @@ def check_chat(attempt: Attempt) -> None:
     with trial.explained():
         _one_to_all(trial)
         _whole_lines(trial)
-        trial.idle("Five clients are there and nobody talks")
+        trial.idle(
+            "Five clients are there and nobody talks",
+            "Ask for writable only while there is something to send: a socket with nothing to send is writable nearly always.",
+        )
         attempt.good("nobody talks: it sleeps")
         _leavers(trial)
+        _slow(trial)
         _never_reads(trial)
         _too_long(trial)
         _chat_ends(trial)
@@ -391,6 +426,52 @@ def _leavers(trial: Trial) -> None:
     trial.attempt.good("clients come and leave, also with a reset")
 
 
+def _slow(trial: Trial) -> None:
+    """A client reads late, and another one is reset while lines wait for it: less than the limit."""
+    slow, text = _with_unsent(trial)
+    trial.happened = "A client reads late, and your server died: "
+    got, stuck = trial.receive(slow, len(text))
+    if got != text:
+        what = f"A client read late and got {len(got)} of {len(text)} bytes"
+        if text.startswith(got) and stuck:
+            raise Wrong(
+                f"{what}, nothing more within 1 s: {your_server(stuck)}. The rest waits in your server: wait for its socket to be "
+                "writable while something is to be sent."
+            )
+        if not stuck:
+            trial.run.explain_end()
+        raise Wrong(f"{what}, then {'others' if stuck else 'the end'}: send() takes what fits; keep the rest and its order (send(2)).")
+    trial.happened = "A client was reset while lines waited for it, and your server died: "
+    reset(slow)
+    lost, _ = _with_unsent(trial)
+    reset(lost)
+    _to_all(trial, b"still here\n", "A client was reset while lines waited for it; then Ann sent a line")
+    if stuck := trial.holds(5):
+        raise Wrong(f"A client was reset while lines waited for it, and its connection stays open: {your_server(stuck)}. Close it.")
+    trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
+
+
+def _with_unsent(trial: Trial) -> tuple[socket.socket, bytes]:
+    """A new client for which lines wait in the server, less than the limit; and what it has to get."""
+    slow, text = trial.connect(SMALL), b""
+    trial.holds(6)
+    for number in range(60):
+        line = b"%03d %s\n" % (number, b"." * 4091)
+        _to_all(trial, line, "A client does not read; Ann sent lines of 4 kB")
+        text += line
+        if number > 15 and number % 2 and trial.keeps("longest") > 12_000:
+            break
+    return slow, text
+
+
+def _to_all(trial: Trial, line: bytes, what: str) -> None:
+    """Ann sends; the others read."""
+    ann, *others = trial.clients
+    trial.send(ann, line)
+    for client, to in zip(others, _NAMES[1:]):
+        _hears(trial, client, line, what, to)
+
+
 BATCH = b"".join(b"line %04d of a long talk, with nothing in it but words %s\n" % (number, b"." * 960) for number in range(32))
 BATCHES = 128  # 4 MB in all
 _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
@@ -403,7 +484,15 @@ def _never_reads(trial: Trial) -> None:
     for _ in range(BATCHES):
         trial.send(ann, BATCH)
         for client, to in (ben, "Ben"), (cleo, "Cleo"), (dan, "Dan"):
-            _hears(trial, client, BATCH, "Eve does not read; Ann sent lines", to)
+            try:
+                _hears(trial, client, BATCH, "Eve does not read; Ann sent lines", to)
+            except Wrong:
+                if trial.way(ann)[0] is None and trial.listens():
+                    raise Wrong(
+                        "Eve does not read, and your server let go of Ann, who sent the lines: let go of the client for which more "
+                        "than 64 kB wait."
+                    ) from None
+                raise
     grown = trial.run.memory() - before
     if trial.way(eve)[0]:
         total = f"{len(BATCH) * BATCHES // 1_000_000} MB"

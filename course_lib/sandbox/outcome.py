@@ -1,9 +1,16 @@
 """How a check of a learner's code may end: each an exception, its text one sentence."""
 
+import errno
 from typing import Any
 
 from .words import printable, where
 
+# What a call on a connection says of its peer; the errors have different names, and only some are a ConnectionError.
+_GONE = {
+    errno.ECONNRESET: "clients disappear every day",
+    errno.EPIPE: "a send after the client's reset, and clients disappear every day",
+    errno.ETIMEDOUT: "the client answers no more, and the kernel gives up (tcp(7))",
+}
 TOO_BUSY = "The machine was too busy to check this in time; run the check again."
 
 
@@ -35,8 +42,8 @@ class Raised(Wrong):
             sentence = f"{name} waits for the keyboard{self.line}. Nobody types during a check"
         elif self.type == "MemoryError":
             sentence = f"{name} used more than 2 GB of memory{self.line}"
-        elif self.type in ("ConnectionResetError", "BrokenPipeError"):
-            sentence = f"{self.type} ended your server{self.line}: clients disappear every day. Catch it, then close"
+        elif self.errno in _GONE:
+            sentence = f"{self.type} ended your server{self.line}: {_GONE[self.errno]}. Catch OSError, then close"
         elif self.errno == 27:  # EFBIG
             sentence = f"{name} prints without end{self.line}: more than 16 MB of output"
         else:

@@ -1,5 +1,6 @@
 """The learner's code as bytes for a fresh process."""
 
+import functools
 import inspect
 import io
 from collections import ChainMap
@@ -21,10 +22,19 @@ def _code_of_cell(code: CodeType) -> tuple[Callable[..., CodeType], tuple[Any, .
     return _make_code, (code.co_filename, make, parts)
 
 
+def _make_cached(parameters: dict[str, Any], function: Callable[..., object]) -> Callable[..., object]:
+    return functools.lru_cache(**parameters)(function)
+
+
+def _cached(wrapper: Any) -> tuple[Any, ...]:
+    """A function under @cache goes without what it has stored; pickle would look for its name in a module."""
+    return _make_cached, (wrapper.cache_parameters(), wrapper.__wrapped__)
+
+
 class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no hints
     """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
 
-    dispatch_table = ChainMap({CodeType: _code_of_cell}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table = ChainMap({CodeType: _code_of_cell, type(functools.cache(len)): _cached}, cloudpickle.Pickler.dispatch_table)
 
 
 def pickled(inside: Callable[..., None], learner: object, name: str) -> bytes:

@@ -22,8 +22,8 @@ TEN = [
     "ok: nobody talks: it sleeps",
     "ok: 20 clients at once, and none of them is forgotten",
     "ok: clients that leave, and clients that half-close: first all answers, then the end",
-    "ok: clients that are reset, or gone before accept(), do not end it",
     "ok: a slow reader gets all of its 600000 bytes, and nobody waits for it",
+    "ok: clients that are reset, or gone before accept(), do not end it",
     "ok: when all have gone, no descriptor is left, and it sleeps",
 ]
 NINE = [line.replace(", and it sleeps", "") for line in TEN if line != "ok: nobody talks: it sleeps"]
@@ -190,23 +190,17 @@ def test_a_server_without_the_signal_handler_is_not_killed_by_it(cell, as_before
     assert tell_closed_sockets.__doc__
 
 
-def test_waking_up_for_nothing_is_noted(cell, as_before):
+def test_waking_up_for_nothing_is_named(cell, as_before):
     server = cell(right_server().replace("None)", "0.002)"))["select_server"]
     found, said = ten_points(server)
-    assert said is None
-    assert [line for line in found if line not in TEN] == [
-        "note: nobody talked, and your server woke up again and again: a time limit makes it look for nothing."
-    ]
+    assert found == TEN[:4] and "a time limit makes it look for nothing, again and again" in said
 
 
-def test_memory_for_a_client_that_never_reads_is_noted(cell, as_before):
+def test_memory_for_a_client_that_never_reads_is_named(cell, as_before):
     server = cell(right_server().replace("if conn.want_read", "if not conn.finished"))["select_server"]
     found, said = ten_points(server)
-    assert said is None
-    assert [line for line in found if line not in TEN] == [
-        "note: a client that sends and never reads: your server took 2 MB from it and keeps all the answers in memory. "
-        "While answers wait, do not ask for readable."
-    ]
+    assert found == TEN[:9]
+    assert said.startswith("A client sends and never reads: your server took 2 MB from it and keeps all the answers in memory.")
 
 
 @pytest.mark.parametrize("seconds", [None, 30, 0.5])

@@ -29,9 +29,9 @@ def try_recv(sock, size):
     except OSError as error:
         if error.errno == errno.EAGAIN:
             return None
-        if error.errno == errno.ECONNRESET:
-            return b""
-        raise
+        if error.errno in (errno.EBADF, errno.ENOTSOCK):
+            raise
+        return b""
 """
 HIDES = """
 def try_recv(sock, size):
@@ -57,12 +57,11 @@ def test_other_ways_to_try(source, note, cell, as_before):
     [
         ([], ""),
         ([("del self.outbuf[:sent]", "self.outbuf = self.outbuf[sent:]")], "copies all the rest each time"),
-        ([("return not self.finished and not self.outbuf", "return not self.finished")], "made outbuf grow without end"),
         ([("for line in self.inbuf.feed(data):\n    self.outbuf += line.upper() + b\"\\n\"", "for line in self.inbuf.feed(data):\n    self.outbuf += line.upper() + b\"\\n\"\nself.on_writable()")], ""),
         ([("        data = try_recv(self.sock, 4096)\n        if data is None:\n            return\n", "        data = b\"\"\n        while chunk := try_recv(self.sock, 4096):\n            data += chunk\n        if not data and chunk is None:\n            return\n")], ""),
         ([("try_recv(self.sock, 4096)", "try_recv(self.sock, 512)")], ""),
     ],
-    ids=["the reference in other words", "copies", "reads on", "sends at once", "reads all there is", "small reads"],
+    ids=["the reference in other words", "copies", "sends at once", "reads all there is", "small reads"],
 )  # fmt: skip
 def test_other_kinds_of_conn(changes, note, cell, as_before):
     notes = found("3.2", cell, changed(CONN, dict(changes)), "Conn")

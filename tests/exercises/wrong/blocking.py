@@ -3,7 +3,7 @@
 from exercises.case import case, right
 
 IMPORTS = """
-import os, select, socket, threading, time
+import errno, os, select, socket, threading, time
 from socket import SOL_SOCKET, SO_REUSEADDR
 from course_lib.mine import Lines, serve_one
 """
@@ -18,6 +18,60 @@ class Lines:
         *lines, self.rest = (self.rest + chunk).split(b"\n")
         return lines
 """
+
+SERVE_ONE = r"""
+def serve_one(conn):
+    lines = Lines()
+    with conn:
+        try:
+            while chunk := conn.recv(4096):
+                for line in lines.feed(chunk):
+                    conn.sendall(line.upper() + b"\n")
+        except ValueError:
+            pass
+        except OSError:
+            pass
+"""
+
+RIGHT = {
+    "2.2": [
+        case("a helper under cache", "", r"""
+            import functools
+
+            @functools.cache
+            def separator(name):
+                return {"unix": b"\n"}[name]
+
+            class Lines:
+                def __init__(self):
+                    self.pieces = []
+                def feed(self, chunk):
+                    first, *others = chunk.split(separator("unix"))
+                    self.pieces.append(first)
+                    lines = []
+                    for other in others:
+                        lines.append(b"".join(self.pieces))
+                        self.pieces = [other]
+                    if max(map(len, [*lines, b"".join(self.pieces)])) > 65536:
+                        raise ValueError("too long")
+                    return lines
+        """),
+    ],
+    "2.3": [
+        case("descriptors", "", r"""
+            from contextlib import closing, suppress
+
+            def serve_one(conn):
+                with closing(conn), suppress(OSError, ValueError):
+                    lines = Lines()
+                    for chunk in iter(lambda: os.read(conn.fileno(), 16384), b""):
+                        answer = memoryview(b"".join(line.upper() + b"\n" for line in lines.feed(chunk)))
+                        while answer:
+                            answer = answer[os.write(conn.fileno(), answer):]
+        """),
+        case("byte by byte", "", SERVE_ONE, {"4096": "1"}),
+    ],
+}
 
 CASES = {
     "2.1": [
@@ -155,6 +209,23 @@ CASES = {
                 kept.append(socket.socket())
                 return socket.create_server(("127.0.0.1", port), backlog=backlog)
         """),
+        case("kept when bind fails", "bind() failed, and the socket that you had made stays open: nobody else can close it.", """
+            kept = []
+            def make_listener(port=0, backlog=16):
+                s = socket.socket()
+                kept.append(s)
+                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+                s.bind(("127.0.0.1", port))
+                s.listen(backlog)
+                return s
+        """),
+        case("another port when it is taken", "and make_listener returned a value of type socket: let bind()'s error through.",
+             right("2.1"), {'listener.bind(("127.0.0.1", port))': """
+                 try:
+                     listener.bind(("127.0.0.1", port))
+                 except OSError:
+                     listener.bind(("127.0.0.1", 0))
+             """}),
         case("SO_REUSEPORT", "SO_REUSEADDR is off", """
             def make_listener(port=0, backlog=16):
                 s = socket.socket()
@@ -251,6 +322,28 @@ CASES = {
                         self.rest = self.rest[end + 1:]
                     return lines
         """),
+        case("no rest", r"Bytes were lost: keep what has no end yet, self.rest + chunk, until its b'\n' comes. Fed b'one\ntw' b'o\n'", r"""
+            class Lines:
+                def feed(self, chunk):
+                    return chunk.split(b"\n")[:-1]
+        """),
+        case("two pieces and no third", "Bytes were lost: keep what has no end yet",
+             LINES, {r'*lines, self.rest = (self.rest + chunk).split(b"\n")': r"""
+                 if b"\n" not in chunk:
+                     self.rest = chunk
+                     return []
+                 *lines, self.rest = (self.rest + chunk).split(b"\n")
+             """}),
+        case("the rest stays", "Bytes came twice: when a line is given, nothing of it stays in the rest.",
+             right("2.2"), {"self.rest.clear()": ""}),
+        case("decodes with replace", "A chunk ended inside a character, and its bytes have changed: work on bytes", r"""
+            class Lines:
+                def __init__(self):
+                    self.rest = ""
+                def feed(self, chunk):
+                    *lines, self.rest = (self.rest + chunk.decode(errors="replace")).split("\n")
+                    return [line.encode() for line in lines]
+        """),
         case("no limit", r"A line has 65537 bytes and no end, and feed went on. A client that never sends b'\n' would fill the memory", LINES),
         case("cuts a long line", "A piece of a line is no line.",
              LINES, {"return lines": """
@@ -300,7 +393,7 @@ CASES = {
                         chunk = following
         """),
         case("send instead of sendall",
-             " of 200 000 bytes arrived: in this test the check, not you, gave the connection a time limit (settimeout).",
+             "of 200 000 bytes arrived: the check sent a signal while your send() slept.",
              right("2.3"), {r'conn.sendall(line.upper() + b"\n")': r'conn.send(line.upper() + b"\n")'}),
         case("no except for reset",
              "ConnectionResetError ended your server in line 4, `while chunk := conn.recv(4096):`", r"""
@@ -325,6 +418,26 @@ CASES = {
                         for line in lines.feed(chunk):
                             conn.sendall(line.upper() + b"\n")
         """),
+        case("knows ConnectionResetError only", "BrokenPipeError ended your server in line 7, `conn.sendall(",
+             SERVE_ONE, {"except OSError:": "except ConnectionResetError:"}),
+        case("knows ConnectionError only",
+             "TimeoutError ended your server in line 7, `conn.sendall(line.upper() + b\"\\n\")`: the client answers no more, and the "
+             "kernel gives up (tcp(7)). Catch OSError, then close.",
+             SERVE_ONE, {"except OSError:": "except ConnectionError:"}),
+        case("catches everything", "KeyboardInterrupt came, from the stop button of the notebook",
+             SERVE_ONE, {"except OSError:": "except:"}),
+        case("one Lines for all", r"this one sent b'one\n' and got b'HALF'. Make Lines() anew for each connection.",
+             SERVE_ONE, {"def serve_one(conn):": "lines = Lines()\n\ndef serve_one(conn):", "    lines = Lines()": "    pass"}),
+        case("answers the unfinished line", r"without b'\n' and got b'HALF\n': that is not a line yet.",
+             SERVE_ONE, {"except ValueError:": r"""
+                     if lines.rest:
+                         conn.sendall(lines.rest.upper() + b"\n")
+                 except ValueError:
+             """}),
+        case("a time limit", "gave the connection a time limit of 30 s: nobody asked for it",
+             SERVE_ONE, {"lines = Lines()": "lines = Lines()\nconn.settimeout(30)"}),
+        case("closes the number alone", "os.close() has closed the number, and conn does not know",
+             SERVE_ONE, {"with conn:": "if True:", "except OSError:\n    pass": "except OSError:\n    pass\nos.close(conn.fileno())"}),
         case("closes after one answer",
              "After 1 answer the client got b'', the end: do you close after the first answer?", """
             def serve_one(conn):
@@ -423,9 +536,9 @@ CASES = {
         """),
         case("speaks after serve_one has closed", "serve_forever raised OSError: [Errno 9] Bad file descriptor in line 5",
              right("2.4"), {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
-        case("closes the listener", "Bad file descriptor in line 3",
+        case("closes the listener", "You used the listener after you had closed it in line 3: keep it open for the next clients.",
              right("2.4"), {"serve_one(conn)": "serve_one(conn)\nlistener.close()"}),
-        case("spins", "Nobody talks, yet it runs all the time", """
+        case("spins", "Nobody comes, and your server looks for a client all the time in line ", """
             def serve_forever(listener):
                 listener.setblocking(False)
                 while True:
@@ -445,6 +558,33 @@ CASES = {
                             except ConnectionError:
                                 break
         """),
+        case("naps", "times in 0.3 s", """
+            def serve_forever(listener):
+                listener.setblocking(False)
+                while True:
+                    try:
+                        conn, _ = listener.accept()
+                    except BlockingIOError:
+                        time.sleep(0.001)
+                        continue
+                    conn.setblocking(True)
+                    serve_one(conn)
+        """),
+        case("fifty clients", "returned; it should serve without end",
+             right("2.4"), {"while True:": "for _ in range(50):"}),
+        case("calls itself", "serve_forever calls itself for the next client", """
+            def serve_forever(listener):
+                serve_one(listener.accept()[0])
+                serve_forever(listener)
+        """),
+        case("catches everything", "KeyboardInterrupt came, from the stop button of the notebook, and serve_forever went on",
+             right("2.4"), {"conn, _ = listener.accept()\nserve_one(conn)": """
+                 try:
+                     conn, _ = listener.accept()
+                     serve_one(conn)
+                 except:
+                     pass
+             """}),
         case("a thread for each client", "started a thread",
              right("2.4"), {"serve_one(conn)": "threading.Thread(target=serve_one, args=(conn,)).start()"}),
         case("does not close", "connections are still open: close each one", """

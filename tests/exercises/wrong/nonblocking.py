@@ -23,7 +23,7 @@ def try_recv(sock, size):
         return sock.recv(size)
     except BlockingIOError:
         return None
-    except ConnectionError:
+    except OSError:
         return b""
 """
 
@@ -53,7 +53,7 @@ class Conn:
             sent = self.sock.send(self.outbuf)
         except BlockingIOError:
             return
-        except ConnectionError:
+        except OSError:
             self.finished = True
             sent = len(self.outbuf)
         del self.outbuf[:sent]
@@ -171,17 +171,17 @@ CASES = {
                  def try_recv(sock, size):
              """}),
         case("an idle client has left", "try_recv returned b'': so an idle client is taken for one that left",
-             TRY, {"except BlockingIOError:\n    return None\nexcept ConnectionError:": "except OSError:"}),
+             TRY, {"except BlockingIOError:\n    return None\nexcept OSError:": "except OSError:"}),
         case("a reset is nothing yet", "The client has sent a reset, and try_recv returned None: nothing more will ever come",
-             TRY, {'except BlockingIOError:\n    return None\nexcept ConnectionError:\n    return b""': "except OSError:\n    return None"}),
+             TRY, {'except BlockingIOError:\n    return None\nexcept OSError:\n    return b""': "except OSError:\n    return None"}),
         case("not data, for both", "The client has finished, and try_recv returned None, not b''",
              TRY, {"return sock.recv(size)": "data = sock.recv(size)",
-             "except BlockingIOError:\n    return None\nexcept ConnectionError:": 'except BlockingIOError:\n    data = b""\nexcept ConnectionError:',
-             'except ConnectionError:\n    return b""': 'except ConnectionError:\n    return b""\nif not data:\n    return None\nreturn data'}),
+             "except BlockingIOError:\n    return None\nexcept OSError:": 'except BlockingIOError:\n    data = b""\nexcept OSError:',
+             'except OSError:\n    return b""': 'except OSError:\n    return b""\nif not data:\n    return None\nreturn data'}),
         case("lets the reset through",
              "ConnectionResetError in line 11, `return sock.recv(size)`: the client has sent a reset. Nothing more will come, so"
              " return b''",
-             TRY, {'except ConnectionError:\n    return b""': ""}),
+             TRY, {'except OSError:\n    return b""': ""}),
         case("lets EAGAIN through in recv",
              "BlockingIOError in line 8, `def try_recv(sock, size): return sock.recv(size)`: EAGAIN is the kernel's way to say", """
             def try_accept(listener):
@@ -193,6 +193,13 @@ CASES = {
                 return connection
             def try_recv(sock, size): return sock.recv(size)
         """),
+        case("knows ConnectionResetError only", "TimeoutError in line 11, `return sock.recv(size)`: the client answers no more.",
+             TRY, {"except OSError:": "except ConnectionResetError:"}),
+        case("knows ConnectionError only", "The error has many names: catch BlockingIOError first, then OSError.",
+             TRY, {"except OSError:": "except ConnectionError:"}),
+        case("waits for exactly size",
+             "b'hello' had come and its first two bytes were read; try_recv(sock, 100) returned b'', not b'llo'.",
+             TRY, {"return sock.recv(size)": "data = sock.recv(size)\nreturn data if len(data) == size else b''"}),
         case("ignores size", "try_recv(sock, 2) returned 5 bytes: hand `size` on to recv()",
              TRY, {"return sock.recv(size)": "return sock.recv(4096)"}),
         case("reads on until nothing is left", "try_recv(sock, 2) returned 5 bytes",
@@ -201,7 +208,7 @@ CASES = {
                      return sock.recv(size)
                  except BlockingIOError:
                      return None
-                 except ConnectionError:
+                 except OSError:
                      return b""
              """: """
                  data = b""
@@ -216,13 +223,13 @@ CASES = {
              """}),
         case("returns text", "Bytes had come, and try_recv returned a value of type str: return what recv() gave",
              TRY, {"return sock.recv(size)": "return sock.recv(size).decode()",
-             'except ConnectionError:\n    return b""': ""}),
-        case("peeks", "try_recv(sock, 100) returned b'hello', not b'llo'",
+             'except OSError:\n    return b""': ""}),
+        case("peeks", "its first two bytes were read; try_recv gave them again: no MSG_PEEK.",
              TRY, {"return sock.recv(size)": "return sock.recv(size, socket.MSG_PEEK)",
-             'except ConnectionError:\n    return b""': ""}),
+             'except OSError:\n    return b""': ""}),
         case("closes at the end", "try_recv closed the socket: the client still reads. Only return b''.",
              TRY, {"return sock.recv(size)": 'data = sock.recv(size) if sock.fileno() >= 0 else b""',
-             'except ConnectionError:\n    return b""': "if not data:\n    sock.close()\nreturn data"}),
+             'except OSError:\n    return b""': "if not data:\n    sock.close()\nreturn data"}),
         case("waits until something comes",
              "Nothing has come yet, and try_recv(sock, 100) did not return within 1 s: it sleeps in line",
              TRY, {"""
@@ -230,13 +237,13 @@ CASES = {
                      return sock.recv(size)
                  except BlockingIOError:
                      return None
-                 except ConnectionError:
+                 except OSError:
                      return b""
              """: "sock.setblocking(True)\nreturn sock.recv(size)"}),
         case("switches the mode to and fro",
              "try_recv left the socket that it was given blocking: the next call on it may sleep",
              TRY, {"def try_recv(sock, size):": "def try_recv(sock, size):\n    sock.setblocking(False)",
-             'except ConnectionError:\n    return b""': 'except ConnectionError:\n    return b""\nfinally:\n    sock.setblocking(True)'}),
+             'except OSError:\n    return b""': 'except OSError:\n    return b""\nfinally:\n    sock.setblocking(True)'}),
     ],
     "3.2": [
         case("too long a line ends the server",
@@ -260,7 +267,7 @@ CASES = {
                      sent = self.sock.send(self.outbuf)
                  except BlockingIOError:
                      return
-                 except ConnectionError:
+                 except OSError:
                      self.finished = True
                      sent = len(self.outbuf)
                  del self.outbuf[:sent]
@@ -278,7 +285,7 @@ CASES = {
              CONN, {"del self.outbuf[:sent]": "del self.outbuf[: sent - 1]"}),
         case("no except for a full buffer",
              "BlockingIOError in line 23, `sent = self.sock.send(self.outbuf)`: EAGAIN is an answer",
-             CONN, {"except BlockingIOError:\n    return": ""}),
+             CONN, {"except BlockingIOError:\n    return": "", "except OSError:": "except ConnectionError:"}),
         case("sends until all is out", "Conn did not return within 2 s: it runs all the time", r"""
             class Conn:
                 def __init__(self, sock):
@@ -306,7 +313,7 @@ CASES = {
                         sent = self.sock.send(self.outbuf)
                       except BlockingIOError:
                         continue
-                      except ConnectionError:
+                      except OSError:
                         self.finished = True
                         sent = len(self.outbuf)
                       del self.outbuf[:sent]
@@ -365,11 +372,26 @@ CASES = {
         case("over after the answer", "The client has its answer and is still there, but over is true",
              CONN, {"return self.finished and not self.outbuf": "return getattr(self, 'sent', False)",
              "del self.outbuf[:sent]": "del self.outbuf[:sent]; self.sent = bool(sent)"}),
-        case("no except for a reset in on_writable", "the client has sent a reset. Catch ConnectionError",
-             CONN, {"except ConnectionError:\n    self.finished = True\n    sent = len(self.outbuf)": ""}),
+        case("no except for a reset in on_writable", "the client has sent a reset. The error has many names: catch BlockingIOError first, then OSError",
+             CONN, {"except OSError:\n    self.finished = True\n    sent = len(self.outbuf)": ""}),
         case("no except for a reset in on_readable",
              "ConnectionResetError in line 15, `data = self.sock.recv(4096)`: the client has sent a reset",
              CONN, {"data = try_recv(self.sock, 4096)": "try:\n    data = self.sock.recv(4096)\nexcept BlockingIOError:\n    data = None"}),
+        case("knows ConnectionResetError only",
+             "BrokenPipeError in line 23, `sent = self.sock.send(self.outbuf)`: the client sent a reset before this send.",
+             CONN, {"except OSError:": "except ConnectionResetError:"}),
+        case("knows ConnectionError only",
+             "TimeoutError in line 23, `sent = self.sock.send(self.outbuf)`: the client answers no more. The error has many names",
+             CONN, {"except OSError:": "except ConnectionError:"}),
+        case("a full buffer is the end", "outbuf was emptied when the send buffer was full. BlockingIOError is an OSError too",
+             CONN, {"except BlockingIOError:\n    return": ""}),
+        case("reads while answers wait", "A client that sends and never reads made outbuf grow without end: your memory fills.",
+             CONN, {"not self.finished and not self.outbuf": "not self.finished"}),
+        case("outbuf is a deque", "outbuf is a value of type deque: leave it a bytearray",
+             CONN, {"self.outbuf = bytearray()": "from collections import deque; self.outbuf = deque()",
+             r'self.outbuf += line.upper() + b"\n"': r'self.outbuf.append(line.upper() + b"\n")',
+             "sent = self.sock.send(self.outbuf)": "sent = 0\nwhile self.outbuf: self.sock.send(self.outbuf.popleft())",
+             "sent = len(self.outbuf)": "self.outbuf.clear()", "del self.outbuf[:sent]": ""}),
         case("keeps outbuf after a reset", "bytes wait in outbuf for nobody, and over stays false",
              CONN, {"sent = len(self.outbuf)": "return"}),
         case("closes the socket", "Conn closed its socket. Leave that to the server",
@@ -423,6 +445,10 @@ CASES = {
              BUSY, {"conns = []": "conns = []; kept = []",
              "conns.remove(conn)\nconn.sock.close()": "kept.append(conn); conns.remove(conn)"}),
         case("closes and keeps it", "Forget each one when you close it", BUSY, {"conns.remove(conn)": ""}),
+        case("reads while answers wait", "A client sends and never reads: your server took 2 MB from it",
+             BUSY, {"conn.want_read": "not conn.finished"}),
+        case("writes once only", "more wait in a bytearray of yours, and nobody sends them: your server runs all the time",
+             BUSY, {"if conn.want_write:": "if conn.want_write and conn.want_read | (len(conn.outbuf) < 1000):"}),
         case("never writes", "got no answer within 1 s", BUSY, {"if conn.want_write:\n    conn.on_writable()": ""}),
         case("returns when nobody is there", "returned; it should serve without end",
              BUSY, {"while True:": "while True:\n    if not conns and not select.select([listener], [], [], 0.01)[0]: return"}),
@@ -438,6 +464,9 @@ CASES = {
                     if sock := try_accept(listener):
                         threading.Thread(target=one, args=(Conn(sock),), daemon=True).start()
         """),
+        case("a nap of half a second",
+             "your server sleeps in line 5, `time.sleep(0.5)`. No client can wake it there: each of them waits until the nap is over.",
+             BUSY, {"while True:": "while True:\n    time.sleep(0.5)"}),
         case("a nap of a second", "No client can wake it there", BUSY, {"while True:": "while True:\n    time.sleep(1.5)"}),
     ],
 }

@@ -66,6 +66,15 @@ def select_server(listener):
             sock.close()
 """
 
+READY = """
+def ready(readers, writers, timeout):
+    for name, socks in ("readers", readers), ("writers", writers):
+        for position, sock in enumerate(socks):
+            if sock.fileno() == -1:
+                raise ValueError(f"{name}[{position}] is closed")
+    return select.select(readers, writers, [], timeout)[:2]
+"""
+
 CHAT_SERVER = r"""
 def chat(listener):
     listener.setblocking(False)
@@ -185,6 +194,21 @@ CASES = {
                         raise ValueError(f"readers[{position}] is closed")
                 return select.select(readers, writers, [], timeout)[:2]
         """),
+        case("another exception", "Raise a ValueError, with readers[1] in its text.", READY, {"raise ValueError": "raise OSError"}),
+        case("takes the closed one out", "and it changed a list that it was given: the caller still needs it.",
+             READY, {"raise ValueError": "del socks[position]\nraise ValueError"}),
+        case("asks every millisecond", "times, and nothing had come. One call of select() sleeps until something is ready", """
+            def ready(readers, writers, timeout):
+                end = None if timeout is None else time.monotonic() + timeout
+                while True:
+                    readable, writable, _ = select.select(readers, writers, [], 0.001)
+                    if readable or writable or end is not None and time.monotonic() >= end:
+                        return readable, writable
+        """),
+        case("half a second at most", "ready([listener], [], None) returned and nobody had connected: None is no limit.",
+             READY, {"[], timeout)": "[], 0.5 if timeout is None else min(timeout, 0.5))"}),
+        case("forgets the writers", "ready([], [one, other], 60): both send buffers have room, and it did not return within 1 s",
+             READY, {"select.select(readers, writers, [], timeout)": "select.select(readers, [], [], timeout)"}),
         case("every ValueError means closed", "select() raises ValueError for numbers from 1024 on too", """
             def ready(readers, writers, timeout):
                 try:
@@ -313,6 +337,68 @@ CASES = {
              "[sock for sock in conns if conns[sock][1]]": "writers",
              "if not data:\n    gone.add(sock)": "if not data:\n    gone.add(sock)\nwriters.add(sock)",
              "sock.close()": "sock.close()\nwriters.discard(sock)"}),
+        case("a tiny time limit", "a time limit makes it look for nothing, again and again. Sleep until a socket is ready.",
+             PLAIN, {"writers, None)": "writers, 0.001)"}),
+        case("reads while answers wait", "A client sends and never reads: your server took 2 MB from it",
+             PLAIN, {"if conn.want_read]": "if not conn.finished]"}),
+        case("waits for no writer", "more wait in a bytearray of yours, and nobody sends them: your server sleeps in line 7",
+             PLAIN, {"""
+                 writers = [sock for sock, conn in conns.items() if conn.want_write]
+                 readable, writable = ready([listener, *readers], writers, None)
+             """: "readable, _ = ready([listener, *readers], [], None)",
+             """
+                 for sock in writable:
+                     conns[sock].on_writable()
+             """: """
+                 for conn in conns.values():
+                     if conn.want_write:
+                         conn.on_writable()
+             """}),
+        case("edge-triggered, one accept", "With EPOLLET, accept until BlockingIOError (epoll(7)).", r"""
+            def select_server(listener):
+                listener.setblocking(False)
+                engine, conns = select.epoll(), {}
+                engine.register(listener, select.EPOLLIN | select.EPOLLET)
+                while True:
+                    for number, _ in engine.poll():
+                        if number == listener.fileno():
+                            if sock := try_accept(listener):
+                                conns[sock.fileno()] = Conn(sock)
+                                engine.register(sock, select.EPOLLIN)
+                            continue
+                        conn = conns[number]
+                        if conn.want_read:
+                            conn.on_readable()
+                        if conn.want_write:
+                            conn.on_writable()
+                        engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
+                        if conn.over:
+                            engine.unregister(number)
+                            del conns[number]
+                            conn.sock.close()
+        """),
+        case("leaves close to the garbage collector", "Is close() called for each of them? A socket that is only forgotten stays open", r"""
+            def select_server(listener):
+                listener.setblocking(False)
+                engine, conns = select.epoll(), {}
+                engine.register(listener, select.EPOLLIN)
+                while True:
+                    for number, _ in engine.poll():
+                        if number == listener.fileno():
+                            if sock := try_accept(listener):
+                                conns[sock.fileno()] = Conn(sock)
+                                engine.register(sock, select.EPOLLIN)
+                            continue
+                        conn = conns[number]
+                        if conn.want_read:
+                            conn.on_readable()
+                        if conn.want_write:
+                            conn.on_writable()
+                        engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
+                        if conn.over:
+                            engine.unregister(number)
+                            del conns[number]
+        """),
         case("looks, then sleeps",
              "Nobody talks, and your server sleeps in line 8, `time.sleep(0.2)`, where no client can wake it",
              PLAIN, {"readable, writable = ready([listener, *readers], writers, None)": "readable, writable = ready([listener, *readers], writers, 0)\ntime.sleep(0.2)"}),
@@ -457,7 +543,8 @@ CASES = {
                  except:
                      pass
              """, "except ConnectionError:\n    gone.add(sock)\n    conns[sock][1].clear()": "except:\n    pass"}),
-        case("sendall on blocking sockets", "ended your server in line ",
+        case("sendall on blocking sockets",
+             "does not read its long answer, and meanwhile another one got no answer within 1 s: your server sleeps in line ",
              BARE, {"sock.setblocking(False)": "",
              """
                  try:
@@ -683,6 +770,18 @@ CASES = {
                         finally:
                             os.close(copy)
         """),
+        case("closes the number that it asked for", ", which is not yours: close the number that F_DUPFD gave", """
+            def fd_limit():
+                with socket.socket() as sock:
+                    for number in range(3, 2000):
+                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
+                        try:
+                            select.select([copy], [], [], 0)
+                        except ValueError:
+                            return copy
+                        finally:
+                            os.close(number)
+        """),
         case("never ends", "fd_limit() did not return within 2 s: it runs all the time", """
             def fd_limit():
                 number = 0
@@ -727,6 +826,17 @@ CASES = {
              """}),
         case("no limit", "Eve never reads, and after 4 MB the memory of your server grew by ",
              CHAT_SERVER, {"gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": ""}),
+        case("waits for no writer", "The rest waits in your server: wait for its socket to be writable while something is to be sent.",
+             CHAT_SERVER, {"readable, writable = ready([listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)":
+             "readable, writable = ready([listener, *inbuf], [], None)\nwritable = []",
+             "gone |= {sock": "for sock in outbuf:\n    try: del outbuf[sock][:sock.send(outbuf[sock])]\n    except BlockingIOError: pass\n    except OSError: gone.add(sock)\ngone |= {sock"}),
+        case("a reset while lines wait", "A client was reset while lines waited for it, and your server died: ",
+             CHAT_SERVER, {"except ConnectionError:\n    gone.add(sock)\ngone |=": "gone |="}),
+        case("lets go of the sender", "your server let go of Ann, who sent the lines",
+             CHAT_SERVER, {"gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": "",
+             r'outbuf[other] += line + b"\n"': r'outbuf[other] += line + b"\n"; gone |= {sock} if len(outbuf[other]) > 65536 else set()'}),
+        case("always asks for writable", "a socket with nothing to send is writable nearly always.",
+             CHAT_SERVER, {"[sock for sock in outbuf if outbuf[sock]]": "list(outbuf)"}),
         case("drops what is over the limit",
              "Eve never reads, and after 4 MB she is still there: what she should have got is lost.",
              CHAT_SERVER, {"gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": "for buffer in outbuf.values():\n    del buffer[65536:]"}),
