@@ -39,7 +39,11 @@ def answers_no_more(sock: socket.socket) -> bool:
     Returns False where the kernel does not give up within 3 s (TCP_USER_TIMEOUT of tcp(7): here a millisecond and one probe).
     """
     sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1)
-    fill(sock)
     waits = select.poll()
-    waits.register(sock, 0)
-    return bool(waits.poll(3000))
+    waits.register(sock, select.POLLOUT)
+    while True:
+        fill(sock)
+        ready = waits.poll(3000)
+        if not ready or ready[0][1] & select.POLLERR:
+            return bool(ready)
+        # else the peer's buffer took some more

@@ -1,6 +1,6 @@
 """Typical wrong solutions of 3.1 to 3.3, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, changed
 
 IMPORTS = """
 import errno, os, select, socket, threading, time
@@ -58,6 +58,16 @@ class Conn:
             sent = len(self.outbuf)
         del self.outbuf[:sent]
 """
+
+# The right one, also with too long a line.
+LIMITED = changed(CONN, {"for line in self.inbuf.feed(data):": "for line in self.lines(data):", "def on_writable(self):": """\
+def lines(self, data):
+    try:
+        return self.inbuf.feed(data)
+    except ValueError:
+        self.finished = True
+        return []
+def on_writable(self):"""})
 
 BUSY = """
 def busy_server(listener):
@@ -381,8 +391,8 @@ CASES = {
              "BrokenPipeError in line 23, `sent = self.sock.send(self.outbuf)`: the client sent a reset before this send.",
              CONN, {"except OSError:": "except ConnectionResetError:"}),
         case("knows ConnectionError only",
-             "TimeoutError in line 23, `sent = self.sock.send(self.outbuf)`: the client answers no more. The error has many names",
-             CONN, {"except OSError:": "except ConnectionError:"}),
+             "TimeoutError in line 29, `sent = self.sock.send(self.outbuf)`: the client answers no more. The error has many names",
+             LIMITED, {"except OSError:": "except ConnectionError:"}),
         case("a full buffer is the end", "outbuf was emptied when the send buffer was full. BlockingIOError is an OSError too",
              CONN, {"except BlockingIOError:\n    return": ""}),
         case("reads while answers wait", "A client that sends and never reads made outbuf grow without end: your memory fills.",
@@ -411,7 +421,7 @@ CASES = {
         case("bytes behind outbuf copied back", "outbuf still holds bytes",
              CONN, {"del self.outbuf[:sent]": "self.outbuf = self.outbuf[:sent]"}),
         case("a thread that sends", "started a thread",
-             CONN, {"self.finished = False": "self.finished = False\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
+             LIMITED, {"self.finished = False": "self.finished = False\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],
     "3.3": [
         case("a blocking listener", "accept() waits for ONE socket (accept(2)), and meanwhile nobody looks after the others",
@@ -448,7 +458,9 @@ CASES = {
         case("reads while answers wait", "A client sends and never reads: your server took 2 MB from it",
              BUSY, {"conn.want_read": "not conn.finished"}),
         case("writes once only", "more wait in a bytearray of yours, and nobody sends them: your server runs all the time",
-             BUSY, {"if conn.want_write:": "if conn.want_write and conn.want_read | (len(conn.outbuf) < 1000):"}),
+             BUSY, {"conns.append(Conn(sock))": "conns.append(Conn(sock)); conns[-1].tried = False",
+             "conn.on_readable()": "conn.on_readable(); conn.tried = False",
+             "if conn.want_write:": "if conn.want_write and not conn.tried:\n    conn.tried = True"}),
         case("never writes", "got no answer within 1 s", BUSY, {"if conn.want_write:\n    conn.on_writable()": ""}),
         case("returns when nobody is there", "returned; it should serve without end",
              BUSY, {"while True:": "while True:\n    if not conns and not select.select([listener], [], [], 0.01)[0]: return"}),
