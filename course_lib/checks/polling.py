@@ -56,7 +56,7 @@ def _explained(text: str) -> str:
         return (
             f"{before}engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None."
         )
-    before, skipped, _ = text.partition("Were they skipped?")
+    before, *skipped = re.split(r"Were they skipped\?|Is close\(\) called", text)
     if skipped:
         return f"{before}When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round."
     return text
