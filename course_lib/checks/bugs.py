@@ -42,10 +42,10 @@ REPAIRS = {
         )
     ],
     server_b: [
-        ("                    continue\n", "                    epoll.modify(door, 0)\n                    continue\n"),
+        ("                    continue\n", "                    epoll.modify(listening, 0)\n                    continue\n"),
         (
             "                conns.pop(number).sock.close()\n",
-            "                conns.pop(number).sock.close()\n                epoll.modify(door, select.EPOLLIN)\n",
+            "                conns.pop(number).sock.close()\n                epoll.modify(listening, select.EPOLLIN)\n",
         ),
     ],
     server_c: [

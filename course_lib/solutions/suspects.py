@@ -72,11 +72,11 @@ def _until(condition: Callable[[], bool]) -> None:
 
 def server_a(listener: socket.socket) -> None:
     """Answers in capitals; the line "job" starts a process that works for a minute."""
-    epoll, conns, door = select.epoll(), {}, listener.fileno()
-    epoll.register(door, select.EPOLLIN)
+    epoll, conns, listening = select.epoll(), {}, listener.fileno()
+    epoll.register(listening, select.EPOLLIN)
     while True:
         for number, events in epoll.poll():
-            if number == door:
+            if number == listening:
                 if sock := try_accept(listener):
                     conns[sock.fileno()] = Conn(sock)
                     epoll.register(sock, select.EPOLLIN)
@@ -94,11 +94,11 @@ def server_a(listener: socket.socket) -> None:
 
 def server_b(listener: socket.socket) -> None:
     """Answers in capitals; it may have 12 descriptors, and whoever finds none waits in the accept queue."""
-    epoll, conns, door = select.epoll(), {}, listener.fileno()
-    epoll.register(door, select.EPOLLIN)
+    epoll, conns, listening = select.epoll(), {}, listener.fileno()
+    epoll.register(listening, select.EPOLLIN)
     while True:
         for number, events in epoll.poll():
-            if number == door:
+            if number == listening:
                 try:
                     sock = try_accept(listener)
                 except OSError as error:
@@ -120,11 +120,11 @@ def server_b(listener: socket.socket) -> None:
 
 def server_c(listener: socket.socket) -> None:
     """Answers in capitals; when one client leaves, the game is over, and it lets go of all the others too."""
-    epoll, conns, door = select.epoll(), {}, listener.fileno()
-    epoll.register(door, select.EPOLLIN)
+    epoll, conns, listening = select.epoll(), {}, listener.fileno()
+    epoll.register(listening, select.EPOLLIN)
     while True:
         for number, events in epoll.poll():
-            if number == door:
+            if number == listening:
                 if sock := try_accept(listener):
                     conns[sock.fileno()] = Conn(sock)
                     epoll.register(sock, select.EPOLLIN)
@@ -141,11 +141,11 @@ def server_c(listener: socket.socket) -> None:
 
 def server_d(listener: socket.socket) -> None:
     """Answers in capitals."""
-    epoll, conns, door = select.epoll(), {}, listener.fileno()
-    epoll.register(door, select.EPOLLIN)
+    epoll, conns, listening = select.epoll(), {}, listener.fileno()
+    epoll.register(listening, select.EPOLLIN)
     while True:
         for number, events in epoll.poll():
-            if number == door:
+            if number == listening:
                 if sock := try_accept(listener):
                     conns[sock.fileno()] = Conn(sock)
                     epoll.register(sock, select.EPOLLIN)
