@@ -409,8 +409,10 @@ function filmPlayer(host, films, style) {
     play.setAttribute("aria-label", "play");
   }
 
+  // On a page of its own the keys belong to the film, wherever the focus is.
+  const keys = document.querySelectorAll("body > *").length === 1 ? document : box;
   // JupyterLab takes a plain key as one of its commands; those that run a cell or carry Ctrl, Alt or Meta still go through.
-  box.addEventListener("keydown", (event) => {
+  keys.addEventListener("keydown", (event) => {
     if (event.ctrlKey || event.altKey || event.metaKey || (event.shiftKey && event.key === "Enter") || event.key === "Escape") return;
     event.stopPropagation();
     const to = { ArrowLeft: tick - 1, ArrowRight: tick + 1, Home: 0, End: order.length - 1 }[event.key];
