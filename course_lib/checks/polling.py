@@ -62,7 +62,9 @@ def _explained(text: str) -> str:
     return text
 
 
-def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socket.socket) -> None:
+def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngine | SelectEngine":
+    """An engine that looks at what the learner's server asks of it."""
+
     class Asked(engine_class):
         """Counts how often it was asked to wait; now and then it says that the listener is readable, and nobody is there."""
 
@@ -92,7 +94,11 @@ def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socke
                 return [(*self.data, True, False, False)]
             return super().wait(seconds)
 
-    engine = Asked()
+    return Asked()
+
+
+def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socket.socket) -> None:
+    engine = _asked(engine_class, talk, listener)
     tell_closed_sockets(talk)
     tell = signal.getsignal(signal.SIGUSR2)
 
