@@ -224,7 +224,7 @@ def try_recv(sock, size):
         return sock.recv(size)
     except BlockingIOError:
         return None
-    except ConnectionError:
+    except OSError:
         return b""
 """
 

@@ -518,7 +518,7 @@ CASES = {
              RESP, {"data = yield from recv(conn, 65536)": "data = conn.recv(65536)\nyield"}),
         case("the socket's own sendall", "yield from recv(conn, n)",
              RESP, {"yield from send_all(conn, reply)": "conn.sendall(reply)"}),
-        case("a blocking socket", "in recv(), for one client", RESP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
+        case("a blocking socket", "in send(), for one client", RESP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
         case("calls itself for the next command", "what stands behind the first is the beginning",
              RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nyield from resp(conn, store)\nreturn"}),
         case("a call inside of a call for each command", "go round in a loop", r"""
