@@ -315,6 +315,7 @@ def check_chat(attempt: Attempt) -> None:
         _slow(trial)
         _never_reads(trial)
         _too_long(trial)
+        _half_closed(trial)
         _chat_ends(trial)
 
 
@@ -451,16 +452,18 @@ def _slow(trial: Trial) -> None:
     trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
 
 
-def _with_unsent(trial: Trial) -> tuple[socket.socket, bytes]:
-    """A new client for which lines wait in the server, less than the limit; and what it has to get."""
+def _with_unsent(trial: Trial, most: int = 12_000) -> tuple[socket.socket, bytes]:
+    """A new client for which over `most` bytes wait in the server, less than the limit; and what it has to get."""
     slow, text = trial.connect(SMALL), b""
-    trial.holds(6)
-    for number in range(44):  # 180 kB; the kernel takes 158 kB
+    trial.holds(len(trial.clients) + 1)
+    for number in range((168_000 + most) // 4096):  # the kernel takes 158 kB
         line = b"%03d %s\n" % (number, b"." * 4091)
         _to_all(trial, line, "A client does not read; Ann sent lines of 4 kB")
         text += line
-        if number > 15 and number % 2 and trial.keeps("unsent") > 12_000:
-            break
+        if number > 15 and number % 2:
+            trial.settle()  # in the middle of a round it may be about to send
+            if trial.keeps("unsent") > most:
+                break
     return slow, text
 
 
@@ -526,6 +529,22 @@ def _too_long(trial: Trial) -> None:
     for client, to in zip(others, _NAMES[1:]):
         _hears(trial, client, b"still here\n", "A client sent too long a line and was let go; then Ann sent a line", to)
     trial.attempt.good("too long a line ends its sender's connection alone")
+
+
+def _half_closed(trial: Trial) -> None:
+    trial.happened = "A client half-closed, and your server died: "
+    slow, text = _with_unsent(trial)
+    slow.shutdown(socket.SHUT_WR)
+    trial.read_all(slow)
+    got, stuck = trial.receive(slow, len(text))
+    if got != text:
+        raise Wrong(
+            f"A client has finished sending while lines waited for it, and got {len(got)} of {len(text)} bytes: b'' says that it "
+            "sends no more, and it still reads (shutdown(2)). First send what waits for it, then close."
+        )
+    if stuck := trial.holds(len(trial.clients)):
+        raise Wrong(f"A client has finished, and got all that waited; its connection stays open: {your_server(stuck)}. Close it.")
+    trial.attempt.good("a client that has finished sending still gets what waits for it")
 
 
 def _chat_ends(trial: Trial) -> None:

@@ -85,14 +85,14 @@ def chat(listener: socket.socket) -> None:
         # read
         for sock in readable:
             data = try_recv(sock, 4096)
-            if data == b"":
-                gone.add(sock)
             try:
                 for line in inbuf[sock].feed(data or b""):
-                    for other in outbuf.keys() - {sock}:
+                    for other in inbuf.keys() - {sock}:
                         outbuf[other] += line + b"\n"
             except ValueError:  # too long a line
                 gone.add(sock)
+            if data == b"":  # it sends no more, but it still reads: first what waits for it
+                del inbuf[sock]
         # answer
         for sock in writable:
             try:
@@ -104,8 +104,10 @@ def chat(listener: socket.socket) -> None:
                     raise
                 gone.add(sock)
         # let go, also of those who do not read: what waits for them is our memory
+        gone |= {sock for sock in outbuf if sock not in inbuf and not outbuf[sock]}
         for sock in gone | {sock for sock in outbuf if len(outbuf[sock]) > 64 * 1024}:
-            del inbuf[sock], outbuf[sock]
+            inbuf.pop(sock, None)
+            del outbuf[sock]
             sock.close()
 
 

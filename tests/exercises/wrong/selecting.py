@@ -824,6 +824,15 @@ CASES = {
                      lines = []
                  for line in lines:
              """}),
+        case("lets go at b'', whatever waits", "b'' says that it sends no more, and it still reads (shutdown(2))",
+             CHAT_SERVER, {'for line in inbuf[sock].feed(data or b""):': """
+                 try:
+                     lines = inbuf[sock].feed(data or b"")
+                 except ValueError:
+                     gone.add(sock)
+                     continue
+                 for line in lines:
+             """}),
         case("no limit", "Eve never reads, and after 4 MB the memory of your server grew by ",
              CHAT_SERVER, {"gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": ""}),
         case("waits for no writer", "The rest waits in your server: wait for its socket to be writable while something is to be sent.",
@@ -843,7 +852,7 @@ CASES = {
                  full = any(len(buffer) > 65536 for buffer in outbuf.values())
                  readable, writable = ready([] if full else [listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)
              """, "gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}": ""}),
-        case("sendall", "Eve does not read; Ann sent lines, and ",
+        case("sendall", "send() waits for ONE socket (send(2)), and meanwhile nobody looks after the others.",
              CHAT_SERVER, {"inbuf[sock], outbuf[sock] = Lines(), bytearray()": "inbuf[sock], outbuf[sock] = Lines(), bytearray()\nsock.setblocking(True)",
              r'outbuf[other] += line + b"\n"': 'try: other.sendall(line + b"\\n")\nexcept ConnectionError: gone.add(other)'}),
         case("back to the sender too", "a line goes to all OTHERS.", CHAT_SERVER, {"if other is not sock:": "if True:"}),
