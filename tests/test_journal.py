@@ -185,7 +185,7 @@ def unwritable(home, monkeypatch):
     def refuse(*args, **kwargs):
         raise OSError(30, "Read-only file system")
 
-    monkeypatch.setattr(journal.tempfile, "mkstemp", refuse)
+    monkeypatch.setattr("tempfile.mkstemp", refuse)
 
 
 def test_an_unwritable_folder_is_one_sentence_and_the_session_goes_on(home, monkeypatch, capsys):
@@ -231,6 +231,7 @@ class Lines:
     def __init__(self): self.rest = b""
     def feed(self, chunk):
         *lines, self.rest = (self.rest + chunk).split(b"\\n")
+        if max(map(len, [*lines, self.rest])) > 65536: raise ValueError("too long a line")
         return lines
 print("begin")
 believe("C06").widget, guess("a key", "what?", "x", "y").widget, rewrite("C06").widget

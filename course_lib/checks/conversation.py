@@ -4,6 +4,7 @@ import errno
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Generator
+from contextlib import suppress
 from types import GeneratorType, coroutine
 
 from course_lib.sandbox.attempt import Attempt
@@ -58,7 +59,7 @@ class Conversation:
             wrong = self.unfinished(bytes(came), begun, your_server(stuck)) or self._silent(client, stuck, why)
             raise Wrong(f"{what}: {wrong}") from None
         if not data:
-            self.raised(what, why)
+            self.raised(what, why, client)
             if wrong := self.unfinished(bytes(came), begun, ""):
                 raise Wrong(f"{what}: {wrong}")
             raise Wrong(f"{what}: no answer came, but the end: the connection was closed too early.{why and ' '}{why}")
@@ -122,10 +123,12 @@ class Conversation:
             raise Open(about["frame"])
         return Raised(self.name, about) if about else None
 
-    def raised(self, what: str, why: str = "") -> None:
-        """A connection ended too early: if a task raised an exception, this is why."""
+    def raised(self, what: str, why: str = "", client: socket.socket | None = None) -> None:
+        """A connection ended too early: if its task raised an exception, or any since the last look, this is why."""
         self.run.until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
-        for task in self.tasks()[self.known :]:
+        port = client and client.getsockname()[1]
+        tasks = self.tasks()
+        for task in [*(task for task in tasks[: self.known] if port and task["port"] == port), *tasks[self.known :]]:
             if error := self.error(task):
                 raise Wrong(f"{what}: {self.explain(error, why)}")
 
@@ -189,7 +192,10 @@ def serve_each(talk: Talk, listener: object, accept: Callable, start: Callable[[
 
     @coroutine  # so it may stand behind await too
     def client(conn: object) -> Generator:
-        about, task = None, start(conn)
+        sock, about, port = getattr(conn, "sock", conn), None, None
+        with suppress(OSError):  # its client has gone already
+            port = sock.getpeername()[1]
+        task = start(conn)
         try:
             while True:
                 wait = task.send(None)
@@ -201,9 +207,9 @@ def serve_each(talk: Talk, listener: object, accept: Callable, start: Callable[[
             pass
         except Exception as error:
             about = describe(error)
-        left = getattr(conn, "sock", conn).fileno() != -1
+        left = sock.fileno() != -1
         if about or left:
-            ended.append({"about": about, "open": left})
+            ended.append({"about": about, "open": left, "port": port})
 
     @coroutine
     def door() -> Generator:

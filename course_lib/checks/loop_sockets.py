@@ -259,7 +259,7 @@ def _forgets_sockets(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
 
 
 def _watched() -> list[int]:
-    """The numbers in the interest lists of this process (proc_pid_fdinfo(5))."""
+    """The numbers in the interest lists of this process (proc(5))."""
     texts = []
     for number in os.listdir("/proc/self/fdinfo"):
         try:

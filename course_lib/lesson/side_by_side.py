@@ -10,7 +10,7 @@ from itertools import zip_longest
 
 from .card import Card
 
-_LINE = "padding: 0 10px; white-space: pre-wrap; text-align: left; width: 50%; font-family: var(--jp-code-font-family, monospace)"
+_LINE = "padding: 0 10px; white-space: pre-wrap; text-align: left; width: 50%; font-family: monospace"
 _NEW = "font-weight: bold; border-left: 3px solid var(--jp-brand-color1, #1976d2)"
 
 
@@ -28,7 +28,7 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
         text += [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
         rows += ["<tr>" + "".join(_cell(line, same) for line in pair) + "</tr>"
                  for pair in zip_longest(left[a:b], right[c:d], fillvalue="")]
-    head = "".join(f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new))
+    head = "".join(f"<th scope='col' style='text-align: left; padding: 0 10px'>{html.escape(function.__qualname__)}</th>" for function in (old, new))
     return Card("side by side", "\n".join([f"- {old.__qualname__}, + {new.__qualname__}", *text]),
                 f"<table class='course-pair'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
 

@@ -88,6 +88,7 @@ def test_an_interrupted_cell_leaves_the_panel_alive(open_cells):
     expect(row(panel, "listener")).to_contain_text("a notebook cell in accept")
     notebook.interrupt()
     expect(notebook.output(2)).to_contain_text("KeyboardInterrupt")
+    notebook.wait_idle()  # what is asked for before the cell has ended, an error takes away with it
     expect(notebook.run_cell(3)).to_contain_text("42")
     button(panel, "Connect a client").click()
     expect(row(panel, "listener")).to_contain_text("1 waiting")
