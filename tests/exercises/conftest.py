@@ -1,3 +1,4 @@
+import gc
 import itertools
 import linecache
 import os
@@ -71,6 +72,7 @@ def checked(capsys):
 @pytest.fixture
 def as_before():
     """The process is after the test what it was before."""
+    gc.collect()  # an epoll of an earlier test, which nobody keeps, would go meanwhile
     before = process_state()
     yield
     assert process_state() == before
