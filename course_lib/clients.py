@@ -136,8 +136,11 @@ class Client:
         self.socket.close()
         self.unsent.clear()
         self.state = {
-            errno.ECONNREFUSED: "refused: nobody listens", errno.ECONNRESET: "reset by the server",
-            errno.EPIPE: "finished by the server", errno.EBADF: "closed", errno.EAGAIN: "refused: the accept queue is full",
+            errno.ECONNREFUSED: "refused: nobody listens",
+            errno.ECONNRESET: "reset by the server",
+            errno.EPIPE: "finished by the server",
+            errno.EBADF: "closed",
+            errno.EAGAIN: "refused: the accept queue is full",
         }.get(error.errno, errno.errorcode.get(error.errno, "lost"))
 
 

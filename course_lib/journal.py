@@ -6,9 +6,9 @@ import json
 import os
 import stat
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Callable, Iterator
 
 _FILE = "progress.json"
 _LOCK_LIMIT = 10.0  # seconds; another process has the lock for a few milliseconds only
@@ -58,8 +58,10 @@ def read() -> dict:
         elif folder not in _unsaved:
             _trouble.pop(folder, None)
     except OSError as error:
-        _say(folder, f"Your progress in {folder / _FILE} cannot be read: {error.strerror}. "
-                     "What you do now is kept until the kernel ends.")
+        _say(
+            folder,
+            f"Your progress in {folder / _FILE} cannot be read: {error.strerror}. What you do now is kept until the kernel ends.",
+        )
     return _merge(data, _unsaved.get(folder, {}))
 
 
@@ -141,8 +143,11 @@ def _load(folder: Path) -> tuple[dict, bool]:
     except (ValueError, RecursionError):
         return {}, False
     sections = data.items() if isinstance(data, dict) else ()
-    sound = {name: {key: entry for key, entry in section.items() if _is_sound(entry)}
-             for name, section in sections if isinstance(section, dict)}
+    sound = {
+        name: {key: entry for key, entry in section.items() if _is_sound(entry)}
+        for name, section in sections
+        if isinstance(section, dict)
+    }
     return sound, sound == data
 
 
@@ -150,7 +155,8 @@ def _is_sound(entry: object) -> bool:
     if not isinstance(entry, dict):
         return False
     return all(type(value) is _TYPES.get(name, type(value)) for name, value in entry.items()) and all(
-        isinstance(option, str) for option in entry.get("options", []))
+        isinstance(option, str) for option in entry.get("options", [])
+    )
 
 
 def _changed(data: dict, section: str, key: str, change: Callable[[dict], dict]) -> dict:
@@ -182,8 +188,11 @@ def _set_aside(folder: Path) -> dict:
                     replace_file(folder / _FILE, _text(_unsaved[folder]))
                     del _unsaved[folder]
     except OSError as error:
-        _say(folder, f"Your progress in {folder / _FILE} is damaged and cannot be put right: {error.strerror}. "
-                     "What you do now is kept until the kernel ends.")
+        _say(
+            folder,
+            f"Your progress in {folder / _FILE} is damaged and cannot be put right: {error.strerror}. "
+            "What you do now is kept until the kernel ends.",
+        )
     return data
 
 

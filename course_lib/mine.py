@@ -62,7 +62,9 @@ class _Mistake(Exception):
 
 def _main(arguments: list[str] | None = None) -> int:
     parser = argparse.ArgumentParser(
-        prog="python -m course_lib.mine", description="Without a protocol: list what is yours. With one: serve it with your own code.")
+        prog="python -m course_lib.mine",
+        description="Without a protocol: list what is yours. With one: serve it with your own code.",
+    )
     parser.add_argument("protocol", nargs="?", help=f"{' or '.join(_SERVES)}: your own loop serves it on 127.0.0.1")
     parser.add_argument("--port", type=int, default=0, help="0, the default, takes any free port")
     parser.add_argument("--processes", type=int, default=1, help="how many processes share the port (default: 1)")
@@ -82,8 +84,12 @@ def _list() -> int:
         print(f"  {id}  {name:{width}}  {file_of(name)}")
     if missing:
         print("The course's own stands in for:", ", ".join(f"{name} ({id})" for id, name in missing))
-    print("It serves, with your own loop:", *(f"  python -m course_lib.mine {name} --port {port}" for name, (port, _) in _SERVES.items()),
-          "  … --processes 2", sep="\n")
+    print(
+        "It serves, with your own loop:",
+        *(f"  python -m course_lib.mine {name} --port {port}" for name, (port, _) in _SERVES.items()),
+        "  … --processes 2",
+        sep="\n",
+    )
     return 0
 
 

@@ -6,8 +6,19 @@ import socket
 import struct
 
 TCP_STATES = (
-    None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT",
-    "CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV",
+    None,
+    "ESTABLISHED",
+    "SYN_SENT",
+    "SYN_RECV",
+    "FIN_WAIT1",
+    "FIN_WAIT2",
+    "TIME_WAIT",
+    "CLOSE",
+    "CLOSE_WAIT",
+    "LAST_ACK",
+    "LISTEN",
+    "CLOSING",
+    "NEW_SYN_RECV",
 )  # include/net/tcp_states.h
 _TCP = "/proc/net/tcp"
 
@@ -27,8 +38,10 @@ def why_in_use(port: int) -> str:
     begin += " nobody listens there, but"
     if waiting := [fields for fields in held if _state(fields) == "TIME_WAIT"]:
         left = max(int(fields[5].partition(":")[2], 16) for fields in waiting) / os.sysconf("SC_CLK_TCK")
-        return (f"{begin} a connection of an earlier server without SO_REUSEADDR is in TIME_WAIT, for {left:.0f} s more "
-                f"(60 s in all). Wait, {end}")
+        return (
+            f"{begin} a connection of an earlier server without SO_REUSEADDR is in TIME_WAIT, for {left:.0f} s more "
+            f"(60 s in all). Wait, {end}"
+        )
     if held:
         return f"{begin} a connection of {_whose(held[0])} has it and is in {_state(held[0])}. End that, {end}"
     return f"{begin} a socket is bound to it (the kernel does not list whose), or was until now. Try again, {end}"
@@ -89,7 +102,7 @@ def _state(fields: list[str]) -> str:
 def _is_here(address: str) -> bool:
     """Does a socket with this address stand in the way of 127.0.0.1? All of the machine's addresses include it."""
     words = address.partition(":")[0]
-    raw = b"".join(struct.pack("=I", int(words[place:place + 8], 16)) for place in range(0, len(words), 8))
+    raw = b"".join(struct.pack("=I", int(words[place : place + 8], 16)) for place in range(0, len(words), 8))
     return not any(raw) or raw[-4:] == socket.inet_aton("127.0.0.1")
 
 

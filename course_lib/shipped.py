@@ -87,9 +87,11 @@ def reset(name: str) -> str:
     said = f"{name} is as shipped again."
     if kept:
         said += f" Your version is kept as {kept.name}."
-    return (f"{said} Your progress and mine/ stay as they are.\n"
-            "If JupyterLab has it open, choose Reload Notebook from Disk in its File menu, then restart the kernel. "
-            "(Should it ask first, choose Revert, not Overwrite.)")
+    return (
+        f"{said} Your progress and mine/ stay as they are.\n"
+        "If JupyterLab has it open, choose Reload Notebook from Disk in its File menu, then restart the kernel. "
+        "(Should it ask first, choose Revert, not Overwrite.)"
+    )
 
 
 def write_list(paths: list[Path]) -> None:
@@ -125,8 +127,14 @@ def _content(path: Path) -> bytes | None:
 def _in_git(name: str, blob: str) -> bytes | None:
     for clone in dict.fromkeys([folder(), NOTEBOOKS]):
         try:
-            done = subprocess.run(["git", "cat-file", "blob", blob], cwd=clone, stdin=subprocess.DEVNULL, capture_output=True,
-                                  timeout=20, env=os.environ | {"GIT_NO_LAZY_FETCH": "1"})
+            done = subprocess.run(
+                ["git", "cat-file", "blob", blob],
+                cwd=clone,
+                stdin=subprocess.DEVNULL,
+                capture_output=True,
+                timeout=20,
+                env=os.environ | {"GIT_NO_LAZY_FETCH": "1"},
+            )
         except (OSError, subprocess.TimeoutExpired):
             continue
         if done.returncode == 0:

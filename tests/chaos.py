@@ -26,11 +26,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from course_lib.exercises import all_exercises
-from course_lib.observe import wait_until
 from held import children as numbers_of_children
 from jupyter_client.manager import KernelManager
 from outputs import NOTEBOOKS, environment, notebooks
+
+from course_lib.exercises import all_exercises
+from course_lib.observe import wait_until
 
 # What leaves plain numbers of descriptors open when it stops halfway; Popen, interrupted, is such a thing too.
 MAKES_NUMBERS = re.compile(r"\bos\.(pipe|openpty|open|dup|eventfd|pidfd_open)\(|\bsubprocess\.|\b(own_process|plain)\(")
@@ -44,11 +45,22 @@ LOOPBACK = ("0100007F:", "00000000000000000000000001000000:")  # 127.0.0.1 and :
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 KEPT = {"guesses": {"kept": {"answer": "one", "sure": 50}}, "exercises": {"2.2": {"passed": True}}}  # from an earlier day
 CLICKS = [
-    {"type": "connect"}, {"type": "connect", "many": True}, {"type": "send", "client": "alice", "text": "hello"},
-    {"type": "send_block", "client": "bob"}, {"type": "slow", "client": "alice"}, {"type": "close", "client": "alice"},
-    {"type": "half_close", "client": "bob"}, {"type": "reset", "client": "carol"}, {"type": "record", "on": True},
-    {"type": "record", "on": False}, {"type": "hold"}, {"type": "step"}, {"type": "run_on"}, {"type": "stop"},
-    {"type": "start"}, {"type": "blocking", "of": "connections", "blocking": False},
+    {"type": "connect"},
+    {"type": "connect", "many": True},
+    {"type": "send", "client": "alice", "text": "hello"},
+    {"type": "send_block", "client": "bob"},
+    {"type": "slow", "client": "alice"},
+    {"type": "close", "client": "alice"},
+    {"type": "half_close", "client": "bob"},
+    {"type": "reset", "client": "carol"},
+    {"type": "record", "on": True},
+    {"type": "record", "on": False},
+    {"type": "hold"},
+    {"type": "step"},
+    {"type": "run_on"},
+    {"type": "stop"},
+    {"type": "start"},
+    {"type": "blocking", "of": "connections", "blocking": False},
     {"type": "blocking", "of": "listener", "blocking": True},
 ]
 
@@ -237,8 +249,10 @@ class Round:
     faults: list[str] = field(default_factory=list)
 
     def __str__(self) -> str:
-        head = (f"seed {self.seed}, {self.name}: {self.ran} cells, {len(self.interrupted)} interrupted, the slowest ended after "
-                f"{self.slowest:.1f} s, {self.passed} exercises passed, errors {dict(self.errors)}")
+        head = (
+            f"seed {self.seed}, {self.name}: {self.ran} cells, {len(self.interrupted)} interrupted, the slowest ended after "
+            f"{self.slowest:.1f} s, {self.passed} exercises passed, errors {dict(self.errors)}"
+        )
         if self.faults:
             head += f"; interrupted were the cells {self.interrupted}"
         waited, faults = (f"    waited: {line}" for line in self.waited), (f"    FAULT: {line}" for line in self.faults)
@@ -291,8 +305,9 @@ def play(path: Path, seed: int, length: int | None = None, run_all: bool = False
     return result
 
 
-def _round(kernel: Kernel, path: Path, home: Path, chance: random.Random, result: Round, length: int | None,
-           run_all: bool, waits: float) -> None:
+def _round(
+    kernel: Kernel, path: Path, home: Path, chance: random.Random, result: Round, length: int | None, run_all: bool, waits: float
+) -> None:
     notebook = nbformat.read(path, as_version=4)
     cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
     sources = [cell.source for cell in cells]
@@ -409,8 +424,11 @@ def after(kernel: Kernel, first: str, before: dict | None, result: Round) -> Non
 
 def listeners(pid: int) -> list[str]:
     """The addresses on which a process listens by TCP (proc(5)), without those that IPython's channels need."""
-    own = {os.readlink(link)[8:-1] for link in Path(f"/proc/{pid}/fd").iterdir()
-           if link.is_symlink() and os.readlink(link).startswith("socket:[")}
+    own = {
+        os.readlink(link)[8:-1]
+        for link in Path(f"/proc/{pid}/fd").iterdir()
+        if link.is_symlink() and os.readlink(link).startswith("socket:[")
+    }
     rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]
     return [row[1] for row in rows if row[3] == "0A" and row[9] in own]
 

@@ -29,9 +29,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from course_lib.exercises import all_exercises
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
+
+from course_lib.exercises import all_exercises
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 CELL = 180  # seconds for one cell, on a machine where all work at the same time
@@ -39,7 +40,7 @@ TRIES = 3  # of a check: a busy machine may spoil one
 MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 
 # As a hub for a class has it; only the names of the learners need no password here.
-CONFIG = '''
+CONFIG = """
 import shutil
 from pathlib import Path
 
@@ -69,7 +70,7 @@ def copy_notebooks(spawner):
 
 
 c.Spawner.pre_spawn_hook = copy_notebooks
-'''
+"""
 
 
 class Trouble(Exception):
@@ -108,20 +109,37 @@ class Hub:
             ports = [taken.enter_context(socket.create_server(("127.0.0.1", 0))).getsockname()[1] for _ in range(3)]
         self.url = f"http://127.0.0.1:{ports[0]}"
         config = folder / "jupyterhub_config.py"
-        config.write_text(CONFIG.format(
-            public=ports[0], hub=ports[1], proxy=ports[2], folder=folder, python=sys.executable, token=self._token,
-            notebooks=NOTEBOOKS, root='"--allow-root"' if os.geteuid() == 0 else ""))
+        config.write_text(
+            CONFIG.format(
+                public=ports[0],
+                hub=ports[1],
+                proxy=ports[2],
+                folder=folder,
+                python=sys.executable,
+                token=self._token,
+                notebooks=NOTEBOOKS,
+                root='"--allow-root"' if os.geteuid() == 0 else "",
+            )
+        )
         self._log = (folder / "hub.log").open("wb")
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterhub", "--config", str(config)], cwd=folder, stdin=subprocess.DEVNULL,
-            stdout=self._log, stderr=subprocess.STDOUT, start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JUPYTER"))})
+            [sys.executable, "-m", "jupyterhub", "--config", str(config)],
+            cwd=folder,
+            stdin=subprocess.DEVNULL,
+            stdout=self._log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+            env={name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JUPYTER"))},
+        )
 
     async def ask(self, method: str, path: str, what: object = None) -> object:
         """A request to the hub, or through its proxy to a learner's server; the answer as Python values."""
         body = json.dumps(what) if what is not None else "" if method == "POST" else None
-        answer = await self._client.fetch(HTTPRequest(
-            self.url + path, method, {"Authorization": f"token {self._token}"}, body, request_timeout=300, connect_timeout=60))
+        answer = await self._client.fetch(
+            HTTPRequest(
+                self.url + path, method, {"Authorization": f"token {self._token}"}, body, request_timeout=300, connect_timeout=60
+            )
+        )
         return json.loads(answer.body) if answer.body else None
 
     async def up(self) -> None:
@@ -190,8 +208,11 @@ async def work_through(hub: Hub, learner: Learner, path: Path) -> None:
     """A learner opens a notebook, runs all its cells with the solutions in, and shuts its kernel down."""
     notebook = nbformat.read(path, as_version=4)
     server = f"/user/{learner.name}/api"
-    session = await hub.ask("POST", f"{server}/sessions", {
-        "path": f"notebooks/{path.name}", "name": path.name, "type": "notebook", "kernel": {"name": "python3"}})
+    session = await hub.ask(
+        "POST",
+        f"{server}/sessions",
+        {"path": f"notebooks/{path.name}", "name": path.name, "type": "notebook", "kernel": {"name": "python3"}},
+    )
     kernel = session["kernel"]["id"]
     channel = await hub.socket(f"{server}/kernels/{kernel}/channels")
     solutions = {f"exercise-{exercise.id}": exercise.reference for exercise in all_exercises()}
@@ -218,10 +239,18 @@ async def work_through(hub: Hub, learner: Learner, path: Path) -> None:
 async def run(channel, source: str) -> tuple[str, str]:
     """Run a cell by the page's own messages. Returns ("ok" or the name of an exception, what was printed)."""
     number, how, text, told, idle = uuid.uuid4().hex, "", "", False, False
-    await channel.write_message(json.dumps({
-        "channel": "shell", "parent_header": {}, "metadata": {}, "buffers": [],
-        "header": {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"},
-        "content": {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}}))
+    await channel.write_message(
+        json.dumps(
+            {
+                "channel": "shell",
+                "parent_header": {},
+                "metadata": {},
+                "buffers": [],
+                "header": {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"},
+                "content": {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False},
+            }
+        )
+    )
     while not (told and idle):
         message = await channel.read_message()
         if message is None:
@@ -250,7 +279,7 @@ async def teach(hub: Hub, names: list[str], paths: list[Path], together: int) ->
     await hub.ask("POST", "/hub/api/users", {"usernames": names})
     learners = []
     for first in range(0, len(names), together):
-        learners += await asyncio.gather(*map(hub.spawn, names[first:first + together]))
+        learners += await asyncio.gather(*map(hub.spawn, names[first : first + together]))
     print(f"{len(learners)} servers ready after {time.monotonic() - begin:.0f} s", flush=True)
     for learner in learners:
         learner.alone = pss(learner.home)
@@ -275,11 +304,17 @@ def report(learners: list[Learner], wanted: set[str], seconds: float) -> int:
     for learner in learners:
         missing = sorted(wanted - learner.passed())
         state = "all checks passed" if not missing else f"not passed: {', '.join(missing)}"
-        print(f"{learner.name}: {learner.cells} cells, {state}; {learner.alone >> 20} MB, at the most {learner.most >> 20} MB",
-              *learner.wrong, *(f"  run again, {line}" for line in learner.again), sep="\n")
+        print(
+            f"{learner.name}: {learner.cells} cells, {state}; {learner.alone >> 20} MB, at the most {learner.most >> 20} MB",
+            *learner.wrong,
+            *(f"  run again, {line}" for line in learner.again),
+            sep="\n",
+        )
     there = [learner for learner in learners if not learner.wrong and wanted <= learner.passed()]
-    print(f"{len(there)} of {len(learners)} learners passed all {len(wanted)} exercises in {seconds / 60:.1f} minutes, "
-          f"on {os.cpu_count()} cores")
+    print(
+        f"{len(there)} of {len(learners)} learners passed all {len(wanted)} exercises in {seconds / 60:.1f} minutes, "
+        f"on {os.cpu_count()} cores"
+    )
     alone, most = (statistics.median(sizes) / 2**20 for sizes in zip(*((learner.alone, learner.most) for learner in learners)))
     print(f"memory of a learner (PSS, median): {alone:.0f} MB with JupyterLab alone, {most:.0f} MB at the most while cells run")
     return 0 if len(there) == len(learners) else 1

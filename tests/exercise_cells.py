@@ -35,7 +35,9 @@ def write(notebook: NotebookNode, exercises: list[Exercise]) -> None:
         told = [cell for cell in notebook.cells if cell.cell_type == "markdown" and pattern.search(cell.source)]
         if len(told) != 1:
             raise ValueError(f'{exercise.id} needs one text "### {exercise.id} · …" with "*About … minutes." at its end')
-        told[0].source = pattern.sub(lambda found: f"{found[1]}\n\n{exercise.task}\n\n*About {exercise.minutes} minutes.", told[0].source)
+        told[0].source = pattern.sub(
+            lambda found: f"{found[1]}\n\n{exercise.task}\n\n*About {exercise.minutes} minutes.", told[0].source
+        )
         last = check
 
 

@@ -12,9 +12,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import nbformat
-from course_lib import shipped
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+
+from course_lib import shipped
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"

@@ -109,7 +109,10 @@ def storm(address: tuple[str, int], clients: int, seconds: float, seed: int) -> 
                 client = Client(address, chance)
                 selector.register(client.sock, client.events, client)
             if time.monotonic() > end + PATIENCE:
-                wrong += [f"{key.data.fate}: waits in vain, {len(key.data.expected)} bytes are missing" for key in selector.get_map().values()]
+                wrong += [
+                    f"{key.data.fate}: waits in vain, {len(key.data.expected)} bytes are missing"
+                    for key in selector.get_map().values()
+                ]
                 break
             for key, events in selector.select(0.1):
                 client = key.data

@@ -11,28 +11,52 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from held import children, nothing_more
 
 from course_lib.__main__ import main
 from course_lib.bench import (
-    PEERS, Row, command, compare, compiling, goals, idle, importing, lab, observing, peers, plot_compare, readme, report,
-    running, side_by_side, spread, switching, turns,
+    PEERS,
+    Row,
+    command,
+    compare,
+    compiling,
+    goals,
+    idle,
+    importing,
+    lab,
+    observing,
+    peers,
+    plot_compare,
+    readme,
+    report,
+    running,
+    side_by_side,
+    spread,
+    switching,
+    turns,
 )
 from course_lib.bench.compiling import Programs, compiled
 from course_lib.bench.figures import plot_report, write
 from course_lib.bench.pair import Turn
 from course_lib.observe import wait_until
-from held import children, nothing_more
 
 REPOSITORY = Path(__file__).parents[1]
 BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]
 BRIEF = {"rounds": 1, "seconds": 0.01}
 GOALS = [
-    "EpollServer: added cost over the loop in C, against", "CoroutineServer, generators: added cost, against",
-    "The same loop with async def: added cost, against", "EpollServer against the loop in C",
-    "CPU time a request with many idle clients, against none idle", "Memory for an idle connection",
-    "Speed of an observed server, against the same unobserved", "The classic table",
-    "A switch of asyncio tasks, against one of generators", "Readable in the kernel → visible in the page",
-    "10,000 live connections: opened, served, closed", "Time to run", "Time to import, in CPU time",
+    "EpollServer: added cost over the loop in C, against",
+    "CoroutineServer, generators: added cost, against",
+    "The same loop with async def: added cost, against",
+    "EpollServer against the loop in C",
+    "CPU time a request with many idle clients, against none idle",
+    "Memory for an idle connection",
+    "Speed of an observed server, against the same unobserved",
+    "The classic table",
+    "A switch of asyncio tasks, against one of generators",
+    "Readable in the kernel → visible in the page",
+    "10,000 live connections: opened, served, closed",
+    "Time to run",
+    "Time to import, in CPU time",
 ]
 
 
@@ -60,14 +84,27 @@ def no_uvloop(monkeypatch):
 
 def empty() -> dict:
     """A report in which nothing was measured yet."""
-    return {"machine": {"processor": "one", "cores": 2, "kernel": "6.1", "python": "3.11.7", "uvloop": None},
-            "date": "2026-01-02", "mode": "whole", "interrupted": False, "notes": [], "skipped": {}}
+    return {
+        "machine": {"processor": "one", "cores": 2, "kernel": "6.1", "python": "3.11.7", "uvloop": None},
+        "date": "2026-01-02",
+        "mode": "whole",
+        "interrupted": False,
+        "notes": [],
+        "skipped": {},
+    }
 
 
 def invented(**cost: float) -> dict:
     """A report of servers that cost so many microseconds a request, in three rounds that are all the same."""
-    points = [turns.Point(PEERS[name.replace("_", " ")], 50, rounds=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)],
-                          apart=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)]) for name, own in cost.items()]
+    points = [
+        turns.Point(
+            PEERS[name.replace("_", " ")],
+            50,
+            rounds=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)],
+            apart=3 * [Turn(own, 1000.0, 10.0, 20.0, 0.5, 0.9)],
+        )
+        for name, own in cost.items()
+    ]
     return empty() | {"servers": side_by_side.rows_of(points), "ratios": side_by_side.ratios(points)}
 
 
@@ -99,7 +136,8 @@ def test_each_of_the_others_serves():
 def test_a_server_that_cannot_take_so_many_says_why():
     assert [row.note for row in compare(["blocking"], rounds=1)] == ["it serves one client at a time"]
     assert [row.note for row in compare(["select"], rounds=1, connections=2000)] == [
-        "select takes no descriptor from 1024 on (select(2))"]
+        "select takes no descriptor from 1024 on (select(2))"
+    ]
 
 
 def test_without_a_compiler_the_cheapest_server_is_the_base(no_compiler):
@@ -123,10 +161,14 @@ def test_without_uvloop_the_rest_is_measured(no_uvloop):
     assert epoll.cpu > 0
 
 
-@pytest.mark.parametrize("wrong, words", [
-    ({"names": ["gevent"]}, "there is no server 'gevent'"), ({"rounds": 0}, "rounds is 1 or more, not 0"),
-    ({"connections": "many"}, "connections is 1 or more, not 'many'"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"names": ["gevent"]}, "there is no server 'gevent'"),
+        ({"rounds": 0}, "rounds is 1 or more, not 0"),
+        ({"connections": "many"}, "connections is 1 or more, not 'many'"),
+    ],
+)
 def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
     with pytest.raises(ValueError, match=words):
         compare(**wrong)
@@ -173,17 +215,24 @@ def test_a_round_that_one_of_both_has_missed_is_not_compared():
     assert spread.ratio(rounds, [None, None, None]) is None
 
 
-@pytest.mark.parametrize("server, load, connections, apart, said", [
-    (0.97, 0.60, 50, True, "server"), (0.55, 0.99, 50, True, "clients"), (0.40, 0.45, 1, True, "round trip"),
-    (0.10, 0.20, 50, True, "machine"), (0.97, 0.10, 50, False, "core"),
-])
+@pytest.mark.parametrize(
+    "server, load, connections, apart, said",
+    [
+        (0.97, 0.60, 50, True, "server"),
+        (0.55, 0.99, 50, True, "clients"),
+        (0.40, 0.45, 1, True, "round trip"),
+        (0.10, 0.20, 50, True, "machine"),
+        (0.97, 0.10, 50, False, "core"),
+    ],
+)
 def test_what_kept_the_requests_a_second_from_being_more_is_named(server, load, connections, apart, said):
     assert side_by_side.limit(server, load, connections, apart) == said
 
 
 def test_the_share_of_the_core_is_that_of_server_and_clients_together():
-    points = [turns.Point(PEERS["epoll"], 50, rounds=[Turn(2.0, 1000.0, 10.0, 20.0, 0.1, load), None])
-              for load in (0.1, 0.2, 0.4)]
+    points = [
+        turns.Point(PEERS["epoll"], 50, rounds=[Turn(2.0, 1000.0, 10.0, 20.0, 0.1, load), None]) for load in (0.1, 0.2, 0.4)
+    ]
     assert side_by_side.share(points) == pytest.approx(0.3)
     assert side_by_side.share([]) == 1.0
 
@@ -243,8 +292,9 @@ def test_switches_and_imports_have_their_values():
 
 def test_a_notebook_is_run_and_its_slowest_cell_is_named(tmp_path, monkeypatch):
     cells = [nbformat.v4.new_code_cell(source) for source in ("1", "# the slow one\nimport time; time.sleep(.3)", "2")]
-    notebook = nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {
-        "name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+    notebook = nbformat.v4.new_notebook(
+        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
+    )
     nbformat.write(notebook, tmp_path / "00_short.ipynb")
     monkeypatch.setattr(running, "paths", lambda: [tmp_path / "00_short.ipynb"])
     found = {}
@@ -272,8 +322,10 @@ def test_the_table_has_every_goal_and_says_of_each_that_it_was_not_measured():
 
 
 def test_a_goal_is_met_or_not_and_what_is_not_met_has_what_shows_the_reason():
-    found = invented(c=2.0, **{"epoll": 3.0, "uvloop protocol": 2.8, "asyncio streams, 4 kB": 12.0, "epoll, inlined": 2.6,
-                             "bare epoll loop": 2.6})
+    found = invented(
+        c=2.0,
+        **{"epoll": 3.0, "uvloop protocol": 2.8, "asyncio streams, 4 kB": 12.0, "epoll, inlined": 2.6, "bare epoll loop": 2.6},
+    )
     first, *_, fourth = goals.goals(found)[:4]
     assert [(part.what, part.met) for part in first.parts] == [("uvloop protocol", False), ("asyncio streams, 4 kB", True)]
     assert first.parts[0].value["value"] == pytest.approx(1.25) and "is at 0.75" in first.parts[0].why
@@ -291,13 +343,16 @@ def test_without_the_loop_in_c_what_is_added_to_it_is_not_told():
 # The command
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["--rounds", "0"], "rounds is a number from 1 to 1000, not '0'"),
-    (["--rounds", "many"], "rounds is a number from 1 to 1000, not 'many'"),
-    (["--json", "/nowhere/at/all.json"], "/nowhere/at/all.json cannot be written"),
-    (["--figure", "picture.gif"], "a figure is a .png or an .svg file, not picture.gif"),
-    (["--quick", "--readme"], "leave --quick away"),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["--rounds", "0"], "rounds is a number from 1 to 1000, not '0'"),
+        (["--rounds", "many"], "rounds is a number from 1 to 1000, not 'many'"),
+        (["--json", "/nowhere/at/all.json"], "/nowhere/at/all.json cannot be written"),
+        (["--figure", "picture.gif"], "a figure is a .png or an .svg file, not picture.gif"),
+        (["--quick", "--readme"], "leave --quick away"),
+    ],
+)
 def test_a_wrong_option_is_one_sentence_and_status_2(arguments, words, capsys):
     assert main(["bench", *arguments]) == 2
     said = capsys.readouterr()
@@ -307,6 +362,7 @@ def test_a_wrong_option_is_one_sentence_and_status_2(arguments, words, capsys):
 @pytest.fixture
 def two_servers(monkeypatch):
     """The command measures two servers only."""
+
     def sections(found, programs, quick, rounds):
         yield "servers", "two servers", lambda: side_by_side.measure(found, programs, ["c", "epoll"], 50, rounds or 1, 0.01)
 
@@ -343,9 +399,14 @@ def test_an_interrupt_ends_it_with_what_was_measured(monkeypatch, capsys):
 def test_a_signal_in_the_middle_leaves_no_process_and_no_file(number, tmp_path):
     folder = tmp_path / "of the command"
     folder.mkdir()
-    process = subprocess.Popen([sys.executable, "-m", "course_lib", "bench", "--quick", "--rounds", "1"], cwd=REPOSITORY,
-                               env=os.environ | {"TMPDIR": str(folder)}, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "course_lib", "bench", "--quick", "--rounds", "1"],
+        cwd=REPOSITORY,
+        env=os.environ | {"TMPDIR": str(folder)},
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert wait_until(lambda: len(children(process.pid)) >= 4, 60)
     started = children(process.pid)
     process.send_signal(number)
@@ -374,8 +435,11 @@ def loaded_by(module: str, *words: str) -> list[str]:
 
 
 def test_a_figure_has_the_finding_in_words_and_what_is_missing():
-    rows = [Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"), Row("epoll", "EpollServer", 3.0, 2.9, 3.1, 1.0, "c"),
-            Row("uvloop protocol", "uvloop", note="uvloop is not installed")]
+    rows = [
+        Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"),
+        Row("epoll", "EpollServer", 3.0, 2.9, 3.1, 1.0, "c"),
+        Row("uvloop protocol", "uvloop", note="uvloop is not installed"),
+    ]
     figure = plot_compare(rows)
     assert repr(figure).startswith("A request costs 2.00 µs of CPU time with c, 1.5 times as much with epoll.\n")
     assert "uvloop is not installed" in repr(figure) and figure.png().startswith(b"\x89PNG")

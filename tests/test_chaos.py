@@ -78,7 +78,10 @@ def test_lost_progress_and_damaged_files_are_found(tmp_path):
     now = Round("", 0)
     library(tmp_path, now, entries, files)
     assert [fault.split(":")[0] for fault in now.faults] == [
-        "mine/conn.py is damaged", "progress was lost", "files of mine/ were lost"]
+        "mine/conn.py is damaged",
+        "progress was lost",
+        "files of mine/ were lost",
+    ]
 
 
 def test_the_same_seed_gives_the_same_order_and_another_one_another():

@@ -27,8 +27,14 @@ LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in (
 
 def own(source: str, tag: str = "") -> dict:
     """A cell that a learner has added or changed; with `tag`, in the place of a cell of the course."""
-    return {"cell_type": "code", "id": uuid.uuid4().hex[:8], "source": source, "outputs": [], "execution_count": None,
-            "metadata": {"tags": [tag]} if tag else {}}
+    return {
+        "cell_type": "code",
+        "id": uuid.uuid4().hex[:8],
+        "source": source,
+        "outputs": [],
+        "execution_count": None,
+        "metadata": {"tags": [tag]} if tag else {},
+    }
 
 
 def write(path: Path, *notebook_cells: dict) -> Path:
@@ -117,8 +123,9 @@ def test_junit_has_a_case_for_each_exercise(a_learners):
 @pytest.mark.parametrize("words, faults, status", [("passed passed", [], 0), ("passed open", [], 1), ("passed passed", ["x"], 1)])
 def test_the_status_tells_whether_all_is_well(tmp_path, monkeypatch, capsys, words, faults, status):
     states = [grading.State(exercise, word) for exercise, word in zip((LINES, SERVE_ONE), words.split())]
-    monkeypatch.setattr(grading, "validate", lambda path, *more: grading.Report(path, states=states, faults=faults,
-                                                                               own_faults=["y"]))
+    monkeypatch.setattr(
+        grading, "validate", lambda path, *more: grading.Report(path, states=states, faults=faults, own_faults=["y"])
+    )
     assert main(["check", "2", "--junit", str(tmp_path / "results.xml")]) == status
     assert capsys.readouterr().out.startswith(f"{shipped.NOTEBOOKS / '02_blocking_server.ipynb'}\n")
     suite = ElementTree.parse(tmp_path / "results.xml").getroot().find("testsuite")
@@ -136,12 +143,18 @@ DAMAGED = {
     "a merge": (b"{\n<<<<<<< HEAD\n", "holds the marks of a merge that is not finished (<<<<<<<)"),
     "nested": (b'{"cells": ' + b"[" * 100_000, "is damaged: its JSON cannot be read"),
     "list": (b"[]", "is not a notebook: its JSON is no object"),
-    "old": (b'{"nbformat": 3, "worksheets": []}', "has an old format (nbformat 3 or before): open it in JupyterLab and save it once"),
+    "old": (
+        b'{"nbformat": 3, "worksheets": []}',
+        "has an old format (nbformat 3 or before): open it in JupyterLab and save it once",
+    ),
     "new": (b'{"nbformat": 5, "cells": []}', "has a format (nbformat 5) that the course does not know"),
     "other": (b'{"name": "x"}', "is not a notebook: it has no list of cells"),
     "no cells": (b'{"nbformat": 4, "cells": []}', "has no cells"),
     "wrong cell": (b'{"nbformat": 4, "cells": [{"cell_type": "code", "source": 5}]}', "is damaged: its cell 1 cannot be read"),
-    "foreign": (json.dumps({"nbformat": 4, "cells": [own("1 + 1")]}).encode(), "is not a notebook of the course: its cells are others"),
+    "foreign": (
+        json.dumps({"nbformat": 4, "cells": [own("1 + 1")]}).encode(),
+        "is not a notebook of the course: its cells are others",
+    ),
 }
 
 
@@ -157,8 +170,10 @@ def test_a_damaged_file_is_one_sentence_and_the_others_are_validated(tmp_path, c
     assert total == f"0 of 0 exercises passed, {len(expected)} files not validated."
 
 
-@pytest.mark.parametrize("arguments", [["check", "99"], ["check", "nothing.ipynb"], ["check", "02", "--junit", "no/folder/x.xml"],
-                                       ["reset", "99"], ["reset", ""]])
+@pytest.mark.parametrize(
+    "arguments",
+    [["check", "99"], ["check", "nothing.ipynb"], ["check", "02", "--junit", "no/folder/x.xml"], ["reset", "99"], ["reset", ""]],
+)
 def test_a_mistake_at_the_terminal_is_one_sentence_and_status_2(arguments, tmp_path, monkeypatch, capsys):
     monkeypatch.chdir(tmp_path)
     assert main(arguments) == 2
@@ -176,7 +191,7 @@ def test_cells_are_known_by_id_and_source_or_by_a_source_that_stands_alone():
 def test_a_notebook_is_known_by_its_cells_also_with_new_ids_and_without_tags(name):
     content = cells((shipped.NOTEBOOKS / name).read_bytes())
     bare = [Cell(cell.place, "", cell.code, cell.source) for cell in content]
-    assert belongs_to(bare) == belongs_to(content[len(content) // 2:]) == name
+    assert belongs_to(bare) == belongs_to(content[len(content) // 2 :]) == name
 
 
 def test_another_notebook_with_one_common_cell_is_foreign():
@@ -190,8 +205,14 @@ def test_several_checks_in_one_cell_and_a_check_without_its_cell(tmp_path):
     sources = ["def serve_one(conn): pass", both, "%%bash\nls", 'check("2.1", b, c)']
     handed_in = [Cell(place, "", True, source) for place, source in enumerate(sources, 1)]
     steps = [(step.check, step.source.rpartition("lambda: ")[2]) for step in validation._steps(handed_in, {}, exercises)]
-    assert steps == [("", sources[0]), ("2.3", "(serve_one,))"), ("", both), ("2.2", "(Lines,))"), ("", sources[2]),
-                     ("2.1", "(b, c,))")]
+    assert steps == [
+        ("", sources[0]),
+        ("2.3", "(serve_one,))"),
+        ("", both),
+        ("2.2", "(Lines,))"),
+        ("", sources[2]),
+        ("2.1", "(b, c,))"),
+    ]
 
 
 def alive(mark: str) -> list[str]:
@@ -209,11 +230,19 @@ def alive(mark: str) -> list[str]:
 def test_an_interrupt_ends_all_kernels(tmp_path):
     started, mark = tmp_path / "started", uuid.uuid4().hex
     path = write(
-        tmp_path / "02.ipynb", NOTEBOOK["cells"][1], shipped_cell("believe("), BY_TAG["exercise-2.1"],
+        tmp_path / "02.ipynb",
+        NOTEBOOK["cells"][1],
+        shipped_cell("believe("),
+        BY_TAG["exercise-2.1"],
         own(f"subprocess.Popen(['sleep', '600'], start_new_session=True)\nopen({str(started)!r}, 'w')\nwhile True: pass"),
     )
-    with subprocess.Popen([sys.executable, "-m", "course_lib", "check", str(path)], stdout=subprocess.PIPE, stderr=subprocess.PIPE,
-                          text=True, env=os.environ | {"TEST_MARK": mark}) as process:
+    with subprocess.Popen(
+        [sys.executable, "-m", "course_lib", "check", str(path)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        text=True,
+        env=os.environ | {"TEST_MARK": mark},
+    ) as process:
         try:
             assert wait_until(started.exists, 60)
             assert len(alive(mark)) >= 4  # this one, pytest, the kernel, sleep

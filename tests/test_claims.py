@@ -102,7 +102,9 @@ def test_an_unknown_id_gets_one_sentence(unknown):
 def texts():
     """(file, text) of the package and of the notebooks' cells."""
     root = Path(course_lib.__file__).parent
-    yield from ((path.name, path.read_text(encoding="utf-8")) for path in root.rglob("*") if path.suffix in (".py", ".md", ".json"))
+    yield from (
+        (path.name, path.read_text(encoding="utf-8")) for path in root.rglob("*") if path.suffix in (".py", ".md", ".json")
+    )
     for path in notebooks():
         yield path.name, "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
 

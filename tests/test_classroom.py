@@ -19,8 +19,15 @@ def test_each_copy_of_the_notebooks_has_a_library_of_its_own(tmp_path):
         copy = tmp_path / name / "notebooks"
         copy.mkdir(parents=True)
         shutil.copy(REPOSITORY / "notebooks/00_start_here.ipynb", copy)
-        done = subprocess.run([sys.executable, "-c", program], cwd=copy, env=environment | {"HOME": str(tmp_path / name)},
-                              check=True, capture_output=True, text=True, timeout=60)
+        done = subprocess.run(
+            [sys.executable, "-c", program],
+            cwd=copy,
+            env=environment | {"HOME": str(tmp_path / name)},
+            check=True,
+            capture_output=True,
+            text=True,
+            timeout=60,
+        )
         assert done.stdout.strip() == str(copy / "mine")
         assert (copy / "mine/progress.json").exists()
 
@@ -30,7 +37,11 @@ def test_two_learners_work_behind_a_hub_at_the_same_time():
         pytest.skip("jupyterhub is not installed: pip install jupyterhub")
     if not shutil.which("configurable-http-proxy"):
         pytest.skip("configurable-http-proxy is not installed: npm install --global configurable-http-proxy")
-    done = subprocess.run([sys.executable, str(REPOSITORY / "tests/classroom.py"), "--learners", "2", "--last", "00"],
-                          capture_output=True, text=True, timeout=280)
+    done = subprocess.run(
+        [sys.executable, str(REPOSITORY / "tests/classroom.py"), "--learners", "2", "--last", "00"],
+        capture_output=True,
+        text=True,
+        timeout=280,
+    )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 learners" in done.stdout and "memory of a learner (PSS, median)" in done.stdout

@@ -15,7 +15,10 @@ from course_lib.observe import wait_until
 from course_lib.servers import MODELS, AsyncioServer, BlockingServer, EpollServer, Server, ThreadedServer
 from course_lib.servers.connection import GONE, NO_ROOM
 
-SERVERS = MODELS | {"epoll, edges": partial(EpollServer, edge_triggered=True), "async def": partial(MODELS["coroutine"], native=True)}
+SERVERS = MODELS | {
+    "epoll, edges": partial(EpollServer, edge_triggered=True),
+    "async def": partial(MODELS["coroutine"], native=True),
+}
 OF_A_CONNECTION = "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EPERM"
 OURS = ("EBADF", "EINVAL", "ENOTSOCK")
 

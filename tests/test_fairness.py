@@ -11,7 +11,9 @@ from course_lib.servers import MODELS, EpollServer
 
 # A blocking server serves one client at a time, and threads have their turns from the kernel: nothing is promised there.
 SERVERS = {name: model for name, model in MODELS.items() if name not in ("blocking", "threads")} | {
-    "epoll, edges": partial(EpollServer, edge_triggered=True), "async def": partial(MODELS["coroutine"], native=True)}
+    "epoll, edges": partial(EpollServer, edge_triggered=True),
+    "async def": partial(MODELS["coroutine"], native=True),
+}
 A_FEW = 8
 
 

@@ -16,7 +16,15 @@ from course_lib.clients import Client
 from course_lib.film import film, filming
 from course_lib.film.actors import Actor
 from course_lib.servers import (
-    AsyncioServer, BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, PollServer, SelectServer, Server, ThreadedServer,
+    AsyncioServer,
+    BlockingServer,
+    CoroutineServer,
+    EpollServer,
+    NonBlockingServer,
+    PollServer,
+    SelectServer,
+    Server,
+    ThreadedServer,
 )
 from course_lib.solutions.coroutines import Loop, accept, recv, send_all
 
@@ -41,11 +49,22 @@ class OwnLoopServer(Server):
 
 
 MODELS = {
-    "blocking": BlockingServer, "nonblocking": NonBlockingServer, "select": SelectServer, "poll": PollServer,
-    "epoll": EpollServer, "edges": partial(EpollServer, edge_triggered=True), "generators": CoroutineServer,
-    "async def": partial(CoroutineServer, native=True), "asyncio": AsyncioServer, "threads": ThreadedServer, "own loop": OwnLoopServer,
+    "blocking": BlockingServer,
+    "nonblocking": NonBlockingServer,
+    "select": SelectServer,
+    "poll": PollServer,
+    "epoll": EpollServer,
+    "edges": partial(EpollServer, edge_triggered=True),
+    "generators": CoroutineServer,
+    "async def": partial(CoroutineServer, native=True),
+    "asyncio": AsyncioServer,
+    "threads": ThreadedServer,
+    "own loop": OwnLoopServer,
 }
-METHODS = {"epoll_wait": "poll(", "epoll_ctl": ("register(", "modify(", "unregister(", "tell(")}  # what Python, or the Loop, calls them
+METHODS = {
+    "epoll_wait": "poll(",
+    "epoll_ctl": ("register(", "modify(", "unregister(", "tell("),
+}  # what Python, or the Loop, calls them
 
 
 def visit(connect):
@@ -110,9 +129,9 @@ def test_the_moments_are_the_calls_that_the_recorder_saw(model):
     held = [(m.call.name, m.call.descriptor) for m in filmed if m.call and not m.asleep]
     came = [call for m in filmed for call in m.came]
     calls = server.calls()
-    assert calls[:len(came)] == came
+    assert calls[: len(came)] == came
     if model is not ThreadedServer:  # whose calls come back in another order than they began
-        assert [(call.name, call.descriptor) for call in calls][:len(held)] == held[:len(calls)]
+        assert [(call.name, call.descriptor) for call in calls][: len(held)] == held[: len(calls)]
 
 
 def test_the_source_line_makes_the_call(model):
@@ -129,7 +148,9 @@ def test_each_moment_is_what_the_kernel_says_elsewhere(model, monkeypatch):
 
     def look(camera, call, take=filming._Camera._moment):
         moment = take(camera, call)
-        seen.append((moment, tcp_table(), {row.number: interest(row.number) for row in moment.descriptors if row.kind == "epoll"}))
+        seen.append(
+            (moment, tcp_table(), {row.number: interest(row.number) for row in moment.descriptors if row.kind == "epoll"})
+        )
         return moment
 
     monkeypatch.setattr(filming._Camera, "_moment", look)
@@ -138,15 +159,29 @@ def test_each_moment_is_what_the_kernel_says_elsewhere(model, monkeypatch):
     for moment, table, interests in seen:
         for row in moment.descriptors:
             if row.kind == "epoll":
-                assert interests[row.number] >= {d.number: w.events for d in moment.descriptors for w in d.watched_by if w.epoll == row.number}.items()
+                assert (
+                    interests[row.number]
+                    >= {d.number: w.events for d in moment.descriptors for w in d.watched_by if w.epoll == row.number}.items()
+                )
             else:
                 state, queued, waiting = table[row.local, row.peer]
                 assert state == row.state
                 # A peer's end counts as one there until it is read (tcp_diag.c), and not with FIONREAD (tcp(7)).
-                assert (row.accept_queue if row.kind == "listener" else row.receive_queue) in {waiting, waiting - (state == "CLOSE_WAIT")}
+                assert (row.accept_queue if row.kind == "listener" else row.receive_queue) in {
+                    waiting,
+                    waiting - (state == "CLOSE_WAIT"),
+                }
 
 
-STATES = {"01": "ESTABLISHED", "04": "FIN_WAIT1", "05": "FIN_WAIT2", "06": "TIME_WAIT", "08": "CLOSE_WAIT", "09": "LAST_ACK", "0A": "LISTEN"}
+STATES = {
+    "01": "ESTABLISHED",
+    "04": "FIN_WAIT1",
+    "05": "FIN_WAIT2",
+    "06": "TIME_WAIT",
+    "08": "CLOSE_WAIT",
+    "09": "LAST_ACK",
+    "0A": "LISTEN",
+}
 
 
 def tcp_table() -> dict:
@@ -174,7 +209,9 @@ def test_a_silent_client_is_waited_for_alone_while_another_stands_in_the_queue()
     blocking, epoll = film(BlockingServer(), silent_first), film(EpollServer(), silent_first)
     still = blocking[blocking.decisive]
     assert still.asleep and still.call.name == "recv" and still.waiting == ("bob",)
-    assert "waits for alice alone" in blocking.asks(blocking.decisive) and "bob stands in the accept queue" in blocking.asks(blocking.decisive)
+    assert "waits for alice alone" in blocking.asks(blocking.decisive) and "bob stands in the accept queue" in blocking.asks(
+        blocking.decisive
+    )
     assert not any(m.asleep and m.waiting for m in epoll)
     assert [client.last for client in epoll[-1].clients] == [b"", b"hi"]
 
@@ -236,7 +273,10 @@ def test_the_tasks_of_a_loop_are_in_each_moment():
         filmed = film(server, visit)
         assert all(m.tasks is not None for m in filmed)
         asleep = [task for m in filmed if m.asleep for task in m.tasks]
-        assert {task.state for task in asleep} == {"read"} and {m.who(task.number) for m in filmed for task in m.tasks} >= {"alice", "bob"}
+        assert {task.state for task in asleep} == {"read"} and {m.who(task.number) for m in filmed for task in m.tasks} >= {
+            "alice",
+            "bob",
+        }
     filmed = film(CoroutineServer(), visit)
     reads = [filmed.state(number) for number, m in enumerate(filmed) if m.label == "read"]
     assert "Ready queue: serve_client of bob (running)." in reads[0]
@@ -307,10 +347,16 @@ def test_a_script_that_raises_ends_the_film_and_its_server():
     assert not server.running and not server.held
 
 
-@pytest.mark.parametrize(("arguments", "error"), [
-    ((EpollServer,), "not its class"), ((socket,), "film\\(\\) takes a server"), ((EpollServer(), lambda connect: None), "generator function"),
-    ((EpollServer(), None, 0), "from 1 to 400"), ((EpollServer(), None, "all"), "from 1 to 400"),
-])
+@pytest.mark.parametrize(
+    ("arguments", "error"),
+    [
+        ((EpollServer,), "not its class"),
+        ((socket,), "film\\(\\) takes a server"),
+        ((EpollServer(), lambda connect: None), "generator function"),
+        ((EpollServer(), None, 0), "from 1 to 400"),
+        ((EpollServer(), None, "all"), "from 1 to 400"),
+    ],
+)
 def test_bad_input_gets_one_clear_sentence(arguments, error):
     with pytest.raises((TypeError, ValueError), match=error):
         film(*arguments)

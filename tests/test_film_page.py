@@ -54,23 +54,37 @@ def test_a_file_of_forty_calls_is_small_and_asks_for_nothing_else(tmp_path):
 
 def test_where_no_script_runs_the_decisive_moment_is_told(blocked):
     seen = outside_of_scripts(blocked._repr_html_())
-    assert "The server sleeps in recv(): it waits for alice alone. Meanwhile &lt;b&gt;bold&lt;/b&gt; stands in the accept queue." in seen
+    assert (
+        "The server sleeps in recv(): it waits for alice alone. Meanwhile &lt;b&gt;bold&lt;/b&gt; stands in the accept queue."
+        in seen
+    )
     assert "<code>while data := connection.recv(" in seen and "<td>listener</td>" in seen
 
 
 def test_text_of_the_network_is_no_markup(blocked, tmp_path):
     served = film(EpollServer(), markup)
-    for page in (fragment(blocked), fragment(served), served.save(tmp_path / "film.html").read_text(), blocked.beside(served)._repr_html_()):
+    for page in (
+        fragment(blocked),
+        fragment(served),
+        served.save(tmp_path / "film.html").read_text(),
+        blocked.beside(served)._repr_html_(),
+    ):
         assert page.count("</script>") == 1 and "<img" not in page and "<b>bold" not in page and "<!--" not in page
     # and all of it is there
-    assert any(client[4].startswith("</script>"[:5]) or "onerror" in client[4] for state in data(served)["clients"] for client in state)
+    assert any(
+        client[4].startswith("</script>"[:5]) or "onerror" in client[4] for state in data(served)["clients"] for client in state
+    )
 
 
 def test_the_data_tell_each_moment(blocked):
     told = json.loads(json.dumps(data(blocked)))
     assert len(told["moments"]) == len(blocked)
     for number, (m, shown) in enumerate(zip(blocked, told["moments"])):
-        assert shown["call"] == str(m.call or "") and shown["state"] == blocked.state(number) and shown["asks"] == blocked.asks(number)
+        assert (
+            shown["call"] == str(m.call or "")
+            and shown["state"] == blocked.state(number)
+            and shown["asks"] == blocked.asks(number)
+        )
         assert told["lines"][shown["place"]["at"]].strip() == m.position.own.text
         assert [told["rows"][i]["number"] for i in shown["rows"]] == [d.number for d in m.descriptors]
 

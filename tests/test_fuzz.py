@@ -12,14 +12,15 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, precondition, rule
 from loop_server import HTTP, PATIENCE, RESP, Server
 
+from course_lib.servers import scheduler
 from course_lib.solutions import coroutines
 from course_lib.solutions.capstone import resp
 from course_lib.solutions.coroutines import recv, send_all
-from course_lib.servers import scheduler
 
 MB = 1 << 20
 OVER = object()  # stands for what a task that has ended would yield; None is a bare yield
 ROOM = 32 * MB  # bytes by which a server may grow at any moment: far less than what is announced, or asked for
+
 
 @pytest.fixture(scope="module", params=["exercise", "scheduler"])
 def server(request, tmp_path_factory):

@@ -9,6 +9,7 @@ from pathlib import Path
 import nbformat
 import outputs
 import pytest
+
 from course_lib import journal
 from course_lib.lesson import compare, guess, guesses, summary
 from course_lib.lesson.guesses import expectations
@@ -19,13 +20,22 @@ EXPECTED = sorted(Path(guesses.__file__).parent.glob("expected/*.json"))
 def calls(source, name):
     """The calls of this function in a cell, in order: (key, the other arguments)."""
     source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-    found = [call for call in ast.walk(ast.parse(source))
-             if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name]
-    return [(ast.literal_eval(call.args[0]), call.args[1:]) for call in sorted(found, key=lambda call: (call.lineno, call.col_offset))]
+    found = [
+        call
+        for call in ast.walk(ast.parse(source))
+        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name
+    ]
+    return [
+        (ast.literal_eval(call.args[0]), call.args[1:]) for call in sorted(found, key=lambda call: (call.lineno, call.col_offset))
+    ]
 
 
-CELLS = [(path, cell) for path in outputs.notebooks() for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"]
-GUESSES = {key: [ast.literal_eval(option) for option in asked[1:]] for _, cell in CELLS for key, asked in calls(cell.source, "guess")}
+CELLS = [
+    (path, cell) for path in outputs.notebooks() for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+]
+GUESSES = {
+    key: [ast.literal_eval(option) for option in asked[1:]] for _, cell in CELLS for key, asked in calls(cell.source, "guess")
+}
 
 
 def test_every_guess_has_an_expectation_among_its_options():
@@ -50,8 +60,13 @@ def test_stored_outcomes_are_expected(path):
     unexpected = []
     for cell in [cell for its, cell in CELLS if its == path]:
         keys = [key for key, _ in calls(cell.source, "compare")]
-        told = [told for output in cell.outputs for told in
-                re.findall(r"^No guess was kept\. The kernel: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE)]
+        told = [
+            told
+            for output in cell.outputs
+            for told in re.findall(
+                r"^No guess was kept\. The kernel: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE
+            )
+        ]
         assert len(told) == len(keys) or not told, keys  # nothing is told where there was no outcome: without a browser, say
         unexpected += [(key, outcome) for key, outcome in zip(keys, told) if outcome not in expectations()[key]]
     assert unexpected == []

@@ -135,9 +135,20 @@ KEPT = {"guesses": {"a": {"answer": "x", "sure": 80}}}
 
 @pytest.mark.parametrize(
     "content",
-    [b"", b"{", b"[]", b"null", b"\xff\xfe", b"\x00" * 5000, b'{"guesses": 3}', b'{"guesses": {"a": 3}}', b"[" * 100_000,
-     b'{"exercises": {"2.1": {"tries": "many"}}}', b'{"guesses": {"a": {"options": [1]}}}',
-     b'{"sentences": {"C01": {"sure": true}}}'],
+    [
+        b"",
+        b"{",
+        b"[]",
+        b"null",
+        b"\xff\xfe",
+        b"\x00" * 5000,
+        b'{"guesses": 3}',
+        b'{"guesses": {"a": 3}}',
+        b"[" * 100_000,
+        b'{"exercises": {"2.1": {"tries": "many"}}}',
+        b'{"guesses": {"a": {"options": [1]}}}',
+        b'{"sentences": {"C01": {"sure": true}}}',
+    ],
 )
 @pytest.mark.parametrize("act", ["read", "record"])
 def test_a_damaged_file_is_set_aside(home, capsys, content, act):
@@ -274,8 +285,14 @@ def test_every_function_goes_on_and_one_sentence_is_said(tmp_path, home, trouble
         home.rmdir()
         home.write_text("mine")
         sentence = f"Your progress in {home / 'progress.json'} cannot be read: Not a directory"
-    run = subprocess.run([*NO_MORE_THAN_AN_OWNER, sys.executable, "-c", code], env=variables, capture_output=True, text=True,
-                         timeout=60, cwd=tmp_path)
+    run = subprocess.run(
+        [*NO_MORE_THAN_AN_OWNER, sys.executable, "-c", code],
+        env=variables,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        cwd=tmp_path,
+    )
     assert run.returncode == 0, run.stderr
     assert run.stdout.count("Your progress") == bool(sentence), run.stdout
     assert sentence in run.stdout and "2.1, hint 2 of " in run.stdout and re.search("^2.2 Lines +passed", run.stdout, re.M)
@@ -285,6 +302,8 @@ def test_every_function_goes_on_and_one_sentence_is_said(tmp_path, home, trouble
 
 
 def test_reading_needs_only_the_standard_library():
-    code = "import sys; from course_lib import journal; print(sorted({'IPython', 'ipywidgets', 'cloudpickle'} & set(sys.modules)))"
+    code = (
+        "import sys; from course_lib import journal; print(sorted({'IPython', 'ipywidgets', 'cloudpickle'} & set(sys.modules)))"
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout == "[]\n", run.stderr

@@ -9,13 +9,13 @@ import threading
 from dataclasses import replace
 
 import pytest
+from panel_state import shown_after
 
 from course_lib.observe import Call, descriptors, wait_until
 from course_lib.observe.recorder import KEPT
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets import observe
 from course_lib.widgets.history import THREAD, Changes
-from panel_state import shown_after
 
 READABLE, WRITABLE, HANG_UP, GONE, ARRIVED = 1, 2, 4, 8, 16
 
@@ -38,8 +38,10 @@ def row():
 def taken(changes: Changes) -> tuple[dict[int, str], list[tuple]]:
     """The texts by number, and the records as (lane, from, to or None, what, how much)."""
     texts, records = changes.take()
-    found = [(int(lane), start, None if math.isnan(end) else end, int(what), much)
-             for lane, start, end, what, much in struct.iter_unpack("5d", records)]
+    found = [
+        (int(lane), start, None if math.isnan(end) else end, int(what), much)
+        for lane, start, end, what, much in struct.iter_unpack("5d", records)
+    ]
     return dict(texts), found
 
 
@@ -59,11 +61,16 @@ class TestChanges:
         changes.look(3.0, [replace(row, readable=True, receive_queue=9)], None)
         changes.look(4.0, [replace(row, readable=True, receive_queue=0, hangup=True)], None)
         assert taken(changes)[1][1:] == [
-            (7, 2.0, None, READABLE | WRITABLE, 5), (7, 3.0, None, READABLE | WRITABLE, 9), (7, 4.0, None, READABLE | WRITABLE | HANG_UP, 0)]
+            (7, 2.0, None, READABLE | WRITABLE, 5),
+            (7, 3.0, None, READABLE | WRITABLE, 9),
+            (7, 4.0, None, READABLE | WRITABLE | HANG_UP, 0),
+        ]
 
     def test_a_listener_counts_the_clients_that_wait(self, row):
         changes = Changes()
-        changes.look(1.0, [replace(row, kind="listener", readable=True, writable=False, accept_queue=3, receive_queue=None)], None)
+        changes.look(
+            1.0, [replace(row, kind="listener", readable=True, writable=False, accept_queue=3, receive_queue=None)], None
+        )
         assert taken(changes)[1] == [(7, 1.0, None, READABLE, 3)]
 
     def test_what_is_closed_ends_and_may_come_back(self, row):
@@ -92,7 +99,10 @@ class TestChanges:
         texts, records = taken(changes)
         assert sorted(texts.values()) == ["asleep in accept() on descriptor 3", "running"]
         assert [(lane, texts[what]) for lane, _, _, what, _ in records] == [
-            (THREAD, "running"), (THREAD, "asleep in accept() on descriptor 3"), (THREAD, "running")]
+            (THREAD, "running"),
+            (THREAD, "asleep in accept() on descriptor 3"),
+            (THREAD, "running"),
+        ]
         changes.look(4.0, [], "asleep in accept() on descriptor 3")
         assert taken(changes)[0] == {}
 
@@ -101,7 +111,10 @@ class TestChanges:
         changes.calls([Call("recv", 7, 1.5, 0.25, 5), Call("select", None, 2.0, 0.5)])
         texts, records = taken(changes)
         assert [(lane, start, end, texts[what]) for lane, start, end, what, _ in records] == [
-            (THREAD, 1.5, 1.75, "recv(7)"), (7, 1.5, 1.75, "recv(7)"), (THREAD, 2.0, 2.5, "select()")]
+            (THREAD, 1.5, 1.75, "recv(7)"),
+            (7, 1.5, 1.75, "recv(7)"),
+            (THREAD, 2.0, 2.5, "select()"),
+        ]
 
     def test_a_new_page_is_sent_the_whole_present_state(self, row):
         changes = Changes()
@@ -257,7 +270,11 @@ class TestLeftAloneItDoesNotGrow:
     def test_ten_thousand_looks_at_the_same(self, row):
         changes = Changes()
         for number in range(10_000):
-            changes.look(number / 25, [replace(row, number=7 + number % 50, receive_queue=number % 3)], ("running", "asleep in recv() on descriptor 7")[number % 2])
+            changes.look(
+                number / 25,
+                [replace(row, number=7 + number % 50, receive_queue=number % 3)],
+                ("running", "asleep in recv() on descriptor 7")[number % 2],
+            )
             taken(changes)
         assert len(changes._last) <= 2 and len(changes._texts) == 2
 

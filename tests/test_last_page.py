@@ -42,7 +42,9 @@ class Page(HTMLParser):
 
 
 def surprised(key: str, sure: int = 90, answer: str = "spin", outcome: str = "sleep", question: str = "What does it do?") -> None:
-    journal.record("guesses", key, {"question": question, "options": ["spin", "sleep"], "answer": answer, "sure": sure, "outcome": outcome})
+    journal.record(
+        "guesses", key, {"question": question, "options": ["spin", "sleep"], "answer": answer, "sure": sure, "outcome": outcome}
+    )
 
 
 # Places
@@ -58,18 +60,27 @@ def test_every_guess_belief_and_rewriting_of_the_course_has_a_place():
 
 
 def test_the_notebooks_of_the_working_directory_come_first(tmp_path, monkeypatch):
-    for name, cells in (("00_start_here", []), ("04_select", [
-            {"cell_type": "markdown", "id": "abb", "source": "# A title\n\n## 4 · Waiting"},
-            {"cell_type": "code", "id": "abc", "source": ["guess(\n", '      "mine", "?", "a", "b")']},
-            {"cell_type": "markdown", "id": "def", "source": 'guess("in-prose", "?")\n\n### 4.1 · More'},
-            {"cell_type": "code", "source": 'believe("C01")\nrewrite("C02")'}])):
+    for name, cells in (
+        ("00_start_here", []),
+        (
+            "04_select",
+            [
+                {"cell_type": "markdown", "id": "abb", "source": "# A title\n\n## 4 · Waiting"},
+                {"cell_type": "code", "id": "abc", "source": ["guess(\n", '      "mine", "?", "a", "b")']},
+                {"cell_type": "markdown", "id": "def", "source": 'guess("in-prose", "?")\n\n### 4.1 · More'},
+                {"cell_type": "code", "source": 'believe("C01")\nrewrite("C02")'},
+            ],
+        ),
+    ):
         (tmp_path / f"{name}.ipynb").write_text(json.dumps({"cells": cells}))
     (tmp_path / "05_poll.ipynb").write_text("{half a noteb")
     (tmp_path / "06_epoll.ipynb").write_text("[1]")
     monkeypatch.chdir(tmp_path)
-    assert places() == {("guess", "mine"): Place("04_select.ipynb", "4 · Waiting"),
-                        ("believe", "C01"): Place("04_select.ipynb", "4.1 · More"),
-                        ("rewrite", "C02"): Place("04_select.ipynb", "4 · Waiting")}
+    assert places() == {
+        ("guess", "mine"): Place("04_select.ipynb", "4 · Waiting"),
+        ("believe", "C01"): Place("04_select.ipynb", "4.1 · More"),
+        ("rewrite", "C02"): Place("04_select.ipynb", "4 · Waiting"),
+    }
 
 
 # The notes, and you
@@ -115,7 +126,9 @@ def test_nothing_to_repeat_is_one_sentence():
     question = questions()["02"][0]
     journal.record("recall", "02.1", {"answer": question["options"][question["answer"]], "right": True})
     assert repr(repetition()).splitlines() == [
-        "Nothing to repeat: none of the answers that you saved was wrong.", "90 % sure: right 1 of 1"]
+        "Nothing to repeat: none of the answers that you saved was wrong.",
+        "90 % sure: right 1 of 1",
+    ]
 
 
 def test_all_wrong_answers_are_repeated_the_surest_first():
@@ -147,8 +160,14 @@ def test_how_sure_stands_beside_how_often_right():
         surprised(key, sure, answer)  # the outcome is sleep
     journal.record("guesses", "not compared", {"question": "?", "answer": "spin", "sure": 70})
     journal.record("sentences", "C28", {"belief": claim("C28").right, "sure": 100, "tested": True})
-    journal.record("sentences", "C54", {"belief": "true with a catch", "sure": 100, "tested": True})  # it is outdated: as good as right
-    assert repr(repetition()).splitlines()[-3:] == ["50 % sure: right 0 of 1", "90 % sure: right 2 of 3", "100 % sure: right 2 of 2"]
+    journal.record(
+        "sentences", "C54", {"belief": "true with a catch", "sure": 100, "tested": True}
+    )  # it is outdated: as good as right
+    assert repr(repetition()).splitlines()[-3:] == [
+        "50 % sure: right 0 of 1",
+        "90 % sure: right 2 of 3",
+        "100 % sure: right 2 of 2",
+    ]
     page = Page(repetition())
     assert "2 of 3: 67 %" in page.words and "about the same" in page.text
 

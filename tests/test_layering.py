@@ -57,15 +57,23 @@ def sources(part: str) -> list[Path]:
 @pytest.mark.parametrize("part", MAY_IMPORT)
 def test_imports_point_one_way(part):
     allowed = MAY_IMPORT[part] | {part}
-    wrong = {f"{source.name}: {name}" for source in sources(part) for name in imports(source)
-             if name.split(".")[0] == "course_lib" and name.split(".")[1] not in allowed}
+    wrong = {
+        f"{source.name}: {name}"
+        for source in sources(part)
+        for name in imports(source)
+        if name.split(".")[0] == "course_lib" and name.split(".")[1] not in allowed
+    }
     assert wrong == set()
 
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_source_imports_the_standard_library_only(part):
-    wrong = {f"{source.name}: {name}" for source in sources(part) for name in imports(source)
-             if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}}
+    wrong = {
+        f"{source.name}: {name}"
+        for source in sources(part)
+        for name in imports(source)
+        if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}
+    }
     assert wrong == set()
 
 
@@ -77,8 +85,9 @@ before = set(sys.modules)
 import course_lib.{part}
 print(json.dumps([name for name in set(sys.modules) - before]))
 """
-    loaded = json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
-                                       cwd=PACKAGE.parent).stdout)
+    loaded = json.loads(
+        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout
+    )
     assert {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}} == set()
     parts = {name.split(".")[1] for name in loaded if name.startswith("course_lib.")}
     assert parts <= MAY_IMPORT[part] | {part}
@@ -92,10 +101,15 @@ import json, sys
 import course_lib.sandbox.child, course_lib.sandbox.sending, course_lib.checks.{module}
 print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")]))
 """
-    loaded = set(json.loads(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True,
-                                           cwd=PACKAGE.parent).stdout))
+    loaded = set(
+        json.loads(
+            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout
+        )
+    )
     parts = {name.split(".")[1] for name in loaded}
-    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports"} | ({"observe"} if module in ("descriptors", "leaks") else set())
+    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports"} | (
+        {"observe"} if module in ("descriptors", "leaks") else set()
+    )
     assert "course_lib.sandbox.run" not in loaded
 
 

@@ -7,7 +7,7 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from ipywidgets import Button, HTML, RadioButtons, Select, Text, Textarea
+from ipywidgets import HTML, Button, RadioButtons, Select, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
 
 from course_lib import journal

@@ -51,7 +51,9 @@ def test_dup_shares_the_description_and_a_second_open_does_not(numbers):
     found = open_files(numbers)
     assert [row.description for row in found.rows] == [0, 0, 1] and found.compared
     assert [(d.kind, d.access, d.offset, d.blocking, d.thing) for d in found.descriptions] == [
-        ("file", "read", 3, True, 0), ("file", "read", 0, True, 0)]
+        ("file", "read", 3, True, 0),
+        ("file", "read", 0, True, 0),
+    ]
     assert len(found.things) == 1 and found.things[0].name.endswith("/notes.txt")
     assert [[row.number for row in group] for group in found.sharing()] == [list(numbers[:2])]
 
@@ -143,7 +145,7 @@ def test_no_text_leaves_its_box_and_no_box_covers_another(numbers, child, tmp_pa
     axes = figure.axes[0]
     boxes = [box for box in (patch.get_window_extent() for patch in axes.patches) if box.width > 0]
     assert len(boxes) >= 6 * 2 + 4 + 3
-    assert [(one, two) for i, one in enumerate(boxes) for two in boxes[i + 1:] if _overlap(one, two) > 4] == []
+    assert [(one, two) for i, one in enumerate(boxes) for two in boxes[i + 1 :] if _overlap(one, two) > 4] == []
     texts = [text for text in axes.texts if text.get_text()]
     for text in texts:
         extent = text.get_window_extent()

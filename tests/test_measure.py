@@ -11,13 +11,24 @@ import threading
 from pathlib import Path
 
 import pytest
+from held import children, nothing_more
 
 from course_lib.measure import (
-    PUBLISHED, SOURCE, Cost, Rung, finding, ladder, live_ladder, plot_ladder, plot_ready, plot_waiting, ready_cost, waiting_cost,
+    PUBLISHED,
+    SOURCE,
+    Cost,
+    Rung,
+    finding,
+    ladder,
+    live_ladder,
+    plot_ladder,
+    plot_ready,
+    plot_waiting,
+    ready_cost,
+    waiting_cost,
 )
 from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
-from held import children, nothing_more
 
 QUICK = {"rounds": 1, "seconds": 0.05}
 BRIEF = {"active": 2, "rounds": 1, "seconds": 12.0}
@@ -40,7 +51,8 @@ def by_point(rows):
 def test_each_point_has_a_row_and_select_refuses_what_poll_and_epoll_take(measure):
     rows = measure(numbers=(10, 1100), **QUICK)
     assert [(row.kind, row.watched) for row in rows] == [
-        (kind, number) for number in (10, 1100) for kind in ("select", "poll", "epoll")]
+        (kind, number) for number in (10, 1100) for kind in ("select", "poll", "epoll")
+    ]
     refused = by_point(rows)["select", 1100]
     assert refused.microseconds is None and "ValueError: filedescriptor out of range in select()" in refused.why_not
     for row in rows:
@@ -70,10 +82,16 @@ def test_every_kind_grows_when_all_are_ready():
         assert rows[kind, 900].microseconds > 5 * rows[kind, 10].microseconds  # some 50 to 90 times
 
 
-@pytest.mark.parametrize("wrong, words", [
-    ({"kinds": ["kqueue"]}, "one of select, poll, epoll"), ({"numbers": [0]}, "1 or more"), ({"numbers": ["10"]}, "1 or more"),
-    ({"rounds": 0}, "rounds is 1 or more"), ({"seconds": 0}, "seconds more than 0"),
-])
+@pytest.mark.parametrize(
+    "wrong, words",
+    [
+        ({"kinds": ["kqueue"]}, "one of select, poll, epoll"),
+        ({"numbers": [0]}, "1 or more"),
+        ({"numbers": ["10"]}, "1 or more"),
+        ({"rounds": 0}, "rounds is 1 or more"),
+        ({"seconds": 0}, "seconds more than 0"),
+    ],
+)
 def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
     with pytest.raises(ValueError, match=words):
         waiting_cost(**wrong)
@@ -85,7 +103,11 @@ def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
 def test_each_server_has_a_row_for_each_number_of_idle_clients():
     rows = ladder([PollServer, EpollServer], idle=(50, 0), **BRIEF)
     assert [(row.server, row.idle) for row in rows] == [
-        ("PollServer", 0), ("EpollServer", 0), ("PollServer", 50), ("EpollServer", 50)]
+        ("PollServer", 0),
+        ("EpollServer", 0),
+        ("PollServer", 50),
+        ("EpollServer", 50),
+    ]
     for row in rows:
         assert row.why_not == "" and row.active == 2 and row.requests > 0
         assert 0 < row.low <= row.cpu <= row.high and row.requests_per_second > 0
@@ -125,8 +147,12 @@ def test_servers_of_the_learner_go_along_with_what_they_use():
             while data := connection.recv(4096):
                 connection.sendall(data)
 
-    rows = ladder([Own, ("chatty", chatty), ("edges", lambda listener: EpollServer(edge_triggered=True).serve(listener))],
-                  idle=(0,), active=1, rounds=1)
+    rows = ladder(
+        [Own, ("chatty", chatty), ("edges", lambda listener: EpollServer(edge_triggered=True).serve(listener))],
+        idle=(0,),
+        active=1,
+        rounds=1,
+    )
     assert {row.server: row.why_not for row in rows} == {"Own": "", "chatty": "", "edges": ""}
 
 
@@ -161,15 +187,18 @@ def broken(name):
     return locals()[name]
 
 
-@pytest.mark.parametrize("name, words", [
-    ("raises", "0 of 1 active clients were answered: it ended with KeyError: 'number\\n7'"),
-    ("colours", "it ended with ValueError: one two \\x1b[31m\\x00"),
-    ("returns", "0 of 1 active clients were answered: it returned"),
-    ("vanishes", "0 of 1 active clients were answered: its process has gone"),
-    ("cuts", "0 of 1 active clients were answered: it cut a connection, and runs on"),
-    ("too_long", "an answer is longer than its request of 64 bytes"),
-    ("unwritten", "it ended with NotImplementedError"),
-])
+@pytest.mark.parametrize(
+    "name, words",
+    [
+        ("raises", "0 of 1 active clients were answered: it ended with KeyError: 'number\\n7'"),
+        ("colours", "it ended with ValueError: one two \\x1b[31m\\x00"),
+        ("returns", "0 of 1 active clients were answered: it returned"),
+        ("vanishes", "0 of 1 active clients were answered: its process has gone"),
+        ("cuts", "0 of 1 active clients were answered: it cut a connection, and runs on"),
+        ("too_long", "an answer is longer than its request of 64 bytes"),
+        ("unwritten", "it ended with NotImplementedError"),
+    ],
+)
 def test_a_server_that_fails_has_the_reason_in_its_row(name, words):
     good, bad = ladder([EpollServer, (name, broken(name))], idle=(0,), active=1, rounds=1)
     assert good.why_not == "" and good.cpu > 0
@@ -194,11 +223,16 @@ def test_when_the_time_is_over_a_large_number_is_still_a_row():
     assert [row.cpu for row in rows] == 4 * [None]
 
 
-@pytest.mark.parametrize("servers, error, words", [
-    ([], ValueError, "at least one server"), ([PollServer, PollServer], ValueError, "a name of its own"),
-    ([7], TypeError, "a server is a class"), (["poll"], TypeError, "a server is a class"),
-    ([("poll", 3)], TypeError, "a server is a class"),
-])
+@pytest.mark.parametrize(
+    "servers, error, words",
+    [
+        ([], ValueError, "at least one server"),
+        ([PollServer, PollServer], ValueError, "a name of its own"),
+        ([7], TypeError, "a server is a class"),
+        (["poll"], TypeError, "a server is a class"),
+        ([("poll", 3)], TypeError, "a server is a class"),
+    ],
+)
 def test_what_is_no_server_is_refused(servers, error, words):
     for measure in (ladder, live_ladder):
         with pytest.raises(error, match=words):
@@ -215,8 +249,9 @@ def test_numbers_that_cannot_be_meant_are_refused(wrong):
 
 
 def python(program: str, **options) -> subprocess.Popen:
-    return subprocess.Popen([sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True,
-                            stdout=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        [sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=subprocess.PIPE, **options
+    )
 
 
 def test_with_256_descriptors_each_measurement_does_what_it_can_and_says_the_rest():
@@ -256,12 +291,16 @@ input()
 """
 
 
-@pytest.mark.parametrize("call, processes", [
-    ("waiting_cost(seconds=100)", 1), ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 1),
-    ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 2),
-    ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 4),
-    ("ladder([PollServer], idle=(5000,), seconds=100, rounds=100)", 2),
-])
+@pytest.mark.parametrize(
+    "call, processes",
+    [
+        ("waiting_cost(seconds=100)", 1),
+        ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 1),
+        ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 2),
+        ("ladder([PollServer, EpollServer], seconds=100, rounds=100)", 4),
+        ("ladder([PollServer], idle=(5000,), seconds=100, rounds=100)", 2),
+    ],
+)
 def test_an_interrupt_leaves_no_process_no_descriptor_and_no_thread(call, processes):
     with python(INTERRUPTED.format(call=call), stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "go\n"
@@ -311,19 +350,31 @@ def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere():
 
 # Findings and figures
 
-WAITS = [Cost("poll", 10, 1, 2.0, 1.9, 2.1), Cost("poll", 1000, 1, 100.0, 99.0, 130.0), Cost("epoll", 10, 1, 1.0, 0.9, 1.1),
-         Cost("epoll", 1000, 1, 1.2, 1.1, 1.3),
-         Cost("select", 10, 1, 2.0, 2.0, 2.0), Cost("select", 1000, 1, why_not="<refused> $x$")]
-RUNGS = [Rung("PollServer", 0, 20, 3.0, 2.9, 3.1, 100_000, 500), Rung("<b>$mine$", 0, 20, 3.0, 2.9, 3.1, 100_000, 500),
-         Rung("PollServer", 5000, 20, 150.0, 140.0, 160.0, 6000, 50), Rung("<b>$mine$", 5000, 20, why_not="it ended with <i>")]
+WAITS = [
+    Cost("poll", 10, 1, 2.0, 1.9, 2.1),
+    Cost("poll", 1000, 1, 100.0, 99.0, 130.0),
+    Cost("epoll", 10, 1, 1.0, 0.9, 1.1),
+    Cost("epoll", 1000, 1, 1.2, 1.1, 1.3),
+    Cost("select", 10, 1, 2.0, 2.0, 2.0),
+    Cost("select", 1000, 1, why_not="<refused> $x$"),
+]
+RUNGS = [
+    Rung("PollServer", 0, 20, 3.0, 2.9, 3.1, 100_000, 500),
+    Rung("<b>$mine$", 0, 20, 3.0, 2.9, 3.1, 100_000, 500),
+    Rung("PollServer", 5000, 20, 150.0, 140.0, 160.0, 6000, 50),
+    Rung("<b>$mine$", 5000, 20, why_not="it ended with <i>"),
+]
 
 
 def test_a_finding_is_computed_from_the_rows():
     assert finding(WAITS) == "From 10 to 1,000 watched descriptors a wait takes 50 times as long with poll, 1.2 times with epoll"
-    assert finding(RUNGS) == ("From 0 to 5,000 idle clients a request costs 50 times as much with PollServer; "
-                              "<b>$mine$ could not be measured with 5,000")
-    assert finding(RUNGS[:2]) == ("With 0 idle clients a request costs 3.0 µs of CPU time with PollServer; "
-                                  "1.0 times as much with <b>$mine$")
+    assert finding(RUNGS) == (
+        "From 0 to 5,000 idle clients a request costs 50 times as much with PollServer; "
+        "<b>$mine$ could not be measured with 5,000"
+    )
+    assert finding(RUNGS[:2]) == (
+        "With 0 idle clients a request costs 3.0 µs of CPU time with PollServer; 1.0 times as much with <b>$mine$"
+    )
     ready = [Cost("epoll", 100, 100, 10.0, 9.0, 11.0), Cost("poll", 100, 100, 5.0, 4.0, 6.0)]
     assert finding(ready) == "With all of 100 descriptors ready, poll is the cheapest; epoll takes 2.0 times as long"
     for rows, plot in ((WAITS, plot_waiting), (ready, plot_ready), (RUNGS, plot_ladder)):
@@ -384,7 +435,11 @@ def test_the_live_ladder_measures_a_point_and_adds_it():
     live.measure(0)
     assert live.wait(60)
     assert [(row.server, row.idle, row.why_not) for row in live.rows] == [
-        ("PollServer", 0, ""), ("EpollServer", 0, ""), ("PollServer", 10, ""), ("EpollServer", 10, "")]
+        ("PollServer", 0, ""),
+        ("EpollServer", 0, ""),
+        ("PollServer", 10, ""),
+        ("EpollServer", 10, ""),
+    ]
     assert "data:image/png" in live.picture() and finding(live.rows) in live._repr_mimebundle_()["text/plain"] + live.picture()
     slider, chart = page.children[0].children[0], page.children[2].value
     assert slider.description == "idle clients" and "<svg" in chart and "PollServer" in chart and "10</th>" in chart

@@ -8,9 +8,9 @@ import threading
 import time
 
 import pytest
+from held import nothing_more
 
 from course_lib.measure.mix import KINDS, MOST, LiveMix, Span, finding, lanes, live_mix, picture, run_mix, together, workers
-from held import nothing_more
 
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -45,7 +45,9 @@ def test_the_spans_of_a_worker_follow_each_other(by):
         assert all(one.end <= after.start + 1e-6 for one, after in itertools.pairwise(mine))
 
 
-@pytest.mark.parametrize("by", ["coroutines", pytest.param("threads", marks=pytest.mark.skipif(not GIL, reason="a build without the GIL"))])
+@pytest.mark.parametrize(
+    "by", ["coroutines", pytest.param("threads", marks=pytest.mark.skipif(not GIL, reason="a build without the GIL"))]
+)
 def test_in_one_interpreter_hardly_anything_is_computed_side_by_side(by):
     assert together(run_mix(cpu=0.03, io=0, workers=3, by=by), by) < 0.2
 

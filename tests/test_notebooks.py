@@ -12,8 +12,9 @@ from itertools import groupby
 
 import nbformat
 import pytest
-from course_lib.exercises import all_exercises
 from outputs import NOTEBOOKS, WIDGET_VIEW, client, environment, execute, notebooks
+
+from course_lib.exercises import all_exercises
 
 PATHS = notebooks()
 EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
@@ -70,13 +71,30 @@ def test_there_are_notebooks():
 
 @EACH
 def test_stored_outputs_are_what_a_run_gives(path, tmp_path):
-    command = [sys.executable, "-m", "pytest", "--nbval", "--nbval-current-env", "--nbval-cell-timeout=30",
-               "-p", "no:cacheprovider", "-q", str(path)]
+    command = [
+        sys.executable,
+        "-m",
+        "pytest",
+        "--nbval",
+        "--nbval-current-env",
+        "--nbval-cell-timeout=30",
+        "-p",
+        "no:cacheprovider",
+        "-q",
+        str(path),
+    ]
     log = tmp_path / "nbval.txt"
     with log.open("w") as output:
         # nbval can hang for ever where a thread keeps publishing: a limit, an interrupt, then the end
-        process = subprocess.Popen(command, env=environment(tmp_path / "home"), cwd=NOTEBOOKS, stdin=subprocess.DEVNULL,
-                                   stdout=output, stderr=subprocess.STDOUT, start_new_session=True)
+        process = subprocess.Popen(
+            command,
+            env=environment(tmp_path / "home"),
+            cwd=NOTEBOOKS,
+            stdin=subprocess.DEVNULL,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
         for sent in (signal.SIGINT, signal.SIGKILL, None):
             try:
                 status = process.wait(240 if sent is signal.SIGINT else 20)
@@ -111,9 +129,12 @@ def test_most_outputs_are_compared(path):
 @EACH
 def test_cells_are_short_and_explained(path):
     notebook = read(path)
-    lines = [sum(bool(line.strip()) for line in cell.source.splitlines()) for cell in code(notebook)
-             if not any(tag.startswith("exercise-") for tag in tags(cell))
-             and not cell.metadata.get("jupyter", {}).get("source_hidden")]
+    lines = [
+        sum(bool(line.strip()) for line in cell.source.splitlines())
+        for cell in code(notebook)
+        if not any(tag.startswith("exercise-") for tag in tags(cell))
+        and not cell.metadata.get("jupyter", {}).get("source_hidden")
+    ]
     in_a_row = [len(list(cells)) for kind, cells in groupby(notebook.cells, lambda cell: cell.cell_type) if kind == "code"]
     assert statistics.median(lines) <= 5
     assert max(lines) <= 20
@@ -121,15 +142,20 @@ def test_cells_are_short_and_explained(path):
 
 
 def test_each_claim_is_tested_in_one_notebook():
-    found = Counter(claim for path in PATHS for claim in {
-        tag for cell in read(path).cells for tag in tags(cell) if re.fullmatch(r"claim-C\d\d", tag)})
+    found = Counter(
+        claim
+        for path in PATHS
+        for claim in {tag for cell in read(path).cells for tag in tags(cell) if re.fullmatch(r"claim-C\d\d", tag)}
+    )
     assert {claim: count for claim, count in found.items() if count > 1} == {}
     assert set(found) == {f"claim-C{number:02}" for number in range(1, 72)}
 
 
 def test_no_two_guesses_have_one_key():
     """The journal keeps guesses by their keys, for all notebooks together."""
-    keys = Counter(key for path in PATHS for cell in code(read(path)) for key in re.findall(r'^guess\("([^"]+)"', cell.source, re.MULTILINE))
+    keys = Counter(
+        key for path in PATHS for cell in code(read(path)) for key in re.findall(r'^guess\("([^"]+)"', cell.source, re.MULTILINE)
+    )
     assert len(keys) > 150 and {key for key, count in keys.items() if count > 1} == set()
 
 

@@ -33,8 +33,12 @@ def one(thing):
 class TestDescriptors:
     def test_a_listener_and_its_accept_queue(self, pair):
         listener = pair[0]
-        assert (one(listener).kind, one(listener).state, one(listener).accept_queue, one(listener).readable) == \
-            ("listener", "LISTEN", 0, False)
+        assert (one(listener).kind, one(listener).state, one(listener).accept_queue, one(listener).readable) == (
+            "listener",
+            "LISTEN",
+            0,
+            False,
+        )
         with socket.create_connection(listener.getsockname()), socket.create_connection(listener.getsockname()):
             assert wait_until(lambda: one(listener).accept_queue == 2)
             assert one(listener).readable and one(listener).receive_queue is None
@@ -45,7 +49,13 @@ class TestDescriptors:
         client.sendall(b"hello")
         assert wait_until(lambda: one(connection).receive_queue == 5)
         seen = one(connection)
-        assert (seen.kind, seen.state, seen.readable, seen.writable, seen.hangup) == ("connection", "ESTABLISHED", True, True, False)
+        assert (seen.kind, seen.state, seen.readable, seen.writable, seen.hangup) == (
+            "connection",
+            "ESTABLISHED",
+            True,
+            True,
+            False,
+        )
         assert (seen.local, seen.peer) == (connection.getsockname(), client.getsockname())
         connection.recv(3)
         assert one(connection).receive_queue == 2
@@ -82,8 +92,14 @@ class TestDescriptors:
         inside, outside = os.pipe()
         epoll, left_right = select.epoll(), socket.socketpair()
         path = str(tmp_path / "unix")
-        with socket.socket() as new, socket.socket(type=socket.SOCK_DGRAM) as datagram, open(os.devnull) as device, \
-                open(__file__) as file, socket.socket(socket.AF_UNIX) as named, socket.socket(socket.AF_INET6) as six:
+        with (
+            socket.socket() as new,
+            socket.socket(type=socket.SOCK_DGRAM) as datagram,
+            open(os.devnull) as device,
+            open(__file__) as file,
+            socket.socket(socket.AF_UNIX) as named,
+            socket.socket(socket.AF_INET6) as six,
+        ):
             named.bind(path)
             named.listen()
             things = [inside, epoll, left_right[0], new, datagram, device, file, named, six]
@@ -130,7 +146,9 @@ class TestDescriptors:
 
     def test_of_one_of_several_and_of_the_whole_process(self, pair):
         listener, client, connection = pair
-        assert [d.number for d in descriptors([connection, listener, listener])] == sorted({connection.fileno(), listener.fileno()})
+        assert [d.number for d in descriptors([connection, listener, listener])] == sorted(
+            {connection.fileno(), listener.fileno()}
+        )
         assert one(listener.fileno()) == one(listener)
         whole = {d.number for d in descriptors()}
         assert {s.fileno() for s in pair} < whole and whole == set(open_numbers())
@@ -171,7 +189,6 @@ class TestDescriptors:
         finally:
             finished.set()
             thread.join()
-
 
     def test_an_interest_list_longer_than_a_page(self):
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
@@ -357,7 +374,9 @@ class TestDoing:
         epoll.register(connection, select.EPOLLIN)
         release = threading.Event()
         calls = {
-            "futex": release.wait, "select": lambda: select.select([connection], [], []), "poll": poll.poll,
+            "futex": release.wait,
+            "select": lambda: select.select([connection], [], []),
+            "poll": poll.poll,
             "epoll_wait": epoll.poll,
         }
 
@@ -388,6 +407,7 @@ class TestDoing:
                 pass
 
         with Sleeper(spin, finished.set) as thread:
+
             def used() -> float:
                 return time.clock_gettime(time.pthread_getcpuclockid(thread.ident))
 
@@ -419,6 +439,7 @@ class TestDoing:
         first, last = min(allowed), max(allowed)
         monkeypatch.setattr(threads, "_clocks", {})
         for here, there in itertools.product((first, last), repeat=2):
+
             def accept():
                 os.sched_setaffinity(0, {there})
                 pair[0].accept()
@@ -451,13 +472,16 @@ class TestDoing:
         with pytest.raises(TypeError, match="threading.Thread"):
             doing(7)
 
-    @pytest.mark.parametrize("line, call, number", [
-        ("242 0x3 0x7f 0x7f 0x80000 0x0 0x0 0x7f 0x7f", "accept", 3),
-        ("207 0x2a 0x7f 0x400 0x0 0x0 0x0 0x7f 0x7f", "recv", 42),
-        ("22 0x5 0x7f 0x3ff 0x0 0x0 0x0 0x7f 0x7f", "epoll_wait", 5),
-        ("73 0x7f 0x1 0x0 0x0 0x0 0x0 0x7f 0x7f", "poll", None),
-        ("running", None, None),
-    ])
+    @pytest.mark.parametrize(
+        "line, call, number",
+        [
+            ("242 0x3 0x7f 0x7f 0x80000 0x0 0x0 0x7f 0x7f", "accept", 3),
+            ("207 0x2a 0x7f 0x400 0x0 0x0 0x0 0x7f 0x7f", "recv", 42),
+            ("22 0x5 0x7f 0x3ff 0x0 0x0 0x0 0x7f 0x7f", "epoll_wait", 5),
+            ("73 0x7f 0x1 0x0 0x0 0x0 0x0 0x7f 0x7f", "poll", None),
+            ("running", None, None),
+        ],
+    )
     def test_the_call_numbers_of_aarch64(self, monkeypatch, line, call, number):
         monkeypatch.setattr(threads, "CALLS", threads._GENERIC)
         monkeypatch.setattr(threads.ThreadView, "_read", lambda self, name: line)

@@ -1,6 +1,5 @@
 """The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source."""
 
-import os
 import re
 import shutil
 import socket
@@ -54,8 +53,10 @@ def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
     assert rows[child.listener]["kind"] == "listener" and rows[child.listener]["watched"] == f"{child.epoll}: IN"
     assert rows[child.listener]["blocking"] is False and rows[child.epoll]["kind"] == "epoll"
     assert rows[0]["kind"] == "device" and rows[1]["kind"] == "pipe"
-    assert re.fullmatch(rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+ %\.",
-                        panel.state()["note"])
+    assert re.fullmatch(
+        rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+ %\.",
+        panel.state()["note"],
+    )
     assert panel.state()["server"] is None and "epoll_wait" in panel.picture()
 
 
@@ -66,7 +67,7 @@ def test_a_click_connects_and_its_connection_is_seen_to_the_end(child):
     assert wait_until(lambda: "alice" in [row["peer"] for row in panel.state()["rows"]])
     panel._act({"type": "send", "client": "alice", "text": "hello"})
     assert wait_until(lambda: alice.look() or alice.last == b"HELLO")
-    connection, = [row for row in panel.state()["rows"] if row["peer"] == "alice"]
+    (connection,) = [row for row in panel.state()["rows"] if row["peer"] == "alice"]
     assert connection["state"] == "ESTABLISHED" and connection["watched"] == f"{child.epoll}: IN"
     alice.close()  # no duplicate keeps the other end open: the child closes it, and it is gone
     assert wait_until(lambda: connection["number"] not in by_number(panel))
@@ -113,7 +114,9 @@ def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
         raise PermissionError(1, "Operation not permitted")
 
     monkeypatch.setattr(kernel, "duplicate", refuse)
-    with pytest.raises(PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"):
+    with pytest.raises(
+        PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"
+    ):
         observe(pid=child.pid)
 
 
@@ -129,7 +132,10 @@ def test_it_agrees_with_ss(child):
         if found := re.search(rf"pid={child.pid},fd=(\d+)", line):
             state, _, _, local, peer, *_ = line.split()
             seen[int(found[1])] = ({"ESTAB": "ESTABLISHED"}.get(state, state), local, None if peer.endswith("*") else peer)
-    assert len(seen) == 4 and seen == {row.number: (row.state, "%s:%d" % row.local, row.peer and "%s:%d" % row.peer)
-                                       for row in view.descriptors() if row.state}
+    assert len(seen) == 4 and seen == {
+        row.number: (row.state, "{}:{}".format(*row.local), row.peer and "{}:{}".format(*row.peer))
+        for row in view.descriptors()
+        if row.state
+    }
     for client in clients:
         client.close()

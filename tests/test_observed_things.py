@@ -35,15 +35,24 @@ class TestWhatIsTaken:
         one, other = map(kept, socket.socketpair())
         both = sorted([(one.fileno(), "unix socket"), (other.fileno(), "unix socket")])
         assert rows(one.fileno()) == both[:1] or rows(one.fileno()) == both[1:]
-        for many in ([one, other], (one, other.fileno()), {one.fileno(), other.fileno()}, deque([one, other]), {"a": one, "b": other},
-                     {one.fileno(): one, other.fileno(): other}.values()):
+        for many in (
+            [one, other],
+            (one, other.fileno()),
+            {one.fileno(), other.fileno()},
+            deque([one, other]),
+            {"a": one, "b": other},
+            {one.fileno(): one, other.fileno(): other}.values(),
+        ):
             assert rows(many) == both and len(descriptors(many if not isinstance(many, dict) else many.values())) == 2
         assert repr(observe([one, other])) == "observe(2 sockets)" and repr(observe(one.fileno())) == "observe(1 thing)"
 
     def test_pipes_and_files_are_not_read(self, kept, tmp_path):
         read, write = os.pipe()
         reader, writer = kept(open(read)), kept(open(write, "w"))
-        assert rows(reader) == [(read, "pipe")] and rows([reader, writer]) == [(read, "pipe"), (write, "pipe")]  # and does not hang
+        assert rows(reader) == [(read, "pipe")] and rows([reader, writer]) == [
+            (read, "pipe"),
+            (write, "pipe"),
+        ]  # and does not hang
         (tmp_path / "text").write_text("one\ntwo\n")
         file = kept(open(tmp_path / "text"))
         assert rows(file) == [(file.fileno(), "file")] and file.read() == "one\ntwo\n"
@@ -165,7 +174,10 @@ def talks_through(panel, listener) -> None:
 
 
 class TestButtons:
-    @pytest.mark.parametrize("family, host", [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::")])
+    @pytest.mark.parametrize(
+        "family, host",
+        [(socket.AF_INET, "127.0.0.1"), (socket.AF_INET, "0.0.0.0"), (socket.AF_INET6, "::1"), (socket.AF_INET6, "::")],
+    )
     def test_clients_of_a_tcp_listener(self, kept, family, host):
         listener = kept(socket.create_server((host, 0), family=family, dualstack_ipv6=host == "::"))
         talks_through(observe([listener]), listener)
@@ -196,7 +208,9 @@ class TestButtons:
         one = kept(socket.socket(type=socket.SOCK_DGRAM))
         one.bind(("127.0.0.1", 0))
         panel = observe(one)
-        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith("A datagram socket (UDP) has no connections")
+        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith(
+            "A datagram socket (UDP) has no connections"
+        )
         panel._act({"type": "connect"})
         assert panel._note == panel.state()["why_not"]
 
@@ -217,8 +231,24 @@ class TestButtons:
 @pytest.mark.skipif(not shutil.which("openssl"), reason="openssl is not installed")
 def test_tls_what_openssl_holds_is_said_and_its_listener_says_why_not(kept, tmp_path):
     key, certificate = tmp_path / "key.pem", tmp_path / "certificate.pem"
-    subprocess.run(["openssl", "req", "-x509", "-newkey", "rsa:2048", "-nodes", "-subj", "/CN=localhost", "-keyout", key, "-out", certificate],
-                   check=True, capture_output=True)
+    subprocess.run(
+        [
+            "openssl",
+            "req",
+            "-x509",
+            "-newkey",
+            "rsa:2048",
+            "-nodes",
+            "-subj",
+            "/CN=localhost",
+            "-keyout",
+            key,
+            "-out",
+            certificate,
+        ],
+        check=True,
+        capture_output=True,
+    )
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
     context.load_cert_chain(certificate, key)
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)

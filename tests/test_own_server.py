@@ -15,8 +15,8 @@ import pytest
 
 from course_lib import mine
 from course_lib.exercises import all_exercises
-from course_lib.solutions import file_of
 from course_lib.observe import wait_until
+from course_lib.solutions import file_of
 
 REPOSITORY = Path(__file__).parents[1]
 
@@ -35,8 +35,14 @@ def http(conn, page):
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int], list[str]]]:
     """The program in a process: itself, its address, and the lines that it has printed so far."""
-    process = subprocess.Popen([sys.executable, "-u", "-m", "course_lib.mine", *arguments], cwd=REPOSITORY, text=True,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE, start_new_session=True)
+    process = subprocess.Popen(
+        [sys.executable, "-u", "-m", "course_lib.mine", *arguments],
+        cwd=REPOSITORY,
+        text=True,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        start_new_session=True,
+    )
     try:
         said = []
         for line in process.stdout:
@@ -125,7 +131,8 @@ def test_a_port_in_use_is_one_sentence_and_status_2(processes, capsys):
             signal.signal(signal.SIGTERM, before[1])
     assert capsys.readouterr().err == (
         f"port {port} is in use: this very program (process {os.getpid()}) listens there. "
-        "Stop it, or choose another port (0 means any free one)\n")
+        "Stop it, or choose another port (0 means any free one)\n"
+    )
 
 
 # Serving

@@ -58,14 +58,28 @@ def test_every_import_is_required(folder, extras):
     required = {canonicalize_name(name) for name in requirements(*extras)}
     sources = list((REPOSITORY / folder).rglob("*.py"))
     own = {name for source in sources for name in (source.stem, source.parent.name)}
-    undeclared = {f"{source.name}: {name}" for source in sources for name in imported(source) - own
-                  if not required & {canonicalize_name(package) for package in installs.get(name, [])}}
+    undeclared = {
+        f"{source.name}: {name}"
+        for source in sources
+        for name in imported(source) - own
+        if not required & {canonicalize_name(package) for package in installs.get(name, [])}
+    }
     assert undeclared == set()
 
 
 def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
-    command = [sys.executable, "-m", "pip", "wheel", "--no-deps", "--no-build-isolation", "--no-index",
-               "--wheel-dir", str(tmp_path), str(REPOSITORY)]
+    command = [
+        sys.executable,
+        "-m",
+        "pip",
+        "wheel",
+        "--no-deps",
+        "--no-build-isolation",
+        "--no-index",
+        "--wheel-dir",
+        str(tmp_path),
+        str(REPOSITORY),
+    ]
     subprocess.run(command, check=True, capture_output=True)
     [wheel] = tmp_path.glob("*.whl")
     with zipfile.ZipFile(wheel) as archive:
@@ -76,8 +90,11 @@ def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
         assert archive.read(licence) == (REPOSITORY / "LICENSE").read_bytes()
         assert b"\nLicense-Expression: BSD-3-Clause\n" in archive.read(metadata)
         assert json.loads(archive.read(settings[0])) == json.loads((REPOSITORY / "course_lib/jupyterlab.json").read_text())
-    on_disk = {str(path.relative_to(REPOSITORY)) for path in (REPOSITORY / "course_lib").rglob("*")
-               if path.is_file() and path.suffix != ".pyc"}
+    on_disk = {
+        str(path.relative_to(REPOSITORY))
+        for path in (REPOSITORY / "course_lib").rglob("*")
+        if path.is_file() and path.suffix != ".pyc"
+    }
     assert {name for name in names if name.startswith("course_lib/")} == on_disk
 
 
@@ -86,11 +103,15 @@ NO_VENV = ("ensurepip.py", "raise ImportError\n")
 TOO_OLD = ("sitecustomize.py", "import sys\nsys.version_info = (3, 10, 13, 'final', 0)\n")
 
 
-@pytest.mark.parametrize("broken, sentence", [
-    (TOO_OLD, "The course needs Python 3.11 or newer"),
-    (NO_EPOLL, "The course needs epoll, which only Linux has"),
-    (NO_VENV, "has no venv module: install it"),
-], ids=["too old", "no epoll", "no venv"])
+@pytest.mark.parametrize(
+    "broken, sentence",
+    [
+        (TOO_OLD, "The course needs Python 3.11 or newer"),
+        (NO_EPOLL, "The course needs epoll, which only Linux has"),
+        (NO_VENV, "has no venv module: install it"),
+    ],
+    ids=["too old", "no epoll", "no venv"],
+)
 def test_make_says_what_the_machine_lacks(tmp_path, broken, sentence):
     if not shutil.which("make"):
         pytest.skip("make is not installed")

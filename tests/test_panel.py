@@ -8,13 +8,13 @@ import threading
 from contextlib import ExitStack
 
 import pytest
+from panel_state import shown_after
 
 from course_lib.clients import Client, crowd
 from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
-from panel_state import shown_after
 
 
 @pytest.fixture
@@ -181,10 +181,17 @@ def test_a_page_that_went_silent_is_not_served_for_ever(server, monkeypatch):
     assert wait_until(lambda: page.panel._pump is None, 5)
 
 
-@pytest.mark.parametrize("message", [
-    {}, {"type": None}, {"type": "send", "client": "nobody"}, {"type": "blocking", "of": "everything"},
-    {"type": "__init__"}, {"type": "send", "client": ["alice"]},
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": None},
+        {"type": "send", "client": "nobody"},
+        {"type": "blocking", "of": "everything"},
+        {"type": "__init__"},
+        {"type": "send", "client": ["alice"]},
+    ],
+)
 def test_an_odd_message_harms_nothing(server, page_of, message):
     page = page_of(server)
     page.panel._hear(page.panel, {"view": "page", **message}, [])
@@ -223,7 +230,10 @@ def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of)
         page = page_of(server)
         assert page.shows(lambda s: s["hidden"] == 161 and len(s["rows"]) == 61)  # 221 sockets; 60 shown, and the epoll
         assert [row["kind"] for row in page.state["rows"]].count("listener") == 1
-        assert page.state["tasks"]["hidden"] and (page.state["listener"], page.state["connections"]) == ("non-blocking", "non-blocking")
+        assert page.state["tasks"]["hidden"] and (page.state["listener"], page.state["connections"]) == (
+            "non-blocking",
+            "non-blocking",
+        )
         assert any(row["watched"] for row in page.state["rows"])
         place = "{}:{}".format(*crowd[215].getsockname())
 
@@ -260,11 +270,22 @@ def test_a_server_of_ones_own_that_breaks_tells_its_fate():
     assert "The server ended by ZeroDivisionError: mine" in observe(broken).state()["note"]
 
 
-@pytest.mark.parametrize("thing, why", [
-    (None, "not NoneType"), (True, "not bool"), ("text", "not str"), (b"text", "not bytes"), (object(), "not object"),
-    (io.StringIO("text"), "not StringIO"), (iter([]), "not list_iterator"), (BlockingServer, r"not a class: make one of it, BlockingServer\(…\)"),
-    ([], "and this list is empty"), ({}, "and this dict is empty"), ([1, "text"], "and in this list is a str"),
-])
+@pytest.mark.parametrize(
+    "thing, why",
+    [
+        (None, "not NoneType"),
+        (True, "not bool"),
+        ("text", "not str"),
+        (b"text", "not bytes"),
+        (object(), "not object"),
+        (io.StringIO("text"), "not StringIO"),
+        (iter([]), "not list_iterator"),
+        (BlockingServer, r"not a class: make one of it, BlockingServer\(…\)"),
+        ([], "and this list is empty"),
+        ({}, "and this dict is empty"),
+        ([1, "text"], "and in this list is a str"),
+    ],
+)
 def test_what_cannot_be_observed_is_one_sentence(thing, why):
     takes = "takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     with pytest.raises(TypeError, match=rf"{takes}, {why}$"):

@@ -73,8 +73,14 @@ def run(taken: str, program: str, *arguments: str, home: Path) -> subprocess.Com
     """Run a program in a fresh process from which something is taken away; `taken` is a call of a function of TAKE_AWAY."""
     (home / "take.py").write_text(TAKE_AWAY)
     environment = os.environ | {"PYTHONPATH": f"{home}:{REPOSITORY}", "COURSE_HOME": str(home / "mine")}
-    return subprocess.run([sys.executable, "-c", f"import take; take.{taken}\n{program}", *arguments], env=environment, cwd=home,
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, "-c", f"import take; take.{taken}\n{program}", *arguments],
+        env=environment,
+        cwd=home,
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 def passes(taken: str, program: str, home: Path) -> list[str]:
@@ -85,8 +91,9 @@ def passes(taken: str, program: str, home: Path) -> list[str]:
     return done.stdout.splitlines()
 
 
-@pytest.mark.parametrize("taken, missing", [
-    ("no_proc()", ["/proc"]), ("no_poll()", []), ("darwin(True)", ["epoll", "/proc"]), ("tell", [])])
+@pytest.mark.parametrize(
+    "taken, missing", [("no_proc()", ["/proc"]), ("no_poll()", []), ("darwin(True)", ["epoll", "/proc"]), ("tell", [])]
+)
 def test_everything_can_be_imported_and_what_is_missing_is_said_once(taken, missing, tmp_path):
     done = run(taken, IMPORT_ALL + "print('imported')", home=tmp_path)
     assert done.stdout == "imported\n", done.stderr
@@ -138,8 +145,9 @@ def test_a_poll_server_needs_poll_only(tmp_path):
     assert passes("darwin()", SERVE % {"model": "PollServer"}, tmp_path)[0] == "b'HELLO'"
 
 
-@pytest.mark.parametrize("taken, model", [
-    ("no_epoll()", "EpollServer"), ("darwin()", "CoroutineServer"), ("no_poll()", "PollServer")])
+@pytest.mark.parametrize(
+    "taken, model", [("no_epoll()", "EpollServer"), ("darwin()", "CoroutineServer"), ("no_poll()", "PollServer")]
+)
 def test_a_server_that_needs_more_says_so(taken, model, tmp_path):
     program = f"""
 from course_lib.servers import NotHere, {model}, live_servers

@@ -38,12 +38,16 @@ def left_in_time_wait() -> int:
 def test_a_listener_of_this_program(family, host):
     with socket.create_server((host, 0), family=family, dualstack_ipv6=family == socket.AF_INET6) as listener:
         port = listener.getsockname()[1]
-        assert in_use(port) == (f"port {port} is in use: this very program (process {os.getpid()}) listens there. "
-                                "Stop it, or choose another port (0 means any free one)")
+        assert in_use(port) == (
+            f"port {port} is in use: this very program (process {os.getpid()}) listens there. "
+            "Stop it, or choose another port (0 means any free one)"
+        )
 
 
 def test_a_listener_of_another_program_is_named():
-    program = "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    program = (
+        "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
+    )
     with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
         port = int(other.stdout.readline())
         assert re.match(rf"port {port} is in use: python[\d.]* \(process {other.pid}\) listens there\. Stop it, or", in_use(port))
@@ -52,8 +56,11 @@ def test_a_listener_of_another_program_is_named():
 
 def test_a_connection_in_time_wait_and_how_long_it_lasts():
     port = left_in_time_wait()
-    found = re.fullmatch(rf"port {port} is in use: nobody listens there, but a connection of an earlier server without SO_REUSEADDR is "
-                         r"in TIME_WAIT, for (\d+) s more \(60 s in all\)\. Wait, or choose another port \(0 means any free one\)", in_use(port))
+    found = re.fullmatch(
+        rf"port {port} is in use: nobody listens there, but a connection of an earlier server without SO_REUSEADDR is "
+        r"in TIME_WAIT, for (\d+) s more \(60 s in all\)\. Wait, or choose another port \(0 means any free one\)",
+        in_use(port),
+    )
     assert 0 < int(found[1]) <= 60
 
 
@@ -70,8 +77,10 @@ def test_a_connection_that_lives():
         client.bind(("127.0.0.1", 0))
         client.connect(listener.getsockname())
         port = client.getsockname()[1]
-        assert in_use(port).startswith(f"port {port} is in use: nobody listens there, but a connection of this very program "
-                                       f"(process {os.getpid()}) has it and is in ESTABLISHED. End that, or")
+        assert in_use(port).startswith(
+            f"port {port} is in use: nobody listens there, but a connection of this very program "
+            f"(process {os.getpid()}) has it and is in ESTABLISHED. End that, or"
+        )
 
 
 def test_a_socket_that_only_has_the_port():

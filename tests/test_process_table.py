@@ -128,9 +128,16 @@ def test_it_follows_what_cells_open(table, page):
         assert page.shows(lambda s: other.fileno() in s["others"])
 
 
-@pytest.mark.parametrize("message", [
-    {}, {"type": "close"}, {"type": "close", "number": "5"}, {"type": "dup", "number": 2}, {"type": "__init__"},
-])
+@pytest.mark.parametrize(
+    "message",
+    [
+        {},
+        {"type": "close"},
+        {"type": "close", "number": "5"},
+        {"type": "dup", "number": 2},
+        {"type": "__init__"},
+    ],
+)
 def test_an_odd_message_harms_nothing(table, page, message):
     table._hear(table, {"view": "page", **message}, [])
     page.click("open")

@@ -8,11 +8,11 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.solutions.coroutines import Loop, accept, http
-from course_lib.solutions.capstone import open_listeners, prefork
 from course_lib.measure import computing_page, processes
 from course_lib.measure.processes import HEAD
 from course_lib.observe import wait_until
+from course_lib.solutions.capstone import open_listeners, prefork
+from course_lib.solutions.coroutines import Loop, accept, http
 
 
 def serve(listener):
@@ -96,7 +96,7 @@ def test_a_row_says_why_there_is_no_measurement(functions, why):
 
 def test_what_cannot_go_into_another_process_is_refused():
     with pytest.raises(ValueError, match="cannot go into another process"):
-        processes(open_listeners, prefork, lambda listener, lock=threading.Lock(): None)
+        processes(open_listeners, prefork, lambda listener, lock=threading.Lock(): None)  # noqa: B008
 
 
 def test_an_interrupt_leaves_nothing():

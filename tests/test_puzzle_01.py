@@ -17,11 +17,18 @@ WRITES = "os.write(1, b'one\\n'); subprocess.run(['echo', 'two'])"
 def run(blocks, work=WRITES, folder=None):
     """A plain program made of these blocks, and what it says of its numbers at the end."""
     lines = [PUZZLE["blocks"][block]["code"] for block in blocks]
-    program = "\n".join([
-        "import os, subprocess, sys", f"def work(): {work}",
-        "def table(): return os.readlink('/proc/self/fd/1'), len(os.listdir('/proc/self/fd'))", "before = table()",
-        "try:", *("    " + line for line in lines), "except ZeroDivisionError: pass",
-        "print(before == table(), file=sys.stderr)"])
+    program = "\n".join(
+        [
+            "import os, subprocess, sys",
+            f"def work(): {work}",
+            "def table(): return os.readlink('/proc/self/fd/1'), len(os.listdir('/proc/self/fd'))",
+            "before = table()",
+            "try:",
+            *("    " + line for line in lines),
+            "except ZeroDivisionError: pass",
+            "print(before == table(), file=sys.stderr)",
+        ]
+    )
     return subprocess.run([sys.executable, "-u", "-c", program], cwd=folder, capture_output=True, text=True, timeout=30)
 
 
@@ -64,11 +71,20 @@ def test_a_block_that_is_there_is_not_called_missing():
         (["open", "keep-number"], "Line 2: This keeps a number, not the thing"),
         (["open", "turn"], "Line 2: Row 1 is turned to the file once, after keeping"),
         (["open", "keep", "turn-object"], "Line 3: This changes Python's object only"),
-        (["keep", "open", "turn", "try", "work", "finally", "turn-back", "let-go"], "Line 1: Keeping comes once, directly under `with`"),
+        (
+            ["keep", "open", "turn", "try", "work", "finally", "turn-back", "let-go"],
+            "Line 1: Keeping comes once, directly under `with`",
+        ),
         (["open", "keep", "turn", "work"], "Line 4: `work()` runs under `try:`"),
         (["open", "keep", "turn", "try", "work", "turn-back"], "Line 6: Turning back belongs under `finally:`"),
-        (["open", "keep", "turn", "try", "work", "finally", "let-go", "turn-back"], "Line 7: `saved` is closed before it was used"),
-        (["open", "keep", "turn", "try", "work", "finally", "turn-back"], "After line 7 something is missing. `saved` stays open"),
+        (
+            ["open", "keep", "turn", "try", "work", "finally", "let-go", "turn-back"],
+            "Line 7: `saved` is closed before it was used",
+        ),
+        (
+            ["open", "keep", "turn", "try", "work", "finally", "turn-back"],
+            "After line 7 something is missing. `saved` stays open",
+        ),
         ([*RIGHT, "turn-object"], "Line 9: This changes Python's object only"),
     ],
 )

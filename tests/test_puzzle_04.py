@@ -60,8 +60,13 @@ def ends():
 def run(blocks, connections, answer=bytes.upper, waits=50) -> int:
     """How often select() came back with somebody in so many waits."""
     waiter = Select(waits)
-    names = {"select": waiter, "connections": connections, "self": type("Self", (), {"answer": staticmethod(answer)}),
-             "no_room": False, "PAUSE": 0.1}
+    names = {
+        "select": waiter,
+        "connections": connections,
+        "self": type("Self", (), {"answer": staticmethod(answer)}),
+        "no_room": False,
+        "PAUSE": 0.1,
+    }
     body = "reading = [number for number, connection in connections.items() if not connection.unsent]\n" + PUZZLE.lines(blocks)
     program = compile("while True:\n" + textwrap.indent(body, "    "), "puzzle", "exec")
     with pytest.raises(Enough):

@@ -33,8 +33,12 @@ class Server:
         self.poll, self.connections = select.poll(), {sock.fileno(): Connection(sock)}
         self.poll.register(sock, select.POLLIN)
         self._program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
-        self._names = {"select": select, "poll": self.poll, "connections": self.connections,
-                       "self": type("Self", (), {"answer": staticmethod(answer)})}
+        self._names = {
+            "select": select,
+            "poll": self.poll,
+            "connections": self.connections,
+            "self": type("Self", (), {"answer": staticmethod(answer)}),
+        }
 
     def run(self, waits: int = 50) -> int:
         """How often poll() came back with somebody, of so many times."""

@@ -44,8 +44,12 @@ class Server:
     def run(self, blocks, answer=bytes.upper, waits: int = 50) -> int:
         """How often epoll came back with somebody, of so many times."""
         program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
-        names = {"select": select, "epoll": self.epoll, "connections": self.connections,
-                 "self": type("Self", (), {"answer": staticmethod(answer)})}
+        names = {
+            "select": select,
+            "epoll": self.epoll,
+            "connections": self.connections,
+            "self": type("Self", (), {"answer": staticmethod(answer)}),
+        }
         came_back = 0
         for _ in range(waits):
             ready = self.epoll.poll(0)
@@ -89,8 +93,14 @@ def test_the_right_program_answers_keeps_the_rest_sleeps_and_lets_go(server):
     assert server.run(PUZZLE.right) == 1 and not server.connections and server.sock.fileno() == -1
 
 
-@pytest.mark.parametrize("program", [PUZZLE.swapped("close-first"), [*PUZZLE.right[:3], "close", "unregister", *PUZZLE.right[5:]],
-                                     [*PUZZLE.right[:4], "close-first", *PUZZLE.right[5:]]])
+@pytest.mark.parametrize(
+    "program",
+    [
+        PUZZLE.swapped("close-first"),
+        [*PUZZLE.right[:3], "close", "unregister", *PUZZLE.right[5:]],
+        [*PUZZLE.right[:4], "close-first", *PUZZLE.right[5:]],
+    ],
+)
 def test_closing_first_is_a_real_bug(server, program):
     assert "EBADF" in PUZZLE.words(program)
     server.client.close()

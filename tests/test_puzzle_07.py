@@ -40,8 +40,9 @@ class Plain(ast.NodeTransformer):
 def test_its_statements_are_those_of_the_server_in_the_same_order():
     methods = CoroutineServer.accept_clients, CoroutineServer.serve_client
     server = [Plain().visit(ast.parse(textwrap.dedent(inspect.getsource(method)))) for method in methods]
-    assert [ast.unparse(ast.fix_missing_locations(one)) for one in server] == \
-        [ast.unparse(function) for function in ast.parse(PUZZLE.lines()).body]
+    assert [ast.unparse(ast.fix_missing_locations(one)) for one in server] == [
+        ast.unparse(function) for function in ast.parse(PUZZLE.lines()).body
+    ]
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():
@@ -129,7 +130,11 @@ def test_without_close_the_last_client_gets_its_end_when_another_one_comes():
 
 def test_accepting_once_leaves_the_second_client_in_the_queue():
     program = PUZZLE.without("forever")
-    text = PUZZLE.lines(program).replace("        connection, peer", "    connection, peer").replace("        loop.spawn", "    loop.spawn")
+    text = (
+        PUZZLE.lines(program)
+        .replace("        connection, peer", "    connection, peer")
+        .replace("        loop.spawn", "    loop.spawn")
+    )
     server = Puzzled(PUZZLE.right)
     server.program = text
     with server, socket.create_connection(server.address) as alice, socket.create_connection(server.address) as bob:

@@ -30,8 +30,15 @@ class Running:
         self.listener = socket.create_server(("127.0.0.1", 0))
         self.listener.setblocking(False)
         self.loop = Loop()
-        names = {"listener": self.listener, "loop": self.loop, "http": capitals, "page": None, "accept": self._accept,
-                 "sleep": sleep, "time": self}
+        names = {
+            "listener": self.listener,
+            "loop": self.loop,
+            "http": capitals,
+            "page": None,
+            "accept": self._accept,
+            "sleep": sleep,
+            "time": self,
+        }
         program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
         self.thread = threading.Thread(target=self._run, args=(program, names), daemon=True)
         self.thread.start()

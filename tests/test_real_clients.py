@@ -76,7 +76,9 @@ def test_the_redis_package(server, protocol):
 @needs("curl")
 def test_50_requests_of_curl_at_once(server):
     url = f"http://127.0.0.1:{server.ports[HTTP]}/?[1-50]"
-    said = run(f"curl -q --noproxy * -sS --parallel --parallel-immediate --parallel-max 50 -w %{{http_code}}\\n -o /dev/null {url}")
+    said = run(
+        f"curl -q --noproxy * -sS --parallel --parallel-immediate --parallel-max 50 -w %{{http_code}}\\n -o /dev/null {url}"
+    )
     assert said.split() == ["200"] * 50
     server.left_nothing()
 

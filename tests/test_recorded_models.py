@@ -12,8 +12,10 @@ from course_lib.observe import asleep_on, open_numbers, wait_until
 from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer, stop_all
 
 MODELS = {
-    "coroutine": CoroutineServer, "async def": partial(CoroutineServer, native=True),
-    "asyncio": AsyncioServer, "threads": ThreadedServer,
+    "coroutine": CoroutineServer,
+    "async def": partial(CoroutineServer, native=True),
+    "asyncio": AsyncioServer,
+    "threads": ThreadedServer,
 }
 SENDS = {"send", "sendall"}
 
@@ -139,7 +141,7 @@ class TestManyThreads:
 
     def test_the_last_call_of_a_thread_is_told_without_waiting_for_another(self):
         with ThreadedServer() as server:
-            client, = talk(server, 1)
+            (client,) = talk(server, 1)
             server.hold()
             client.close()
             assert wait_until(lambda: str(server.pending).startswith("close("))

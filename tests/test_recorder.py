@@ -26,7 +26,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.observe import Call, Recorder, recorder as recorder_module, wait_until, watched
+from course_lib.observe import Call, Recorder, wait_until, watched
+from course_lib.observe import recorder as recorder_module
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets.words import fate
 
@@ -103,7 +104,13 @@ class SelectorServer(Server):
                         key.fileobj.close()
 
 
-WAITING = {BlockingServer: "accept", SelectServer: "select", PollServer: "poll", EpollServer: "epoll_wait", SelectorServer: "epoll_wait"}
+WAITING = {
+    BlockingServer: "accept",
+    SelectServer: "select",
+    PollServer: "poll",
+    EpollServer: "epoll_wait",
+    SelectorServer: "epoll_wait",
+}
 MODELS = list(WAITING)
 
 
@@ -139,7 +146,7 @@ def note(server: Server) -> str:
 def into(receive) -> bytes:
     """What a method that fills a buffer received."""
     buffer = bytearray(100)
-    return bytes(buffer[:receive(buffer)[0]])
+    return bytes(buffer[: receive(buffer)[0]])
 
 
 def visit(server: Server) -> None:
@@ -171,7 +178,7 @@ class TestOnALiveServer:
         before = server.calls()
         visit(server)
         # The waiting call that was under way when recording ended may still be entered; no call that began later is.
-        assert names(server.calls())[len(before):] in ([], [WAITING[type(server)]])
+        assert names(server.calls())[len(before) :] in ([], [WAITING[type(server)]])
 
     def test_the_waiting_calls_are_seen(self, server):
         server.record()
@@ -231,7 +238,12 @@ class TestWhatACallSays:
             accept, recv, sendall, end, close = server.calls()
             number = accept.result
             assert isinstance(number, int) and {call.descriptor for call in (recv, sendall, end, close)} == {number}
-            assert (accept.name, accept.descriptor, accept.error, accept.data) == ("accept", server.descriptors()[0].number, None, b"")
+            assert (accept.name, accept.descriptor, accept.error, accept.data) == (
+                "accept",
+                server.descriptors()[0].number,
+                None,
+                b"",
+            )
             assert (recv.name, recv.result, recv.data) == ("recv", 120, visit_text[:32])
             assert (sendall.name, sendall.result, sendall.data) == ("sendall", 120, visit_text[:32].upper())
             assert (end.name, end.result, end.data) == ("recv", 0, b"")
@@ -239,17 +251,23 @@ class TestWhatACallSays:
             assert all(call.seconds > 0 for call in server.calls())
             assert all(a.entered + a.seconds <= b.entered for a, b in itertools.pairwise(server.calls()))
 
-    @pytest.mark.parametrize(("entry", "line"), [
-        ((1.0, 1.000004, 7, b"hello"), "recv(7) = 5 b'hello' <0.000004>"),
-        ((1.0, 1.000004, 7, b"x" * 40), f"recv(7) = 40 b'{'x' * 32}'… <0.000004>"),
-        ((1.0, 1.000004, 7, 2, b"hello"), "send(7) = 2 b'he' <0.000004>"),
-        ((1.0, 1.000004, 7, "recv", 4096, 0, b"x" * 32), f"recv(7) = 4096 b'{'x' * 32}'… <0.000004>"),
-        ((1.0, 1.000004, 7, "recv", None, 11, b""), "recv(7) = -1 EAGAIN <0.000004>"),
-        ((1.0, 2.5, 7, "close", None, 0, b""), "close(7) = 0 <1.500000>"),
-        ((1.0, 1.000001, None, "select", [[7], [], []], 0, b""), "select() = [7], [], [] <0.000001>"),
-        ((1.0, 1.000001, 9, "epoll_wait", [(7, select.EPOLLIN | select.EPOLLHUP)], 0, b""), "epoll_wait(9) = [(7, EPOLLIN | EPOLLHUP)] <0.000001>"),
-        ((1.0, 1.000001, None, "poll", [(7, select.POLLIN)], 0, b""), "poll() = [(7, POLLIN)] <0.000001>"),
-    ])
+    @pytest.mark.parametrize(
+        ("entry", "line"),
+        [
+            ((1.0, 1.000004, 7, b"hello"), "recv(7) = 5 b'hello' <0.000004>"),
+            ((1.0, 1.000004, 7, b"x" * 40), f"recv(7) = 40 b'{'x' * 32}'… <0.000004>"),
+            ((1.0, 1.000004, 7, 2, b"hello"), "send(7) = 2 b'he' <0.000004>"),
+            ((1.0, 1.000004, 7, "recv", 4096, 0, b"x" * 32), f"recv(7) = 4096 b'{'x' * 32}'… <0.000004>"),
+            ((1.0, 1.000004, 7, "recv", None, 11, b""), "recv(7) = -1 EAGAIN <0.000004>"),
+            ((1.0, 2.5, 7, "close", None, 0, b""), "close(7) = 0 <1.500000>"),
+            ((1.0, 1.000001, None, "select", [[7], [], []], 0, b""), "select() = [7], [], [] <0.000001>"),
+            (
+                (1.0, 1.000001, 9, "epoll_wait", [(7, select.EPOLLIN | select.EPOLLHUP)], 0, b""),
+                "epoll_wait(9) = [(7, EPOLLIN | EPOLLHUP)] <0.000001>",
+            ),
+            ((1.0, 1.000001, None, "poll", [(7, select.POLLIN)], 0, b""), "poll() = [(7, POLLIN)] <0.000001>"),
+        ],
+    )
     def test_printed_like_strace(self, entry, line):
         recorder = Recorder()
         recorder.append(entry)
@@ -444,8 +462,18 @@ class Looks(Server):
 
 def library() -> tuple:
     """What a program finds of the standard library's waits, as this thread sees it."""
-    return (type(select), select.select, select.poll, select.epoll, dir(select.epoll), pydoc.render_doc(select.epoll),
-            pydoc.render_doc(select.poll), pydoc.render_doc(select.select), select.epoll.register, select.epoll.fromfd)
+    return (
+        type(select),
+        select.select,
+        select.poll,
+        select.epoll,
+        dir(select.epoll),
+        pydoc.render_doc(select.epoll),
+        pydoc.render_doc(select.poll),
+        pydoc.render_doc(select.select),
+        select.epoll.register,
+        select.epoll.fromfd,
+    )
 
 
 def selectors_own() -> tuple:
@@ -457,7 +485,9 @@ class TestTheStandardLibraryIsAsItWas:
     def afterwards(self):
         stop_all()
         before, own = library(), selectors_own()
-        assert type(select) is types.ModuleType and type(select.epoll) is type and own == (select.select, select.poll, select.epoll)
+        assert (
+            type(select) is types.ModuleType and type(select.epoll) is type and own == (select.select, select.poll, select.epoll)
+        )
         yield
         stop_all()
         assert library() == before and selectors_own() == own
@@ -472,9 +502,12 @@ class TestTheStandardLibraryIsAsItWas:
                 server.hold()
             assert library()[1:] == before[1:] and isinstance(select, types.ModuleType)
             from select import epoll
+
             assert epoll is before[3]
             assert isinstance(server.epoll, select.epoll) and dir(server.epoll) == before[4]
-            assert server.epoll.poll.__doc__ == select.epoll.poll.__doc__ and repr(server.epoll).startswith("<select.epoll object")
+            assert server.epoll.poll.__doc__ == select.epoll.poll.__doc__ and repr(server.epoll).startswith(
+                "<select.epoll object"
+            )
             assert pickle.loads(pickle.dumps(select)) is select and copy.copy(select) is select
 
     def test_what_a_watched_thread_finds_looks_and_works_like_it(self):
@@ -562,21 +595,31 @@ class TestWhatALearnerMayWrite:
         def serve(listener):
             connection, _ = listener.accept()
             buffer = bytearray(100)
-            connection.send(buffer[:connection.recv_into(buffer, nbytes=50)])
+            connection.send(buffer[: connection.recv_into(buffer, nbytes=50)])
 
         def client(sock):
             assert asks(sock, b"hello") == b"hello"
 
         assert [(call.name, call.result) for call in self.run(serve, client)][1:3] == [("recv_into", 5), ("send", 5)]
 
-    @pytest.mark.parametrize("name, receive", [
-        ("recvfrom", lambda sock: sock.recvfrom(100)[0]), ("recvmsg", lambda sock: sock.recvmsg(100)[0]),
-        ("recvfrom_into", lambda sock: into(sock.recvfrom_into)), ("recvmsg_into", lambda sock: into(lambda buffer: sock.recvmsg_into([buffer]))),
-    ])
-    @pytest.mark.parametrize("sends, send", [
-        ("sendmsg", lambda sock, data: sock.sendmsg([data[:2], memoryview(data)[2:]])), ("sendmsg", lambda sock, data: sock.sendmsg(iter([data]))),
-        ("sendto", lambda sock, data: sock.sendto(data, sock.getpeername())),
-    ], ids=["sendmsg", "sendmsg of an iterator", "sendto"])
+    @pytest.mark.parametrize(
+        "name, receive",
+        [
+            ("recvfrom", lambda sock: sock.recvfrom(100)[0]),
+            ("recvmsg", lambda sock: sock.recvmsg(100)[0]),
+            ("recvfrom_into", lambda sock: into(sock.recvfrom_into)),
+            ("recvmsg_into", lambda sock: into(lambda buffer: sock.recvmsg_into([buffer]))),
+        ],
+    )
+    @pytest.mark.parametrize(
+        "sends, send",
+        [
+            ("sendmsg", lambda sock, data: sock.sendmsg([data[:2], memoryview(data)[2:]])),
+            ("sendmsg", lambda sock, data: sock.sendmsg(iter([data]))),
+            ("sendto", lambda sock, data: sock.sendto(data, sock.getpeername())),
+        ],
+        ids=["sendmsg", "sendmsg of an iterator", "sendto"],
+    )
     def test_the_other_ways_to_receive_and_to_send(self, name, receive, sends, send):
         def serve(listener):
             connection, _ = listener.accept()
@@ -607,12 +650,17 @@ class TestWhatALearnerMayWrite:
             assert asks(sock, b"hello") == b"hello"
 
         calls = self.run(serve, client)
-        assert names(calls) == ["accept", "detach"] and str(calls[1]).startswith(f"detach({calls[0].result}) = {calls[0].result} <")
+        assert names(calls) == ["accept", "detach"] and str(calls[1]).startswith(
+            f"detach({calls[0].result}) = {calls[0].result} <"
+        )
 
     @pytest.mark.parametrize("name", ["select", "poll", "epoll"])
     def test_a_name_bound_by_from_select_import_goes_past_and_that_is_said(self, name):
         space = {"Server": Server}
-        exec(f"from select import {name}\nclass Mine(Server):\n    def serve(self, listener):\n        self.wait_for(listener, {name})", space)
+        exec(
+            f"from select import {name}\nclass Mine(Server):\n    def serve(self, listener):\n        self.wait_for(listener, {name})",
+            space,
+        )
 
         def wait_for(self, listener, how):
             if name == "select":
@@ -626,7 +674,9 @@ class TestWhatALearnerMayWrite:
         with server:
             call = "epoll_wait" if name == "epoll" else name
             assert asleep(server, call) and server.unseen == [name]
-            assert f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held." in note(server)
+            assert f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held." in note(
+                server
+            )
             with contextlib.suppress(ConnectionError):
                 connect(server).close()
             server.wait()
@@ -637,8 +687,11 @@ class TestWhatALearnerMayWrite:
         visit(server)
         assert server.unseen == [] and note(server) == ""
 
-    @pytest.mark.parametrize("data", [bytearray(b"hello"), memoryview(b"hello"), memoryview(b""), b"",
-                                      memoryview(struct.pack("5i", *range(5))).cast("i")], ids=["bytearray", "memoryview", "empty memoryview", "empty", "integers"])
+    @pytest.mark.parametrize(
+        "data",
+        [bytearray(b"hello"), memoryview(b"hello"), memoryview(b""), b"", memoryview(struct.pack("5i", *range(5))).cast("i")],
+        ids=["bytearray", "memoryview", "empty memoryview", "empty", "integers"],
+    )
     @pytest.mark.parametrize("method", ["send", "sendall"])
     def test_whatever_can_be_sent(self, data, method):
         def serve(listener):
@@ -794,7 +847,7 @@ class TestHold:
             for name in expected:
                 assert wait_until(lambda: server.pending)
                 assert server.pending.name == name
-                assert names(server.calls()) == expected[:len(steps)]
+                assert names(server.calls()) == expected[: len(steps)]
                 steps.append(server.step(10))
             assert names(steps) == expected and steps == server.calls()
             assert [step.data for step in steps if step.data] == [b"one", b"ONE", b"two", b"TWO"]
@@ -922,9 +975,12 @@ class TestFromManyThreads:
                     change()
                 server.run_on()
 
-            together(load, lambda: switch(server.record, lambda: server.record(False)),
-                     lambda: switch(server.hold, lambda: server.step(0.001), server.run_on),
-                     lambda: switch(server.hold, server.run_on))
+            together(
+                load,
+                lambda: switch(server.record, lambda: server.record(False)),
+                lambda: switch(server.hold, lambda: server.step(0.001), server.run_on),
+                lambda: switch(server.hold, server.run_on),
+            )
             server.run_on()
             server.record(False)
             assert server.error is None and server.running
@@ -938,6 +994,7 @@ class TestFromManyThreads:
 
     def test_a_connection_accepted_at_the_moment_of_the_switch_is_recorded(self):
         """The server's thread looks whether it is recorded; before it acts on that, recording begins."""
+
         class Slow(Recorder):
             @property
             def on(self):
@@ -983,14 +1040,29 @@ with server:
     print(json.dumps([thread, [[c.name, c.descriptor, c.error or c.result] for c in server.calls()]]))
 """
 SYSTEM_CALLS = {
-    "accept4": "accept", "accept": "accept", "recvfrom": "recv", "read": "recv", "sendto": "send", "write": "send", "close": "close",
-    "epoll_wait": "epoll_wait", "epoll_pwait": "epoll_wait", "epoll_ctl": "epoll_ctl", "poll": "poll", "ppoll": "poll",
-    "select": "select", "pselect6": "select", "shutdown": "shutdown",
+    "accept4": "accept",
+    "accept": "accept",
+    "recvfrom": "recv",
+    "read": "recv",
+    "sendto": "send",
+    "write": "send",
+    "close": "close",
+    "epoll_wait": "epoll_wait",
+    "epoll_pwait": "epoll_wait",
+    "epoll_ctl": "epoll_ctl",
+    "poll": "poll",
+    "ppoll": "poll",
+    "select": "select",
+    "pselect6": "select",
+    "shutdown": "shutdown",
 }
 
 
 def strace_works() -> bool:
-    return bool(shutil.which("strace")) and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+    return (
+        bool(shutil.which("strace"))
+        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
+    )
 
 
 def traced(line: str) -> tuple[str, int | None, object] | None:
@@ -1008,8 +1080,20 @@ def traced(line: str) -> tuple[str, int | None, object] | None:
 def test_the_listing_agrees_with_strace(model, tmp_path):
     (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent), model=model.__name__))
     run = subprocess.run(
-        ["strace", "-ff", "-o", tmp_path / "trace", "-e", "trace=network,read,write,close,epoll_wait,epoll_pwait,epoll_ctl,select,pselect6,poll,ppoll",
-         sys.executable, tmp_path / "script.py"], capture_output=True, text=True, timeout=60)
+        [
+            "strace",
+            "-ff",
+            "-o",
+            tmp_path / "trace",
+            "-e",
+            "trace=network,read,write,close,epoll_wait,epoll_pwait,epoll_ctl,select,pselect6,poll,ppoll",
+            sys.executable,
+            tmp_path / "script.py",
+        ],
+        capture_output=True,
+        text=True,
+        timeout=60,
+    )
     assert run.returncode == 0, run.stderr
     thread, recorded = json.loads(run.stdout)
     shown = [traced(line) for line in (tmp_path / f"trace.{thread}").read_text().splitlines()]
@@ -1018,11 +1102,13 @@ def test_the_listing_agrees_with_strace(model, tmp_path):
     listed = []
     for name, descriptor, outcome in recorded:
         name = "send" if name == "sendall" else name
-        listed.append((name, descriptor, outcome if name in moved or str(outcome).startswith("E") and outcome.isupper() else None))
+        listed.append(
+            (name, descriptor, outcome if name in moved or str(outcome).startswith("E") and outcome.isupper() else None)
+        )
     assert len(listed) >= 15
-    assert listed == shown[:len(listed)]
+    assert listed == shown[: len(listed)]
     # What follows is the call in which it slept, and its end.
-    assert {name for name, _, _ in shown[len(listed):]} <= {WAITING[model], "accept", "close", "recv"}
+    assert {name for name, _, _ in shown[len(listed) :]} <= {WAITING[model], "accept", "close", "recv"}
 
 
 class TestWhatWaitsSay:
@@ -1086,7 +1172,12 @@ class TestWhatWaitsSay:
                 poll = select.poll()
                 with contextlib.suppress(KeyError):
                     poll.unregister(listener)
-                poll.register(listener), poll.modify(listener, select.POLLOUT), poll.register(0, select.POLLIN), poll.unregister(0)
+                (
+                    poll.register(listener),
+                    poll.modify(listener, select.POLLOUT),
+                    poll.register(0, select.POLLIN),
+                    poll.unregister(0),
+                )
                 poll.poll(0)
 
         server = Changes()
@@ -1104,8 +1195,10 @@ class TestWhatWaitsSay:
             server.record()
             assert server.handed_in() is None and server.came_back() is None
 
-    @pytest.mark.parametrize("arguments, error", [((None, [], []), "TypeError"), (([], []), "TypeError"), ((["x"], [], []), "TypeError"),
-                                                  (([-1], [], []), "ValueError")])
+    @pytest.mark.parametrize(
+        "arguments, error",
+        [((None, [], []), "TypeError"), (([], []), "TypeError"), ((["x"], [], []), "TypeError"), (([-1], [], []), "ValueError")],
+    )
     def test_select_itself_says_what_is_wrong(self, arguments, error):
         class Mistaken(Server):
             def serve(self, listener):

@@ -7,10 +7,10 @@ import shutil
 import subprocess
 
 import pytest
+from outputs import NOTEBOOKS, notebooks
 
 from course_lib import saving, shipped
 from course_lib.__main__ import main
-from outputs import NOTEBOOKS, notebooks
 
 NAME = "00_start_here.ipynb"
 SHIPPED = b'{"cells": [], "as": "shipped"}\n'
@@ -32,8 +32,12 @@ def course(tmp_path, monkeypatch):
 
 
 def git(course, *arguments):
-    subprocess.run(["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments], cwd=course.parent, check=True,
-                   capture_output=True)
+    subprocess.run(
+        ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments],
+        cwd=course.parent,
+        check=True,
+        capture_output=True,
+    )
 
 
 def start_jupyterlab():

@@ -393,7 +393,7 @@ class TestSockets:
             listener.listen()
             listener.setblocking(False)
             with socket.create_connection(listener.getsockname()) as client:
-                (connection, peer), = run(accept(listener))
+                ((connection, peer),) = run(accept(listener))
                 with connection:
                     assert peer == client.getsockname() and not connection.getblocking() and not Listener.refusals
 

@@ -11,6 +11,9 @@ from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from ipywidgets import HTML
+from test_lesson import parts
+
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
@@ -22,17 +25,47 @@ from course_lib.measure.live import chart, table
 from course_lib.observe import wait_until
 from course_lib.servers import MODELS, BlockingServer, SelectServer, stop_all
 from course_lib.widgets import observe, process_table, timeline
-from ipywidgets import HTML
-from test_lesson import parts
 
 PACKAGE = Path(__file__).parents[1] / "course_lib"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
 TREES = {source.relative_to(PACKAGE).as_posix(): ast.parse(source.read_text(encoding="utf-8")) for source in SOURCES}
 EVIL = "<script>alert(1)</script><img src=x onerror=alert(2)>&amp;\"'\x1b[31m\x07\x00\u202e"
 SAFE_TAGS = {
-    "b", "blockquote", "br", "circle", "code", "col", "colgroup", "details", "div", "g", "h3", "h4", "img", "li", "line", "ol",
-    "p", "path", "polyline", "pre", "rect", "span", "style", "summary", "svg", "table", "tbody", "td", "text", "th", "thead",
-    "title", "tr", "tspan", "ul",
+    "b",
+    "blockquote",
+    "br",
+    "circle",
+    "code",
+    "col",
+    "colgroup",
+    "details",
+    "div",
+    "g",
+    "h3",
+    "h4",
+    "img",
+    "li",
+    "line",
+    "ol",
+    "p",
+    "path",
+    "polyline",
+    "pre",
+    "rect",
+    "span",
+    "style",
+    "summary",
+    "svg",
+    "table",
+    "tbody",
+    "td",
+    "text",
+    "th",
+    "thead",
+    "title",
+    "tr",
+    "tspan",
+    "ul",
 }
 
 
@@ -131,20 +164,27 @@ def calls() -> list[tuple[str, ast.Call, str]]:
     return [(name, node, ast.unparse(node.func)) for name, node in nodes if isinstance(node, ast.Call)]
 
 
-SHELLS = (r"os\.(system|popen|spawn\w*)|subprocess\.(getoutput|getstatusoutput)|asyncio\.create_subprocess_shell|pty\.spawn")
+SHELLS = r"os\.(system|popen|spawn\w*)|subprocess\.(getoutput|getstatusoutput)|asyncio\.create_subprocess_shell|pty\.spawn"
 
 
 def test_no_shell_is_started():
-    shells = [f"{name}:{node.lineno} {function}" for name, node, function in calls()
-              if re.fullmatch(SHELLS, function)
-              or any(keyword.arg == "shell" and ast.unparse(keyword.value) != "False" for keyword in node.keywords)]
+    shells = [
+        f"{name}:{node.lineno} {function}"
+        for name, node, function in calls()
+        if re.fullmatch(SHELLS, function)
+        or any(keyword.arg == "shell" and ast.unparse(keyword.value) != "False" for keyword in node.keywords)
+    ]
     assert shells == []
 
 
 def test_a_command_is_a_list_of_words():
-    strings = [f"{name}:{node.lineno}" for name, node, function in calls()
-               if re.fullmatch(r"subprocess\.(run|Popen|call|check_call|check_output)", function) and node.args
-               and isinstance(node.args[0], (ast.Constant, ast.JoinedStr, ast.BinOp))]
+    strings = [
+        f"{name}:{node.lineno}"
+        for name, node, function in calls()
+        if re.fullmatch(r"subprocess\.(run|Popen|call|check_call|check_output)", function)
+        and node.args
+        and isinstance(node.args[0], (ast.Constant, ast.JoinedStr, ast.BinOp))
+    ]
     assert strings == []
 
 
@@ -166,8 +206,11 @@ def test_only_what_a_process_of_ours_wrote_is_unpickled():
 
 
 def test_every_address_that_the_package_binds_is_loopback():
-    hosts = [(f"{name}:{node.lineno}", ast.unparse(node.args[0].elts[0])) for name, node, function in calls()
-             if re.search(r"\b(bind|create_server)$", function) and node.args and isinstance(node.args[0], ast.Tuple)]
+    hosts = [
+        (f"{name}:{node.lineno}", ast.unparse(node.args[0].elts[0]))
+        for name, node, function in calls()
+        if re.search(r"\b(bind|create_server)$", function) and node.args and isinstance(node.args[0], ast.Tuple)
+    ]
     assert len(hosts) > 5
     assert [found for found in hosts if found[1] not in ("HOST", "host") and not re.match(r"f?'127\.", found[1])] == []
 

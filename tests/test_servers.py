@@ -217,7 +217,9 @@ class TestLife:
             assert client.recv(1) == b""
             assert server.fate.startswith(f"ended by TypeError: answer must return bytes, and returned {type(reply).__name__}")
 
-    @pytest.mark.parametrize("reply", [b"", bytearray(b"hello"), memoryview(b"hello")], ids=["nothing", "bytearray", "memoryview"])
+    @pytest.mark.parametrize(
+        "reply", [b"", bytearray(b"hello"), memoryview(b"hello")], ids=["nothing", "bytearray", "memoryview"]
+    )
     def test_an_answer_may_be_empty_and_of_any_kind_of_bytes(self, model, reply):
         with model(answer=lambda request: reply) as server, connect(server) as client:
             client.sendall(b"x")
@@ -350,10 +352,15 @@ def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_p
     import nbformat
     from nbclient import NotebookClient
 
-    cells = ["from course_lib.servers import *", "s = BlockingServer().start()", "print(len(live_servers()))",
-             "s = BlockingServer().start()", "print(len(live_servers()), s.running)",
-             "many = [BlockingServer().start() for _ in range(3)]\nfor _ in range(2): BlockingServer().start()",
-             "print(len(live_servers()))"]
+    cells = [
+        "from course_lib.servers import *",
+        "s = BlockingServer().start()",
+        "print(len(live_servers()))",
+        "s = BlockingServer().start()",
+        "print(len(live_servers()), s.running)",
+        "many = [BlockingServer().start() for _ in range(3)]\nfor _ in range(2): BlockingServer().start()",
+        "print(len(live_servers()))",
+    ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     printed = [output["text"] for cell in notebook.cells for output in cell.get("outputs", [])]
@@ -362,8 +369,9 @@ def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_p
 
 class TestFromATerminal:
     def run(self, *words: str, **more) -> subprocess.Popen:
-        return subprocess.Popen([sys.executable, "-m", "course_lib", *words], text=True,
-                                stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more)
+        return subprocess.Popen(
+            [sys.executable, "-m", "course_lib", *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
+        )
 
     @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
     def test_it_says_where_it_serves_and_ends_quietly(self, sign):
@@ -378,11 +386,14 @@ class TestFromATerminal:
                 out, err = process.communicate(timeout=10)
         assert (process.returncode, out, err) == (0, "", "")
 
-    @pytest.mark.parametrize("words, sentence", [
-        (["serve", "nonesuch"], "there is no server 'nonesuch'; choose one of: blocking"),
-        (["serve", "blocking", "--port", "70000"], "a port is a number from 0"),
-        (["check", "99"], "there is no notebook '99'; name a file or a folder, or one of: 00_start_here"),
-    ])
+    @pytest.mark.parametrize(
+        "words, sentence",
+        [
+            (["serve", "nonesuch"], "there is no server 'nonesuch'; choose one of: blocking"),
+            (["serve", "blocking", "--port", "70000"], "a port is a number from 0"),
+            (["check", "99"], "there is no notebook '99'; name a file or a folder, or one of: 00_start_here"),
+        ],
+    )
     def test_a_mistake_is_one_sentence_and_status_2(self, words, sentence):
         with self.run(*words) as process:
             out, err = process.communicate(timeout=30)

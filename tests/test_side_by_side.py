@@ -19,8 +19,12 @@ def second(listener):
 def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_difference():
     card = side_by_side(first, second, alike=("poll", "epoll"))
     assert repr(card).splitlines() == [
-        "- first, + second", "  epoll = listener.epoll()", "  epoll.register(listener)",
-        "+ if epoll < 2:", "      return epoll"]
+        "- first, + second",
+        "  epoll = listener.epoll()",
+        "  epoll.register(listener)",
+        "+ if epoll < 2:",
+        "      return epoll",
+    ]
     page = card._repr_mimebundle_()["text/html"]
     assert page.count("<tr>") == 1 + 4 and page.count("font-weight: bold") == 1
     assert ">    return epoll<" in page and "epoll &lt; 2" in page and ">epoll.register(listener)<" in page

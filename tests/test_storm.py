@@ -11,15 +11,29 @@ import pytest
 
 from course_lib.observe import open_numbers, wait_until
 from course_lib.servers import (
-    AsyncioServer, CoroutineServer, EpollServer, NonBlockingServer, PollServer, SelectServer, Server, ThreadedServer, stop_all,
+    AsyncioServer,
+    CoroutineServer,
+    EpollServer,
+    NonBlockingServer,
+    PollServer,
+    SelectServer,
+    Server,
+    ThreadedServer,
+    stop_all,
 )
 
 STORM = Path(__file__).with_name("storm.py")
 CLIENTS, SECONDS = 300, 8
 SERVE_ALL = {
-    "nonblocking": NonBlockingServer, "select": SelectServer, "poll": PollServer, "epoll": EpollServer,
-    "epoll on edges": partial(EpollServer, edge_triggered=True), "coroutine": CoroutineServer,
-    "coroutine of async def": partial(CoroutineServer, native=True), "asyncio": AsyncioServer, "threads": ThreadedServer,
+    "nonblocking": NonBlockingServer,
+    "select": SelectServer,
+    "poll": PollServer,
+    "epoll": EpollServer,
+    "epoll on edges": partial(EpollServer, edge_triggered=True),
+    "coroutine": CoroutineServer,
+    "coroutine of async def": partial(CoroutineServer, native=True),
+    "asyncio": AsyncioServer,
+    "threads": ThreadedServer,
 }
 EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
@@ -31,8 +45,12 @@ def no_server_is_left():
 
 
 def storm(server: Server, clients: int = CLIENTS, seconds: float = SECONDS) -> subprocess.CompletedProcess:
-    return subprocess.run([sys.executable, STORM, *map(str, server.address), str(clients), str(seconds)],
-                          capture_output=True, text=True, timeout=120)
+    return subprocess.run(
+        [sys.executable, STORM, *map(str, server.address), str(clients), str(seconds)],
+        capture_output=True,
+        text=True,
+        timeout=120,
+    )
 
 
 @EACH
@@ -45,7 +63,9 @@ def test_every_answer_is_whole_and_nothing_is_left(model, recorded):
     assert weather.returncode == 0, weather.stdout + weather.stderr
     assert all(f" {fate}" in weather.stdout for fate in ("half-close", "reset", "vanish", "come and go"))
     assert server.error is None
-    assert wait_until(lambda: {d.kind for d in server.descriptors()} <= {"listener", "epoll"}, 10), "connections of clients that left"
+    assert wait_until(lambda: {d.kind for d in server.descriptors()} <= {"listener", "epoll"}, 10), (
+        "connections of clients that left"
+    )
     server.stop()
     assert not server.running and open_numbers() == before
 
@@ -124,13 +144,27 @@ server.stop()
 print(server.running, flush=True)
 """
 
-    @pytest.mark.parametrize("model, more", [
-        ("NonBlockingServer", ""), ("SelectServer", ""), ("PollServer", ""), ("EpollServer", ""), ("EpollServer", "edge_triggered=True"),
-        ("CoroutineServer", ""), ("CoroutineServer", "native=True"), ("AsyncioServer", ""), ("ThreadedServer", ""),
-    ])
+    @pytest.mark.parametrize(
+        "model, more",
+        [
+            ("NonBlockingServer", ""),
+            ("SelectServer", ""),
+            ("PollServer", ""),
+            ("EpollServer", ""),
+            ("EpollServer", "edge_triggered=True"),
+            ("CoroutineServer", ""),
+            ("CoroutineServer", "native=True"),
+            ("AsyncioServer", ""),
+            ("ThreadedServer", ""),
+        ],
+    )
     def test_emfile_is_survived(self, model, more):
-        child = subprocess.Popen([sys.executable, "-c", self.CHILD.format(model=model, more=more)], stdin=subprocess.PIPE,
-                                 stdout=subprocess.PIPE, text=True)
+        child = subprocess.Popen(
+            [sys.executable, "-c", self.CHILD.format(model=model, more=more)],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            text=True,
+        )
         with child:
             host, port = child.stdout.readline().split()
             clients = [socket.create_connection((host, int(port)), timeout=20) for _ in range(6)]

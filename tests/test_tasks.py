@@ -75,8 +75,13 @@ class TestOfALoop:
             yield
 
         one, two, three, four = task(), task(), task(), task()
-        loop = SimpleNamespace(ready=deque([one]), readers={71: two}, writers={71: three},
-                               sleepers=[(clock + 5, 0, four)], names={one: "first", four: "last"})
+        loop = SimpleNamespace(
+            ready=deque([one]),
+            readers={71: two},
+            writers={71: three},
+            sleepers=[(clock + 5, 0, four)],
+            names={one: "first", four: "last"},
+        )
         assert waits(loop) == ["first: ready: 1st in the queue", "task: read 71", "task: write 71", "last: sleeping 5.0 s"]
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
 
@@ -103,12 +108,23 @@ class TestOfALoop:
         with left, right:
             low, high = sorted((left, right), key=socket.socket.fileno)
             loop = SimpleNamespace(
-                ready=[(task(), "sent"), Unhashable()], readers={high: [task(), task()], low: (task(), None), "key": task()},
-                writers=None, sleepers=[Sleeper(late, 1, task()), slotted, object(), (late + 8, 2, task())], names={})
+                ready=[(task(), "sent"), Unhashable()],
+                readers={high: [task(), task()], low: (task(), None), "key": task()},
+                writers=None,
+                sleepers=[Sleeper(late, 1, task()), slotted, object(), (late + 8, 2, task())],
+                names={},
+            )
             assert waits(loop) == [
-                "task: ready: 1st in the queue", "Unhashable: ready: 2nd in the queue", f"task: read {low.fileno()}",
-                *[f"task: read {high.fileno()}"] * 2, "task: read ?", "task: sleeping 5.0 s", "task: sleeping 9.0 s", "task: sleeping 13.0 s",
-                "object: sleeping"]
+                "task: ready: 1st in the queue",
+                "Unhashable: ready: 2nd in the queue",
+                f"task: read {low.fileno()}",
+                *[f"task: read {high.fileno()}"] * 2,
+                "task: read ?",
+                "task: sleeping 5.0 s",
+                "task: sleeping 9.0 s",
+                "task: sleeping 13.0 s",
+                "object: sleeping",
+            ]
             del loop.ready
             assert len(tasks(loop)) == 8
         assert waits(loop)[:4] == ["task: read ?"] * 4, "closed sockets"
@@ -170,7 +186,7 @@ class TestOfAServer:
 
     def test_a_slow_reader_makes_its_task_wait_to_write(self, native):
         with CoroutineServer(native=native) as server:
-            client, = crowd(server, 1)
+            (client,) = crowd(server, 1)
             client.slow = True
             client.send(bytes(20 << 20))
 
@@ -191,8 +207,13 @@ class TestOfAServer:
             # The epoll_wait in flight may have come back with the first one only; the others are in the next.
             assert wait_until(lambda: server.pending is not None)
             while server.pending.name != "epoll_wait" or len(seen) < 6:
-                seen.append((server.pending.name, sum(task.state == "ready" for task in server.tasks()),
-                             sum(task.state == "running" for task in server.tasks())))
+                seen.append(
+                    (
+                        server.pending.name,
+                        sum(task.state == "ready" for task in server.tasks()),
+                        sum(task.state == "running" for task in server.tasks()),
+                    )
+                )
                 server.step()
             calls = [(name, running) for name, _, running in seen if name != "epoll_wait"]
             assert calls == [("recv", 1), ("send", 1)] * 3

@@ -12,6 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from held import children, nothing_more
+from panel_state import shown_after
 
 from course_lib.measure import machine_limits, ten_thousand
 from course_lib.measure.machine_limits import Limits, plan
@@ -19,8 +21,6 @@ from course_lib.measure.ten_thousand_clients import Clients
 from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, PollServer, SelectServer
 from course_lib.widgets import observe
-from held import children, nothing_more
-from panel_state import shown_after
 
 module = sys.modules["course_lib.measure.ten_thousand"]
 BRIEF = {"active": 5, "seconds": 0.2}
@@ -43,8 +43,9 @@ def python(program: str, **options) -> subprocess.Popen:
 
 
 def python_in(before: list[str], program: str, **options) -> subprocess.Popen:
-    return subprocess.Popen([*before, sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True,
-                            stdout=subprocess.PIPE, **options)
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=subprocess.PIPE, **options
+    )
 
 
 def answers(server) -> bool:
@@ -59,8 +60,7 @@ class Upper(EpollServer):
         super().__init__(bytes.upper)
 
 
-@pytest.mark.parametrize("make", [
-    EpollServer, Upper, PollServer, CoroutineServer])
+@pytest.mark.parametrize("make", [EpollServer, Upper, PollServer, CoroutineServer])
 def test_all_are_opened_answered_and_closed(make):
     with make() as server:
         result = ten_thousand(server, 300, **BRIEF)
@@ -178,8 +178,21 @@ def test_what_cannot_be_meant_is_refused():
 # Limits
 
 
-LIMITS = Limits(soft=1024, hard=1 << 20, nr_open=1 << 20, files_free=1 << 40, open_now=60, low=32768, high=60999, addresses=254,
-                somaxconn=4096, backlog=128, watches=1 << 22, memory=1 << 34, flows_free=None)
+LIMITS = Limits(
+    soft=1024,
+    hard=1 << 20,
+    nr_open=1 << 20,
+    files_free=1 << 40,
+    open_now=60,
+    low=32768,
+    high=60999,
+    addresses=254,
+    somaxconn=4096,
+    backlog=128,
+    watches=1 << 22,
+    memory=1 << 34,
+    flows_free=None,
+)
 NAMES = ("RLIMIT_NOFILE", "fs.nr_open", "fs.file-max", "ip_local_port_range", "backlog", "max_user_watches", "memory")
 
 
@@ -192,11 +205,18 @@ def test_each_limit_is_named_in_one_sentence_with_its_source():
     assert "raised from 1,024 to 10,124 and put back afterwards" in chosen.notes[0]
 
 
-@pytest.mark.parametrize("limit, connections, name", [
-    ({"hard": 4096}, 3972, "RLIMIT_NOFILE"), ({"hard": 100}, 0, "RLIMIT_NOFILE"), ({"files_free": 1000}, 436, "fs.file-max"),
-    ({"low": 40_000, "high": 40_099, "addresses": 2}, 150, "ip_local_port_range"), ({"watches": 700}, 700, "max_user_watches"),
-    ({"memory": 64 << 20}, 2048, "memory"), ({"flows_free": 500}, 436, "nf_conntrack_max"),
-])
+@pytest.mark.parametrize(
+    "limit, connections, name",
+    [
+        ({"hard": 4096}, 3972, "RLIMIT_NOFILE"),
+        ({"hard": 100}, 0, "RLIMIT_NOFILE"),
+        ({"files_free": 1000}, 436, "fs.file-max"),
+        ({"low": 40_000, "high": 40_099, "addresses": 2}, 150, "ip_local_port_range"),
+        ({"watches": 700}, 700, "max_user_watches"),
+        ({"memory": 64 << 20}, 2048, "memory"),
+        ({"flows_free": 500}, 436, "nf_conntrack_max"),
+    ],
+)
 def test_the_lowest_limit_decides_and_its_sentence_says_so(limit, connections, name):
     chosen = plan(replace(LIMITS, **limit), 10_000)
     assert chosen.connections == connections and chosen.why_not == f"{name} leaves room for {connections:,}"

@@ -24,9 +24,13 @@ def aside(module: str, *arguments: object) -> Iterator[Iterator[dict]]:
     said = tempfile.TemporaryFile()
     process = subprocess.Popen(
         [sys.executable, "-c", f"from {__package__}.{module} import main; main()", json.dumps([os.getpid(), *arguments])],
-        stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=said, text=True,
+        stdin=subprocess.DEVNULL,
+        stdout=subprocess.PIPE,
+        stderr=said,
+        text=True,
         start_new_session=True,  # a Ctrl-C is for the one who measures, who ends it
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+    )
     try:
         yield _messages(process, module, said)
     finally:

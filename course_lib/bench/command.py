@@ -13,15 +13,37 @@ from pathlib import Path
 from course_lib.journal import replace_file
 
 from . import (
-    classic_table, crowd, idle, importing, lab, observing, readme, report, running, side_by_side, switching, tests_run, visible,
+    classic_table,
+    crowd,
+    idle,
+    importing,
+    lab,
+    observing,
+    readme,
+    report,
+    running,
+    side_by_side,
+    switching,
+    tests_run,
+    visible,
 )
 from .compiling import Programs, compiled
 from .machine import machine
 from .peers import PEERS, missing
 from .task_memory import bytes_of_a_task
 
-IDLE = ("c", "epoll", "coroutine", "coroutine, async def", "poll", "uvloop protocol", "uvloop streams",
-        "asyncio protocol, 4 kB", "asyncio streams, 4 kB", "threads")
+IDLE = (
+    "c",
+    "epoll",
+    "coroutine",
+    "coroutine, async def",
+    "poll",
+    "uvloop protocol",
+    "uvloop streams",
+    "asyncio protocol, 4 kB",
+    "asyncio streams, 4 kB",
+    "threads",
+)
 Section = tuple[str, str, Callable[[], None]]  # its key in the report, in words, what measures it
 
 
@@ -29,8 +51,14 @@ class Mistake(Exception):
     """Something the person at the terminal can put right; the text says how."""
 
 
-def bench(quick: bool = False, json_file: str | None = None, figure_file: str | None = None, rounds: str | None = None,
-          with_readme: bool = False, with_tests: bool = False) -> int:
+def bench(
+    quick: bool = False,
+    json_file: str | None = None,
+    figure_file: str | None = None,
+    rounds: str | None = None,
+    with_readme: bool = False,
+    with_tests: bool = False,
+) -> int:
     """Print the report; 0, or 130 when it was interrupted: then it holds what was measured until then.
 
     Raises Mistake for what cannot be meant.
@@ -45,8 +73,14 @@ def bench(quick: bool = False, json_file: str | None = None, figure_file: str | 
         raise Mistake("the README holds the figures of a whole run: leave --quick away")
     if with_readme and (why := readme.why_not()):
         raise Mistake(why)
-    found = {"machine": machine(), "date": datetime.date.today().isoformat(), "mode": "quick" if quick else "whole",
-             "interrupted": False, "notes": [], "skipped": {}}
+    found = {
+        "machine": machine(),
+        "date": datetime.date.today().isoformat(),
+        "mode": "quick" if quick else "whole",
+        "interrupted": False,
+        "notes": [],
+        "skipped": {},
+    }
     before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)]
     begin = time.monotonic()
     try:
@@ -90,12 +124,18 @@ def _sections(found: dict, programs: Programs, quick: bool, rounds: int | None) 
     seconds = 0.05 if quick else 0.1
     names = list(PEERS)
     until = time.monotonic() + 20 if quick else float("inf")
-    yield "servers", "the servers side by side, 50 clients", lambda: side_by_side.measure(
-        found, programs, names, 50, many, seconds, until)
+    yield (
+        "servers",
+        "the servers side by side, 50 clients",
+        lambda: side_by_side.measure(found, programs, names, 50, many, seconds, until),
+    )
     if not quick:
         for number in (1, 500):
-            yield "servers", f"the servers side by side, {number} client{'s' * (number > 1)}", lambda number=number: \
-                side_by_side.measure(found, programs, names, number, few, seconds)
+            yield (
+                "servers",
+                f"the servers side by side, {number} client{'s' * (number > 1)}",
+                lambda number=number: side_by_side.measure(found, programs, names, number, few, seconds),
+            )
     yield "idle", "idle clients, and their memory", lambda: _idle(found, programs, quick, few, seconds)
     yield "observing", "what observing costs", lambda: observing.measure(found, programs, many, seconds)
     yield "switching", "switches between generators and between asyncio tasks", lambda: switching.measure(found, few)
@@ -116,8 +156,11 @@ def _idle(found: dict, programs: Programs, quick: bool, rounds: int, seconds: fl
 def _left_out(quick: bool, with_tests: bool) -> dict[str, str]:
     """{section: why it is left out, or ""}"""
     by_quick = "left out by --quick" if quick else ""
-    return {"visible": by_quick or lab.why_not(), "notebooks": by_quick or running.why_not(),
-            "tests": by_quick or ("" if with_tests else "--with-tests asks for it") or tests_run.why_not()}
+    return {
+        "visible": by_quick or lab.why_not(),
+        "notebooks": by_quick or running.why_not(),
+        "tests": by_quick or ("" if with_tests else "--with-tests asks for it") or tests_run.why_not(),
+    }
 
 
 def _rounds(text: str | None) -> int | None:

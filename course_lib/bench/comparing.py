@@ -62,6 +62,7 @@ def compare(names: Iterable[str] = NAMES, rounds: int = 3, connections: int = 50
     def measure(work: Work) -> list[Point]:
         work.total = max(1, len(points) * (rounds + 1))
         with compiled() as programs:
+
             def done() -> None:
                 work.done += 1
 
@@ -81,8 +82,9 @@ def rows_of(points: list[Point]) -> list[Row]:
             rows.append(Row(point.peer.name, point.peer.what, note=point.why_not))
         else:
             more = added(point.rounds, base.rounds)
-            rows.append(Row(point.peer.name, point.peer.what, own.value, own.low, own.high,
-                            more.value if more else None, base.peer.name))
+            rows.append(
+                Row(point.peer.name, point.peer.what, own.value, own.low, own.high, more.value if more else None, base.peer.name)
+            )
     return rows
 
 

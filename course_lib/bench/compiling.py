@@ -33,8 +33,12 @@ def compiled() -> Iterator[Programs]:
         for name, source in _SOURCES.items():
             made[name] = str(Path(folder) / name)
             try:
-                done = subprocess.run([compiler, "-O2", "-o", made[name], str(Path(__file__).with_name(source))],
-                                      capture_output=True, text=True, timeout=60)
+                done = subprocess.run(
+                    [compiler, "-O2", "-o", made[name], str(Path(__file__).with_name(source))],
+                    capture_output=True,
+                    text=True,
+                    timeout=60,
+                )
                 why = f"{compiler} failed: " + (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
             except (OSError, subprocess.TimeoutExpired) as error:
                 done, why = None, f"{compiler} failed: {error}"

@@ -12,7 +12,7 @@ from course_lib.measure.palette import MARKERS, ON_WHITE
 from course_lib.widgets.drawing import Drawing
 
 from .comparing import Row
-from .peers import BARE, C, PEERS
+from .peers import BARE, PEERS, C
 
 _INK, _QUIET, _KERNEL = "#222222", "#555555", "#b5b5b5"
 _COURSE, _OTHERS = ON_WHITE[0], ON_WHITE[1]
@@ -31,8 +31,15 @@ def plot_compare(rows: Sequence[Row]) -> Drawing:
         axes.barh(place, floor, color=_KERNEL, height=0.66)
         axes.barh(place, row.cpu - floor, left=floor, color=_colour(row.name), height=0.66)
         axes.plot([row.low, row.high], [place, place], color=_INK, linewidth=1.4, marker="|", markersize=6)
-        axes.annotate(f"{row.cpu:.2f}", (max(row.high, row.cpu), place), xytext=(6, 0), textcoords="offset points",
-                      va="center", color=_INK, fontsize=9)
+        axes.annotate(
+            f"{row.cpu:.2f}",
+            (max(row.high, row.cpu), place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=_INK,
+            fontsize=9,
+        )
     axes.set_yticks(range(len(measured)), [row.name for row in measured])
     axes.invert_yaxis()
     axes.set_xlim(0, 1.12 * max(row.high for row in measured))
@@ -42,10 +49,18 @@ def plot_compare(rows: Sequence[Row]) -> Drawing:
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
     base = PEERS[C].what if measured[0].base == C else f"what {measured[0].base} costs, the cheapest here"
-    names = {_KERNEL: base} | {_colour(row.name): "added by a server of the course" if PEERS[row.name].course else
-                               "added by others" for row in measured if row.added}
-    axes.legend(handles=[Patch(color=colour, label=label) for colour, label in names.items()], loc="upper right",
-                fontsize=8, frameon=False, labelcolor=_INK)
+    names = {_KERNEL: base} | {
+        _colour(row.name): "added by a server of the course" if PEERS[row.name].course else "added by others"
+        for row in measured
+        if row.added
+    }
+    axes.legend(
+        handles=[Patch(color=colour, label=label) for colour, label in names.items()],
+        loc="upper right",
+        fontsize=8,
+        frameon=False,
+        labelcolor=_INK,
+    )
     _finish(figure, title, [f"{row.name}: {row.note}." for row in rows if row.note])
     figure.words = "\n".join([title + ".", *map(str, rows)])
     return figure
@@ -81,14 +96,20 @@ def plot_report(report: dict) -> Drawing:
 
     Raises ValueError when nothing was measured.
     """
-    rows = sorted((row for row in report["servers"] if row["connections"] == 50 and row["cpu"] and row["name"] not in BARE),
-                  key=lambda row: row["times"]["value"])
+    rows = sorted(
+        (row for row in report["servers"] if row["connections"] == 50 and row["cpu"] and row["name"] not in BARE),
+        key=lambda row: row["times"]["value"],
+    )
     if not rows:
         raise ValueError("there are no rows that were measured")
     first, *others = rows
     ends = [*others[:1], *others[-1:]]
-    title = "CPU time of a request, as a multiple of " + first["name"] + ": " + ", ".join(
-        f"{times(row['times']['value'])} with {row['name']}" for row in {row["name"]: row for row in ends}.values())
+    title = (
+        "CPU time of a request, as a multiple of "
+        + first["name"]
+        + ": "
+        + ", ".join(f"{times(row['times']['value'])} with {row['name']}" for row in {row["name"]: row for row in ends}.values())
+    )
     figure = Drawing(figsize=(8.2, 1.6 + 0.3 * len(rows)), dpi=110, facecolor="white", layout="constrained")
     axes = figure.subplots()
     axes.set_xscale("log")
@@ -97,10 +118,25 @@ def plot_report(report: dict) -> Drawing:
         colour = _colour(row["name"]) if row is not first else _QUIET
         marker = MARKERS[0] if row["course"] else MARKERS[3]
         axes.hlines(place, 0.9, value, color="#dddddd", linewidth=1.0, zorder=1)
-        axes.errorbar(value, place, xerr=[[value - low], [high - value]], color=colour, marker=marker, markersize=7, capsize=2.5,
-                      linewidth=1.4)
-        axes.annotate(f"{value:.2f}" if value < 9.95 else f"{value:.0f}", (high, place), xytext=(7, 0),
-                      textcoords="offset points", va="center", color=_INK, fontsize=9)
+        axes.errorbar(
+            value,
+            place,
+            xerr=[[value - low], [high - value]],
+            color=colour,
+            marker=marker,
+            markersize=7,
+            capsize=2.5,
+            linewidth=1.4,
+        )
+        axes.annotate(
+            f"{value:.2f}" if value < 9.95 else f"{value:.0f}",
+            (high, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=_INK,
+            fontsize=9,
+        )
     axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
     axes.invert_yaxis()
     axes.set_xlim(0.9, 1.6 * max(row["times"]["high"] for row in rows))
@@ -111,13 +147,26 @@ def plot_report(report: dict) -> Drawing:
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    axes.legend(handles=[Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label)
-                         for colour, marker, label in ((_COURSE, MARKERS[0], "of the course"), (_OTHERS, MARKERS[3], "others"))],
-                loc="upper right", fontsize=9, frameon=False, labelcolor=_INK)
+    axes.legend(
+        handles=[
+            Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label)
+            for colour, marker, label in ((_COURSE, MARKERS[0], "of the course"), (_OTHERS, MARKERS[3], "others"))
+        ],
+        loc="upper right",
+        fontsize=9,
+        frameon=False,
+        labelcolor=_INK,
+    )
     machine = report["machine"]
-    _finish(figure, title, [f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-                            f"Python {machine['python']}; {report['date']}.",
-                            "50 clients, 64 bytes; the lines show the middle half of the rounds."])
+    _finish(
+        figure,
+        title,
+        [
+            f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+            f"Python {machine['python']}; {report['date']}.",
+            "50 clients, 64 bytes; the lines show the middle half of the rounds.",
+        ],
+    )
     figure.words = "\n".join([title + ".", *(f"{row['name']}: {row['times']['value']:.2f}" for row in rows)])
     return figure
 

@@ -53,25 +53,56 @@ class Goal:
 def goals(report: Report) -> list[Goal]:
     """All goals, in order, with what a report holds for each."""
     return [
-        _against(report, "EpollServer: added cost over the loop in C, against", "epoll", "epoll, inlined",
-                 ("uvloop protocol", 1.0), ("asyncio streams, 4 kB", 0.2)),
-        _against(report, "CoroutineServer, generators: added cost, against", "coroutine", "bare generators, nested",
-                 ("bare generators", 1.3), ("uvloop protocol", 1.4), ("uvloop streams", 0.45), ("asyncio streams, 4 kB", 0.3)),
-        _against(report, "The same loop with async def: added cost, against", "coroutine, async def", "bare async def",
-                 ("bare async def", 1.15), ("asyncio protocol, 4 kB", 1.05)),
+        _against(
+            report,
+            "EpollServer: added cost over the loop in C, against",
+            "epoll",
+            "epoll, inlined",
+            ("uvloop protocol", 1.0),
+            ("asyncio streams, 4 kB", 0.2),
+        ),
+        _against(
+            report,
+            "CoroutineServer, generators: added cost, against",
+            "coroutine",
+            "bare generators, nested",
+            ("bare generators", 1.3),
+            ("uvloop protocol", 1.4),
+            ("uvloop streams", 0.45),
+            ("asyncio streams, 4 kB", 0.3),
+        ),
+        _against(
+            report,
+            "The same loop with async def: added cost, against",
+            "coroutine, async def",
+            "bare async def",
+            ("bare async def", 1.15),
+            ("asyncio protocol, 4 kB", 1.05),
+        ),
         Goal("EpollServer against the loop in C", [_speed(report)]),
-        Goal("CPU time a request with many idle clients, against none idle", [
-            _idle(report, "epoll", 1.10, True), _idle(report, "coroutine", 1.10, True), _idle(report, "poll", 10, False)]),
+        Goal(
+            "CPU time a request with many idle clients, against none idle",
+            [_idle(report, "epoll", 1.10, True), _idle(report, "coroutine", 1.10, True), _idle(report, "poll", 10, False)],
+        ),
         Goal("Memory for an idle connection", [_memory(report, "epoll", 300), _memory(report, "coroutine", 600)]),
-        Goal("Speed of an observed server, against the same unobserved", [
-            _observed(report, "ready", "recorder off", 0.98),
-            _observed(report, "panel", "recorder off, panel open", 0.98),
-            _observed(report, "recording", "recorder on", 0.80),
-            _observed(report, "recording, panel", "recorder on, panel open", 0.80)]),
+        Goal(
+            "Speed of an observed server, against the same unobserved",
+            [
+                _observed(report, "ready", "recorder off", 0.98),
+                _observed(report, "panel", "recorder off, panel open", 0.98),
+                _observed(report, "recording", "recorder on", 0.80),
+                _observed(report, "recording, panel", "recorder on, panel open", 0.80),
+            ],
+        ),
         Goal("The classic table", _waiting(report)),
-        Goal("A switch of asyncio tasks, against one of generators", [
-            Part("asyncio.sleep(0)", 20, False, "×", report.get("switching", {}).get("times"),
-                 _unmeasured(report, "switching"))]),
+        Goal(
+            "A switch of asyncio tasks, against one of generators",
+            [
+                Part(
+                    "asyncio.sleep(0)", 20, False, "×", report.get("switching", {}).get("times"), _unmeasured(report, "switching")
+                )
+            ],
+        ),
         Goal("Readable in the kernel → visible in the page", _visible(report)),
         Goal(f"{CROWD:,} live connections: opened, served, closed", [_crowd(report)]),
         Goal("Time to run", _running(report)),
@@ -137,14 +168,16 @@ def _memory(report: Report, name: str, limit: float) -> Part:
         return Part(name, limit, True, "B", None, _unmeasured(report, "idle"))
     bytes_each, why = max(rows, key=lambda row: row["idle"])["memory"], ""
     if name == "coroutine" and bytes_each > limit and (task := report.get("bytes_of_a_task")):
-        why = (f"a waiting task alone takes {task:.0f} B (two generators, a Task, what it yielded); "
-               "the connection is there besides")
+        why = (
+            f"a waiting task alone takes {task:.0f} B (two generators, a Task, what it yielded); the connection is there besides"
+        )
     return Part(name, limit, True, "B", _one(bytes_each), why)
 
 
 def _observed(report: Report, name: str, what: str, limit: float) -> Part:
     row, why = _row(report, "observing", name=name), _unmeasured(report, "observing")
     if row and row["speed"]["value"] < limit:
+
         def speed(name: str) -> str:
             return f"{_row(report, 'observing', name=name)['speed']['value']:.2f}"
 
@@ -159,8 +192,10 @@ def _waiting(report: Report) -> list[Part]:
     grown, against = growth(report.get("waiting", []))
     rows = [row["why_not"] for row in report.get("waiting", []) if row["why_not"]]
     why = rows[0] if rows else _unmeasured(report, "waiting")
-    return [Part("epoll, 10,000 descriptors against 10", 4, True, "×", _one(grown), why),
-            Part("poll against epoll, 10,000 descriptors", 300, False, "×", _one(against), why)]
+    return [
+        Part("epoll, 10,000 descriptors against 10", 4, True, "×", _one(grown), why),
+        Part("poll against epoll, 10,000 descriptors", 300, False, "×", _one(against), why),
+    ]
 
 
 def _visible(report: Report) -> list[Part]:
@@ -179,8 +214,14 @@ def _visible(report: Report) -> list[Part]:
 def _crowd(report: Report) -> Part:
     found = report.get("crowd", {})
     done = found.get("opened") == found.get("answered") == CROWD
-    return Part("in all", 10, True, "s", _one(found.get("seconds") if done else None),
-                found.get("why_not") or _unmeasured(report, "crowd"))
+    return Part(
+        "in all",
+        10,
+        True,
+        "s",
+        _one(found.get("seconds") if done else None),
+        found.get("why_not") or _unmeasured(report, "crowd"),
+    )
 
 
 def _running(report: Report) -> list[Part]:
@@ -195,8 +236,11 @@ def _running(report: Report) -> list[Part]:
         found = tests.get(name)
         why = _unmeasured(report, "tests")
         if found:
-            why = f"it ended with status {found['status']}" if found["status"] else \
-                "slowest: " + ", ".join(f"{test} {seconds} s" for seconds, test in found["slowest"][:3])
+            why = (
+                f"it ended with status {found['status']}"
+                if found["status"]
+                else "slowest: " + ", ".join(f"{test} {seconds} s" for seconds, test in found["slowest"][:3])
+            )
         parts.append(Part(words, limit, True, "s", _one(found and found["seconds"]), why))
     return parts
 

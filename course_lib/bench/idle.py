@@ -13,8 +13,7 @@ from .turns import Point, take_turns, two_cores
 ACTIVE = 50
 
 
-def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Sequence[int], rounds: int,
-            seconds: float) -> None:
+def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Sequence[int], rounds: int, seconds: float) -> None:
     """Add rows to report["idle"]: each server beside itself with nobody idle, taking turns.
 
     Where the limit of descriptors forbids a number of idle clients, as many as it allows are taken.
@@ -22,8 +21,10 @@ def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Seq
     most = most_idle(ACTIVE)
     scaled = list(dict.fromkeys(min(number, most) for number in numbers))
     if scaled != list(numbers):
-        report["notes"].append(f"With {max(scaled):,} idle clients at most, not {max(numbers):,}: "
-                               "the limit of descriptors allows no more (RLIMIT_NOFILE, ulimit -Hn).")
+        report["notes"].append(
+            f"With {max(scaled):,} idle clients at most, not {max(numbers):,}: "
+            "the limit of descriptors allows no more (RLIMIT_NOFILE, ulimit -Hn)."
+        )
     rows, cores = report.setdefault("idle", []), two_cores()[:1]
     found: dict[str, list[Point]] = {}
 
@@ -44,7 +45,15 @@ def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Seq
         for name, (alone, *crowded) in found.items():
             for point in crowded:
                 times, own = ratio(point.rounds, alone.rounds), cpu(point.rounds)
-                rows.append({
-                    "name": name, "what": point.peer.what, "active": ACTIVE, "idle": point.idle,
-                    "cpu": own and own.plain(), "times": times and times.plain(),
-                    "memory": point.memory, "why_not": point.why_not or alone.why_not})
+                rows.append(
+                    {
+                        "name": name,
+                        "what": point.peer.what,
+                        "active": ACTIVE,
+                        "idle": point.idle,
+                        "cpu": own and own.plain(),
+                        "times": times and times.plain(),
+                        "memory": point.memory,
+                        "why_not": point.why_not or alone.why_not,
+                    }
+                )

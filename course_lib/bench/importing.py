@@ -10,8 +10,12 @@ from course_lib.measure.work import Work, carry_out
 from .spread import cost
 
 # (what is imported, what is imported before it and not counted)
-PARTS = (("course_lib.servers", "sys"), ("course_lib.servers", "ipywidgets"), ("course_lib.widgets", "ipywidgets"),
-         ("ipywidgets", "sys"))
+PARTS = (
+    ("course_lib.servers", "sys"),
+    ("course_lib.servers", "ipywidgets"),
+    ("course_lib.widgets", "ipywidgets"),
+    ("ipywidgets", "sys"),
+)
 _PROGRAM = """import time, {before}
 begin = time.process_time()
 import {module}
@@ -39,9 +43,15 @@ def measure(report: dict, rounds: int) -> None:
         carry_out(do)
     finally:
         report["imports"] = [
-            {"module": module, "after": before, "milliseconds": cost(found[module, before]).plain(),
-             "slowest": slowest(before, module)}
-            for module, before in PARTS if found[module, before]]
+            {
+                "module": module,
+                "after": before,
+                "milliseconds": cost(found[module, before]).plain(),
+                "slowest": slowest(before, module),
+            }
+            for module, before in PARTS
+            if found[module, before]
+        ]
 
 
 def slowest(before: str, module: str, number: int = 3) -> list[tuple[str, float]]:
@@ -50,7 +60,7 @@ def slowest(before: str, module: str, number: int = 3) -> list[tuple[str, float]
     spent = Counter()
     for own, name in re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", said):
         parts = name.split(".")
-        spent[".".join(parts[:2 if parts[0] == "course_lib" else 1])] += int(own) / 1000
+        spent[".".join(parts[: 2 if parts[0] == "course_lib" else 1])] += int(own) / 1000
     return spent.most_common(number)
 
 

@@ -15,11 +15,25 @@ import uuid
 from collections.abc import Iterator
 from pathlib import Path
 
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 120  # seconds
-_OWN = ("JUPYTER_CONFIG_DIR", "JUPYTER_DATA_DIR", "JUPYTER_RUNTIME_DIR", "IPYTHONDIR", "JUPYTERLAB_SETTINGS_DIR",
-        "JUPYTERLAB_WORKSPACES_DIR", "COURSE_HOME")
+_OWN = (
+    "JUPYTER_CONFIG_DIR",
+    "JUPYTER_DATA_DIR",
+    "JUPYTER_RUNTIME_DIR",
+    "IPYTHONDIR",
+    "JUPYTERLAB_SETTINGS_DIR",
+    "JUPYTERLAB_WORKSPACES_DIR",
+    "COURSE_HOME",
+)
 
 
 def why_not() -> str:
@@ -45,11 +59,14 @@ class Page:
                 notebook.activate();
                 const done = jupyterapp.commands.execute("notebook:run-cell").then(() => null);
                 return wait ? done : null;
-            }""", [index, wait])
+            }""",
+            [index, wait],
+        )
         if wait:
             self.page.wait_for_function(
                 """() => jupyterapp.shell.currentWidget.content.widgets.every(
-                    cell => cell.model.type !== "code" || cell.model.executionState === "idle")""")
+                    cell => cell.model.type !== "code" || cell.model.executionState === "idle")"""
+            )
 
     def interrupt(self) -> None:
         self.page.evaluate("() => { jupyterapp.commands.execute('notebook:interrupt-kernel'); }")
@@ -101,11 +118,25 @@ def lab(folder: Path) -> Iterator[Lab]:
         address = free.getsockname()
     with contextlib.ExitStack() as stack:
         process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", str(shown), "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-             f"--ServerApp.port={address[1]}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={token}",
-             "--LabApp.expose_app_in_browser=True"],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-            start_new_session=True)  # a Ctrl-C is for the one who measures
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                str(shown),
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={address[1]}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={token}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )  # a Ctrl-C is for the one who measures
         stack.callback(_end, process)
         until = time.monotonic() + PATIENCE
         while not _listens(address):

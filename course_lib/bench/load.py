@@ -79,8 +79,14 @@ def main() -> None:
             answered = clients.talk(lambda: time.clock_gettime(clock) + time.process_time(), **asked)
             used, own, lasted = time.clock_gettime(clock) - used, time.process_time() - own, time.perf_counter() - begin
             took = clients.took
-            tell(requests=answered, seconds=lasted, cpu=used, load=own, p50=1e6 * took[answered // 2],
-                 p99=1e6 * took[answered * 99 // 100])
+            tell(
+                requests=answered,
+                seconds=lasted,
+                cpu=used,
+                load=own,
+                p50=1e6 * took[answered // 2],
+                p99=1e6 * took[answered * 99 // 100],
+            )
     except Late:
         tell(why=f"no answer came within {PATIENCE:.0f} s")
     except (Lost, OSError):

@@ -13,8 +13,13 @@ def machine() -> dict:
         found = re.search(r"^model name\s*:\s*(.+)$", Path("/proc/cpuinfo").read_text(), re.M)
     except OSError:
         found = None
-    return {"processor": found[1].strip() if found else platform.machine(), "cores": len(os.sched_getaffinity(0)),
-            "kernel": platform.release(), "python": platform.python_version(), "uvloop": _version("uvloop")}
+    return {
+        "processor": found[1].strip() if found else platform.machine(),
+        "cores": len(os.sched_getaffinity(0)),
+        "kernel": platform.release(),
+        "python": platform.python_version(),
+        "uvloop": _version("uvloop"),
+    }
 
 
 def _version(package: str) -> str | None:

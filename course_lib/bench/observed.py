@@ -42,15 +42,15 @@ class Timed(socket.socket):
     __slots__ = ()
 
     def recv(self, size):
-        enter = _now()
+        _now()
         data = _recv(self, size)
-        leave = _now()
+        _now()
         return data
 
     def send(self, data):
-        enter = _now()
+        _now()
         count = _send(self, data)
-        leave = _now()
+        _now()
         return count
 
 
@@ -81,6 +81,7 @@ def main() -> None:
     os.sched_setaffinity(thread.native_id, {core})
     sent = 0
     if panel := "panel" in variant and _panel(server):
+
         def count(message: dict, buffers: list) -> None:
             nonlocal sent
             sent += bool(json.dumps(message))

@@ -37,8 +37,10 @@ class _Variant:
         before = self._ask(self._server, watch=True)
         talked = self._ask(self._load, seconds=seconds, most=BUSY * seconds)
         after = self._ask(self._server, watch=False)
-        return ((after["thread"] - before["thread"]) / 1000 / talked["requests"],
-                (after["messages"] - before["messages"]) / talked["seconds"])
+        return (
+            (after["thread"] - before["thread"]) / 1000 / talked["requests"],
+            (after["messages"] - before["messages"]) / talked["seconds"],
+        )
 
     def _ask(self, process: Process, **what: object) -> dict:
         process.say(**what)
@@ -77,7 +79,12 @@ def measure(report: dict, programs: Programs, rounds: int, seconds: float) -> No
     finally:
         if found:
             report["observing"] = [
-                {"name": name, "what": what, "cpu": cost(turns[name][0] for turns in found).plain(),
-                 "speed": quotient((turns["unobserved"][0] for turns in found), (turns[name][0] for turns in found)).plain(),
-                 "messages_per_second": typical(turns[name][1] for turns in found).value}
-                for name, what in VARIANTS.items()]
+                {
+                    "name": name,
+                    "what": what,
+                    "cpu": cost(turns[name][0] for turns in found).plain(),
+                    "speed": quotient((turns["unobserved"][0] for turns in found), (turns[name][0] for turns in found)).plain(),
+                    "messages_per_second": typical(turns[name][1] for turns in found).value,
+                }
+                for name, what in VARIANTS.items()
+            ]

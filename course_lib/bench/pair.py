@@ -81,8 +81,14 @@ class Pair:
             return self._fail(answer["why"] if answer else "the clients failed")
         self._server.signal(signal.SIGSTOP)
         lasted, requests = answer["seconds"], answer["requests"]
-        return Turn(1e6 * answer["cpu"] / requests, requests / lasted, answer["p50"], answer["p99"],
-                    answer["cpu"] / lasted, answer["load"] / lasted)
+        return Turn(
+            1e6 * answer["cpu"] / requests,
+            requests / lasted,
+            answer["p50"],
+            answer["p99"],
+            answer["cpu"] / lasted,
+            answer["load"] / lasted,
+        )
 
     def end(self) -> None:
         while self._processes:

@@ -28,33 +28,36 @@ class Peer:
     why: str = ""
 
 
-PEERS: dict[str, Peer] = {peer.name: peer for peer in (
-    Peer(C, "a loop on epoll in C: the practical limit"),
-    Peer("epoll", "EpollServer", True),
-    Peer("epoll, edges", "EpollServer(edge_triggered=True)", True),
-    Peer("poll", "PollServer", True),
-    Peer("select", "SelectServer", True, 900, 0, "select takes no descriptor from 1024 on (select(2))"),
-    Peer("coroutine", "CoroutineServer, generators", True),
-    Peer("coroutine, async def", "CoroutineServer(native=True)", True),
-    Peer("uvloop protocol", "uvloop, a Protocol"),
-    Peer("uvloop streams", "uvloop, streams"),
-    Peer("asyncio protocol", "asyncio, a Protocol, as it comes: reads of 256 kB"),
-    Peer("asyncio protocol, 4 kB", "asyncio, a Protocol, reads of 4 kB"),
-    Peer("asyncio streams", "asyncio, streams, as they come: reads of 256 kB"),
-    Peer("asyncio streams, 4 kB", "asyncio, streams, reads of 4 kB"),
-    Peer("asyncio in a thread", "AsyncioServer: streams, reads of 256 kB", True),
-    Peer("asyncio in a thread, 4 kB", "AsyncioServer(read_size=4096)", True),
-    Peer("threads", "ThreadedServer", True, 1000, 1000, "a thread for each client: not tried with thousands"),
-    Peer("nonblocking", "NonBlockingServer, which never sleeps", True, 500, 0, "it asks every idle client, without end"),
-    Peer("blocking", "BlockingServer", True, 1, 0, "it serves one client at a time"),
-    # What nobody would run, or maintain: the least that the model alone costs in Python. In the bare ones no answer is kept,
-    # and no error met.
-    Peer("epoll, inlined", "EpollServer's loop with its Connection written out: what the structure costs"),
-    Peer("bare epoll loop", "a few lines of Python on epoll, nothing handled"),
-    Peer("bare generators", "the same, a generator for each client"),
-    Peer("bare generators, nested", "the same, which read and send in generators of their own: recv and send_all"),
-    Peer("bare async def", "the same with async def, and an object to await"),
-)}
+PEERS: dict[str, Peer] = {
+    peer.name: peer
+    for peer in (
+        Peer(C, "a loop on epoll in C: the practical limit"),
+        Peer("epoll", "EpollServer", True),
+        Peer("epoll, edges", "EpollServer(edge_triggered=True)", True),
+        Peer("poll", "PollServer", True),
+        Peer("select", "SelectServer", True, 900, 0, "select takes no descriptor from 1024 on (select(2))"),
+        Peer("coroutine", "CoroutineServer, generators", True),
+        Peer("coroutine, async def", "CoroutineServer(native=True)", True),
+        Peer("uvloop protocol", "uvloop, a Protocol"),
+        Peer("uvloop streams", "uvloop, streams"),
+        Peer("asyncio protocol", "asyncio, a Protocol, as it comes: reads of 256 kB"),
+        Peer("asyncio protocol, 4 kB", "asyncio, a Protocol, reads of 4 kB"),
+        Peer("asyncio streams", "asyncio, streams, as they come: reads of 256 kB"),
+        Peer("asyncio streams, 4 kB", "asyncio, streams, reads of 4 kB"),
+        Peer("asyncio in a thread", "AsyncioServer: streams, reads of 256 kB", True),
+        Peer("asyncio in a thread, 4 kB", "AsyncioServer(read_size=4096)", True),
+        Peer("threads", "ThreadedServer", True, 1000, 1000, "a thread for each client: not tried with thousands"),
+        Peer("nonblocking", "NonBlockingServer, which never sleeps", True, 500, 0, "it asks every idle client, without end"),
+        Peer("blocking", "BlockingServer", True, 1, 0, "it serves one client at a time"),
+        # What nobody would run, or maintain: the least that the model alone costs in Python. In the bare ones no answer is kept,
+        # and no error met.
+        Peer("epoll, inlined", "EpollServer's loop with its Connection written out: what the structure costs"),
+        Peer("bare epoll loop", "a few lines of Python on epoll, nothing handled"),
+        Peer("bare generators", "the same, a generator for each client"),
+        Peer("bare generators, nested", "the same, which read and send in generators of their own: recv and send_all"),
+        Peer("bare async def", "the same with async def, and an object to await"),
+    )
+}
 BARE = ("epoll, inlined", "bare epoll loop", "bare generators", "bare generators, nested", "bare async def")
 
 

@@ -10,13 +10,27 @@ from .peers import PEERS
 ROOT = Path(__file__).resolve().parents[2]
 README, PICTURE = ROOT / "README.md", ROOT / "notebooks" / "images" / "bench.png"
 BEGIN, END = "<!-- bench: begin -->", "<!-- bench: end -->"
-NAMES = ("c", "epoll", "poll", "select", "uvloop protocol", "coroutine", "coroutine, async def", "asyncio protocol, 4 kB",
-         "threads", "uvloop streams", "asyncio streams, 4 kB", "asyncio streams", "nonblocking")
+NAMES = (
+    "c",
+    "epoll",
+    "poll",
+    "select",
+    "uvloop protocol",
+    "coroutine",
+    "coroutine, async def",
+    "asyncio protocol, 4 kB",
+    "threads",
+    "uvloop streams",
+    "asyncio streams, 4 kB",
+    "asyncio streams",
+    "nonblocking",
+)
 
 
 _AS_THEY_COME = (
     "asyncio asks for 256 kB at a time. In a small process each such read maps memory and gives it back, which is what *as they "
-    "come* shows; in a process whose heap has 256 kB to spare it costs what a read of 4 kB does.")
+    "come* shows; in a process whose heap has 256 kB to spare it costs what a read of 4 kB does."
+)
 
 
 def why_not() -> str:
@@ -41,23 +55,32 @@ def text(report: dict, finding: str) -> str:
     machine = report["machine"]
     rows = {row["name"]: row for row in report["servers"] if row["connections"] == 50 and row["cpu"]}
     base = next((row["base"] for row in rows.values()), "")
-    memory = {row["name"]: row["memory"] for row in sorted(report.get("idle", []), key=lambda row: row["idle"])
-              if row["memory"] is not None}
+    memory = {
+        row["name"]: row["memory"]
+        for row in sorted(report.get("idle", []), key=lambda row: row["idle"])
+        if row["memory"] is not None
+    }
     ratios = report.get("ratios", {})
-    lines = [f"| server | CPU time of a request, times `{base}` | added to `{base}`, times uvloop's Protocol | "
-             "memory for an idle connection |", "| --- | ---: | ---: | ---: |"]
+    lines = [
+        f"| server | CPU time of a request, times `{base}` | added to `{base}`, times uvloop's Protocol | "
+        "memory for an idle connection |",
+        "| --- | ---: | ---: | ---: |",
+    ]
     for name in sorted((name for name in NAMES if name in rows), key=lambda name: rows[name]["cpu"]["value"]):
         added = ratios.get(f"{name} / uvloop protocol")
         added = {"c": 0.0, "uvloop protocol": 1.0}.get(name) if added is None else added["value"]
         own = f"**{PEERS[name].what}**" if PEERS[name].course else PEERS[name].what
-        lines.append(f"| {own} | {_times(rows[name]['times']['value'])} | {'–' if added is None else _times(added)} | "
-                     f"{_bytes(memory.get(name))} |")
+        lines.append(
+            f"| {own} | {_times(rows[name]['times']['value'])} | {'–' if added is None else _times(added)} | "
+            f"{_bytes(memory.get(name))} |"
+        )
     uvloop = f", uvloop {machine['uvloop']}" if machine["uvloop"] else ""
     paragraphs = [
         f"64 bytes are echoed to 50 clients; in bold, the course's own. Measured on {report['date']}: {machine['processor']}, "
         f"{machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}{uvloop}. "
         "`make bench` measures your machine.",
-        *([_AS_THEY_COME] if "asyncio streams" in rows else [])]
+        *([_AS_THEY_COME] if "asyncio streams" in rows else []),
+    ]
     wrapped = [line for text in paragraphs for line in (*textwrap.wrap(text, 118, break_on_hyphens=False), "")]
     return "\n".join(["", *lines, "", *wrapped, f"![{finding}]({PICTURE.relative_to(ROOT)})", ""])
 

@@ -18,15 +18,25 @@ _WIDTH = 118
 
 def text(report: dict) -> str:
     """All of it."""
-    parts = [_head(report), *_servers(report), _idle(report), _observing(report), _visible(report), _times(report),
-             _goals(goals(report)), _notes(report)]
+    parts = [
+        _head(report),
+        *_servers(report),
+        _idle(report),
+        _observing(report),
+        _visible(report),
+        _times(report),
+        _goals(goals(report)),
+        _notes(report),
+    ]
     return "\n\n".join(part for part in parts if part) + "\n"
 
 
 def _head(report: dict) -> str:
     machine = report["machine"]
-    lines = [f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}, "
-             f"{report['date']}; a {report['mode']} run"]
+    lines = [
+        f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}, "
+        f"{report['date']}; a {report['mode']} run"
+    ]
     if report.get("interrupted"):
         lines.append("Interrupted: this is what was measured until then.")
     return "\n".join(lines)
@@ -43,17 +53,27 @@ def _servers(report: dict) -> Iterable[str]:
                 continue
             limit = row["limit"]
             used.add(limit)
-            lines.append([row["name"], _of(row["cpu"], 2), _of(row["added"], 2), _of(row["times"], 2),
-                          f"{row['requests_per_second']['value']:,.0f} {_MARKS.get(limit, ' ')}",
-                          f"{row['p50']['value']:,.0f}", f"{row['p99']['value']:,.0f}"])
+            lines.append(
+                [
+                    row["name"],
+                    _of(row["cpu"], 2),
+                    _of(row["added"], 2),
+                    _of(row["times"], 2),
+                    f"{row['requests_per_second']['value']:,.0f} {_MARKS.get(limit, ' ')}",
+                    f"{row['p50']['value']:,.0f}",
+                    f"{row['p99']['value']:,.0f}",
+                ]
+            )
         title = f"{number} client{'s' * (number > 1)}, 64 bytes; µs of CPU time of the server for one request"
         if not lines:
             yield f"{title}: nothing was measured"
             continue
         over = "the loop in C" if base == "c" else f"{base}, the cheapest here"
         table = _table(["server", "CPU µs", f"added to {base}", f"times {base}", "requests/s", "p50 µs", "p99 µs"], lines)
-        below = [f"added, times: over {over}; in brackets the middle half of the rounds. "
-                 "requests/s and latencies: server and clients on two cores."]
+        below = [
+            f"added, times: over {over}; in brackets the middle half of the rounds. "
+            "requests/s and latencies: server and clients on two cores."
+        ]
         below += [f"{_MARKS[limit]}: {LIMITS[limit]}" for limit in _MARKS if limit in used]
         missing: dict[str, list[str]] = {}
         for row in mine:
@@ -65,12 +85,24 @@ def _servers(report: dict) -> Iterable[str]:
 
 def _idle(report: dict) -> str:
     rows = report.get("idle", [])
-    lines = [[row["name"], f"{row['idle']:,}", _of(row["cpu"], 2), _of(row["times"], 2),
-              f"{row['memory']:,.0f}" if row["memory"] is not None else "–"] for row in rows if row["cpu"]]
+    lines = [
+        [
+            row["name"],
+            f"{row['idle']:,}",
+            _of(row["cpu"], 2),
+            _of(row["times"], 2),
+            f"{row['memory']:,.0f}" if row["memory"] is not None else "–",
+        ]
+        for row in rows
+        if row["cpu"]
+    ]
     if not lines:
         return ""
-    missing = [f"not measured: {row['name']} with {row['idle']:,} idle: {row['why_not']}" for row in rows
-               if not row["cpu"] and row["why_not"]]
+    missing = [
+        f"not measured: {row['name']} with {row['idle']:,} idle: {row['why_not']}"
+        for row in rows
+        if not row["cpu"] and row["why_not"]
+    ]
     title = f"{rows[0]['active']} clients talk, others are idle"
     table = _table(["server", "idle", "CPU µs", "times none idle", "bytes of each"], lines)
     return "\n".join([title, table, *map(_wrapped, missing)])
@@ -80,21 +112,36 @@ def _observing(report: dict) -> str:
     rows = report.get("observing", [])
     if not rows:
         return ""
-    lines = [[row["name"], _of(row["cpu"], 2), _of(row["speed"], 2), f"{row['messages_per_second']:.0f}", row["what"]]
-             for row in rows]
-    return "\n".join(["The observer: CPU time a request of a plain epoll loop, and its speed against the loop alone",
-                      _table(["", "CPU µs", "speed", "messages/s", ""], lines, left=(0, 4))])
+    lines = [
+        [row["name"], _of(row["cpu"], 2), _of(row["speed"], 2), f"{row['messages_per_second']:.0f}", row["what"]] for row in rows
+    ]
+    return "\n".join(
+        [
+            "The observer: CPU time a request of a plain epoll loop, and its speed against the loop alone",
+            _table(["", "CPU µs", "speed", "messages/s", ""], lines, left=(0, 4)),
+        ]
+    )
 
 
 def _visible(report: dict) -> str:
     rows = report.get("visible", [])
     if not rows:
         return ""
-    lines = [[str(row["descriptors"]), row["meanwhile"],
-              *(f"{row[name]:.0f}" if row[name] is not None else "–" for name in ("p50", "p95")),
-              f"{row['samples']} of {row['of']}"] for row in rows]
-    return "\n".join(["Readable in the kernel → visible in the page, ms",
-                      _table(["descriptors", "meanwhile", "p50", "p95", "seen"], lines, left=(1,))])
+    lines = [
+        [
+            str(row["descriptors"]),
+            row["meanwhile"],
+            *(f"{row[name]:.0f}" if row[name] is not None else "–" for name in ("p50", "p95")),
+            f"{row['samples']} of {row['of']}",
+        ]
+        for row in rows
+    ]
+    return "\n".join(
+        [
+            "Readable in the kernel → visible in the page, ms",
+            _table(["descriptors", "meanwhile", "p50", "p95", "seen"], lines, left=(1,)),
+        ]
+    )
 
 
 def _times(report: dict) -> str:
@@ -109,8 +156,10 @@ def _times(report: dict) -> str:
         lines.append(f"Run All of {row['name']}: {row['seconds']:.1f} s{why}; slowest: {slow}")
     for name, found in report.get("tests", {}).items():
         slow = ", ".join(f"{test} {seconds} s" for seconds, test in found["slowest"][:5])
-        lines.append(f"{'make test' if name == 'make' else 'all notebooks under nbval'}: {found['seconds']:.0f} s, "
-                     f"status {found['status']}{'; slowest: ' + slow if slow else ''}")
+        lines.append(
+            f"{'make test' if name == 'make' else 'all notebooks under nbval'}: {found['seconds']:.0f} s, "
+            f"status {found['status']}{'; slowest: ' + slow if slow else ''}"
+        )
     return "\n".join(["How long things take", *map(_wrapped, lines)]) if lines else ""
 
 
@@ -127,8 +176,10 @@ def _goals(found: Sequence[Goal]) -> str:
 
 def plain_goals(report: dict) -> list[dict]:
     """The table of goals as plain values."""
-    return [{"what": goal.what, "met": goal.met, "parts": [asdict(part) | {"met": part.met} for part in goal.parts]}
-            for goal in goals(report)]
+    return [
+        {"what": goal.what, "met": goal.met, "parts": [asdict(part) | {"met": part.met} for part in goal.parts]}
+        for goal in goals(report)
+    ]
 
 
 def verdict(part: Part) -> str:
@@ -165,8 +216,12 @@ def _of(value: dict | None, digits: int) -> str:
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
     widths = [max(map(len, column)) for column in zip(head, *rows)]
-    return "\n".join("  ".join(cell.ljust(width) if index in left else cell.rjust(width)
-                               for index, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in (head, *rows))
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index in left else cell.rjust(width) for index, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in (head, *rows)
+    )
 
 
 def _wrapped(line: str) -> str:

@@ -49,8 +49,15 @@ def main() -> None:
         took[cell_index] = time.monotonic() - begun[cell_index]
 
     client = nbclient.NotebookClient(
-        notebook, timeout=PATIENCE, kernel_name="python3", record_timing=False, store_widget_state=False,
-        resources={"metadata": {"path": str(NOTEBOOKS)}}, on_cell_execute=begin, on_cell_executed=end)
+        notebook,
+        timeout=PATIENCE,
+        kernel_name="python3",
+        record_timing=False,
+        store_widget_state=False,
+        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        on_cell_execute=begin,
+        on_cell_executed=end,
+    )
     why, started = "", time.monotonic()
     try:
         client.execute(env=_environment(home))
@@ -60,9 +67,14 @@ def main() -> None:
         why = f"it does not run to its end: {type(error).__name__}"
     seconds = time.monotonic() - started
     slowest = sorted(took, key=took.get, reverse=True)[:3]
-    tell(name=Path(path).stem, seconds=seconds, why_not=why,
-         slowest=[{"cell": index, "begins": _first_line(notebook.cells[index].source), "seconds": took[index]}
-                  for index in slowest])
+    tell(
+        name=Path(path).stem,
+        seconds=seconds,
+        why_not=why,
+        slowest=[
+            {"cell": index, "begins": _first_line(notebook.cells[index].source), "seconds": took[index]} for index in slowest
+        ],
+    )
 
 
 def _environment(home: str) -> dict[str, str]:

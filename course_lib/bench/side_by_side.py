@@ -12,11 +12,25 @@ from .spread import Spread, added, cpu, ratio, ratio_of_added, typical
 from .turns import Point, take_turns, two_cores
 
 BUSY = 0.8  # of a core: whoever has had that much had no more to give
-YARDSTICKS = ("uvloop protocol", "uvloop streams", "asyncio protocol, 4 kB", "asyncio streams, 4 kB", "bare generators", "bare async def")
+YARDSTICKS = (
+    "uvloop protocol",
+    "uvloop streams",
+    "asyncio protocol, 4 kB",
+    "asyncio streams, 4 kB",
+    "bare generators",
+    "bare async def",
+)
 
 
-def measure(report: dict, programs: Programs, names: Sequence[str], connections: int, rounds: int, seconds: float,
-            until: float = float("inf")) -> None:
+def measure(
+    report: dict,
+    programs: Programs,
+    names: Sequence[str],
+    connections: int,
+    rounds: int,
+    seconds: float,
+    until: float = float("inf"),
+) -> None:
     """Add rows to report["servers"], one for each server; after an interrupt, of the rounds until then.
 
     With 50 connections, set report["ratios"], too. The round that is under way at `until` (time.monotonic()) is the last one.
@@ -39,8 +53,10 @@ def measure(report: dict, programs: Programs, names: Sequence[str], connections:
         if connections == 50:
             report["ratios"] = ratios(points)
         if (had := share(points)) < BUSY:
-            report["notes"].append(f"With {connections} client{'s' * (connections > 1)}: something else ran beside; a server and "
-                                   f"its clients together had {had:.0%} of their core.")
+            report["notes"].append(
+                f"With {connections} client{'s' * (connections > 1)}: something else ran beside; a server and "
+                f"its clients together had {had:.0%} of their core."
+            )
 
 
 def share(points: Sequence[Point]) -> float:
@@ -53,9 +69,17 @@ def rows_of(points: Sequence[Point]) -> list[dict]:
     base = base_of(list(points))
     rows = []
     for point in points:
-        row = {"name": point.peer.name, "what": point.peer.what, "course": point.peer.course,
-               "connections": point.connections, "idle": point.idle, "rounds": sum(map(bool, point.rounds)),
-               "cpu": _plain(cpu(point.rounds)), "base": base.peer.name if base else None, "why_not": point.why_not}
+        row = {
+            "name": point.peer.name,
+            "what": point.peer.what,
+            "course": point.peer.course,
+            "connections": point.connections,
+            "idle": point.idle,
+            "rounds": sum(map(bool, point.rounds)),
+            "cpu": _plain(cpu(point.rounds)),
+            "base": base.peer.name if base else None,
+            "why_not": point.why_not,
+        }
         row["added"] = _plain(added(point.rounds, base.rounds)) if base else None
         row["times"] = _plain(ratio(point.rounds, base.rounds)) if base else None
         row |= _speed(point)
@@ -71,8 +95,12 @@ def ratios(points: Sequence[Point]) -> dict[str, dict]:
     found = {point.peer.name: point for point in points if any(point.rounds)}
     if not (base := found.pop("c", None)):
         return {}
-    pairs = {f"{one} / {other}": ratio_of_added(found[one].rounds, found[other].rounds, base.rounds)
-             for one in found for other in YARDSTICKS if other in found and one != other}
+    pairs = {
+        f"{one} / {other}": ratio_of_added(found[one].rounds, found[other].rounds, base.rounds)
+        for one in found
+        for other in YARDSTICKS
+        if other in found and one != other
+    }
     return {name: _plain(value) for name, value in pairs.items() if value}
 
 
@@ -81,8 +109,11 @@ def _speed(point: Point) -> dict:
     turns = [turn for turn in point.apart or point.rounds if turn]
     if not turns:
         return {"requests_per_second": None, "p50": None, "p99": None, "limit": None}
-    found = {"requests_per_second": _plain(typical(turn.rate for turn in turns)),
-             "p50": _plain(typical(turn.p50 for turn in turns)), "p99": _plain(typical(turn.p99 for turn in turns))}
+    found = {
+        "requests_per_second": _plain(typical(turn.rate for turn in turns)),
+        "p50": _plain(typical(turn.p50 for turn in turns)),
+        "p99": _plain(typical(turn.p99 for turn in turns)),
+    }
     server, load = (statistics.median(share) for share in zip(*((turn.server, turn.load) for turn in turns)))
     return found | {"limit": limit(server, load, point.connections, bool(point.apart))}
 

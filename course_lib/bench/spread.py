@@ -30,7 +30,7 @@ class Spread:
 def best(values: Iterable[float]) -> float:
     """The mean of the lowest fifth, of at least one. Raises StatisticsError when there are none."""
     values = sorted(values)
-    return statistics.mean(values[:max(1, len(values) // 5)])
+    return statistics.mean(values[: max(1, len(values) // 5)])
 
 
 def cost(values: Iterable[float]) -> Spread | None:

@@ -15,6 +15,7 @@ TASKS = 100
 
 def generators(switches: int) -> float:
     """Seconds of CPU time for so many switches between generators that take turns in a deque."""
+
     def task():
         while True:
             yield
@@ -30,6 +31,7 @@ def generators(switches: int) -> float:
 
 def asyncio_tasks(switches: int) -> float:
     """The same for asyncio tasks that await asyncio.sleep(0)."""
+
     async def task() -> None:
         for _ in range(switches // TASKS):
             await asyncio.sleep(0)
@@ -72,4 +74,5 @@ def measure(report: dict, rounds: int) -> None:
         if found:
             report["switching"] = {
                 **{name: cost(row[name] for row in found).plain() for name in ("generators", "asyncio")},
-                "times": quotient((row["asyncio"] for row in found), (row["generators"] for row in found)).plain()}
+                "times": quotient((row["asyncio"] for row in found), (row["generators"] for row in found)).plain(),
+            }

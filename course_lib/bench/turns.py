@@ -38,8 +38,16 @@ def two_cores() -> list[int]:
     return random.sample(usable, min(2, len(usable)))
 
 
-def take_turns(work: Work, points: Sequence[Point], programs: Programs, rounds: int, seconds: float, on: Sequence[int],
-               until: float = float("inf"), done: Callable[[], None] = lambda: None) -> None:
+def take_turns(
+    work: Work,
+    points: Sequence[Point],
+    programs: Programs,
+    rounds: int,
+    seconds: float,
+    on: Sequence[int],
+    until: float = float("inf"),
+    done: Callable[[], None] = lambda: None,
+) -> None:
     """Fill in what is measured, a round at a time. The round that is under way at `until` (time.monotonic()) is the last one.
 
     seconds  of one turn

@@ -37,8 +37,7 @@ def send():
 
 observe([end for pair in pairs for end in pair])"""
 _BEGIN = "threading.Thread(target=send, daemon=True).start()"
-BESIDE = {"nothing": "pass", "a cell runs Python": "while True: sum(range(1000))",
-          "a cell is in accept()": "listener.accept()"}
+BESIDE = {"nothing": "pass", "a cell runs Python": "while True: sum(range(1000))", "a cell is in accept()": "listener.accept()"}
 _TABLE = ".observatory table[aria-label=descriptors]"
 _WATCH = """table => {
     window.seen = [];
@@ -68,25 +67,34 @@ def main() -> None:
         for descriptors in NUMBERS:
             for meanwhile, cell in BESIDE.items():
                 late = _latencies(there, descriptors, cell, samples)
-                tell(descriptors=descriptors, meanwhile=meanwhile, samples=len(late), of=samples,
-                     p50=statistics.median(late) if late else None,
-                     p95=statistics.quantiles(late, n=20)[-1] if len(late) > 1 else None)
+                tell(
+                    descriptors=descriptors,
+                    meanwhile=meanwhile,
+                    samples=len(late),
+                    of=samples,
+                    p50=statistics.median(late) if late else None,
+                    p95=statistics.quantiles(late, n=20)[-1] if len(late) > 1 else None,
+                )
 
 
 def _latencies(there: Lab, descriptors: int, beside: str, samples: int) -> list[float]:
     """In ms. Changes that came to the page in one message with a later one of the same socket are left out."""
     nbformat = importlib.import_module("nbformat")
     cells = [_SETUP.format(descriptors=descriptors, samples=samples), _BEGIN, beside]
-    nbformat.write(nbformat.v4.new_notebook(
-        cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
-        metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}),
-        there.folder / "latency.ipynb")
+    nbformat.write(
+        nbformat.v4.new_notebook(
+            cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
+        ),
+        there.folder / "latency.ipynb",
+    )
     result = there.folder / "sent.json"
     result.unlink(missing_ok=True)
     with there.open("latency.ipynb") as notebook:
         notebook.run_cell(0)
         notebook.page.wait_for_function(
-            "([rows, number]) => document.querySelectorAll(rows).length === number", arg=[f"{_TABLE} tbody tr", descriptors])
+            "([rows, number]) => document.querySelectorAll(rows).length === number", arg=[f"{_TABLE} tbody tr", descriptors]
+        )
         notebook.page.locator(_TABLE).evaluate(_WATCH)
         notebook.run_cell(1)
         notebook.run_cell(2, wait=False)

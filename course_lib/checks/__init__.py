@@ -6,8 +6,9 @@ this package too: so nothing is loaded before it is asked for.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from importlib import import_module
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from course_lib.sandbox.attempt import Attempt

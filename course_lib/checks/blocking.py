@@ -56,7 +56,9 @@ def check_make_listener(attempt: Attempt) -> None:
     try:
         client = attempt.connect((host, port))
     except ConnectionRefusedError:
-        raise Wrong("The client was refused: the socket is bound, but no listen(). bind() alone opens no door (listen(2)).") from None
+        raise Wrong(
+            "The client was refused: the socket is bound, but no listen(). bind() alone opens no door (listen(2))."
+        ) from None
     attempt.good("a client connects")
 
     for _ in range(3):
@@ -78,7 +80,7 @@ def check_make_listener(attempt: Attempt) -> None:
         if first["reuse"]:
             raise Wrong(
                 "The restart failed with EADDRINUSE: bind() had already decided when the option was set. "
-                "setsockopt must come before bind() (socket(7)). The notes have it wrong: they say \"set after bind\"."
+                'setsockopt must come before bind() (socket(7)). The notes have it wrong: they say "set after bind".'
             ) from None
         raise Wrong(
             f"It works today and fails on restart: TIME_WAIT on port {port}, for the server closed first. "
@@ -104,7 +106,9 @@ def check_make_listener(attempt: Attempt) -> None:
     run.say()
     taken = run.hear("make_listener(port), with a port that is taken, did not return within 1 s")
     if taken["returned"]:
-        raise Wrong(f"The port was taken by another listener, and make_listener returned {taken['returned']}: let bind()'s error through.")
+        raise Wrong(
+            f"The port was taken by another listener, and make_listener returned {taken['returned']}: let bind()'s error through."
+        )
     if taken["left"]:
         raise Wrong(
             "The port was taken, bind() failed, and the socket that you had made stays open: nobody else can close it. Keep it "
@@ -203,8 +207,8 @@ def _use_lines(talk: Talk, learner) -> None:
             raise Wrong('A cut inside "two" gave b"tw" and b"o": keep the unfinished part until the next feed.')
         if got == [b"one"]:
             raise Wrong(
-                "After b\"one\\ntw\" and b\"o\\n\" the line b\"two\" has not come: was its end seen? splitlines() does not tell whether "
-                "the last line is complete; split(b\"\\n\") has b\"\" behind the last end."
+                'After b"one\\ntw" and b"o\\n" the line b"two" has not come: was its end seen? splitlines() does not tell whether '
+                'the last line is complete; split(b"\\n") has b"" behind the last end.'
             )
         raise _differs([b"one\ntw", b"o\n"], got, [b"one", b"two"])
     got = _fed(learner, b"one\ntwo\n")
@@ -263,7 +267,11 @@ def _has_a_limit(talk: Talk, learner) -> None:
             ) from None
         if got != [longest]:
             raise Wrong(f"A line of {LONGEST} bytes came {what}, and feed gave lines of {list(map(len, got))[:10]} bytes.")
-    for what, chunks in ("and no end", [*pieces, b"x"]), ("and its end, in pieces,", [*pieces, b"x\n"]), ("and its end", [longest + b"x\n"]):
+    for what, chunks in (
+        ("and no end", [*pieces, b"x"]),
+        ("and its end, in pieces,", [*pieces, b"x\n"]),
+        ("and its end", [longest + b"x\n"]),
+    ):
         try:
             got = _fed(learner, *chunks)
         except ValueError:
@@ -636,7 +644,9 @@ def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
     except OSError as error:
         code = getattr(learner, "__code__", None)
         if error.errno == errno.EBADF and listener.fileno() == -1:
-            raise Wrong(f"You used the listener after you had closed it{_call(error)}: keep it open for the next clients.") from None
+            raise Wrong(
+                f"You used the listener after you had closed it{_call(error)}: keep it open for the next clients."
+            ) from None
         if error.errno == errno.EBADF and code and _accepts_before_loop(code):
             raise Wrong(f"accept() belongs inside the loop: you served a closed connection again{_call(error)}.") from None
         raise

@@ -9,8 +9,9 @@ import resource
 import signal
 import socket
 import time
+from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING, Callable, NoReturn
+from typing import TYPE_CHECKING, NoReturn
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import TOO_BUSY, NotChecked, Open, Raised, Stuck, Wrong

@@ -75,7 +75,9 @@ def _use_run(talk: Talk, learner: Callable) -> None:
     if got != {"long": 5000, **{name: 10 for name in names}}:
         # From Python 3.12 on, the error can come out of a task's next(), and is kept as the result of that task.
         recursion = isinstance(got, dict) and any(isinstance(result, RecursionError) for result in got.values())
-        raise Wrong(f"501 tasks ran, and some of the results are {f'RecursionError. {_RECURSION}' if recursion else 'missing or wrong.'}")
+        raise Wrong(
+            f"501 tasks ran, and some of the results are {f'RecursionError. {_RECURSION}' if recursion else 'missing or wrong.'}"
+        )
     talk.good("long tasks, many tasks, no task")
 
 

@@ -4,8 +4,8 @@ import io
 import socket
 import threading
 import time
+from collections.abc import Callable, Generator
 from contextlib import redirect_stderr
-from typing import Callable, Generator
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -33,7 +33,10 @@ def _compute(seconds: float = _BURST) -> None:
 def _use_classify(talk: Talk, learner: Callable) -> None:
     work, classified = _Work(), _Classified(talk, learner)
     order = "CPU time divided by wall time, in this order: time.thread_time() and time.perf_counter()"
-    classified.says_cpu("a function that adds up numbers, and never waits,", f"Its share of CPU is near 1: {order}. How long it takes says nothing.")
+    classified.says_cpu(
+        "a function that adds up numbers, and never waits,",
+        f"Its share of CPU is near 1: {order}. How long it takes says nothing.",
+    )
     talk.good("a sum: cpu")
     slept = f"Its thread slept, so the share of CPU is near 0: {order}. The wall clock goes on during a sleep, thread_time() does not."
     try:
@@ -49,7 +52,13 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
         "The other thread's work was counted: time.process_time() is that of all threads, time.thread_time() is yours (clock_gettime(2))."
     ), lambda: work.share > 0.5)  # fmt: skip
     talk.good("waiting beside a thread that computes: io")
-    classified.says("mixed", work.compute_and_wait, "a function that computes and waits in turns", "A share between 20 % and 80 % is mixed.", lambda: 0.25 < work.share < 0.75)
+    classified.says(
+        "mixed",
+        work.compute_and_wait,
+        "a function that computes and waits in turns",
+        "A share between 20 % and 80 % is mixed.",
+        lambda: 0.25 < work.share < 0.75,
+    )
     talk.good("computing and waiting in turns: mixed")
     talk.step("fn raised KeyError, and classify did not return within 1 s")
     try:
@@ -125,7 +134,11 @@ class _Classified:
         if (wrong, sleeps) == ("io", "cpu"):
             return " Your two words are swapped: a computation is 'cpu'."
         if wrong != sleeps:
-            return " Does the clock go on all the time? That of getrusage(2) may move on only every few milliseconds." if wrong == "io" else ""
+            return (
+                " Does the clock go on all the time? That of getrusage(2) may move on only every few milliseconds."
+                if wrong == "io"
+                else ""
+            )
         return (
             f" It says {wrong!r} of a computation and of a sleep alike. Does fn() run in the thread whose clock you read? Do both clocks "
             "count the same unit (those with _ns count nanoseconds)? Is the share a fraction, not cut to a whole number? Are they two clocks?"
@@ -164,7 +177,9 @@ class _Classified:
         if not called:
             raise Wrong("classify did not call fn: nothing was measured.")
         if len(called) > 1:
-            raise Wrong("classify called fn more than once: what it does, such as sending a mail, would be done twice. Call it once.")
+            raise Wrong(
+                "classify called fn more than once: what it does, such as sending a mail, would be done twice. Call it once."
+            )
         if isinstance(got, (int, float)) and not isinstance(got, bool):
             raise Wrong('classify returned a number: return one of the words "cpu", "io" and "mixed".')
         if got not in _ANSWERS:
@@ -183,7 +198,9 @@ def check_longest_gap(attempt: Attempt) -> None:
         run.hear("longest_gap did not return within 2 s")
     except Raised as error:
         if error.type == "AttributeError" and "value of" not in error.text and "'NoneType'" in error.text:
-            raise Wrong(f"{error.type}: {error.text}{error.line}. Loop.run() returns None: keep the longest gap in a variable of your own.") from None
+            raise Wrong(
+                f"{error.type}: {error.text}{error.line}. Loop.run() returns None: keep the longest gap in a variable of your own."
+            ) from None
         raise
 
 

@@ -7,8 +7,8 @@ import socket
 import stat
 import subprocess
 import tempfile
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import Callable
 
 from course_lib.observe import kernel, open_files
 from course_lib.sandbox.attempt import Attempt
@@ -82,7 +82,9 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
             if got != truth and got == own:
                 raise Wrong("fd_table(pid) gave the table of this process: the folder of another one is /proc/<pid>/fd.")
             if theirs in truth.keys() - got.keys() and got.keys() <= own.keys():
-                raise Wrong(f"The other process has a number {theirs}, and it is missing: list the folder /proc/<pid>/fd, not your own.")
+                raise Wrong(
+                    f"The other process has a number {theirs}, and it is missing: list the folder /proc/<pid>/fd, not your own."
+                )
             _agrees(got, truth, set(), -1)
         finally:
             other.kill()
@@ -109,8 +111,10 @@ def _has_the_form(got: object) -> None:
         raise Wrong(f"fd_table returned {a(got)}: return a dict, {{number: what it names}}.")
     for number, target in got.items():
         if isinstance(number, str):
-            raise Wrong(f"A key of your table is the text {number!r}: the names in the folder are text, and "
-                        "int(name) makes numbers of them.")
+            raise Wrong(
+                f"A key of your table is the text {number!r}: the names in the folder are text, and "
+                "int(name) makes numbers of them."
+            )
         if not isinstance(number, int):
             raise Wrong(f"A key of your table is {a(number)}: the keys are the numbers.")
         if not isinstance(target, str):
@@ -129,8 +133,10 @@ def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high:
     if missing and all(number <= 2 for number in missing):
         raise Wrong(f"Number {missing[0]} is missing: 0, 1 and 2 are rows like all the others.")
     if missing and all(not truth[number].startswith("/") or "(deleted)" in truth[number] for number in missing):
-        raise Wrong(f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, "
-                    "and is open all the same.")
+        raise Wrong(
+            f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, "
+            "and is open all the same."
+        )
     if missing:
         raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.")
     if more and got[more[0]].rpartition("/")[2] == "fd":
@@ -143,8 +149,10 @@ def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high:
     for number, target in truth.items():
         if got[number] != target:
             if got[number].endswith("/" + target) or got[number] == f"/proc/self/fd/{number}":
-                raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives the link itself, "
-                            "realpath and abspath make a path of it that does not exist.")
+                raise Wrong(
+                    f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives the link itself, "
+                    "realpath and abspath make a path of it that does not exist."
+                )
             raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives what it names.")
 
 
@@ -241,7 +249,7 @@ def _captures_much(talk: Talk, learner: Callable, one: "_One") -> None:
         talk.step("capture(fn), where fn writes 200 kB, did not return within 1 s")
         left = memoryview(b"x" * _MUCH)
         while left:
-            left = left[os.write(1, left):]
+            left = left[os.write(1, left) :]
         one.wrote()
 
     before = _table("self")
@@ -267,8 +275,9 @@ def _lets_errors_through(talk: Talk, learner: Callable, one: "_One") -> None:
     except Oops:
         pass
     else:
-        raise Wrong("fn raised an exception, and capture hid it: the caller has to know. "
-                    "Put things back in finally:, without except.")
+        raise Wrong(
+            "fn raised an exception, and capture hid it: the caller has to know. Put things back in finally:, without except."
+        )
     one.is_back(before, "after fn raised")
 
 
@@ -309,8 +318,10 @@ class _One:
         self._calls += 1
         os.write(self._mark, b"x")
         if not _is_open(1):
-            raise Wrong("While fn ran, descriptor 1 was closed, so it could write nothing: os.dup2(number, 1) closes it and "
-                        "points it elsewhere in one step.")
+            raise Wrong(
+                "While fn ran, descriptor 1 was closed, so it could write nothing: os.dup2(number, 1) closes it and "
+                "points it elsewhere in one step."
+            )
         self._redirected = not self._is_original()
         self._inherited = os.get_inheritable(1)
 
@@ -327,7 +338,9 @@ class _One:
                 os.read(self._elsewhere, 10)
             except BlockingIOError:
                 raise Wrong("capture did not call fn.") from None
-            raise Wrong("You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here.")
+            raise Wrong(
+                "You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here."
+            )
         if self._calls > 1:
             raise Wrong(f"capture called fn {self._calls} times: once is enough.")
         if not self._redirected:
@@ -343,20 +356,28 @@ class _One:
             raise Wrong(f"Descriptor 1 is closed {when}: {how}.")
         if not self._is_original():
             if os.path.samestat(os.fstat(1), os.fstat(self._original)):
-                raise Wrong("1 names the old file again, but through a new open file description, with an offset of its own: "
-                            "do not open it anew, keep the old one with os.dup(1) and os.dup2(saved, 1).")
+                raise Wrong(
+                    "1 names the old file again, but through a new open file description, with an offset of its own: "
+                    "do not open it anew, keep the old one with os.dup(1) and os.dup2(saved, 1)."
+                )
             raise Wrong(f"Descriptor 1 still points to your {open_files(1).descriptions[0].kind} {when}: {how}.")
         if not os.get_inheritable(1):
-            raise Wrong("1 is close-on-exec now, so programs that are started later have no standard output: "
-                        "os.dup2(saved, 1) clears the flag.")
+            raise Wrong(
+                "1 is close-on-exec now, so programs that are started later have no standard output: "
+                "os.dup2(saved, 1) clears the flag."
+            )
         after = _table("self")
         if changed := [number for number in before if after.get(number) != before[number]]:
-            raise Wrong(f"Number {changed[0]} named {before[changed[0]]!r} before, and you closed or overwrote it: take the number "
-                        "that os.dup gives, do not choose one.")
+            raise Wrong(
+                f"Number {changed[0]} named {before[changed[0]]!r} before, and you closed or overwrote it: take the number "
+                "that os.dup gives, do not choose one."
+            )
         if new := after.keys() - before.keys():
             kinds = " and ".join(sorted({description.kind for description in open_files(new).descriptions}))
-            raise Wrong(f"capture left {len(new)} more open {when} than before ({kinds}): close the saved copy, and the file or pipe, "
-                        "in finally:.")
+            raise Wrong(
+                f"capture left {len(new)} more open {when} than before ({kinds}): close the saved copy, and the file or pipe, "
+                "in finally:."
+            )
 
     def gave(self, got: object, expected: bytes) -> None:
         if isinstance(got, str):

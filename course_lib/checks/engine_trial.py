@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import socket
 import time
-from typing import Callable
+from collections.abc import Callable
 
 from course_lib.sandbox.outcome import Raised, Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
@@ -200,9 +200,7 @@ def _plain(expected: tuple) -> Told:
 def explained(error: Raised, kind: str) -> Exception:
     """The cause, where an exception of an engine has a typical one."""
     if error.type == "FileExistsError":
-        why = (
-            "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() from then on."
-        )
+        why = "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() from then on."
     elif error.type == "FileNotFoundError":
         why = (
             "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it, "

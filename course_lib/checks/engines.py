@@ -8,9 +8,10 @@ import select
 import socket
 import time
 import weakref
+from collections.abc import Callable
 from contextlib import ExitStack
 from functools import partial
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -46,8 +47,7 @@ def check_engine(attempt: Attempt, kind: str) -> None:
     except Wrong as wrong:
         if "cannot pickle 'select." in str(wrong):  # it stands in the body of the class
             raise Wrong(
-                f"A poll or epoll object outside of the methods of {attempt.name} belongs to all engines: make it in "
-                "__init__."
+                f"A poll or epoll object outside of the methods of {attempt.name} belongs to all engines: make it in __init__."
             ) from None
         raise
     try:
@@ -58,7 +58,9 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         woke = run.wakes()
         run.watch(0.15)
         if run.wakes() - woke > 2:
-            raise Wrong(f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None.")
+            raise Wrong(
+                f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None."
+            )
         attempt.connect(address)
         run.hear("wait(None): a client has connected, the listener is watched, and wait did not return within 1 s")
         attempt.good("None is no limit: it sleeps until a client connects")
@@ -137,7 +139,9 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
         raise Wrong(OF_THE_CLASS)
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     if got := second.wait(0):
-        raise Wrong(f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}. {OF_THE_CLASS}")
+        raise Wrong(
+            f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}. {OF_THE_CLASS}"
+        )
     first.unwatch(one)
     fill(one)
     engine = Engine(kind, talk, learner)

@@ -8,10 +8,10 @@ import resource
 import select
 import socket
 import time
+from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
 from types import FunctionType
-from typing import Callable
 
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.talk import Talk
@@ -166,7 +166,7 @@ def many_events(talk: Talk, learner: Callable) -> int:
 class _Counted:
     """An epoll object that remembers each change of its interest list."""
 
-    def __init__(self, raw: "select.epoll", calls: list[str]) -> None:
+    def __init__(self, raw: select.epoll, calls: list[str]) -> None:
         self._raw, self._calls = raw, calls
 
     def __getattr__(self, name: str) -> object:
@@ -175,7 +175,7 @@ class _Counted:
             self._calls.append(name)
         return found
 
-    def __enter__(self) -> "_Counted":
+    def __enter__(self) -> _Counted:
         return self
 
     def __exit__(self, *exception: object) -> None:

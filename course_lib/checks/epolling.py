@@ -11,9 +11,9 @@ import sys
 import termios
 import threading
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -156,8 +156,7 @@ class _Drained:
             raise Wrong(f"{what}, and drain returned {got!r:.60}: first the bytes, then whether the peer has finished.")
         if type(got[0]) is not bytes:
             raise Wrong(
-                f"{what}, and the first part of what drain returned is {a(got[0])}: bytes are asked for, b'' if nothing had "
-                "come."
+                f"{what}, and the first part of what drain returned is {a(got[0])}: bytes are asked for, b'' if nothing had come."
             )
         if not isinstance(got[1], bool):
             raise Wrong(f"{what}, and the second part of what drain returned is {got[1]!r}: True or False.")

@@ -9,8 +9,8 @@ import select
 import signal
 import socket
 import time
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import Callable, Iterator
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
@@ -60,7 +60,19 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
     """
     trial = Trial(attempt, sleeps, inside)
     with trial.explained():
-        for point in _answers, _second_client, _more_messages, _pieces, _idle, _many, _ends, _slow_reader, _resets, _greedy, _all_gone:
+        for point in (
+            _answers,
+            _second_client,
+            _more_messages,
+            _pieces,
+            _idle,
+            _many,
+            _ends,
+            _slow_reader,
+            _resets,
+            _greedy,
+            _all_gone,
+        ):
             point(trial)
 
 
@@ -103,7 +115,7 @@ class Trial:
             while data:
                 used = self.run.cpu()
                 try:
-                    data = data[client.send(data):]
+                    data = data[client.send(data) :]
                 except TimeoutError:
                     if not _writable(client) and (self.run.state() != "R" or self.run.cpu() - used > 0.5):
                         raise
@@ -171,7 +183,9 @@ class Trial:
             if call == "epoll_wait":
                 why += " With EPOLLET, accept until BlockingIOError (epoll(7))."
         elif unread:
-            why = "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every round?"
+            why = (
+                "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every round?"
+            )
             if call == "epoll_wait":
                 why += " With EPOLLET, read until BlockingIOError (epoll(7))."
         else:
@@ -467,7 +481,9 @@ def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count:
             "remove from a list while a loop goes over it skips the next one."
         )
     elif len(numbers) < 5:
-        why = "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
+        why = (
+            "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
+        )
     else:
         why = "When recv() has given b'' and all answers are sent, close the socket and forget it."
     those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
@@ -512,7 +528,9 @@ def _resets(trial: Trial) -> None:
 
 def _slow_reader(trial: Trial) -> None:
     trial.happened = "A client does not read its long answer, and your server died: "
-    lines = [b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)]
+    lines = [
+        b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)
+    ]
     line = b"".join(lines)  # no two parts of it are the same
     slow = trial.connect(receive_buffer=SMALL)
     trial.send(slow, line)
@@ -667,7 +685,7 @@ def _why(error: Raised) -> str:
 
 
 def _those(numbers: list[int]) -> str:
-    """"client 3", "clients 2 and 4", "clients 1, 2, 3 and 4"."""
+    """ "client 3", "clients 2 and 4", "clients 1, 2, 3 and 4"."""
     *most, last = map(str, numbers)
     return f"clients {', '.join(most)} and {last}" if most else f"client {last}"
 
@@ -677,5 +695,5 @@ def still_open(number: int) -> str:
 
 
 def your_server(stuck: Stuck) -> str:
-    """"your server sleeps in line 3, `...`"."""
+    """ "your server sleeps in line 3, `...`"."""
     return stuck.doing.replace("it ", "your server ", 1)

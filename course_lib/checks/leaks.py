@@ -5,7 +5,7 @@ import os
 import socket
 import threading
 import time
-from typing import Callable
+from collections.abc import Callable
 
 from course_lib.observe import kernel
 from course_lib.sandbox.attempt import Attempt
@@ -21,8 +21,10 @@ def check_leaks(attempt: Attempt) -> None:
         run.hear("leaks(fn) did not return within 1 s")
     except Raised as error:
         if error.type == "FileNotFoundError":
-            raise Wrong(f"os.readlink found no such entry{error.line}: the listing of the folder had a number of its own, closed by "
-                        "now. Use fd_table, which knows this.") from None
+            raise Wrong(
+                f"os.readlink found no such entry{error.line}: the listing of the folder had a number of its own, closed by "
+                "now. Use fd_table, which knows this."
+            ) from None
         raise
     run.alone()
 
@@ -74,11 +76,13 @@ def _use_leaks(talk: Talk, learner) -> None:
         if sorted(got) == sorted(expected):
             continue
         if fn is once_more:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under "
-                        "two numbers.")
+            raise Wrong(
+                f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under two numbers."
+            )
         if fn is takes_a_number_over:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something "
-                        "else now.")
+            raise Wrong(
+                f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something else now."
+            )
         raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
     talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
     if got := _found(learner, closes_one)[0]:

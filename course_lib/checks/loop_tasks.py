@@ -218,7 +218,9 @@ def _sleeper(trial: LoopTrial, log: list, seconds: float, name: object = None) -
     begin = time.monotonic()
     yield "sleep", seconds
     if threading.active_count() > 1:
-        trial.fail("Tasks sleep, and your Loop has started a thread: one heap and the timeout of engine.wait() do for all timers.")
+        trial.fail(
+            "Tasks sleep, and your Loop has started a thread: one heap and the timeout of engine.wait() do for all timers."
+        )
     if (passed := time.monotonic() - begin) < seconds - 0.002:
         trial.fail(f"A task yielded ('sleep', {seconds}), and went on after {passed:.3f} s.")
     log.append(name or seconds)

@@ -7,8 +7,9 @@ import os
 import resource
 import select
 import socket
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
-from typing import TYPE_CHECKING, Callable, Iterator
+from typing import TYPE_CHECKING
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -49,7 +50,9 @@ def check_try(attempt: Attempt) -> None:
         raise
     run.alone()
     if told["hides"]:
-        attempt.note("on a socket that you have closed, try_recv raises no error: it hides a bug of your own (EBADF). Catch less.")
+        attempt.note(
+            "on a socket that you have closed, try_recv raises no error: it hides a bug of your own (EBADF). Catch less."
+        )
 
 
 def _use_try(talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:
@@ -284,7 +287,9 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
     talk.step("A new Conn, with nothing to read and nothing to send, did not return within 1 s")
     with _both_ends(learner) as (conn, sock, client):
         if getattr(conn, "sock", None) is not sock:
-            raise Wrong("conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it.")
+            raise Wrong(
+                "conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it."
+            )
         for name, wanted, otherwise in (
             ("over", False, "over is true for a new Conn: then the server lets it go before its first byte."),
             ("want_read", True, "want_read is false for a new Conn: then nobody reads its first line."),
@@ -296,7 +301,9 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
         conn.on_readable()
         conn.on_writable()
         if _says(conn, "over") or not _says(conn, "want_read"):
-            raise Wrong("Nothing had come, and Conn took it for the end: None means not yet, b'' means finished. Tell them apart.")
+            raise Wrong(
+                "Nothing had come, and Conn took it for the end: None means not yet, b'' means finished. Tell them apart."
+            )
         _asks_without_waiting("Conn", sock, "its socket")
         talk.good("nothing to read, nothing to send: it returns at once and goes on")
 
@@ -323,7 +330,9 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
         client.shutdown(socket.SHUT_WR)
         got, _ = _serve(conn, client, b"", 15)
         if got == b"ONE\nTWO\nTHREE\nHALF\n" or got.startswith(b"ONE\nTWO\nTHREE\nH"):
-            raise Wrong("The client finished in the middle of a line, b'half', and got an answer to it: without b'\\n' it is no line.")
+            raise Wrong(
+                "The client finished in the middle of a line, b'half', and got an answer to it: without b'\\n' it is no line."
+            )
         _is_over(conn, got.count(b"\n"), 3)
         talk.good("after a half-close: all answers, then over")
 
@@ -368,7 +377,9 @@ def _use_conn_with_a_long_line(talk: Talk, learner: type) -> bool:
                 "(send(2)). Keep the rest: del self.outbuf[:sent]."
             )
         if got != b"X" * (size - 1) + b"\n" or len(conn.outbuf):
-            raise Wrong("Bytes were sent twice: send() returns how many the kernel took, and just these must go: del self.outbuf[:sent].")
+            raise Wrong(
+                "Bytes were sent twice: send() returns how many the kernel took, and just these must go: del self.outbuf[:sent]."
+            )
         _is_over(conn, 1, 1)
         talk.good("an answer of 60 000 bytes, in parts, to a client that reads late")
     return copies
@@ -381,7 +392,9 @@ def _use_conn_with_too_long_a_line(talk: Talk, learner: type) -> None:
         _expect(conn, client, b"hello\n", b"HELLO\n")
         _serve(conn, client, TOO_LONG, 1)
         if not _says(conn, "over"):
-            raise Wrong(f"{what}, and over stays false. Lines raises ValueError for too long a line: then nothing more is read, finished.")
+            raise Wrong(
+                f"{what}, and over stays false. Lines raises ValueError for too long a line: then nothing more is read, finished."
+            )
         talk.good("too long a line: over")
 
 
@@ -507,11 +520,15 @@ def _expect(conn: object, client: socket.socket, sent: bytes, expected: bytes, w
     got, _ = _serve(conn, client, sent, len(expected) or 100)
     if got == expected:
         if expected and len(conn.outbuf):
-            raise Wrong("All answers have arrived, and outbuf still holds bytes: take away what send() took: del self.outbuf[:sent].")
+            raise Wrong(
+                "All answers have arrived, and outbuf still holds bytes: take away what send() took: del self.outbuf[:sent]."
+            )
         if expected and _says(conn, "want_write"):
             raise Wrong(_SPINS)
         if _says(conn, "over"):
-            raise Wrong("The client has its answer and is still there, but over is true: it is over only when the client has finished.")
+            raise Wrong(
+                "The client has its answer and is still there, but over is true: it is over only when the client has finished."
+            )
         return
     if not got and len(conn.outbuf) and not _says(conn, "want_write"):
         raise Wrong("An answer waits in outbuf and want_write is false: then nobody calls on_writable.")
@@ -575,7 +592,9 @@ def _explained(error: Raised) -> Wrong:
             "keep what you have, and return."
         )
     if error.errno in _GONE:
-        did = {errno.ECONNRESET: "has sent a reset", errno.EPIPE: "sent a reset before this send"}.get(error.errno, "answers no more")
+        did = {errno.ECONNRESET: "has sent a reset", errno.EPIPE: "sent a reset before this send"}.get(
+            error.errno, "answers no more"
+        )
         return Wrong(
             f"{error.type}{error.line}: the client {did}. The error has many names: catch BlockingIOError first, then OSError; then "
             "nothing more will come, and nothing can be sent."

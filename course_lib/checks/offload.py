@@ -5,7 +5,7 @@ import os
 import select
 import signal
 import socket
-from typing import Callable, Generator
+from collections.abc import Callable, Generator
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
@@ -78,7 +78,9 @@ def _use_offload(talk: Talk, learner: Callable) -> None:
     offloaded.fails()
     talk.good("an exception comes back as one")
     gates = [_Gate() for _ in range(3)]
-    tasks = [offloaded.start("the second of two functions at once", gate.pass_through, number) for number, gate in enumerate(gates)]
+    tasks = [
+        offloaded.start("the second of two functions at once", gate.pass_through, number) for number, gate in enumerate(gates)
+    ]
     for number in 2, 0, 1:
         gates[number].open()
         if tasks[number].pair("one of three functions at once, the others still at work")[1] != number:
@@ -214,8 +216,7 @@ class _Offloaded:
         if type(got) is not type(right) or got != right:
             shown = f"{len(got)} bytes" if isinstance(got, bytes) and isinstance(right, bytes) else f"{got!r:.60}"
             raise Wrong(
-                f"The function returned {f'{_BIG} bytes' if right == bytes(_BIG) else repr(right)}, and offload returned "
-                f"{shown}."
+                f"The function returned {f'{_BIG} bytes' if right == bytes(_BIG) else repr(right)}, and offload returned {shown}."
             )
 
     def comes_in_parts(self) -> None:
@@ -237,7 +238,9 @@ class _Offloaded:
         for child in its_children:
             os.kill(child, signal.SIGCONT)
         if task.ended:
-            raise Wrong("A part of a result of 4 MB had come, and offload took it for the whole: the end is where recv() gives b'', and nowhere else.")
+            raise Wrong(
+                "A part of a result of 4 MB had come, and offload took it for the whole: the end is where recv() gives b'', and nowhere else."
+            )
         task.finish("with a result of 4 MB")
         if task.error is not None:
             raise _blame(task.error)
@@ -323,8 +326,6 @@ class _Offloaded:
         task.finish("was at work")
         client.close()
         self._talk.tell(copies=not noticed)
-
-
 
 
 def _waited_for(got: object) -> object:

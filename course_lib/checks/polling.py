@@ -3,8 +3,8 @@
 import re
 import signal
 import socket
+from collections.abc import Callable
 from functools import partial
-from typing import Callable
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
@@ -88,7 +88,9 @@ def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngi
 
         def wait(self, seconds: float | None) -> list:
             self.waits += 1
-            if any(getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False) for conn in self.both.values()):
+            if any(
+                getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False) for conn in self.both.values()
+            ):
                 talk.send({"wrong": _GREEDY})
             if self.waits in (1, 7) and self.data:
                 return [(*self.data, True, False, False)]

@@ -407,9 +407,7 @@ def _odd_clients(crew: Crew) -> None:
     whole.shutdown(socket.SHUT_WR)
     crew.run.read(whole, 100_000, "A client sent three requests in one packet and half-closed, and got no end", _PATIENCE)
     if not crew.run.until(lambda: crew.connections() == 0, _PATIENCE):
-        raise Wrong(
-            f"30 odd clients have come and gone, and the workers hold {crew.connections()} of their connections still."
-        )
+        raise Wrong(f"30 odd clients have come and gone, and the workers hold {crew.connections()} of their connections still.")
     crew.attempt.good("30 odd clients leave nothing behind in the workers")
 
 
@@ -417,7 +415,7 @@ def _wrk(crew: Crew) -> None:
     if not (wrk := shutil.which("wrk")):
         crew.attempt.note("wrk is not installed, so it did not ask: sudo apt-get install wrk")
         return
-    url = "http://%s:%d/" % crew.address
+    url = "http://{}:{}/".format(*crew.address)
     command = [wrk, "-t", "1", "-c", "30", "-d", "1s", "--timeout", "5s", url]
     try:
         asked = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=10)
@@ -473,13 +471,12 @@ def _stops(crew: Crew) -> None:
     crew.attempt.good("SIGTERM: all workers end, none is a zombie, no descriptor is left, the port is free")
 
 
-
 def _readable(sock: socket.socket) -> bool:
     return bool(select.select([sock], [], [], 0)[0])
 
 
 def _count(number: int) -> str:
-    """"no worker was", "1 worker was", "2 workers were"."""
+    """ "no worker was", "1 worker was", "2 workers were"."""
     return f"{number or 'no'} worker{'s' * (number > 1)} {'were' if number > 1 else 'was'}"
 
 

@@ -226,7 +226,13 @@ def _refuses(redis: Redis) -> None:
     what = "A command of 1024 words, which is as many as it may have,"
     redis.send(client, encoded(b"GET", *[b"x"] * 1023))
     redis.expect(client, b"-", what, "Refuse it as any command with wrong arguments: the connection stays.")
-    redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what} got an error, and then a client sent", "The limit is 1024 words: 1025 are too many.")
+    redis.ask(
+        client,
+        (b"PING",),
+        b"+PONG\r\n",
+        f"{what} got an error, and then a client sent",
+        "The limit is 1024 words: 1025 are too many.",
+    )
     redis.send(client, b"good morning\r\n")
     redis.expect(client, b"-", "A client sent b'good morning\\r\\n', an inline command that nobody knows")
     redis.attempt.good("what it does not know, or with wrong arguments: an error, and the connection stays")

@@ -7,8 +7,8 @@ import resource
 import select
 import socket
 import time
+from collections.abc import Callable
 from types import FunctionType
-from typing import Callable
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Raised, Stuck, Wrong
@@ -20,7 +20,6 @@ from course_lib.solutions.selecting import fd_limit
 
 from .ends import TOO_LONG, reset
 from .harness import SMALL, Trial, check_server, still_open, your_server
-
 
 _LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
 _OFTEN = 15  # times to wake up for nothing
@@ -184,8 +183,7 @@ def check_fd_limit(attempt: Attempt) -> None:
             raise Wrong(f"{error} That is the refusal: catch it, and return the number.") from None
         if error.errno == errno.EBADF:
             raise Wrong(
-                f"{error} No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, "
-                "number)."
+                f"{error} No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, number)."
             ) from None
         raise
     if told["hard"] <= told["limit"]:
@@ -222,7 +220,9 @@ def check_fd_limit(attempt: Attempt) -> None:
             raise Wrong(f"{got} is the last number that select() takes: asked is the first that it refuses.")
         if got == told["soft"]:
             raise Wrong(f"{got} is how many descriptors this process may open (getrlimit(2)). select() refused before that.")
-        raise Wrong(f"fd_limit returned {got}. select() refused {told['refused']}, and the first number that it refuses is {limit}.")
+        raise Wrong(
+            f"fd_limit returned {got}. select() refused {told['refused']}, and the first number that it refuses is {limit}."
+        )
     if told["refused"] != limit or told["taken"] != limit - 1:
         raise Wrong(
             f"fd_limit returned {got}, and it has not shown it: the highest number that select() took from you was "
@@ -266,7 +266,9 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
 
     def closes(number: int) -> None:
         if number in before:
-            raise Wrong(f"You closed descriptor {number}, which is not yours: close the number that F_DUPFD gave, for it may be a higher one.")
+            raise Wrong(
+                f"You closed descriptor {number}, which is not yours: close the number that F_DUPFD gave, for it may be a higher one."
+            )
         close(number)
 
     select.select, os.close = watched, closes
@@ -441,14 +443,18 @@ def _slow(trial: Trial) -> None:
             )
         if not stuck:
             trial.run.explain_end()
-        raise Wrong(f"{what}, then {'others' if stuck else 'the end'}: send() takes what fits; keep the rest and its order (send(2)).")
+        raise Wrong(
+            f"{what}, then {'others' if stuck else 'the end'}: send() takes what fits; keep the rest and its order (send(2))."
+        )
     trial.happened = "A client was reset while lines waited for it, and your server died: "
     reset(slow)
     lost, _ = _with_unsent(trial)
     reset(lost)
     _to_all(trial, b"still here\n", "A client was reset while lines waited for it; then Ann sent a line")
     if stuck := trial.holds(5):
-        raise Wrong(f"A client was reset while lines waited for it, and its connection stays open: {your_server(stuck)}. Close it.")
+        raise Wrong(
+            f"A client was reset while lines waited for it, and its connection stays open: {your_server(stuck)}. Close it."
+        )
     trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
 
 

@@ -76,7 +76,9 @@ class _Web(Conversation):
             self.more(client, what, why)
         head, _, rest = bytes(came).partition(b"\r\n\r\n")
         if head.startswith(b"HTTP/1.0"):
-            raise Wrong(f"{what}: the answer begins with HTTP/1.0, after which the connection ends (RFC 9112, 9.3): say HTTP/1.1.")
+            raise Wrong(
+                f"{what}: the answer begins with HTTP/1.0, after which the connection ends (RFC 9112, 9.3): say HTTP/1.1."
+            )
         if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
             raise Wrong(
                 f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, "
@@ -317,7 +319,9 @@ def _closes(web: _Web) -> None:
     client = web.connect()
     web.send(client, b"GET /other HTTP/1.0\r\n\r\n")
     web.expect(client, "/other", "A client spoke HTTP/1.0")
-    web.ends(client, "A client spoke HTTP/1.0 and has its answer", "It waits for the end: close after the answer (RFC 9112, 9.3).")
+    web.ends(
+        client, "A client spoke HTTP/1.0 and has its answer", "It waits for the end: close after the answer (RFC 9112, 9.3)."
+    )
     web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
     web.attempt.good("Connection: close, in any case and in a list; HTTP/1.0")
 
@@ -377,7 +381,9 @@ def _nonsense(web: _Web) -> None:
     client = web.connect()
     web.send(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
     web.run.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
-    _ended(web, client, f"A client sent {_TOO_LONG} bytes of a head without an end", "it would fill the memory: 64 kB are enough.")
+    _ended(
+        web, client, f"A client sent {_TOO_LONG} bytes of a head without an end", "it would fill the memory: 64 kB are enough."
+    )
     web.ask(web.trial.first, "/", "Other clients had sent nonsense")
     web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
 

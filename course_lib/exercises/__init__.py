@@ -6,8 +6,8 @@ import inspect
 import linecache
 import os
 import textwrap
+from collections.abc import Callable
 from dataclasses import dataclass, field
-from typing import Callable
 
 from course_lib import journal
 from course_lib.sandbox.attempt import Attempt
@@ -69,7 +69,9 @@ def solution(id: str = "") -> None:
     entry = _entry(exercise)
     missing = TRIES - entry.get("tries", 0)
     if not entry.get("passed") and missing > 0:
-        print(f"The solution of {id} opens when you have passed, or after {_count(missing, 'more try', 'more tries')}: checks of different code.")
+        print(
+            f"The solution of {id} opens when you have passed, or after {_count(missing, 'more try', 'more tries')}: checks of different code."
+        )
         return
     print(f"{exercise.reference}\nWhy: {exercise.explanation}")
 
@@ -136,7 +138,9 @@ def _is_begun(exercise: Exercise, frame: tuple[str, int] | None) -> bool:
         return False
     functions = ast.FunctionDef, ast.AsyncFunctionDef
     around = [node for node in written if isinstance(node, functions) and node.lineno <= line <= node.end_lineno]
-    stub = {"raise NotImplementedError"}.union(*(_statements(node) for node in ast.walk(ast.parse(exercise.stub)) if isinstance(node, functions)))
+    stub = {"raise NotImplementedError"}.union(
+        *(_statements(node) for node in ast.walk(ast.parse(exercise.stub)) if isinstance(node, functions))
+    )
     return bool(around) and not _statements(max(around, key=lambda node: node.lineno)) <= stub
 
 
@@ -218,7 +222,9 @@ def _show(output: str, name: str) -> None:
 def _passed(exercise: Exercise, learners: tuple[Callable, ...]) -> None:
     for learner, own in zip(learners, exercise.solutions):
         if learner is own:  # bound by an import from course_lib.mine
-            print(f"This {own.__name__} is the course's own, so nothing is kept. Run your cell of {exercise.id} again, then this check.")
+            print(
+                f"This {own.__name__} is the course's own, so nothing is kept. Run your cell of {exercise.id} again, then this check."
+            )
             return
     journal.update("exercises", exercise.id, lambda entry: entry | {"passed": True})
     try:

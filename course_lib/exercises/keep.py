@@ -10,10 +10,10 @@ import subprocess
 import sys
 import sysconfig
 import textwrap
+from collections.abc import Callable, Collection, Iterator
 from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
-from typing import Callable, Collection, Iterator
 
 from course_lib import journal
 from course_lib.sandbox.files import memory_file
@@ -147,13 +147,16 @@ def _statement_of(name: str) -> ast.Assign | ast.AnnAssign | None:
 
 
 def _try_import(name: str, text: str) -> None:
-    with subprocess.Popen(
-        [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
-        stdin=subprocess.PIPE,
-        stdout=subprocess.DEVNULL,
-        stderr=(said := memory_file("said")),
-        env=environment(),
-    ) as process, said:
+    with (
+        subprocess.Popen(
+            [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.DEVNULL,
+            stderr=(said := memory_file("said")),
+            env=environment(),
+        ) as process,
+        said,
+    ):
         watch = Stopwatch(process.pid)
         with suppress(BrokenPipeError):  # it has ended before it read
             process.stdin.write(text.encode("utf-8", "backslashreplace"))
@@ -209,7 +212,9 @@ class _Module:
         """Add the statement that gave this name its value, and before it what it uses."""
         if not (statement := _statement_of(name)):
             value = names.get(name)
-            raise CannotKeep(f"it uses {name} of the notebook, a value of type {type(value).__name__}, and no cell says `{name} = …`")
+            raise CannotKeep(
+                f"it uses {name} of the notebook, a value of type {type(value).__name__}, and no cell says `{name} = …`"
+            )
         text = ast.unparse(statement)
         self._need_all(text, {own: value for own, value in names.items() if own != name})
         into.append(text)

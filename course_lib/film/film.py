@@ -120,10 +120,12 @@ class Film:
     def decisive(self) -> int:
         """The moment that a still shows: the last one at which the server sleeps while somebody waits for it; else the one
         before which the most came back at once."""
+
         def weight(number: int) -> tuple:
             moment = self.moments[number]
             left_alone = len(moment.waiting) + sum(bool(row.receive_queue) for row in moment.descriptors)
             return (moment.asleep and left_alone > 0, len(moment.came_back or ()), left_alone)
+
         return max(range(len(self)), key=weight, default=0)
 
     # As a value
@@ -135,8 +137,16 @@ class Film:
     def _normal(self, number: int) -> tuple:
         m = self.moments[number]
         at = m.position and (self.listing.at(m.position.own), m.position.inner and m.position.inner.text)
-        return (m.acts, self.came(number), m.label, self.asks(number), self.state(number), at, m.asleep,
-                tuple((thread.name, thread.call and thread.call.name, thread.asleep) for thread in m.threads))
+        return (
+            m.acts,
+            self.came(number),
+            m.label,
+            self.asks(number),
+            self.state(number),
+            at,
+            m.asleep,
+            tuple((thread.name, thread.call and thread.call.name, thread.asleep) for thread in m.threads),
+        )
 
     def __eq__(self, other) -> bool:
         return self.normal() == other.normal() if isinstance(other, Film) else NotImplemented
@@ -201,4 +211,3 @@ class Pair:
         from .page import fragment
 
         return fragment(self.left, self.right)
-

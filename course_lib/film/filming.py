@@ -24,8 +24,19 @@ _UNDER_WAY = 0.3  # seconds that are given to what was sent: a busy kernel hands
 _AT_ONCE = 1 << 16  # bytes that surely arrive; of a bigger block, so much as there is room for
 _WAITS = {"select", "poll", "epoll_wait"}
 _SLEEPS = _WAITS | {"accept", "recv", "send"}
-_LABELS = {"accept": "accept", "recv": "read", "recv_into": "read", "recvfrom": "read", "recvmsg": "read", "send": "answer",
-           "sendall": "answer", "sendmsg": "answer", "close": "let go", "shutdown": "let go", **dict.fromkeys(_WAITS, "wait")}
+_LABELS = {
+    "accept": "accept",
+    "recv": "read",
+    "recv_into": "read",
+    "recvfrom": "read",
+    "recvmsg": "read",
+    "send": "answer",
+    "sendall": "answer",
+    "sendmsg": "answer",
+    "close": "let go",
+    "shutdown": "let go",
+    **dict.fromkeys(_WAITS, "wait"),
+}
 
 
 def film(server, script: Script | None = None, calls: int = 40) -> Film:
@@ -40,11 +51,15 @@ def film(server, script: Script | None = None, calls: int = 40) -> Film:
     Raises TypeError and ValueError for what cannot be filmed, and what the script raises.
     """
     if not (hasattr(server, "standing") and hasattr(server, "descriptors")):
-        raise TypeError(f"film() takes a server of course_lib.servers, or one of your own that is a Server, not {type(server).__name__}")
+        raise TypeError(
+            f"film() takes a server of course_lib.servers, or one of your own that is a Server, not {type(server).__name__}"
+        )
     if isinstance(server, type):
         raise TypeError(f"film() takes a server, not its class: film({server.__name__}(), …)")
     if script is not None and not inspect.isgeneratorfunction(script):
-        raise TypeError("script is a generator function: def script(connect): alice = connect(); yield; alice.send(b'hello'); yield")
+        raise TypeError(
+            "script is a generator function: def script(connect): alice = connect(); yield; alice.send(b'hello'); yield"
+        )
     if type(calls) is not int or not 1 <= calls <= MOST:
         raise ValueError(f"calls is a number from 1 to {MOST}, not {calls!r}")
     return _Camera(server, script, calls).film()
@@ -142,7 +157,12 @@ class _Camera:
         left = 0
         for actor in (actor for actor in self.cast.actors if hasattr(actor, "address")):
             row = rows.get(actor.address)
-            if actor.state == "connecting" or actor.open and not actor.slow and actor.received < min(self.moved["answer", actor.name], _AT_ONCE):
+            if (
+                actor.state == "connecting"
+                or actor.open
+                and not actor.slow
+                and actor.received < min(self.moved["answer", actor.name], _AT_ONCE)
+            ):
                 return False
             if row is None:
                 left += actor.address not in self.met
@@ -188,12 +208,20 @@ class _Camera:
         spot = position(where, type(server)) if where else None
         loop = server.tasks()
         return Moment(
-            acts=self.cast.acts(), came=came, threads=threads, label=self._label(now, spot), position=spot,
-            descriptors=tuple(rows), names=names, waiting=self._waiting(rows), ready=self.ready.look(rows, came),
+            acts=self.cast.acts(),
+            came=came,
+            threads=threads,
+            label=self._label(now, spot),
+            position=spot,
+            descriptors=tuple(rows),
+            names=names,
+            waiting=self._waiting(rows),
+            ready=self.ready.look(rows, came),
             handed_in=server.handed_in() if now and now.name in ("select", "poll") else None,
             came_back=server.came_back(),
             tasks=None if loop is None else tuple(replace(task, seconds=None) for task in loop),
-            clients=tuple(ClientView(a.name, a.state, a.sent, a.received, a.last) for a in self.cast.actors))
+            clients=tuple(ClientView(a.name, a.state, a.sent, a.received, a.last) for a in self.cast.actors),
+        )
 
     def _hear(self) -> None:
         """Take note of the calls that came back."""
@@ -205,7 +233,9 @@ class _Camera:
                     self.vain.clear()
                 if isinstance(call.result, int) and self.moments:
                     self.moved[_LABELS.get(call.name), self.moments[-1].names.get(call.descriptor)] += call.result
-                over = (thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor))
+                over = (
+                    thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor)
+                )
                 self.inside.pop(next(over, None), None)
 
     def _rows(self, call: Pending | None) -> list[Descriptor]:
@@ -213,8 +243,14 @@ class _Camera:
         if call and call.descriptor is not None and all(row.number != call.descriptor for row in rows):
             rows += descriptors(call.descriptor)  # an epoll that watches nothing yet
         order = list(self.met)
-        return sorted(rows, key=lambda row: ({"listener": 0, "epoll": 2}.get(row.kind, 1),
-                                             order.index(row.peer) if row.peer in self.met else len(order), row.number))
+        return sorted(
+            rows,
+            key=lambda row: (
+                {"listener": 0, "epoll": 2}.get(row.kind, 1),
+                order.index(row.peer) if row.peer in self.met else len(order),
+                row.number,
+            ),
+        )
 
     def _names(self, rows: list[Descriptor]) -> dict[int, str]:
         known = bench_of(self.server).labels | {a.address: a.name for a in self.cast.actors if hasattr(a, "address")}
@@ -231,9 +267,18 @@ class _Camera:
             inside = standing.get(thread) or self.inside.get(thread) or (Pending(now.call, now.descriptor) if now.call else None)
             found.append((thread, Thread("", inside, thread not in standing, call is not None and thread is call.thread)))
         first = [thread.next for _, thread in found].index(True) if call else 0
-        order = found[first:first + 1] + found[:first] + found[first + 1:]
-        return tuple(replace(view, name="the thread" if len(found) == 1 else "the first thread" if thread is found[0][0]
-                             else f"the thread of {names.get(view.call and view.call.descriptor, 'a client')}") for thread, view in order)
+        order = found[first : first + 1] + found[:first] + found[first + 1 :]
+        return tuple(
+            replace(
+                view,
+                name="the thread"
+                if len(found) == 1
+                else "the first thread"
+                if thread is found[0][0]
+                else f"the thread of {names.get(view.call and view.call.descriptor, 'a client')}",
+            )
+            for thread, view in order
+        )
 
     def _label(self, call: Pending | None, spot: Position | None) -> str:
         if call is None:

@@ -1,7 +1,6 @@
 """A film as HTML: a still for where no scripts run, and the player with all moments for where they do."""
 
 import json
-from collections.abc import Callable
 from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -14,9 +13,11 @@ if TYPE_CHECKING:
     from .film import Film, Moment
 
 MOST_ROWS = 20  # descriptors in the picture; of more, those that have to do with a call
-_PAGE = ("<!doctype html>\n<html lang=\"en\"><head><meta charset=\"utf-8\"><meta name=\"viewport\" content=\"width=device-width\">"
-         "<meta name=\"color-scheme\" content=\"light dark\"><title>{title}</title></head>\n"
-         "<body style=\"margin: 16px\"><main><h1 style=\"font: 600 18px system-ui, sans-serif\">{title}</h1>{body}</main></body></html>\n")
+_PAGE = (
+    '<!doctype html>\n<html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width">'
+    '<meta name="color-scheme" content="light dark"><title>{title}</title></head>\n'
+    '<body style="margin: 16px"><main><h1 style="font: 600 18px system-ui, sans-serif">{title}</h1>{body}</main></body></html>\n'
+)
 
 
 def page(*films: "Film") -> str:
@@ -29,7 +30,7 @@ def fragment(*films: "Film") -> str:
     program = Path(__file__).with_name("player.js").read_text(encoding="utf-8")
     style = Path(__file__).with_name("player.css").read_text(encoding="utf-8")
     call = f"filmPlayer(document.currentScript.parentNode, {_script([data(film) for film in films])}, {_script(style)})"
-    return f"<div class=\"film\">{''.join(map(still, films))}<script>(() => {{\n{program}\n{call};\n}})()</script></div>"
+    return f'<div class="film">{"".join(map(still, films))}<script>(() => {{\n{program}\n{call};\n}})()</script></div>'
 
 
 def still(film: "Film") -> str:
@@ -43,10 +44,14 @@ def still(film: "Film") -> str:
         told.append(escape("Before that: " + ", ".join(moment.acts) + "."))
     if moment.position:
         told.append(f"<code>{escape(moment.position.own.text)}</code>")
-    rows = [(row.number, moment.names[row.number], ", ".join(facts(moment, row)) or "nothing to read") for row in _shown(film, moment)]
+    rows = [
+        (row.number, moment.names[row.number], ", ".join(facts(moment, row)) or "nothing to read") for row in _shown(film, moment)
+    ]
     body = "".join("<tr>" + "".join(f"<td>{escape(str(word))}</td>" for word in row) + "</tr>" for row in rows)
-    return ("".join(f"<p>{text}</p>" for text in told)
-            + f"<table><thead><tr><th>number</th><th>whose</th><th>what the kernel holds</th></tr></thead><tbody>{body}</tbody></table>")
+    return (
+        "".join(f"<p>{text}</p>" for text in told)
+        + f"<table><thead><tr><th>number</th><th>whose</th><th>what the kernel holds</th></tr></thead><tbody>{body}</tbody></table>"
+    )
 
 
 def data(film: "Film") -> dict:
@@ -54,9 +59,13 @@ def data(film: "Film") -> dict:
     rows, tasks, clients = _Table(), _Table(), _Table()
     active = _active(film)
     return {
-        "name": film.name, "ending": film.ending, "lines": list(film.listing.lines),
+        "name": film.name,
+        "ending": film.ending,
+        "lines": list(film.listing.lines),
         "moments": [_moment(film, number, active, rows, tasks, clients) for number in range(len(film))],
-        "rows": rows.entries, "tasks": tasks.entries, "clients": clients.entries,
+        "rows": rows.entries,
+        "tasks": tasks.entries,
+        "clients": clients.entries,
     }
 
 
@@ -64,23 +73,45 @@ def _moment(film: "Film", number: int, active: set, rows: "_Table", tasks: "_Tab
     m = film[number]
     shown = _shown(film, m, active)
     place = m.position and {
-        "at": film.listing.at(m.position.own), "callers": [film.listing.at(spot) for spot in m.position.callers],
-        "inner": m.position.inner and [m.position.inner.function, m.position.inner.text], "names": m.position.names}
+        "at": film.listing.at(m.position.own),
+        "callers": [film.listing.at(spot) for spot in m.position.callers],
+        "inner": m.position.inner and [m.position.inner.function, m.position.inner.text],
+        "names": m.position.names,
+    }
     return {
-        "call": str(m.call or ""), "label": m.label, "asleep": m.asleep, "place": place,
-        "acts": m.acts, "came": film.came(number), "asks": film.asks(number), "state": film.state(number),
-        "rows": [rows.index(_row(m, row)) for row in shown], "hidden": len(m.descriptors) - len(shown),
-        "waiting": m.waiting, "ready": sorted(m.ready), "in": m.handed_in, "back": m.came_back,
+        "call": str(m.call or ""),
+        "label": m.label,
+        "asleep": m.asleep,
+        "place": place,
+        "acts": m.acts,
+        "came": film.came(number),
+        "asks": film.asks(number),
+        "state": film.state(number),
+        "rows": [rows.index(_row(m, row)) for row in shown],
+        "hidden": len(m.descriptors) - len(shown),
+        "waiting": m.waiting,
+        "ready": sorted(m.ready),
+        "in": m.handed_in,
+        "back": m.came_back,
         "threads": [[thread.call and thread.call.name, _target(thread.call), thread.asleep, thread.next] for thread in m.threads],
         "tasks": None if m.tasks is None else tasks.index([[task.name, task.state, task.number] for task in m.tasks]),
-        "clients": clients.index([[c.name, c.state, c.sent, c.received, c.last.decode("ascii", "backslashreplace")[-24:]] for c in m.clients]),
+        "clients": clients.index(
+            [[c.name, c.state, c.sent, c.received, c.last.decode("ascii", "backslashreplace")[-24:]] for c in m.clients]
+        ),
     }
 
 
 def _row(m: "Moment", row: Descriptor) -> dict:
     return {
-        "number": row.number, "kind": row.kind, "who": m.names[row.number], "state": row.state, "blocking": row.blocking,
-        "hangup": row.hangup, "writable": row.writable, "receive": row.receive_queue, "send": row.send_queue,
+        "number": row.number,
+        "kind": row.kind,
+        "who": m.names[row.number],
+        "state": row.state,
+        "blocking": row.blocking,
+        "hangup": row.hangup,
+        "writable": row.writable,
+        "receive": row.receive_queue,
+        "send": row.send_queue,
         "watched": ", ".join(str(w).partition(": ")[2].replace("EPOLL", "") for w in row.watched_by),
         "epoll": row.watched_by[0].epoll if row.watched_by else None,
     }
@@ -101,7 +132,10 @@ def _shown(film: "Film", moment: "Moment", active: set | None = None) -> list[De
     if len(moment.descriptors) <= MOST_ROWS:
         return list(moment.descriptors)
     active = _active(film) if active is None else active
-    rank: Callable[[Descriptor], tuple] = lambda row: (row.kind not in ("listener", "epoll"), moment.names[row.number] not in active)
+
+    def rank(row: Descriptor) -> tuple[bool, bool]:
+        return row.kind not in ("listener", "epoll"), moment.names[row.number] not in active
+
     kept = {row.number for row in sorted(moment.descriptors, key=rank)[:MOST_ROWS]}
     return [row for row in moment.descriptors if row.number in kept]
 
@@ -131,4 +165,6 @@ def _title(films: tuple["Film", ...]) -> str:
 
 def _script(value) -> str:
     """A value as JavaScript inside of a script element: no text of the network ends it."""
-    return json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    return (
+        json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")
+    )

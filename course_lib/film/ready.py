@@ -31,8 +31,14 @@ class ReadyLists:
             for watcher in row.watched_by:
                 if watcher.events & _EDGE:
                     edges[row.number] = (watcher.events, row.peer, row.local)
-                elif watcher.events & 0x1 and row.readable or watcher.events & 0x4 and row.writable or \
-                        watcher.events & _ASKED and row.hangup:
+                elif (
+                    watcher.events & 0x1
+                    and row.readable
+                    or watcher.events & 0x4
+                    and row.writable
+                    or watcher.events & _ASKED
+                    and row.hangup
+                ):
                     levels.add(row.number)
         if edges or self._epoll:
             self._hear(edges)
@@ -47,8 +53,11 @@ class ReadyLists:
         if self._epoll is None:
             return rows
         own = self._epoll.fileno()
-        return [replace(row, watched_by=tuple(watcher for watcher in row.watched_by if watcher.epoll != own))
-                for row in rows if row.number != own]
+        return [
+            replace(row, watched_by=tuple(watcher for watcher in row.watched_by if watcher.epoll != own))
+            for row in rows
+            if row.number != own
+        ]
 
     def close(self) -> None:
         if self._epoll:

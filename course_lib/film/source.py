@@ -58,7 +58,9 @@ def position(thread: threading.Thread, model: type) -> Position | None:
     """
     code = getattr(model.serve, "__code__", None)
     frames = [frame for frame in _frames(thread) if frame.f_code.co_name[0] != "<"]  # a comprehension is part of its function
-    own = [frame for frame in frames if code and frame.f_code.co_filename == code.co_filename or _is_own(frame.f_code.co_filename)]
+    own = [
+        frame for frame in frames if code and frame.f_code.co_filename == code.co_filename or _is_own(frame.f_code.co_filename)
+    ]
     spots = [spot for frame in own if (spot := _spot(frame))]
     if not spots:
         return None
@@ -103,7 +105,11 @@ def _block(code: CodeType) -> tuple[tuple[str, ...], int]:
 def _spot(frame: FrameType) -> Spot | None:
     code = frame.f_code
     block, first = _block(code)
-    return Spot(code.co_filename, frame.f_lineno, code.co_qualname, first, block) if first <= frame.f_lineno < first + len(block) else None
+    return (
+        Spot(code.co_filename, frame.f_lineno, code.co_qualname, first, block)
+        if first <= frame.f_lineno < first + len(block)
+        else None
+    )
 
 
 def _names(frame: FrameType, line: str) -> tuple[tuple[str, str], ...]:
@@ -177,7 +183,7 @@ class Listing:
 
 def label_of(spot: Spot) -> str | None:
     """Which of the five labels stands last above a line, in its function."""
-    for line in spot.block[spot.line - spot.first::-1]:
+    for line in spot.block[spot.line - spot.first :: -1]:
         if found := _LABEL.search(line):
             return next(label for label in LABELS if label in found[0])
     return None
@@ -192,7 +198,7 @@ def listing(spots: Iterable[Spot]) -> Listing:
         starts.setdefault(spot.file, set()).add(spot.first)
     lines, places = [], {}
     for file, text in files.items():
-        before = None
+        before, indent = None, 0
         for number in sorted(text):
             if before != number - 1 or number in starts[file] and _indent_of(text[number]) <= indent:
                 lines += [""] if lines else []

@@ -10,9 +10,16 @@ if TYPE_CHECKING:
 
 _WAITS = ("select", "poll", "epoll_wait")
 _A_READ = 4096  # bytes that a server of the course takes at a time
-_CHANGES = {"ADD": "puts {who} into the interest list, which stays in the kernel{events}", "DEL": "takes {who} out of the interest list",
-            "MOD": "changes what {who} is watched for{events}"}
-_CHANGED = {"ADD": "is in the interest list now", "DEL": "is out of the interest list", "MOD": "is watched for something else now"}
+_CHANGES = {
+    "ADD": "puts {who} into the interest list, which stays in the kernel{events}",
+    "DEL": "takes {who} out of the interest list",
+    "MOD": "changes what {who} is watched for{events}",
+}
+_CHANGED = {
+    "ADD": "is in the interest list now",
+    "DEL": "is out of the interest list",
+    "MOD": "is watched for something else now",
+}
 
 
 def asks(m: "Moment") -> str:
@@ -48,8 +55,11 @@ def asks(m: "Moment") -> str:
         return f"{name} carries {count} into the kernel, and asks who of them is ready."
     if call.name == "epoll_wait":
         ready = _list(m.who(row.number) for row in m.descriptors if row.number in m.ready)
-        return f"{name} asks for the ready list. {ready[:1].upper() + ready[1:]} {_is(m.ready)} in it." if ready else \
-            f"{name} asks for the ready list, which is empty."
+        return (
+            f"{name} asks for the ready list. {ready[:1].upper() + ready[1:]} {_is(m.ready)} in it."
+            if ready
+            else f"{name} asks for the ready list, which is empty."
+        )
     if call.name == "epoll_ctl":
         operation, number, events = _change(call.asked)
         return f"{name} {_CHANGES.get(operation, 'changes the interest list').format(who=m.who(number), events=events)}."
@@ -67,8 +77,11 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
     name = f"{call.name}()"
     who = (before if call.descriptor in before.names else m).who(call.descriptor)
     if call.error in ("EAGAIN", "EWOULDBLOCK"):
-        return f"{name} found nothing{'' if call.name == 'accept' else f' of {who}'}, and did not wait: EAGAIN." if not call.name.startswith("send") \
+        return (
+            f"{name} found nothing{'' if call.name == 'accept' else f' of {who}'}, and did not wait: EAGAIN."
+            if not call.name.startswith("send")
             else f"{name} found no room for {who}, and did not wait: EAGAIN."
+        )
     if call.error:
         return f"{name} failed on {who}: {call.error}."
     if call.name == "accept":
@@ -80,7 +93,10 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
     if call.name == "close":
         return f"{name} gave the number of {who} back."
     if call.name in _WAITS:
-        ready = _list(f"{before.who(number)} ({events.replace('EPOLL', '').replace('POLL', '')})" for number, events in (m.came_back or {}).items())
+        ready = _list(
+            f"{before.who(number)} ({events.replace('EPOLL', '').replace('POLL', '')})"
+            for number, events in (m.came_back or {}).items()
+        )
         return f"{name} told who is ready: {ready}." if ready else f"{name} found nobody ready."
     if call.name == "epoll_ctl":
         operation, number, _ = _change(call.asked)
@@ -127,10 +143,15 @@ def facts(m: "Moment", row: Descriptor) -> list[str]:
 
 def _tasks(m: "Moment") -> str:
     queue = [task for task in m.tasks if task.state in ("running", "ready")]
-    waiting = [f"{task_name(m, task)} to {task.state}" if task.number is not None else f"{task.name} ({task.state})"
-               for task in m.tasks if task not in queue]
-    return (f"Ready queue: {_list(task_name(m, task) + ' (running)' * (task.state == 'running') for task in queue) or 'empty'}."
-            + (f" Waiting: {_list(waiting)}." if waiting else ""))
+    waiting = [
+        f"{task_name(m, task)} to {task.state}" if task.number is not None else f"{task.name} ({task.state})"
+        for task in m.tasks
+        if task not in queue
+    ]
+    return (
+        f"Ready queue: {_list(task_name(m, task) + ' (running)' * (task.state == 'running') for task in queue) or 'empty'}."
+        + (f" Waiting: {_list(waiting)}." if waiting else "")
+    )
 
 
 def task_name(m: "Moment", task: TaskView) -> str:

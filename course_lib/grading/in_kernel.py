@@ -4,7 +4,7 @@ import contextlib
 import io
 import json
 import os
-from typing import Callable
+from collections.abc import Callable
 
 from course_lib.exercises import check
 

@@ -53,7 +53,7 @@ def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> None:
 
 
 def _outcome(item: IPyNbCell, error: BaseException) -> tuple[str, str]:
-    """"differs", "raises", "hangs", "died" or "skipped", and the rest of the sentence."""
+    """ "differs", "raises", "hangs", "died" or "skipped", and the rest of the sentence."""
     message = str(error)
     if isinstance(error, pytest.skip.Exception):
         return "skipped", ""

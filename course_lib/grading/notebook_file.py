@@ -114,8 +114,11 @@ def as_shipped(own: list[Cell], reference: list[Cell]) -> dict[int, Cell]:
     by_both = {(cell.id, cell.source.strip()): cell for cell in reference if cell.code}
     by_source = Counter(cell.source.strip() for cell in reference if cell.code)
     own_sources = Counter(cell.source.strip() for cell in own if cell.code)
-    alone = {cell.source.strip(): cell for cell in reference
-             if cell.code and by_source[cell.source.strip()] == own_sources[cell.source.strip()] == 1}
+    alone = {
+        cell.source.strip(): cell
+        for cell in reference
+        if cell.code and by_source[cell.source.strip()] == own_sources[cell.source.strip()] == 1
+    }
     found = {}
     for cell in filter(lambda cell: cell.code, own):
         source = cell.source.strip()

@@ -18,8 +18,10 @@ def as_text(report: Report) -> str:
     lines = [f"{report.path}", *report.remarks]
     width = max((len(_title(state)) for state in report.states), default=0)
     lines += [f"  {_title(state):{width}}  {state.word:7}  {_short(state.reason)}".rstrip() for state in report.states]
-    lines.append(f"  cells as shipped: {report.compared}, of which {len(report.faults) or 'none'} "
-                 f"{'differs' if len(report.faults) == 1 else 'differ'} from the course's")
+    lines.append(
+        f"  cells as shipped: {report.compared}, of which {len(report.faults) or 'none'} "
+        f"{'differs' if len(report.faults) == 1 else 'differ'} from the course's"
+    )
     lines += [f"    {_short(fault)}" for fault in report.faults]
     lines += [f"  of your own: {_short(fault)}" for fault in report.own_faults]
     return "\n".join(map(printable, lines))
@@ -28,8 +30,10 @@ def as_text(report: Report) -> str:
 def as_sum(reports: list[Report]) -> str:
     """The last line: how many of all exercises passed, and how many files could not be used."""
     words = [state.word for report in reports for state in report.states]
-    parts = [f"{words.count('passed')} of {len(words)} exercises passed",
-             *(f"{count} {word}" for word in ("open", "not yet") if (count := words.count(word)))]
+    parts = [
+        f"{words.count('passed')} of {len(words)} exercises passed",
+        *(f"{count} {word}" for word in ("open", "not yet") if (count := words.count(word))),
+    ]
     if faults := sum(len(report.faults) for report in reports):
         parts.append(f"{faults} {'cell differs' if faults == 1 else 'cells differ'}")
     if problems := sum(bool(report.problem) for report in reports):

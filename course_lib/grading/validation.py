@@ -8,9 +8,9 @@ import sys
 import tempfile
 import time
 import uuid
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Callable
 
 from course_lib import shipped
 from course_lib.exercises import Exercise, all_exercises
@@ -70,7 +70,10 @@ class _Step:
         tags = (self.original or self.cell).tags if self.cell else frozenset()
         outputs = self.original.outputs if self.compare else ()
         return {
-            "cell_type": "code", "id": f"step-{number}", "source": self.source, "outputs": list(outputs),
+            "cell_type": "code",
+            "id": f"step-{number}",
+            "source": self.source,
+            "outputs": list(outputs),
             "execution_count": number + 1 if self.compare else None,  # nbval compares no cell without one
             "metadata": {"tags": sorted(tags if self.compare else tags | {"nbval-ignore-output"})},
         }
@@ -183,14 +186,37 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
         copy.write_text(json.dumps(notebook), encoding="ascii")  # escapes hold lone surrogates too
         variables = {name: value for name, value in environment().items() if not name.startswith(("COURSE_", "PYTEST_"))}
         variables |= {
-            "COURSE_HOME": str(Path(folder) / "mine"), "COURSE_GRADING": mark, EVENTS: str(events), RESULTS: str(results),
+            "COURSE_HOME": str(Path(folder) / "mine"),
+            "COURSE_GRADING": mark,
+            EVENTS: str(events),
+            RESULTS: str(results),
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }
         process = subprocess.Popen(
-            [sys.executable, "-m", "pytest", "-q", "-c", os.devnull, f"--rootdir={folder}", "-p", "no:cacheprovider",
-             "-p", "nbval.plugin", "-p", f"{__package__}.nbval_events", "--nbval", "--nbval-current-env",
-             f"--nbval-cell-timeout={time_limit}", str(copy)],
-            cwd=folder, env=variables, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
+            [
+                sys.executable,
+                "-m",
+                "pytest",
+                "-q",
+                "-c",
+                os.devnull,
+                f"--rootdir={folder}",
+                "-p",
+                "no:cacheprovider",
+                "-p",
+                "nbval.plugin",
+                "-p",
+                f"{__package__}.nbval_events",
+                "--nbval",
+                "--nbval-current-env",
+                f"--nbval-cell-timeout={time_limit}",
+                str(copy),
+            ],
+            cwd=folder,
+            env=variables,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C comes to us alone, and we end it with all that it started
         )
         try:

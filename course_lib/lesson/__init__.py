@@ -7,5 +7,16 @@ from .sentences import believe, rewrite, rewritten, verdict
 from .side_by_side import side_by_side
 from .summary import repetition, summary
 
-__all__ = ["believe", "compare", "guess", "parsons", "recall", "repetition", "rewrite", "rewritten", "side_by_side", "summary",
-           "verdict"]
+__all__ = [
+    "believe",
+    "compare",
+    "guess",
+    "parsons",
+    "recall",
+    "repetition",
+    "rewrite",
+    "rewritten",
+    "side_by_side",
+    "summary",
+    "verdict",
+]

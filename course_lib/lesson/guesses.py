@@ -70,9 +70,11 @@ def guess(key: str, question: str, *options: str) -> Guess:
 @cache
 def expectations() -> dict[str, tuple[str, ...]]:
     """The options of every guess that the course's text expects, by the guess's key."""
-    return {key: (options,) if isinstance(options, str) else tuple(options)
-            for path in sorted(Path(__file__).parent.glob("expected/*.json"))
-            for key, options in json.loads(path.read_text(encoding="utf-8")).items()}
+    return {
+        key: (options,) if isinstance(options, str) else tuple(options)
+        for path in sorted(Path(__file__).parent.glob("expected/*.json"))
+        for key, options in json.loads(path.read_text(encoding="utf-8")).items()
+    }
 
 
 def compare(key: str, outcome: str | None) -> Card:
@@ -106,9 +108,13 @@ def compare(key: str, outcome: str | None) -> Card:
             shown.settle()
     answer, certainty, reason = entry["answer"], entry.get("sure"), shorten(entry.get("reason", ""))
     sure_and_wrong = isinstance(certainty, int) and certainty >= 80
-    word = doubt or ("As you guessed." if answer == outcome else
-                     "A surprise, and you were sure: those are the ones that stay in memory." if sure_and_wrong else
-                     "Not what you guessed.")
+    word = doubt or (
+        "As you guessed."
+        if answer == outcome
+        else "A surprise, and you were sure: those are the ones that stay in memory."
+        if sure_and_wrong
+        else "Not what you guessed."
+    )
     left = f"{inline(answer)}<span class='course-quiet'>, {html.escape(str(certainty))} % sure</span>"
     if reason:
         left += f"<br><span class='course-quiet'>because {html.escape(reason)}</span>"
@@ -125,11 +131,17 @@ def _doubt(key: str, outcome: str | None) -> str:
     if outcome in expected:
         return ""
     if os.environ.get("COURSE_EXPECTED") == "1":
-        raise ValueError(f"The guess {key!r} came out as {outcome!r}; expected is {' or '.join(map(repr, expected)) or 'nothing yet'}.")
+        raise ValueError(
+            f"The guess {key!r} came out as {outcome!r}; expected is {' or '.join(map(repr, expected)) or 'nothing yet'}."
+        )
     if outcome is None:
         return "Run the cells of this experiment again, later: your guess stays open."
-    return (f"The course expects: {' or '.join(expected)}. A busy machine or a changed experiment can make the difference: "
-            "run its cells again; your guess stays open." if expected else "")
+    return (
+        f"The course expects: {' or '.join(expected)}. A busy machine or a changed experiment can make the difference: "
+        "run its cells again; your guess stays open."
+        if expected
+        else ""
+    )
 
 
 def _word(text: str, sign: str = "") -> str:

@@ -137,7 +137,11 @@ def first_bug(puzzle: dict, program: list[str]) -> str | None:
         if found == wanted:
             continue
         if found is None:
-            return f"After line {number - 1} something is missing. {blocks[wanted]['missing']}" if program else "Your program is empty."
+            return (
+                f"After line {number - 1} something is missing. {blocks[wanted]['missing']}"
+                if program
+                else "Your program is empty."
+            )
         absent = blocks[wanted].get("late" if wanted in program else "missing", blocks[wanted]["missing"])
         return f"Line {number}: {_misplaced(blocks, program, number) or absent}"
     if len(program) > len(puzzle["solution"]):
@@ -167,7 +171,9 @@ def _indentation(line: str) -> str:
 @cache
 def puzzles() -> dict[str, dict]:
     """Every puzzle, by its name: a file each in `puzzles/`."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("puzzles/*.json"))}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("puzzles/*.json"))
+    }
 
 
 def _set(control: ipywidgets.Select, options: list[tuple[str, str]], value: str | None) -> None:

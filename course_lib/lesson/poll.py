@@ -4,7 +4,7 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import LiveCard, button, box, inline, kept, not_on_disk, note, shorten, status, sure
+from .card import LiveCard, box, button, inline, kept, not_on_disk, note, shorten, status, sure
 
 
 class Poll(LiveCard):

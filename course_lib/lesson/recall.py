@@ -15,9 +15,12 @@ class Recall(LiveCard):
     def __init__(self, notebook: str, questions: list[dict]):
         self._notebook, self._questions = notebook, questions
         count = len(questions)
-        text = "\n".join([f"Recall: {count} questions on earlier notebooks", *(f"{n}. {q['question']}" for n, q in enumerate(questions, 1))])
+        text = "\n".join(
+            [f"Recall: {count} questions on earlier notebooks", *(f"{n}. {q['question']}" for n, q in enumerate(questions, 1))]
+        )
         items = "".join(
-            f"<li>{inline(q['question'])}<ul>{''.join(f'<li>{inline(o)}</li>' for o in q['options'])}</ul></li>" for q in questions
+            f"<li>{inline(q['question'])}<ul>{''.join(f'<li>{inline(o)}</li>' for o in q['options'])}</ul></li>"
+            for q in questions
         )
         super().__init__("recall", notebook, text, f"<p class='course-quiet'>{_INVITATION}</p><ol>{items}</ol>")
 
@@ -69,4 +72,6 @@ def recall(notebook: str) -> Card:
 @cache
 def questions() -> dict[str, list[dict]]:
     """The questions of every notebook, by its number: a file each in `questions/`."""
-    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("questions/*.json"))}
+    return {
+        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("questions/*.json"))
+    }

@@ -82,12 +82,21 @@ class Rewrite(LiveCard):
         self._ledger = note()
         self._sure = sure(50, entry.get("sure_after"))
         self._done = button("Keep", self._keep_sure)
-        self._after = box([note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row")
+        self._after = box(
+            [note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row"
+        )
         self._note = note()
         self._show(entry)
         body = _sentence(self._claim) + _belief(entry)
         body += "<p class='course-question'>Write this sentence anew, so that it is true.</p>"
-        return [note(f"<div class='course'>{body}</div>"), self._own, box([self._save], "course-row"), self._ledger, self._after, self._note]
+        return [
+            note(f"<div class='course'>{body}</div>"),
+            self._own,
+            box([self._save], "course-row"),
+            self._ledger,
+            self._after,
+            self._note,
+        ]
 
     def _keep(self) -> None:
         text = self._own.value.strip()
@@ -148,7 +157,10 @@ def rewritten() -> Card:
     head = f"{len(written)} of {len(claims)} sentences are written anew."
     lines = [head]
     for one in claims:
-        lines += [f"{one.id}: {_plain(one)}", f"  you: {own[one.id]['rewritten']}" if one.id in own else f"  not yet: {one.notebook}"]
+        lines += [
+            f"{one.id}: {_plain(one)}",
+            f"  you: {own[one.id]['rewritten']}" if one.id in own else f"  not yet: {one.notebook}",
+        ]
     rows = "".join(f"<tr><td>{_sentence(one)}</td><td>{_own(one, own.get(one.id), where)}</td></tr>" for one in claims)
     return Card(
         "the notes, and you",
@@ -187,8 +199,13 @@ def _sentence(one: Claim) -> str:
     if one.often_believed:
         said = " <span class='course-quiet'>(often believed; the notes do not say it)</span>"
     else:
-        said = f" <span lang='zh'>{inline(one.chinese)}</span>" + " <span class='course-quiet'>(implied by this line)</span>" * one.implied
-    return f"<blockquote class='course-notes'><span class='course-quiet'>{one.id}</span>{said}<br>{inline(one.english)}</blockquote>"
+        said = (
+            f" <span lang='zh'>{inline(one.chinese)}</span>"
+            + " <span class='course-quiet'>(implied by this line)</span>" * one.implied
+        )
+    return (
+        f"<blockquote class='course-notes'><span class='course-quiet'>{one.id}</span>{said}<br>{inline(one.english)}</blockquote>"
+    )
 
 
 def _belief(entry: dict) -> str:

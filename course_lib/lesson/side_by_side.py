@@ -21,16 +21,28 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
     """
     left, right = _statements(old), _statements(new)
     one, other = alike
-    compared = [[line.strip().replace(other, one).replace(other.upper(), one.upper()) for line in lines] for lines in (left, right)]
+    compared = [
+        [line.strip().replace(other, one).replace(other.upper(), one.upper()) for line in lines] for lines in (left, right)
+    ]
     text, rows = [], []
     for tag, a, b, c, d in difflib.SequenceMatcher(None, *compared, autojunk=False).get_opcodes():
         same = tag == "equal"
-        text += [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
-        rows += ["<tr>" + "".join(_cell(line, same) for line in pair) + "</tr>"
-                 for pair in zip_longest(left[a:b], right[c:d], fillvalue="")]
-    head = "".join(f"<th scope='col' style='text-align: left; padding: 0 10px'>{html.escape(function.__qualname__)}</th>" for function in (old, new))
-    return Card("side by side", "\n".join([f"- {old.__qualname__}, + {new.__qualname__}", *text]),
-                f"<table class='course-pair'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>")
+        text += (
+            [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
+        )
+        rows += [
+            "<tr>" + "".join(_cell(line, same) for line in pair) + "</tr>"
+            for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
+        ]
+    head = "".join(
+        f"<th scope='col' style='text-align: left; padding: 0 10px'>{html.escape(function.__qualname__)}</th>"
+        for function in (old, new)
+    )
+    return Card(
+        "side by side",
+        "\n".join([f"- {old.__qualname__}, + {new.__qualname__}", *text]),
+        f"<table class='course-pair'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
+    )
 
 
 def _statements(function: Callable) -> list[str]:

@@ -136,15 +136,21 @@ def repetition() -> Card:
         head = "Nothing to repeat: none of the answers that you saved was wrong."
         body = f"<p>{head}</p>"
     rows = _calibration(answers)
-    text = [head, *(one.question.replace("`", "") for one in wrong), *(f"{sure} % sure: right {right} of {of}" for sure, right, of in rows)]
+    text = [
+        head,
+        *(one.question.replace("`", "") for one in wrong),
+        *(f"{sure} % sure: right {right} of {of}" for sure, right, of in rows),
+    ]
     return Card("your repetition plan", "\n".join(text), body + _calibration_table(rows))
 
 
 def _calibration(answers: list[_Answer]) -> list[tuple[int, int, int]]:
     """(how sure in per cent, how many right, of how many), from the least sure on."""
     asked = [one for one in answers if one.sure]
-    return [(sure, sum(one.right for one in asked if one.sure == sure), sum(one.sure == sure for one in asked))
-            for sure in sorted({one.sure for one in asked})]
+    return [
+        (sure, sum(one.right for one in asked if one.sure == sure), sum(one.sure == sure for one in asked))
+        for sure in sorted({one.sure for one in asked})
+    ]
 
 
 def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
@@ -164,8 +170,12 @@ def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
 
 def _to_repeat(one: _Answer, place: Place | None) -> str:
     asked = f"True? “{inline(one.question)}” ({one.key})" if one.asks == "believe" else inline(one.question)
-    link = "<span class='course-quiet'>no longer asked</span>" if place is None else (
-        f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(place.notebook[:2])}, {inline(place.part) or 'at its start'}</a>"
+    link = (
+        "<span class='course-quiet'>no longer asked</span>"
+        if place is None
+        else (
+            f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(place.notebook[:2])}, {inline(place.part) or 'at its start'}</a>"
+        )
     )
     by = {"guess": "The kernel: ", "believe": "The tests: ", "recall": ""}[one.asks]
     sure = f", {one.sure} % sure" * bool(one.sure)

@@ -16,8 +16,24 @@ from .ten_thousand import TenThousand, ten_thousand
 from .waiting import PUBLISHED, SOURCE, Cost, ready_cost, waiting_cost
 
 __all__ = [
-    "PUBLISHED", "SOURCE", "Cost", "Crew", "LiveLadder", "Rung", "TenThousand", "computing_page", "finding", "ladder",
-    "live_ladder", "plot_ladder", "plot_ready", "plot_waiting", "processes", "ready_cost", "ten_thousand", "waiting_cost",
+    "PUBLISHED",
+    "SOURCE",
+    "Cost",
+    "Crew",
+    "LiveLadder",
+    "Rung",
+    "TenThousand",
+    "computing_page",
+    "finding",
+    "ladder",
+    "live_ladder",
+    "plot_ladder",
+    "plot_ready",
+    "plot_waiting",
+    "processes",
+    "ready_cost",
+    "ten_thousand",
+    "waiting_cost",
 ]
 
 

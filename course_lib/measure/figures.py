@@ -40,8 +40,7 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
         axes.set_xlabel("descriptors watched, one of them ready", color=_INK)
     below = [*_reasons(rows), *_not_counted(rows), f"Right: {SOURCE}."]
     _finish(figure, title, below)
-    figure.words = "\n".join([title + ".", *map(str, rows), *_not_counted(rows),
-                              f"The book: {finding(published)}. {SOURCE}."])
+    figure.words = "\n".join([title + ".", *map(str, rows), *_not_counted(rows), f"The book: {finding(published)}. {SOURCE}."])
     return figure
 
 
@@ -83,8 +82,9 @@ def _not_counted(rows: Sequence[Cost]) -> list[str]:
     wakes = [row.wake for row in rows if row.wake is not None]
     if not wakes:
         return []
-    return ["Not counted: the write that makes one ready and the read after it, "
-            f"{min(wakes):.2f} to {max(wakes):.2f} µs together."]
+    return [
+        f"Not counted: the write that makes one ready and the read after it, {min(wakes):.2f} to {max(wakes):.2f} µs together."
+    ]
 
 
 def _figure(width: float, height: float) -> Drawing:
@@ -101,8 +101,9 @@ def _lines_of(rows: Sequence[Cost]) -> dict[str, Line]:
     return lines
 
 
-def _draw(axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False,
-          height: list[Line] | None = None) -> None:
+def _draw(
+    axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False, height: list[Line] | None = None
+) -> None:
     """Draw the lines; `height` are those that must fit in, if there are others beside these."""
     if not with_zero:
         axes.set_xscale("log")
@@ -147,10 +148,21 @@ def _label(axes, ends: dict[str, tuple[float, float, str, bool]], notes: dict[st
         place = used[x] = max((math.log(y) - low) / (high - low), used.get(x, -1.0) + _APART)
         text = f"{name}, {notes[name]}" if name in notes else name
         above = highest and x < end
-        axes.annotate(text, (x, math.exp(low + place * (high - low))), xytext=(2, 7) if above else (9, 0),
-                      textcoords="offset points", ha="right" if above else "left", va="bottom" if above else "center",
-                      color=colour, fontsize=9, fontweight="bold", parse_math=False, annotation_clip=False, zorder=5,
-                      bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0})
+        axes.annotate(
+            text,
+            (x, math.exp(low + place * (high - low))),
+            xytext=(2, 7) if above else (9, 0),
+            textcoords="offset points",
+            ha="right" if above else "left",
+            va="bottom" if above else "center",
+            color=colour,
+            fontsize=9,
+            fontweight="bold",
+            parse_math=False,
+            annotation_clip=False,
+            zorder=5,
+            bbox={"facecolor": "white", "edgecolor": "none", "pad": 1.0},
+        )
 
 
 def _notes(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, str]:

@@ -16,8 +16,10 @@ def finding(rows: Sequence[Cost] | Sequence[Rung]) -> str:
 
 
 def _of_waiting(rows: Sequence[Cost]) -> str:
-    points = {kind: [(row.watched, row.microseconds) for row in rows if row.kind == kind]
-              for kind in dict.fromkeys(row.kind for row in rows)}
+    points = {
+        kind: [(row.watched, row.microseconds) for row in rows if row.kind == kind]
+        for kind in dict.fromkeys(row.kind for row in rows)
+    }
     parts = _growth(points, "watched descriptors a wait takes", "as long")
     return _joined(parts) or "one number of descriptors alone shows no growth: measure a second one"
 
@@ -26,16 +28,19 @@ def _of_ready(rows: Sequence[Cost]) -> str:
     most = max((row.watched for row in rows if row.microseconds is not None), default=None)
     if most is None:
         return "Nothing could be measured"
-    there = sorted((row for row in rows if row.watched == most and row.microseconds is not None),
-                   key=lambda row: row.microseconds)
+    there = sorted(
+        (row for row in rows if row.watched == most and row.microseconds is not None), key=lambda row: row.microseconds
+    )
     cheapest, *others = there
     text = f"with all of {most:,} descriptors ready, {cheapest.kind} is the cheapest"
     return _joined([text, *(f"{row.kind} takes {times(row.microseconds / cheapest.microseconds)} as long" for row in others)])
 
 
 def _of_ladder(rows: Sequence[Rung]) -> str:
-    points = {server: [(row.idle, row.cpu) for row in rows if row.server == server]
-              for server in dict.fromkeys(row.server for row in rows)}
+    points = {
+        server: [(row.idle, row.cpu) for row in rows if row.server == server]
+        for server in dict.fromkeys(row.server for row in rows)
+    }
     parts = _growth(points, "idle clients a request costs", "as much") or _cheapest(rows)
     missing: dict[tuple[int, str], list[str]] = {}
     for server in points:
@@ -59,8 +64,10 @@ def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: 
         if first and first != last:
             together = grown.setdefault((first[0], last[0]), [])
             together.append(f"{times(last[1] / first[1])} {'' if together else much + ' '}with {name}")
-    return [f"from {few:,} to {many:,} {what} {', '.join(each)}"
-            for (few, many), each in sorted(grown.items(), key=lambda item: -item[0][1])]
+    return [
+        f"from {few:,} to {many:,} {what} {', '.join(each)}"
+        for (few, many), each in sorted(grown.items(), key=lambda item: -item[0][1])
+    ]
 
 
 def _cheapest(rows: Sequence[Rung]) -> list[str]:

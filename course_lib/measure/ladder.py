@@ -60,12 +60,19 @@ class Rung:
         head = f"{self.server:18} {self.idle:6} idle, {self.active} active: "
         if self.cpu is None:
             return head + self.why_not
-        return head + (f"{self.cpu:8.2f} µs CPU a request  ({self.low:.2f} to {self.high:.2f}), "
-                       f"{self.requests_per_second:9,.0f} requests/s")
+        return head + (
+            f"{self.cpu:8.2f} µs CPU a request  ({self.low:.2f} to {self.high:.2f}), {self.requests_per_second:9,.0f} requests/s"
+        )
 
 
-def ladder(servers: Iterable[Subject], idle: Iterable[int] = (0, 400, 5000), active: int = 20, rounds: int = 5,
-           seconds: float = 17.0, apart: bool = False) -> list[Rung]:
+def ladder(
+    servers: Iterable[Subject],
+    idle: Iterable[int] = (0, 400, 5000),
+    active: int = 20,
+    rounds: int = 5,
+    seconds: float = 17.0,
+    apart: bool = False,
+) -> list[Rung]:
     """CPU time a request, and requests a second, of each server with 0, 400, 5000 idle clients.
 
     servers  classes of the course's servers, or ``(name, function of a listening socket)``. What the function or class needs
@@ -92,8 +99,9 @@ def ladder(servers: Iterable[Subject], idle: Iterable[int] = (0, 400, 5000), act
     return carry_out(lambda work: climb(work, subjects, idle, active, rounds, seconds, apart))
 
 
-def climb(work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active: int, rounds: int, seconds: float,
-          apart: bool = False) -> list[Rung]:
+def climb(
+    work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active: int, rounds: int, seconds: float, apart: bool = False
+) -> list[Rung]:
     """Measure it as a piece of work, in whatever thread that runs: see `ladder`."""
     end = time.monotonic() + seconds
     work.total = len(subjects) * len(idle) * (rounds + 1)
@@ -103,8 +111,10 @@ def climb(work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active
     for step, number in enumerate(idle):
         window = 0.3 * (end - time.monotonic()) / (len(idle) - step) / (len(subjects) * rounds)
         window = min(_LONGEST, max(_SHORTEST, window))
-        found = {name: Rung(name, number, active, why_not=f"not tried: it failed with {lower} idle clients")
-                 for name, lower in failed.items()}
+        found = {
+            name: Rung(name, number, active, why_not=f"not tried: it failed with {lower} idle clients")
+            for name, lower in failed.items()
+        }
         todo = random.sample([subject for subject in subjects if subject[0] not in failed], len(subjects) - len(failed))
         work.done += len(failed) * (rounds + 1)
         together = len(todo)
@@ -115,15 +125,23 @@ def climb(work: Work, subjects: list[tuple[str, Serve]], idle: list[int], active
             todo.sort(key=lambda subject: before.get(subject[0]) or 0.0)  # None: time was over before it was measured
         for start in range(0, len(todo), together or 1):
             reserved = (len(todo) - start - 1) * (0.5 + rounds * window)
-            found |= _rung(work, todo[start:start + together], number, active, rounds, window, cores, end, reserved)
-        failed |= {name: number for name, row in found.items()
-                   if row.cpu is None and not row.no_time and name not in failed}
+            found |= _rung(work, todo[start : start + together], number, active, rounds, window, cores, end, reserved)
+        failed |= {name: number for name, row in found.items() if row.cpu is None and not row.no_time and name not in failed}
         rows += [found[name] for name, _ in subjects]
     return rows
 
 
-def _rung(work: Work, group: list[tuple[str, Serve]], idle: int, active: int, rounds: int, window: float, cores: list[int],
-          end: float, reserved: float) -> dict[str, Rung]:
+def _rung(
+    work: Work,
+    group: list[tuple[str, Serve]],
+    idle: int,
+    active: int,
+    rounds: int,
+    window: float,
+    cores: list[int],
+    end: float,
+    reserved: float,
+) -> dict[str, Rung]:
     """{name: its row} of some servers that take turns with so many idle clients; `reserved` seconds are for those after them."""
     pairs = []
     try:
@@ -147,8 +165,7 @@ def _rung(work: Work, group: list[tuple[str, Serve]], idle: int, active: int, ro
 class _Pair:
     """A server and its clients, each in a process. The server stands still unless it is being measured."""
 
-    def __init__(self, work: Work, name: str, serve: Serve, idle: int, active: int, cores: list[int],
-                 end: float) -> None:
+    def __init__(self, work: Work, name: str, serve: Serve, idle: int, active: int, cores: list[int], end: float) -> None:
         self.name, self._work, self._idle, self._active, self._cores, self._end = name, work, idle, active, cores, end
         self._server: Process | None = None
         self._clients: Process | None = None

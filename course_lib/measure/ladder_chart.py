@@ -30,13 +30,17 @@ def chart(rows: list[Rung]) -> str:
     def y(cost: float) -> float:
         return _TOP + (high - math.log10(cost)) / (high - low) * (_HIGH - _TOP - _BOTTOM)
 
-    parts = [f"<svg role='img' aria-label='{escape(finding(rows), quote=True)}' viewBox='0 0 {_WIDE} {_HIGH}' "
-             f"style='max-width: {_WIDE}px; width: 100%; font: 12px sans-serif; fill: var(--jp-content-font-color1, #222)'>"]
+    parts = [
+        f"<svg role='img' aria-label='{escape(finding(rows), quote=True)}' viewBox='0 0 {_WIDE} {_HIGH}' "
+        f"style='max-width: {_WIDE}px; width: 100%; font: 12px sans-serif; fill: var(--jp-content-font-color1, #222)'>"
+    ]
     for power in range(low, high + 1):
-        level = y(10.0 ** power)
-        parts.append(f"<line x1='{_LEFT}' x2='{_WIDE - _RIGHT}' y1='{level:.1f}' y2='{level:.1f}' "
-                     "stroke='var(--jp-border-color2, #ccc)'/>"
-                     f"<text x='{_LEFT - 6}' y='{level + 4:.1f}' text-anchor='end'>{10.0 ** power:,g} µs</text>")
+        level = y(10.0**power)
+        parts.append(
+            f"<line x1='{_LEFT}' x2='{_WIDE - _RIGHT}' y1='{level:.1f}' y2='{level:.1f}' "
+            "stroke='var(--jp-border-color2, #ccc)'/>"
+            f"<text x='{_LEFT - 6}' y='{level + 4:.1f}' text-anchor='end'>{10.0**power:,g} µs</text>"
+        )
     free = -math.inf
     for number in numbers:
         if x(number) > free:
@@ -58,10 +62,15 @@ def chart(rows: list[Rung]) -> str:
         # A line that ends early and on top has its name above it, where no other line goes.
         above = end < x(numbers[-1]) and all(y(row.cpu) >= level for row in measured if x(row.idle) == end)
         lowest[end] = max(level, lowest.get(end, -math.inf) + 15)
-        where = (f"x='{end + 2:.1f}' y='{level - 9:.1f}' text-anchor='end'" if above
-                 else f"x='{end + 9:.1f}' y='{lowest[end] + 4:.1f}'")
-        parts.append(f"<text {where} style='paint-order: stroke; stroke: var(--jp-layout-color0, #fff); "
-                     f"stroke-width: 4px; font-weight: bold'>{escape(server)}</text>")
+        where = (
+            f"x='{end + 2:.1f}' y='{level - 9:.1f}' text-anchor='end'"
+            if above
+            else f"x='{end + 9:.1f}' y='{lowest[end] + 4:.1f}'"
+        )
+        parts.append(
+            f"<text {where} style='paint-order: stroke; stroke: var(--jp-layout-color0, #fff); "
+            f"stroke-width: 4px; font-weight: bold'>{escape(server)}</text>"
+        )
     return "".join(parts) + "</svg>"
 
 
@@ -72,7 +81,8 @@ def table(rows: list[Rung]) -> str:
     head = "".join(f"<th scope='col'>{escape(server)}</th>" for server in servers)
     body = "".join(
         f"<tr><th scope='row'>{number:,}</th>" + "".join(_cell(found.get((server, number))) for server in servers) + "</tr>"
-        for number in numbers)
+        for number in numbers
+    )
     why = "".join(f"<div>{escape(row.server)}, {row.idle:,}: {escape(row.why_not)}.</div>" for row in rows if row.why_not)
     return f"<table><thead><tr><th scope='col'>idle clients</th>{head}</tr></thead><tbody>{body}</tbody></table>{why}"
 

@@ -13,8 +13,14 @@ from .live_measurement import LiveMeasurement, slider
 NUMBERS = (0, 100, 400, 1000, 2000, 5000, 10_000)
 
 
-def live_ladder(servers: Iterable[Subject], numbers: Iterable[int] = NUMBERS, active: int = 20, rounds: int = 3,
-                seconds: float = 16.0, apart: bool = False) -> "LiveLadder":
+def live_ladder(
+    servers: Iterable[Subject],
+    numbers: Iterable[int] = NUMBERS,
+    active: int = 20,
+    rounds: int = 3,
+    seconds: float = 16.0,
+    apart: bool = False,
+) -> "LiveLadder":
     """Show a ladder that is measured point by point: choose how many clients are idle, and press Measure.
 
     servers, active, rounds, seconds, apart  as for `ladder`; `seconds` is for one press of the button
@@ -30,8 +36,15 @@ class LiveLadder(LiveMeasurement):
     _name, _verb = "live ladder", "Measure"
     _invitation = "Choose a number of idle clients, guess, and press Measure."
 
-    def __init__(self, servers: Iterable[Subject], numbers: Iterable[int] = NUMBERS, active: int = 20, rounds: int = 3,
-                 seconds: float = 16.0, apart: bool = False) -> None:
+    def __init__(
+        self,
+        servers: Iterable[Subject],
+        numbers: Iterable[int] = NUMBERS,
+        active: int = 20,
+        rounds: int = 3,
+        seconds: float = 16.0,
+        apart: bool = False,
+    ) -> None:
         self._subjects = named(servers)
         self._numbers = sorted(set(numbers))
         if not self._numbers or any(type(number) is not int or number < 0 for number in self._numbers):
@@ -53,8 +66,7 @@ class LiveLadder(LiveMeasurement):
         """
         if type(idle) is not int or idle < 0:
             raise ValueError(f"a number of idle clients is 0 or more, not {idle!r}")
-        self._start(lambda work: climb(work, self._subjects, [idle], *self._how),
-                   f"{idle:,} idle clients: the servers start …")
+        self._start(lambda work: climb(work, self._subjects, [idle], *self._how), f"{idle:,} idle clients: the servers start …")
 
     _press = measure
 
@@ -72,8 +84,9 @@ class LiveLadder(LiveMeasurement):
     def picture(self) -> str:
         if not any(row.cpu is not None for row in self.rows):
             names = ", ".join(name for name, _ in self._subjects)
-            return ("<div>A slider of idle clients and a button Measure, for " + escape(names)
-                    + ". Run this cell to use them.</div>")
+            return (
+                "<div>A slider of idle clients and a button Measure, for " + escape(names) + ". Run this cell to use them.</div>"
+            )
         from .figures import plot_ladder  # matplotlib takes long to import
 
         return plot_ladder(self.rows)._repr_mimebundle_()["text/html"]

@@ -162,5 +162,9 @@ class LiveMeasurement(ABC):
 def slider(numbers: Sequence[int], value: int, words: str, width: str, shown: Callable[[int], str]) -> ipywidgets.SelectionSlider:
     """A slider of some numbers; `shown` says how each is written."""
     return ipywidgets.SelectionSlider(
-        options=[(shown(number), number) for number in numbers], value=value, description=words,
-        style={"description_width": "initial"}, layout={"width": width})
+        options=[(shown(number), number) for number in numbers],
+        value=value,
+        description=words,
+        style={"description_width": "initial"},
+        layout={"width": width},
+    )

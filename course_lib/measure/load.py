@@ -150,8 +150,10 @@ def main() -> None:
             answered = clients.talk(seconds)
             tell(requests=answered, cpu=time.clock_gettime(clock) - used, seconds=time.perf_counter() - begin)
         except TooLong:
-            tell(why=f"an answer is longer than its request of {len(REQUEST)} bytes: only servers of equal answers are measured",
-                 lost=False)
+            tell(
+                why=f"an answer is longer than its request of {len(REQUEST)} bytes: only servers of equal answers are measured",
+                lost=False,
+            )
         except (Late, Lost) as end:
             if seconds is not None:
                 why = f"{clients.let_in} requests of a round were answered"

@@ -54,11 +54,20 @@ def limits_of(numbers: list[int]) -> Limits:
     used, _, most = map(int, _text("/proc/sys/fs/file-nr", "0 0 9223372036854775807").split())
     flows = _number("/proc/sys/net/netfilter/nf_conntrack_max", 0)
     return Limits(
-        soft=nr_open if soft == resource.RLIM_INFINITY else soft, hard=nr_open if hard == resource.RLIM_INFINITY else hard,
-        nr_open=nr_open, files_free=most - used, open_now=len(open_numbers()), low=low, high=high,
-        addresses=ADDRESSES, somaxconn=_number("/proc/sys/net/core/somaxconn", 4096), backlog=_backlog(numbers),
-        watches=_number("/proc/sys/fs/epoll/max_user_watches", 0) or None, memory=_memory(),
-        flows_free=flows - _number("/proc/sys/net/netfilter/nf_conntrack_count", 0) if flows else None)
+        soft=nr_open if soft == resource.RLIM_INFINITY else soft,
+        hard=nr_open if hard == resource.RLIM_INFINITY else hard,
+        nr_open=nr_open,
+        files_free=most - used,
+        open_now=len(open_numbers()),
+        low=low,
+        high=high,
+        addresses=ADDRESSES,
+        somaxconn=_number("/proc/sys/net/core/somaxconn", 4096),
+        backlog=_backlog(numbers),
+        watches=_number("/proc/sys/fs/epoll/max_user_watches", 0) or None,
+        memory=_memory(),
+        flows_free=flows - _number("/proc/sys/net/netfilter/nf_conntrack_count", 0) if flows else None,
+    )
 
 
 def plan(limits: Limits, wanted: int) -> Plan:
@@ -87,29 +96,47 @@ def _notes(limits: Limits, wanted: int, count: int, need: int, soft: int, each: 
     def result(name: str) -> str:
         return few if why and name == least else ""
 
-    raised = (f"its soft limit was raised from {limits.soft:,} to {soft:,} and put back afterwards" if soft > limits.soft
-              else f"its soft limit of {limits.soft:,} stayed as it is")
-    yield (f"RLIMIT_NOFILE: each connection takes a descriptor of the server's process, {need:,} with those that it has "
-           f"anyway; {raised}; the hard limit is {limits.hard:,} (getrlimit(2), ulimit -Hn){result('RLIMIT_NOFILE')}.")
+    raised = (
+        f"its soft limit was raised from {limits.soft:,} to {soft:,} and put back afterwards"
+        if soft > limits.soft
+        else f"its soft limit of {limits.soft:,} stayed as it is"
+    )
+    yield (
+        f"RLIMIT_NOFILE: each connection takes a descriptor of the server's process, {need:,} with those that it has "
+        f"anyway; {raised}; the hard limit is {limits.hard:,} (getrlimit(2), ulimit -Hn){result('RLIMIT_NOFILE')}."
+    )
     yield f"fs.nr_open: no hard limit can be set above {limits.nr_open:,} (/proc/sys/fs/nr_open, proc(5))."
-    yield (f"fs.file-max: both ends of a connection are open files, and the machine has room for {limits.files_free:,} more "
-           f"(/proc/sys/fs/file-nr, proc(5)){result('fs.file-max')}.")
+    yield (
+        f"fs.file-max: both ends of a connection are open files, and the machine has room for {limits.files_free:,} more "
+        f"(/proc/sys/fs/file-nr, proc(5)){result('fs.file-max')}."
+    )
     used = -(-count // each)
-    addresses = ("one client address is enough" if used < 2 else
-                 f"the clients come from {used} addresses, 127.0.0.1 to 127.0.0.{used}")
-    yield ("ip_local_port_range: towards one server address and port, each client address has the "
-           f"{limits.high - limits.low + 1:,} ports from {limits.low} to {limits.high}, and {addresses} (ip(7)){result('ip_local_port_range')}.")
-    yield (f"backlog: listen() was called for a queue of {limits.backlog:,} connections that nobody has accepted, "
-           f"net.core.somaxconn allows {limits.somaxconn:,} at the most; the clients come in groups of {group}, each answered "
-           "before the next (listen(2)).")
+    addresses = (
+        "one client address is enough" if used < 2 else f"the clients come from {used} addresses, 127.0.0.1 to 127.0.0.{used}"
+    )
+    yield (
+        "ip_local_port_range: towards one server address and port, each client address has the "
+        f"{limits.high - limits.low + 1:,} ports from {limits.low} to {limits.high}, and {addresses} (ip(7)){result('ip_local_port_range')}."
+    )
+    yield (
+        f"backlog: listen() was called for a queue of {limits.backlog:,} connections that nobody has accepted, "
+        f"net.core.somaxconn allows {limits.somaxconn:,} at the most; the clients come in groups of {group}, each answered "
+        "before the next (listen(2))."
+    )
     if limits.watches is not None:
-        yield (f"max_user_watches: all epolls of one user may have {limits.watches:,} entries in their interest lists "
-               f"(/proc/sys/fs/epoll/max_user_watches, epoll(7)){result('max_user_watches')}.")
-    yield (f"memory: {limits.memory / 1e6:,.0f} MB are available; half of that, at {_BYTES // 1024} kB for each connection, "
-           f"is enough for {limits.memory // 2 // _BYTES:,} (/proc/meminfo, the cgroup's memory.max){result('memory')}.")
+        yield (
+            f"max_user_watches: all epolls of one user may have {limits.watches:,} entries in their interest lists "
+            f"(/proc/sys/fs/epoll/max_user_watches, epoll(7)){result('max_user_watches')}."
+        )
+    yield (
+        f"memory: {limits.memory / 1e6:,.0f} MB are available; half of that, at {_BYTES // 1024} kB for each connection, "
+        f"is enough for {limits.memory // 2 // _BYTES:,} (/proc/meminfo, the cgroup's memory.max){result('memory')}."
+    )
     if limits.flows_free is not None:
-        yield (f"nf_conntrack_max: the packet filter follows each connection, and has room for {limits.flows_free:,} more "
-               f"(/proc/sys/net/netfilter/nf_conntrack_max){result('nf_conntrack_max')}.")
+        yield (
+            f"nf_conntrack_max: the packet filter follows each connection, and has room for {limits.flows_free:,} more "
+            f"(/proc/sys/net/netfilter/nf_conntrack_max){result('nf_conntrack_max')}."
+        )
 
 
 def listener_of(numbers: list[int]) -> int:

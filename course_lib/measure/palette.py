@@ -8,8 +8,19 @@ ON_ANY = ("#0072b2", "#d55e00", "#b3609b", "#009e73", "#8c8c8c", "#b38f00", "#7a
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4", "12 3")
 
-_ALWAYS = {"epoll": 0, "poll": 1, "select": 2, "EpollServer": 0, "PollServer": 1, "SelectServer": 2, "NonBlockingServer": 3,
-           "BlockingServer": 4, "EpollEngine": 0, "PollEngine": 1, "SelectEngine": 2}
+_ALWAYS = {
+    "epoll": 0,
+    "poll": 1,
+    "select": 2,
+    "EpollServer": 0,
+    "PollServer": 1,
+    "SelectServer": 2,
+    "NonBlockingServer": 3,
+    "BlockingServer": 4,
+    "EpollEngine": 0,
+    "PollEngine": 1,
+    "SelectEngine": 2,
+}
 
 
 def styles(names: Iterable[str]) -> dict[str, int]:

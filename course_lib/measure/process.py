@@ -40,9 +40,13 @@ class Process:
                 given.seek(0)
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {module} import main; main()", json.dumps([os.getpid(), *arguments])],
-                stdin=given, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, pass_fds=keep,
+                stdin=given,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                pass_fds=keep,
                 start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the notebook
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))})
+                env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+            )
         self.pid = self._process.pid
 
     def say(self, **message: object) -> None:

@@ -1,7 +1,7 @@
 """One process is one core: the same server in one process and in several, asked for a page that computes.
 
-    rows = processes(open_listeners, prefork, serve)     # prints a line for each number of processes
-    rows[-1].cores                                       # how many cores its processes used together
+rows = processes(open_listeners, prefork, serve)     # prints a line for each number of processes
+rows[-1].cores                                       # how many cores its processes used together
 """
 
 import os

@@ -101,8 +101,11 @@ class TenThousand:
         return "\n".join(f"{name + ':':24} {value}" for name, value in (("server", self.server), *self._table()))
 
     def _repr_html_(self) -> str:
-        rows = "".join(f"<tr><th scope='row' style='text-align: left'>{escape(name)}</th>"
-                       f"<td style='text-align: left'>{escape(value)}</td></tr>" for name, value in self._table())
+        rows = "".join(
+            f"<tr><th scope='row' style='text-align: left'>{escape(name)}</th>"
+            f"<td style='text-align: left'>{escape(value)}</td></tr>"
+            for name, value in self._table()
+        )
         return f"<table><caption>{escape(self.server)}</caption><tbody>{rows}</tbody></table>"
 
 
@@ -175,8 +178,9 @@ class _Run:
         active = min(self._active, chosen.connections)
         gc.collect()
         memory, kernel = memory_line("RssAnon", "/proc/self/status"), memory_line("Slab")
-        self._child = work.process("ten_thousand_clients", server.address, texts, chosen.connections, PATIENCE, chosen.each,
-                                   ADDRESSES, chosen.group)
+        self._child = work.process(
+            "ten_thousand_clients", server.address, texts, chosen.connections, PATIENCE, chosen.each, ADDRESSES, chosen.group
+        )
         took = self._ask(work, "opening", 0.0, {"open": active, "active": True})["seconds"]
         if not self._found["opened"]:
             raise _Over(self._found["why_not"])
@@ -199,8 +203,10 @@ class _Run:
             used = self._server.cpu_seconds()
             said = self._ask(work, "", done + 0.3 * turn / count, {"talk": seconds / count})
             costs.append(1e6 * (self._server.cpu_seconds() - used) / said["answers"])
-            work.now = (f"{self._found['opened']:,} connected, {self._found['requests']:,} answers, "
-                        f"{said['answers'] / said['seconds']:,.0f} requests/s")
+            work.now = (
+                f"{self._found['opened']:,} connected, {self._found['requests']:,} answers, "
+                f"{said['answers'] / said['seconds']:,.0f} requests/s"
+            )
         return statistics.median(costs)
 
     def _ask(self, work: Work, what: str, done: float, order: dict) -> dict:
@@ -261,7 +267,8 @@ class _Run:
         more = self._found["time_wait"] = max(0, now - before)
         self._found["notes"] += (
             "TIME_WAIT: the side that closes first keeps the connection's port for a minute, here the clients' side; "
-            f"{more:,} more ports of this machine than before are kept so (RFC 9293 section 3.6.1, /proc/net/sockstat).",)
+            f"{more:,} more ports of this machine than before are kept so (RFC 9293 section 3.6.1, /proc/net/sockstat).",
+        )
 
 
 class _Over(Exception):

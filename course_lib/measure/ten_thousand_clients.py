@@ -25,8 +25,9 @@ class NoPort(Exception):
 class Clients:
     """Connections to one server. `texts` are pairs of a request and the answer that is right."""
 
-    def __init__(self, address: tuple[str, int], texts: list[tuple[bytes, bytes]], patience: float, each: int, addresses: int,
-                 group: int) -> None:
+    def __init__(
+        self, address: tuple[str, int], texts: list[tuple[bytes, bytes]], patience: float, each: int, addresses: int, group: int
+    ) -> None:
         self._address, self._texts, self._patience = address, texts, patience
         self._each, self._addresses, self._group = each, addresses, group
         self._source, self._from_it = 1, 0  # the last number of our address, and how many connections it has
@@ -48,8 +49,9 @@ class Clients:
                     group.append(self._connect())
                     self.connected += 1
             except NoPort:
-                self.too_few = (f"no port was free for another one, of {self._addresses} client addresses "
-                                "(EADDRNOTAVAIL, connect(2))")
+                self.too_few = (
+                    f"no port was free for another one, of {self._addresses} client addresses (EADDRNOTAVAIL, connect(2))"
+                )
             finally:
                 self.idle += group
             self._ask(group)
@@ -185,5 +187,14 @@ def main() -> None:
                     clients.close()
         except Ended as end:
             why = str(end)
-        tell(done=True, why=why, too_few=clients.too_few, seconds=time.perf_counter() - begin, answers=answers,
-             connected=clients.connected, answered=clients.answered, requests=clients.requests, wrong=clients.wrong)
+        tell(
+            done=True,
+            why=why,
+            too_few=clients.too_few,
+            seconds=time.perf_counter() - begin,
+            answers=answers,
+            connected=clients.connected,
+            answered=clients.answered,
+            requests=clients.requests,
+            wrong=clients.wrong,
+        )

@@ -47,14 +47,17 @@ _BOOK = {
     "epoll": {10: 0.41, 100: 0.42, 1000: 0.53, 10_000: 0.66},
 }
 PUBLISHED: tuple[Cost, ...] = tuple(
-    Cost(kind, watched, 1, microseconds=round(10 * seconds, 1))
-    for kind, row in _BOOK.items() for watched, seconds in row.items())
-SOURCE = ("M. Kerrisk, The Linux Programming Interface, table 63-9 (Linux 2.6.25), as quoted by J. Evans, "
-          "jvns.ca/blog/2017/06/03/async-io-on-linux--select--poll--and-epoll")
+    Cost(kind, watched, 1, microseconds=round(10 * seconds, 1)) for kind, row in _BOOK.items() for watched, seconds in row.items()
+)
+SOURCE = (
+    "M. Kerrisk, The Linux Programming Interface, table 63-9 (Linux 2.6.25), as quoted by J. Evans, "
+    "jvns.ca/blog/2017/06/03/async-io-on-linux--select--poll--and-epoll"
+)
 
 
-def waiting_cost(kinds: Iterable[str] = KINDS, numbers: Iterable[int] = NUMBERS, rounds: int = 7,
-                 seconds: float = 4.0) -> list[Cost]:
+def waiting_cost(
+    kinds: Iterable[str] = KINDS, numbers: Iterable[int] = NUMBERS, rounds: int = 7, seconds: float = 4.0
+) -> list[Cost]:
     """The cost of a wait when ONE of many watched descriptors is ready, another one at each wait, chosen at random.
 
     kinds    of "select", "poll", "epoll"
@@ -73,8 +76,9 @@ def waiting_cost(kinds: Iterable[str] = KINDS, numbers: Iterable[int] = NUMBERS,
     return _cost(kinds, numbers, False, rounds, seconds)
 
 
-def ready_cost(kinds: Iterable[str] = KINDS, numbers: Iterable[int] = NUMBERS, rounds: int = 7,
-               seconds: float = 4.0) -> list[Cost]:
+def ready_cost(
+    kinds: Iterable[str] = KINDS, numbers: Iterable[int] = NUMBERS, rounds: int = 7, seconds: float = 4.0
+) -> list[Cost]:
     """The same when ALL of them are ready at each wait, and stay so. Nothing is woken, so nothing is subtracted.
 
     epoll is asked for all at once (maxevents): by default Python takes 1023 events at a time.
@@ -119,12 +123,23 @@ def _measure(work: Work, kinds: list[str], numbers: list[int], all_ready: bool, 
         for kind in kinds:
             point, ready = (kind, number), number if all_ready else 1
             # On a busy machine the rest may be less than nothing; no wait is shorter than a nanosecond.
-            costs = [max(0.001, cost - wake.get(turn, 0.0)) for turn, cost in found.get(point, {}).items()
-                     if all_ready or turn in wake]
+            costs = [
+                max(0.001, cost - wake.get(turn, 0.0)) for turn, cost in found.get(point, {}).items() if all_ready or turn in wake
+            ]
             if not costs:
                 reason = why.get(point, "the process that measures ended before it came to this")
                 rows.append(Cost(kind, number, ready, why_not=reason))
                 continue
-            rows.append(Cost(kind, number, ready, statistics.median(costs), min(costs), max(costs),
-                             statistics.median(wake.values()) if wake else None, waits[point]))
+            rows.append(
+                Cost(
+                    kind,
+                    number,
+                    ready,
+                    statistics.median(costs),
+                    min(costs),
+                    max(costs),
+                    statistics.median(wake.values()) if wake else None,
+                    waits[point],
+                )
+            )
     return rows

@@ -11,6 +11,23 @@ from .tasks import TaskView, tasks
 from .threads import Doing, ThreadView, asleep_on, doing, wait_until
 
 __all__ = [
-    "Call", "Descriptor", "Doing", "Pending", "Recorder", "TaskView", "ThreadView", "Watcher", "asleep_on", "descriptors",
-    "doing", "open_numbers", "tasks", "wait_until",
+    "Call",
+    "Description",
+    "Descriptor",
+    "Doing",
+    "OpenFiles",
+    "Pending",
+    "Recorder",
+    "Row",
+    "TaskView",
+    "Thing",
+    "ThreadView",
+    "Watcher",
+    "asleep_on",
+    "descriptors",
+    "doing",
+    "open_files",
+    "open_numbers",
+    "tasks",
+    "wait_until",
 ]

@@ -69,7 +69,7 @@ class Busiest:
     def _look(self, also: Iterable[int]) -> tuple[list[Descriptor], int]:
         numbers = self._numbers(self._numbers_now)
         now, here = time.monotonic(), set(numbers)
-        part = numbers[self._next:self._next + _PART]
+        part = numbers[self._next : self._next + _PART]
         self._next = self._next + _PART if self._next + _PART < len(numbers) else 0
         self.arrived = set()
         self._ask([*here.intersection(self._shown).union(part)], now)
@@ -111,8 +111,15 @@ class Busiest:
         before = [number for number in self._shown if number in here]
         named = sorted(self._named & here)[: self._most // 3]
         talking = self._heard.keys()
-        for numbers in (sorted(self._listeners & here), (n for n in also if n in here), named,
-                        (n for n in before if n in talking), sorted(talking), before, sorted(here)):
+        for numbers in (
+            sorted(self._listeners & here),
+            (n for n in also if n in here),
+            named,
+            (n for n in before if n in talking),
+            sorted(talking),
+            before,
+            sorted(here),
+        ):
             for number in numbers:
                 if len(chosen) >= self._most:
                     return list(chosen)

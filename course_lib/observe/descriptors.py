@@ -181,9 +181,13 @@ def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interest
     except OSError:
         return None
     return Descriptor(
-        number=number, blocking=blocking,
-        readable=bool(bits & kernel.POLLIN), writable=bool(bits & kernel.POLLOUT), hangup=bool(bits & _GONE),
-        watched_by=watchers.of(number, inode), **named,
+        number=number,
+        blocking=blocking,
+        readable=bool(bits & kernel.POLLIN),
+        writable=bool(bits & kernel.POLLOUT),
+        hangup=bool(bits & _GONE),
+        watched_by=watchers.of(number, inode),
+        **named,
     )
 
 
@@ -208,7 +212,11 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     local, peer = _addresses(inode, number)
     listening = kind.endswith("listener")
     return dict(
-        kind=kind, local=local, peer=peer, state=state, accept_queue=accept_queue,
+        kind=kind,
+        local=local,
+        peer=peer,
+        state=state,
+        accept_queue=accept_queue,
         receive_queue=None if listening else kernel.ioctl(number, termios.FIONREAD),
         send_queue=None if listening else kernel.ioctl(number, _SIOCOUTQ),
     )
@@ -217,8 +225,10 @@ def _socket(number: int, inode: int, bits: int) -> dict:
 @lru_cache(maxsize=1 << 16)
 def _nature(inode: int, number: int) -> tuple[int, bool]:
     """(family, is it a stream?): fixed for the life of a socket, which its inode names."""
-    return (kernel.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
-            kernel.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM)
+    return (
+        kernel.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
+        kernel.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM,
+    )
 
 
 _connected: dict[int, tuple[Address | None, Address]] = {}  # inode -> (local, peer)
@@ -248,8 +258,13 @@ def _other(number: int, mode: int, target: str) -> dict:
     else:
         kind = "terminal" if os.isatty(number) else "device"
     return dict(
-        kind=kind, local=target if target.startswith("/") else None, peer=None, state=None, accept_queue=None,
-        receive_queue=kernel.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None, send_queue=None,
+        kind=kind,
+        local=target if target.startswith("/") else None,
+        peer=None,
+        state=None,
+        accept_queue=None,
+        receive_queue=kernel.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None,
+        send_queue=None,
     )
 
 
@@ -300,8 +315,11 @@ def is_epoll(number: int) -> bool:
     """True for the descriptor of an epoll of this process."""
     look = _nature_of(number)
     try:
-        return look is not None and not stat.S_ISSOCK(look[0]) and \
-            kernel.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
+        return (
+            look is not None
+            and not stat.S_ISSOCK(look[0])
+            and kernel.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
+        )
     except OSError:
         return False
 

@@ -14,7 +14,9 @@ from .recorder import Call, Pending, Recorder
 from .tasks import TaskView, has_tasks, tasks
 from .watched import SocketClasses, taken_by_name
 
-_OF_A_THREAD = 6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
+_OF_A_THREAD = (
+    6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
+)
 
 
 class Observed:

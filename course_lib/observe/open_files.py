@@ -171,8 +171,13 @@ def _details(found: Descriptor | None) -> tuple[str, ...]:
         lines = kernel.read(f"/proc/self/fdinfo/{found.number}").splitlines()
         entries = [_interest(line) for line in lines if line.startswith("tfd:")]
         unasked = select.EPOLLERR | select.EPOLLHUP  # the kernel adds them to every interest
-        return tuple(f"watches {entry['tfd']} for {event_names(int(entry['events'], 16) & ~unasked, 'EPOLL') or 'nothing now'}"
-                     for entry in entries) or ("its interest list is empty",)
-    queues = (("accept queue", found.accept_queue, "client"), ("receive queue", found.receive_queue, "byte"),
-              ("send queue", found.send_queue, "byte"))
+        return tuple(
+            f"watches {entry['tfd']} for {event_names(int(entry['events'], 16) & ~unasked, 'EPOLL') or 'nothing now'}"
+            for entry in entries
+        ) or ("its interest list is empty",)
+    queues = (
+        ("accept queue", found.accept_queue, "client"),
+        ("receive queue", found.receive_queue, "byte"),
+        ("send queue", found.send_queue, "byte"),
+    )
     return tuple(f"{name}: {count} {unit}{'s' * (count != 1)}" for name, count, unit in queues if count is not None)

@@ -52,8 +52,10 @@ class ProcessView:
             for number in self.numbers()[:1]:
                 os.close(kernel.duplicate(self._pidfd, number))
         except OSError as error:
-            raise PermissionError(f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
-                                  "as the same user.") from None
+            raise PermissionError(
+                f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
+                "as the same user."
+            ) from None
 
     def __repr__(self) -> str:
         return f"<{self.name}, process {self.pid}, {'running' if self.running else 'ended'}>"

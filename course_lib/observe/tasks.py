@@ -58,7 +58,11 @@ def tasks(loop) -> list[TaskView]:
     """
     if not has_tasks(loop):
         return []
-    waiting = [(number, what, task) for what, name in (("read", "readers"), ("write", "writers")) for number, task in _waiters(loop, name)]
+    waiting = [
+        (number, what, task)
+        for what, name in (("read", "readers"), ("write", "writers"))
+        for number, task in _waiters(loop, name)
+    ]
     waiting.sort(key=lambda entry: math.inf if entry[0] is None else entry[0])
     names, now = getattr(loop, "names", {}), time.monotonic()
     its = {id(task): number for number, _, task in waiting}
@@ -91,17 +95,25 @@ def _entries(loop, name: str) -> list | deque:
 def _waiters(loop, name: str) -> list[tuple[int | None, object]]:
     """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
     who = getattr(loop, name, None)
-    return [(_number(key), _in(entry)[1]) for key, entries in (who.copy().items() if isinstance(who, dict) else ())
-            for entry in (entries if isinstance(entries, (list, set, deque)) else [entries])]
+    return [
+        (_number(key), _in(entry)[1])
+        for key, entries in (who.copy().items() if isinstance(who, dict) else ())
+        for entry in (entries if isinstance(entries, (list, set, deque)) else [entries])
+    ]
 
 
 def _in(entry) -> tuple[float, object]:
     """(the first number, the last task) in an entry of a list; math.inf, and the entry, where there is none."""
     if _is_task(entry):
         return math.inf, entry
-    parts = entry if isinstance(entry, (list, tuple)) else [
-        *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in getattr(kind, "__slots__", ())),
-        *getattr(entry, "__dict__", {}).values()]
+    parts = (
+        entry
+        if isinstance(entry, (list, tuple))
+        else [
+            *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in getattr(kind, "__slots__", ())),
+            *getattr(entry, "__dict__", {}).values(),
+        ]
+    )
     number = next((part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)), math.inf)
     return number, next(filter(_is_task, reversed(parts)), entry)
 

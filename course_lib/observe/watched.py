@@ -244,8 +244,11 @@ class _Waiter:
         for name, operation in _METHODS.items():
             method = getattr(self._raw, name)
             if on and not operation:
-                method = _called(method, self._recorder, "epoll_wait", self._own) if epoll else \
-                    _called(method, self._recorder, "poll", None, self._handed_in)
+                method = (
+                    _called(method, self._recorder, "epoll_wait", self._own)
+                    if epoll
+                    else _called(method, self._recorder, "poll", None, self._handed_in)
+                )
             elif on and epoll:  # epoll's register is a system call
                 method = _called(method, self._recorder, "epoll_ctl", self._own, _change(operation))
             elif operation and not epoll:  # poll's changes a list of its own, also while nobody looks
@@ -302,10 +305,18 @@ def _of_any(name: str):
 def _epoll_type() -> type:
     """What `select.epoll` is to a watched thread: it looks like the real one, and makes waiters."""
     methods = {name: _of_any(name) for name, found in vars(_EPOLL).items() if isinstance(found, types.MethodDescriptorType)}
-    return _EpollType("epoll", (), {
-        "__module__": "select", "__doc__": _EPOLL.__doc__, "__slots__": (), **methods,
-        "closed": property(attrgetter("closed"), doc=_EPOLL.closed.__doc__),
-        "fromfd": staticmethod(wraps(_EPOLL.fromfd)(lambda fd: _watched(_EPOLL.fromfd(fd))))})
+    return _EpollType(
+        "epoll",
+        (),
+        {
+            "__module__": "select",
+            "__doc__": _EPOLL.__doc__,
+            "__slots__": (),
+            **methods,
+            "closed": property(attrgetter("closed"), doc=_EPOLL.closed.__doc__),
+            "fromfd": staticmethod(wraps(_EPOLL.fromfd)(lambda fd: _watched(_EPOLL.fromfd(fd)))),
+        },
+    )
 
 
 def _poll():

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import socket
+from collections.abc import Callable
 from contextlib import ExitStack
-from typing import TYPE_CHECKING, Callable
+from typing import TYPE_CHECKING
 
 from .outcome import NotChecked, Open, Stuck, Wrong
 from .stopwatch import TimeLimit

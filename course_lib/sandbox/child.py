@@ -38,7 +38,9 @@ def tell_lines(trace: int, frame: FrameType | None) -> None:
 
     faulthandler itself will not do: its handler loses errno, and a busy server then gets "[Errno 0]" for EAGAIN.
     """
-    lines = (f'  File "{f.f_code.co_filename}", line {number} in {f.f_code.co_name}\n' for f, number in traceback.walk_stack(frame))
+    lines = (
+        f'  File "{f.f_code.co_filename}", line {number} in {f.f_code.co_name}\n' for f, number in traceback.walk_stack(frame)
+    )
     os.write(trace, ("".join(islice(lines, 100)) + "runpy\n").encode(errors="backslashreplace"))
 
 

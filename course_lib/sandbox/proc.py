@@ -5,7 +5,17 @@ import os
 from course_lib.ports import at_port, inodes, is_at, is_queued, listening
 
 __all__ = [
-    "at_port", "children", "cpu_seconds", "inodes", "is_at", "is_queued", "listening", "open_numbers", "open_sockets", "stat", "state",
+    "at_port",
+    "children",
+    "cpu_seconds",
+    "inodes",
+    "is_at",
+    "is_queued",
+    "listening",
+    "open_numbers",
+    "open_sockets",
+    "stat",
+    "state",
 ]
 
 

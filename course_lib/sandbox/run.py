@@ -9,10 +9,11 @@ import subprocess
 import sys
 import time
 import uuid
+from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from tempfile import TemporaryDirectory
-from typing import Any, Callable, Iterator
+from typing import Any
 
 from course_lib import journal
 from course_lib.observe import wait_until
@@ -213,7 +214,9 @@ class Run:
             self.output = self._printed()
         self._files.close()
 
-    def _wait(self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False) -> dict[str, Any]:
+    def _wait(
+        self, kind: str, what: str, seconds: float, client: socket.socket | None = None, patient: bool = False
+    ) -> dict[str, Any]:
         """The next message of this kind, or {} when the client can read, or the time is over and we are `patient`."""
         watch, used, message = self.stopwatch(), self.cpu(), None
         until = time.monotonic() + seconds

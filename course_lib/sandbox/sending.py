@@ -4,8 +4,9 @@ import functools
 import inspect
 import io
 from collections import ChainMap
+from collections.abc import Callable
 from types import CodeType
-from typing import Any, Callable
+from typing import Any
 
 import cloudpickle
 

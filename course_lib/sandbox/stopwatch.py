@@ -1,7 +1,7 @@
 """Time as a check counts it: without the time in which somebody waited for a processor."""
 
 import time
-from typing import Callable
+from collections.abc import Callable
 
 MORE = 40.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
 

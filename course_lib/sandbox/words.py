@@ -12,7 +12,7 @@ def a(value: object) -> str:
 
 
 def where(frame: tuple[str, int] | None) -> str:
-    """" in line 3, `x = 1`" for this file and line; "" for None."""
+    """ " in line 3, `x = 1`" for this file and line; "" for None."""
     if not frame:
         return ""
     folder, name = os.path.split(frame[0])

@@ -1,7 +1,7 @@
 """The servers of the course: one module a model, each on plain sockets, each run by the same base.
 
-    with BlockingServer() as server:        # a background thread on 127.0.0.1, a free port
-        server.address                      # ("127.0.0.1", 40213)
+with BlockingServer() as server:        # a background thread on 127.0.0.1, a free port
+    server.address                      # ("127.0.0.1", 40213)
 """
 
 from .asyncio_server import AsyncioServer
@@ -27,6 +27,19 @@ MODELS: dict[str, type[Server]] = {
 }
 
 __all__ = [
-    "MODELS", "AsyncioServer", "BlockingServer", "CoroutineServer", "EpollServer", "NonBlockingServer", "NotHere", "PollServer",
-    "PortInUse", "SelectServer", "Server", "ThreadedServer", "echo", "live_servers", "stop_all",
+    "MODELS",
+    "AsyncioServer",
+    "BlockingServer",
+    "CoroutineServer",
+    "EpollServer",
+    "NonBlockingServer",
+    "NotHere",
+    "PollServer",
+    "PortInUse",
+    "SelectServer",
+    "Server",
+    "ThreadedServer",
+    "echo",
+    "live_servers",
+    "stop_all",
 ]

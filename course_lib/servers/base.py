@@ -88,8 +88,10 @@ class Server(Observed):
         Raises PortInUse when the port that was asked for is taken, NotHere where the system lacks epoll or poll.
         """
         if self.needs and not hasattr(select, self.needs):
-            raise NotHere(f"{type(self).__name__} needs {self.needs}, and this system does not have it. Linux does: a container "
-                          "or a virtual machine will do.")
+            raise NotHere(
+                f"{type(self).__name__} needs {self.needs}, and this system does not have it. Linux does: a container "
+                "or a virtual machine will do."
+            )
         with self._lock:
             if self.running and not self._stopping:
                 return self
@@ -102,7 +104,8 @@ class Server(Observed):
             self._recorder.stopping = False
             self._has_ended, self._process = threading.Event(), os.getpid()
             self._thread = threading.Thread(
-                target=self._serve, args=(listener,), name=f"{type(self).__name__}:{self._address[1]}", daemon=True)
+                target=self._serve, args=(listener,), name=f"{type(self).__name__}:{self._address[1]}", daemon=True
+            )
             self._view = ThreadView(self._thread)
             registry.add(self, self._run)
             try:
@@ -138,8 +141,12 @@ class Server(Observed):
             socket.socket.close(sock)
         registry.remove(self)
         if self.running:
-            warnings.warn(f"{self!r} does not stop: its thread is still {self.doing()}. Its sockets are closed; "
-                          "restart the kernel to be rid of the thread.", RuntimeWarning, stacklevel=2)
+            warnings.warn(
+                f"{self!r} does not stop: its thread is still {self.doing()}. Its sockets are closed; "
+                "restart the kernel to be rid of the thread.",
+                RuntimeWarning,
+                stacklevel=2,
+            )
 
     def wait(self) -> None:
         """Wait until its thread has ended; returns at once when it does not run. Raises RuntimeError in a thread of its own."""

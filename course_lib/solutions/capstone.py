@@ -7,7 +7,7 @@ import signal
 import socket
 import time
 import traceback
-from typing import Callable, Generator
+from collections.abc import Callable, Generator
 
 from .coroutines import recv, send_all
 

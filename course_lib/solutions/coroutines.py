@@ -7,7 +7,7 @@ import socket
 import time
 import traceback
 from collections import deque
-from typing import Callable, Generator
+from collections.abc import Callable, Generator
 
 from .epolling import EpollEngine
 from .nonblocking import try_accept, try_recv

@@ -5,7 +5,7 @@ import pickle
 import signal
 import socket
 import time
-from typing import Callable, Generator
+from collections.abc import Callable, Generator
 
 from .coroutines import Loop, sleep
 

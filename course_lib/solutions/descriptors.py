@@ -3,7 +3,7 @@
 import os
 import tempfile
 import time
-from typing import Callable
+from collections.abc import Callable
 
 
 def fd_table(pid: int | str = "self") -> dict[int, str]:

@@ -7,9 +7,9 @@ import signal
 import socket
 import time
 from collections import deque
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Callable, Iterator
 
 from .nonblocking import Conn, try_accept
 

@@ -48,8 +48,13 @@ def _lane(axes, row: int, calls: list[Call], start: float, named_from: float) ->
     """Draw the calls of one lane; the boxes of those that slept `named_from` seconds or longer have room for their names."""
     slept = [call for call in calls if call.seconds > ASLEEP]
     # One collection for all of them: thousands of small ones would take matplotlib many seconds.
-    axes.vlines([max(0.0, call.entered - start) for call in calls if call.seconds <= ASLEEP],
-                row - 0.3, row + 0.3, colors=_WORK, linewidth=1.5)
+    axes.vlines(
+        [max(0.0, call.entered - start) for call in calls if call.seconds <= ASLEEP],
+        row - 0.3,
+        row + 0.3,
+        colors=_WORK,
+        linewidth=1.5,
+    )
     boxes = [(begin := max(0.0, call.entered - start), call.entered + call.seconds - start - begin) for call in slept]
     axes.broken_barh(boxes, (row - 0.3, 0.6), facecolors=_SLEEP, edgecolors="#5a6b7d", linewidth=0.5)
     for call, (begin, length) in zip(slept, boxes):
@@ -66,4 +71,6 @@ def finding(calls: list[Call], seconds: float) -> str:
     """What the picture shows, in one line: its title, and its text for those who do not see it."""
     slept = sum(call.seconds for call in calls if call.seconds > ASLEEP)
     counted = f"{len(calls)} system call{'' if len(calls) == 1 else 's'}"
-    return f"{counted}; the thread slept {min(1.0, slept / seconds):.0%} of the time" if slept else f"{counted}; none of them slept"
+    return (
+        f"{counted}; the thread slept {min(1.0, slept / seconds):.0%} of the time" if slept else f"{counted}; none of them slept"
+    )

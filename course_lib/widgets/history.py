@@ -33,7 +33,9 @@ class Changes:
         seen = {THREAD}
         for row in rows:
             seen.add(row.number)
-            bits = _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup | _ARRIVED * (row.number in arrived)
+            bits = (
+                _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup | _ARRIVED * (row.number in arrived)
+            )
             self._state(row.number, now, bits, row.accept_queue or row.receive_queue or 0)
         for number in self._last.keys() - seen:  # closed, or others are shown now
             self._state(number, now, _GONE, 0)

@@ -78,8 +78,13 @@ def finding(found: OpenFiles) -> str:
     shares = sum(map(len, found.sharing()))
     kinds = {thing.kind for thing in found.things}
     thing = kinds.pop() if len(kinds) == 1 else "thing"
-    counts = ", ".join((_count(len(found.rows), "row"), _count(len(found.descriptions), "open file description"),
-                        _count(len(found.things), thing)))
+    counts = ", ".join(
+        (
+            _count(len(found.rows), "row"),
+            _count(len(found.descriptions), "open file description"),
+            _count(len(found.things), thing),
+        )
+    )
     if not found.compared:
         return f"{counts}; this kernel does not say which rows share a description"
     return f"{counts}: " + (f"{shares} of the rows share a description" if shares else "each row has its own description")
@@ -93,8 +98,10 @@ def in_words(found: OpenFiles, labels: dict[int, str], owners: dict[int, str]) -
         name = labels.get(row.number, str(row.number))
         owner = f"{owners[row.process]}: " if len(owners) > 1 else ""
         about = ", ".join(_description_lines(description))
-        lines.append(f"{owner}{name} → description {row.description + 1} ({about}) → {_short(found.things[description.thing])}; "
-                     f"close-on-exec {'yes' if row.close_on_exec else 'no'}")
+        lines.append(
+            f"{owner}{name} → description {row.description + 1} ({about}) → {_short(found.things[description.thing])}; "
+            f"close-on-exec {'yes' if row.close_on_exec else 'no'}"
+        )
     return "\n".join(lines)
 
 
@@ -169,15 +176,42 @@ def _mean(places: Iterable[float]) -> float:
     return sum(found) / len(found)
 
 
-def _box(axes, left: float, middle: float, width: float, height: float, lines: list[str], colour: str, *,
-         bold: bool = False, thick: bool = False) -> None:
-    axes.add_patch(FancyBboxPatch(
-        (left, middle - height / 2), width, height, boxstyle="round,pad=0,rounding_size=0.08",
-        facecolor=colour, edgecolor=_SHARED if thick else _INK, linewidth=2.2 if thick else 0.8))
+def _box(
+    axes,
+    left: float,
+    middle: float,
+    width: float,
+    height: float,
+    lines: list[str],
+    colour: str,
+    *,
+    bold: bool = False,
+    thick: bool = False,
+) -> None:
+    axes.add_patch(
+        FancyBboxPatch(
+            (left, middle - height / 2),
+            width,
+            height,
+            boxstyle="round,pad=0,rounding_size=0.08",
+            facecolor=colour,
+            edgecolor=_SHARED if thick else _INK,
+            linewidth=2.2 if thick else 0.8,
+        )
+    )
     for number, line in enumerate(lines):
         y = middle + _LINE * (number - (len(lines) - 1) / 2)
-        axes.text(left + 0.15, y, line, fontsize=8.5, va="center", color=_INK,
-                  fontweight="bold" if bold else "normal", clip_on=True, parse_math=False)
+        axes.text(
+            left + 0.15,
+            y,
+            line,
+            fontsize=8.5,
+            va="center",
+            color=_INK,
+            fontweight="bold" if bold else "normal",
+            clip_on=True,
+            parse_math=False,
+        )
 
 
 def _arrow(axes, x: float, y: float, to_x: float, to_y: float, shared: bool) -> None:

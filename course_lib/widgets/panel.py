@@ -33,8 +33,18 @@ _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
-_NOTHING = {"server": None, "listener": "", "connections": "", "can_connect": False, "why_not": "", "note": "", "clients": [], "tasks": None,
-            "rows": [], "hidden": 0}  # what is shown of a subject that cannot be read
+_NOTHING = {
+    "server": None,
+    "listener": "",
+    "connections": "",
+    "can_connect": False,
+    "why_not": "",
+    "note": "",
+    "clients": [],
+    "tasks": None,
+    "rows": [],
+    "hidden": 0,
+}  # what is shown of a subject that cannot be read
 PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
 
 
@@ -125,12 +135,17 @@ class Panel(anywidget.AnyWidget):
         if doing:
             note = " ".join(filter(None, (note, words.fate(self.subject, rows, doing))))
             server = {
-                "name": type(self.subject).__name__, "running": self.subject.running,
+                "name": type(self.subject).__name__,
+                "running": self.subject.running,
                 "address": _place(self.subject.address) if self.subject.running else "",
                 "doing": f"held before {self.subject.pending}" if self.subject.pending else words.doing(doing),
-                "asleep": doing.asleep and not self.subject.pending, "seconds": round(doing.seconds, 1),
-                "cpu": round(doing.cpu * 100), "recording": self.subject.recording, "held": self.subject.held,
-                "pending": str(self.subject.pending or ""), "calls": [str(call) for call in self.subject.calls(_LISTED)],
+                "asleep": doing.asleep and not self.subject.pending,
+                "seconds": round(doing.seconds, 1),
+                "cpu": round(doing.cpu * 100),
+                "recording": self.subject.recording,
+                "held": self.subject.held,
+                "pending": str(self.subject.pending or ""),
+                "calls": [str(call) for call in self.subject.calls(_LISTED)],
             }
         elif isinstance(self.subject, Process):
             note = " ".join(filter(None, (note, self.subject.words())))
@@ -140,24 +155,40 @@ class Panel(anywidget.AnyWidget):
         here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
             "server": server,
-            "listener": _mode(rows, LISTENERS), "connections": _mode(rows, CONNECTIONS),
-            "can_connect": address is not None, "why_not": "" if address else why_no_client(self.subject, rows), "note": note,
+            "listener": _mode(rows, LISTENERS),
+            "connections": _mode(rows, CONNECTIONS),
+            "can_connect": address is not None,
+            "why_not": "" if address else why_no_client(self.subject, rows),
+            "note": note,
             "clients": self._client_states(rows, hidden),
             "tasks": self._tasks(rows, hidden),
-            "rows": [self._row(row, here, asked or {}, found or {}, tls)
-                     for row in sorted(rows, key=lambda row: (row.kind not in LISTENERS, row.number))],
+            "rows": [
+                self._row(row, here, asked or {}, found or {}, tls)
+                for row in sorted(rows, key=lambda row: (row.kind not in LISTENERS, row.number))
+            ],
             "hidden": hidden,
         }
 
-    def _row(self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str], tls: dict[int, int]) -> dict:
+    def _row(
+        self, row: Descriptor, here: dict[int, str], asked: dict[int, str], found: dict[int, str], tls: dict[int, int]
+    ) -> dict:
         return {
-            "number": row.number, "kind": row.kind, "peer": self.bench.name_of(row.peer) or _place(row.peer),
-            "blocking": row.blocking, "readable": row.readable, "writable": row.writable, "hangup": row.hangup,
-            "receive": f"{row.accept_queue} waiting" if row.accept_queue is not None else
-                       _count(row.receive_queue) + (f" + {tls[row.number]:,} in OpenSSL" if tls.get(row.number) else ""),
-            "send": _count(row.send_queue), "state": row.state or "",
-            "asked": asked.get(row.number, ""), "found": _without_prefix(found.get(row.number, "")),
-            "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""), "asleep": here.get(row.number, ""),
+            "number": row.number,
+            "kind": row.kind,
+            "peer": self.bench.name_of(row.peer) or _place(row.peer),
+            "blocking": row.blocking,
+            "readable": row.readable,
+            "writable": row.writable,
+            "hangup": row.hangup,
+            "receive": f"{row.accept_queue} waiting"
+            if row.accept_queue is not None
+            else _count(row.receive_queue) + (f" + {tls[row.number]:,} in OpenSSL" if tls.get(row.number) else ""),
+            "send": _count(row.send_queue),
+            "state": row.state or "",
+            "asked": asked.get(row.number, ""),
+            "found": _without_prefix(found.get(row.number, "")),
+            "watched": _without_prefix(", ".join(map(str, row.watched_by))).replace("epoll ", ""),
+            "asleep": here.get(row.number, ""),
         }
 
     def _tasks(self, rows: list[Descriptor], hidden: int) -> dict | None:
@@ -167,8 +198,10 @@ class Panel(anywidget.AnyWidget):
         if tasks is None:
             return None
         whose = {row.number: self.bench.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
-        shown = [{"name": task.name, "client": whose.get(task.number, ""), "waits": task.waits, "state": task.state}
-                 for task in tasks[:_TASKS]]
+        shown = [
+            {"name": task.name, "client": whose.get(task.number, ""), "waits": task.waits, "state": task.state}
+            for task in tasks[:_TASKS]
+        ]
         left = len(tasks) - len(shown)
         hidden = "" if not left else f"over {left} more tasks" if len(tasks) >= MOST else f"{left} more tasks"
         return {"ready": sum(task.state in ("running", "ready") for task in tasks), "shown": shown, "hidden": hidden}
@@ -176,7 +209,10 @@ class Panel(anywidget.AnyWidget):
     def _client_states(self, rows: list[Descriptor], hidden: int) -> list[dict]:
         queued = not hidden and any(row.accept_queue for row in rows)
         accepted = {row.peer for row in (descriptors() if isinstance(self.subject, Things) else rows)} if queued else None
-        return [{"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)} for c in self.bench.clients.values()]
+        return [
+            {"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)}
+            for c in self.bench.clients.values()
+        ]
 
     def _address(self, rows: list[Descriptor]) -> Address | None:
         """Where a client can connect: the server's address, or that of the first listener."""
@@ -301,8 +337,10 @@ class Panel(anywidget.AnyWidget):
         if self._is_server and of == "listener" and not blocking and self.subject.doing().call == "accept":
             visitor = Client(self.subject.address, "visitor")
             visitor.close()
-            self._note = ("The kernel looks at the flag when a call begins. So that the sleeping accept() returns and the "
-                          "next one begins, the panel connected one client and closed it again.")
+            self._note = (
+                "The kernel looks at the flag when a call begins. So that the sleeping accept() returns and the "
+                "next one begins, the panel connected one client and closed it again."
+            )
 
     # What a notebook stores
 
@@ -353,7 +391,7 @@ def _client_words(client: Client, accepted: set | None) -> str:
 
 
 def _mode(rows: list[Descriptor], kinds: tuple[str, ...]) -> str:
-    """"blocking", "non-blocking", "mixed", or "" where there is none."""
+    """ "blocking", "non-blocking", "mixed", or "" where there is none."""
     found = {row.blocking for row in rows if row.kind in kinds}
     return "" if not found else "mixed" if len(found) == 2 else "blocking" if found == {True} else "non-blocking"
 

@@ -4,10 +4,20 @@ import base64
 from html import escape
 
 COLUMNS = (
-    ("number", "fd"), ("kind", "what"), ("peer", "peer"), ("asleep", "asleep here"), ("blocking", "mode"),
-    ("readable", "readable"), ("writable", "writable"), ("hangup", "hang-up"), ("receive", "receive queue"),
-    ("send", "send queue"), ("state", "TCP state"), ("watched", "interest list"),
-    ("asked", "handed in"), ("found", "came back"),
+    ("number", "fd"),
+    ("kind", "what"),
+    ("peer", "peer"),
+    ("asleep", "asleep here"),
+    ("blocking", "mode"),
+    ("readable", "readable"),
+    ("writable", "writable"),
+    ("hangup", "hang-up"),
+    ("receive", "receive queue"),
+    ("send", "send queue"),
+    ("state", "TCP state"),
+    ("watched", "interest list"),
+    ("asked", "handed in"),
+    ("found", "came back"),
 )
 TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 _ONLY_IF_ANY = {"asleep", "asked", "found", "watched"}
@@ -23,8 +33,8 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     shown = [(key, title) for key, title in COLUMNS if key not in _ONLY_IF_ANY or any(row[key] for row in state["rows"])]
     head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
     body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>"
-        for row in state["rows"])
+        "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>" for row in state["rows"]
+    )
     parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
     if state["hidden"]:
         parts.append(f"<div>{state['hidden']:,} more descriptors are not shown</div>")
@@ -40,11 +50,15 @@ def _tasks_html(tasks: dict) -> str:
     queue = [task for task in tasks["shown"] if task["state"] in ("running", "ready")]
     words = ", ".join(" ".join(filter(None, (task["name"], task["client"]))) for task in queue)
     more = f", and {tasks['ready'] - len(queue)} more" if tasks["ready"] > len(queue) else ""
-    body = "".join("<tr>" + "".join(f"<td>{escape(task[key])}</td>" for key, _ in TASK_COLUMNS) + "</tr>" for task in tasks["shown"])
+    body = "".join(
+        "<tr>" + "".join(f"<td>{escape(task[key])}</td>" for key, _ in TASK_COLUMNS) + "</tr>" for task in tasks["shown"]
+    )
     head = "".join(f'<th scope="col">{title}</th>' for _, title in TASK_COLUMNS)
     hidden = f"<div>{tasks['hidden']} are not shown</div>" if tasks["hidden"] else ""
-    return (f"<div>ready queue: {escape(words or 'empty')}{more}</div>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hidden}")
+    return (
+        f"<div>ready queue: {escape(words or 'empty')}{more}</div>"
+        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hidden}"
+    )
 
 
 def cell_text(key: str, value) -> str:

@@ -21,8 +21,12 @@ _UNSEEN = 30.0  # seconds without a sign of life from the page, after which noth
 _MOST = 40  # things it holds at a time: the process needs its numbers for other work
 _FREE = 6  # free numbers that are shown, the lowest first
 COLUMNS = (
-    ("number", "number"), ("close_on_exec", "close-on-exec"), ("description", "description"), ("kind", "kind"),
-    ("offset", "offset"), ("nonblock", "O_NONBLOCK"),
+    ("number", "number"),
+    ("close_on_exec", "close-on-exec"),
+    ("description", "description"),
+    ("kind", "kind"),
+    ("offset", "offset"),
+    ("nonblock", "O_NONBLOCK"),
 )
 
 _live: "ProcessTable | None" = None
@@ -150,17 +154,27 @@ class ProcessTable(anywidget.AnyWidget):
             found = open_files(list(self._own)) if self._own else None
             rows = [] if found is None else [self._row(row, found) for row in found.rows]
             others = [number for number in open_numbers() if number not in self._own]
-            return {"rows": rows, "others": others, "free": self.free(), "said": self._said,
-                    "compared": found is None or found.compared}
+            return {
+                "rows": rows,
+                "others": others,
+                "free": self.free(),
+                "said": self._said,
+                "compared": found is None or found.compared,
+            }
 
     def _row(self, row, found) -> dict:
         description = found.descriptions[row.description]
         sharing = [other.number for other in found.rows if other.description == row.description]
         alone = "own" if found.compared or description.kind == "socket" else "not known here"  # kcmp(2) is not allowed
         name = alone if len(sharing) == 1 else "shared by " + " and ".join(map(str, sharing))
-        return {"number": row.number, "close_on_exec": row.close_on_exec, "description": name,
-                "kind": description.kind + (f", to {description.access}" if description.kind == "pipe" else ""),
-                "offset": description.offset, "nonblock": not description.blocking}
+        return {
+            "number": row.number,
+            "close_on_exec": row.close_on_exec,
+            "description": name,
+            "kind": description.kind + (f", to {description.access}" if description.kind == "pipe" else ""),
+            "offset": description.offset,
+            "nonblock": not description.blocking,
+        }
 
     def _room(self, wanted: int = 1):
         if len(self._own) + wanted > _MOST:
@@ -250,11 +264,14 @@ class ProcessTable(anywidget.AnyWidget):
         """The table as static HTML."""
         state = self.state()
         head = "".join(f'<th scope="col">{title}</th>' for _, title in COLUMNS)
-        body = "".join("<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in COLUMNS) + "</tr>"
-                       for row in state["rows"])
-        return (f"<div>{len(state['others'])} rows belong to Jupyter and your cells. Free, lowest first: "
-                f"{', '.join(map(str, state['free']))} …</div>"
-                f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+        body = "".join(
+            "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in COLUMNS) + "</tr>" for row in state["rows"]
+        )
+        return (
+            f"<div>{len(state['others'])} rows belong to Jupyter and your cells. Free, lowest first: "
+            f"{', '.join(map(str, state['free']))} …</div>"
+            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+        )
 
     def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
         bundle = super()._repr_mimebundle_(**kwargs)

@@ -69,7 +69,11 @@ class Things:
     def in_openssl(self) -> dict[int, int]:
         """{number: bytes that OpenSSL has decrypted and nobody has read} of TLS sockets; the kernel does not know of these."""
         tls = sys.modules.get("ssl")
-        return {thing.fileno(): thing.pending() for thing in self.things if tls and isinstance(thing, tls.SSLSocket) and thing.fileno() >= 0}
+        return {
+            thing.fileno(): thing.pending()
+            for thing in self.things
+            if tls and isinstance(thing, tls.SSLSocket) and thing.fileno() >= 0
+        }
 
 
 def subject_of(thing) -> tuple[object, Bench]:

@@ -19,8 +19,10 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
     """One or two sentences on how the server ended, or what will happen to it; "" when there is nothing to say."""
     if server.fate:
         new = "a new blocking listener" if isinstance(server.error, BlockingIOError) else "a new listener"
-        return (f"{_how_it_ended(server)} Its thread is over and its descriptors are closed. "
-                f"Start brings it back, with {new} on the same address.")
+        return (
+            f"{_how_it_ended(server)} Its thread is over and its descriptors are closed. "
+            f"Start brings it back, with {new} on the same address."
+        )
     if not server.running:
         return "It is stopped: its descriptors are closed, and a client is refused. Start serves again on the same address."
     if doing.unknown:
@@ -29,23 +31,32 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
         return ""
     if server.recording and doing.call in ("select", "poll", "epoll_wait") and server.came_back() is None and server.unseen:
         name = server.unseen[0]
-        return (f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held. "
-                f"Write `import select` and `select.{name}(…)`: that is.")
+        return (
+            f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held. "
+            f"Write `import select` and `select.{name}(…)`: that is."
+        )
     if doing.call == "accept" and _is(rows, "listener", blocking=False):
-        return ("The listener is non-blocking now. The server still sleeps in the accept() that it began before: the kernel "
-                f"looks at the flag when a call begins. The next accept() with nobody waiting raises {_AGAIN}.")
+        return (
+            "The listener is non-blocking now. The server still sleeps in the accept() that it began before: the kernel "
+            f"looks at the flag when a call begins. The next accept() with nobody waiting raises {_AGAIN}."
+        )
     if doing.call in ("recv", "send") and _is(rows, "connection", False, doing.descriptor):
-        return (f"This connection is non-blocking now. The server still sleeps in the {doing.call}() that it began before: "
-                f"the kernel looks at the flag when a call begins. Its next recv() with nothing to read raises {_AGAIN}.")
+        return (
+            f"This connection is non-blocking now. The server still sleeps in the {doing.call}() that it began before: "
+            f"the kernel looks at the flag when a call begins. Its next recv() with nothing to read raises {_AGAIN}."
+        )
     if server.own_modes.get("listener") is True and _is(rows, "listener", blocking=False):
-        return (f"The listener is non-blocking now. Nothing happens while the server sleeps in {doing.call}(). When it "
-                f"comes back to accept() and nobody waits there, accept() raises {_AGAIN}: let the clients leave, and see.")
+        return (
+            f"The listener is non-blocking now. Nothing happens while the server sleeps in {doing.call}(). When it "
+            f"comes back to accept() and nobody waits there, accept() raises {_AGAIN}: let the clients leave, and see."
+        )
     if server.own_modes.get("listener") is False and doing.call == "accept":
-        return ("The listener is blocking now, so the server sleeps in accept() until somebody comes. "
-                "Meanwhile it serves nobody.")
+        return "The listener is blocking now, so the server sleeps in accept() until somebody comes. Meanwhile it serves nobody."
     if server.own_modes.get("connections") is False and doing.call in ("recv", "send"):
-        return (f"This connection is blocking now, so the server sleeps in {doing.call}() until its client acts. "
-                "Meanwhile it serves nobody else.")
+        return (
+            f"This connection is blocking now, so the server sleeps in {doing.call}() until its client acts. "
+            "Meanwhile it serves nobody else."
+        )
     return ""
 
 
@@ -54,8 +65,10 @@ def _how_it_ended(server) -> str:
         return f"The server {server.fate}."
     for call, found in (("accept", "nobody waiting"), ("recv", "nothing to read"), ("send", "no room in the send buffer")):
         if f"{call}(" in server.fate or f"{call}all(" in server.fate:
-            return (f"{call}() found {found}. A non-blocking socket does not wait for it: it raised {_AGAIN}, "
-                    "and this server does not catch that.")
+            return (
+                f"{call}() found {found}. A non-blocking socket does not wait for it: it raised {_AGAIN}, "
+                "and this server does not catch that."
+            )
     return f"The server {server.fate}."
 
 

@@ -34,8 +34,15 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 REPOSITORY = Path(__file__).parents[2]
 NOTEBOOKS = REPOSITORY / "notebooks"
-FLAGS = ["--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run", "--disable-background-networking",
-         "--disable-component-update", "--disable-sync"]
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
 PATIENCE = 60_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
 
 expect.set_options(timeout=PATIENCE)
@@ -148,8 +155,9 @@ class Notebook:
 
     def theme(self, name: str) -> None:
         """Switch JupyterLab to "light" or "dark"."""
-        self.page.evaluate("name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})",
-                           f"JupyterLab {name.capitalize()}")
+        self.page.evaluate(
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name.capitalize()}"
+        )
         self.page.wait_for_selector(f'body[data-jp-theme-light="{"true" if name == "light" else "false"}"]', state="attached")
 
     def screenshot(self, path: str | Path) -> Path:
@@ -188,8 +196,12 @@ class Server:
         self.token = uuid.uuid4().hex
         self._settings(folder / "settings")
         own = {
-            "JUPYTER_CONFIG_DIR": "config", "JUPYTER_DATA_DIR": "data", "JUPYTER_RUNTIME_DIR": "runtime",
-            "IPYTHONDIR": "ipython", "JUPYTERLAB_SETTINGS_DIR": "settings", "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
         environment = os.environ | {name: str(folder / place) for name, place in own.items()}
         environment.pop("COURSE_HOME", None)  # then the learner's folder is `mine`, beside the copied notebooks
@@ -197,10 +209,23 @@ class Server:
             self.address = free.getsockname()
         self.url = "http://{}:{}".format(*self.address)
         self.process = subprocess.Popen(
-            [sys.executable, "-m", "jupyterlab", str(self.root), "--no-browser", "--allow-root", "--ServerApp.ip=127.0.0.1",
-             f"--ServerApp.port={self.address[1]}", "--ServerApp.port_retries=0", f"--IdentityProvider.token={self.token}",
-             "--LabApp.expose_app_in_browser=True"],
-            env=environment, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=(folder / "log").open("w"),
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                str(self.root),
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={self.address[1]}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={self.token}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("w"),
         )
         wait_for_listener(self.address, self.process)
 
@@ -248,7 +273,8 @@ class Lab:
         self.notebooks.append(notebook)
         workspace = f"{self.name}-{len(self.notebooks)}"  # a known one would bring the last test's tabs back
         notebook.page.goto(
-            f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}")
+            f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}"
+        )
         notebook.page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
         notebook._kernel_ready()
         return notebook
@@ -256,8 +282,11 @@ class Lab:
     def screenshots(self, folder: Path) -> list[Path]:
         """A picture of every page that is open."""
         folder.mkdir(parents=True, exist_ok=True)
-        return [notebook.screenshot(folder / f"page-{number}.png")
-                for number, notebook in enumerate(self.notebooks, 1) if not notebook.page.is_closed()]
+        return [
+            notebook.screenshot(folder / f"page-{number}.png")
+            for number, notebook in enumerate(self.notebooks, 1)
+            if not notebook.page.is_closed()
+        ]
 
     def close(self) -> None:
         self.context.close()
@@ -298,14 +327,29 @@ def make_lab(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     """`make lab` as a learner types it, on a machine without a display: the process, and the address it prints."""
     if Path(sys.prefix) != REPOSITORY / ".venv" or not shutil.which("make"):
         pytest.skip("needs the .venv of `make test`")
-    environment = {name: value for name, value in os.environ.items()
-                   if name not in {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS", "MAKELEVEL"}}
-    environment |= {"HOME": str(tmp_path), "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
-                    "JUPYTER_DATA_DIR": str(tmp_path / "data"), "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
-                    "COURSE_HOME": str(tmp_path / "mine")}
+    environment = {
+        name: value
+        for name, value in os.environ.items()
+        if name not in {"BROWSER", "DISPLAY", "WAYLAND_DISPLAY", "MAKEFLAGS", "MAKELEVEL"}
+    }
+    environment |= {
+        "HOME": str(tmp_path),
+        "JUPYTER_CONFIG_DIR": str(tmp_path / "config"),
+        "JUPYTER_DATA_DIR": str(tmp_path / "data"),
+        "JUPYTER_RUNTIME_DIR": str(tmp_path / "runtime"),
+        "COURSE_HOME": str(tmp_path / "mine"),
+    }
     keyboard, terminal = os.openpty()  # JupyterLab listens to Ctrl-C only where its input is a terminal
-    process = subprocess.Popen(["make", "lab"], cwd=REPOSITORY, env=environment, start_new_session=True,
-                               stdin=terminal, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    process = subprocess.Popen(
+        ["make", "lab"],
+        cwd=REPOSITORY,
+        env=environment,
+        start_new_session=True,
+        stdin=terminal,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
     try:
         printed = ""
         while not (address := re.search(r"http://(127\.0\.0\.1):(\d+)/\S+\n", printed)):
@@ -329,7 +373,8 @@ def open_cells(lab) -> Callable[..., Notebook]:
     def open_them(*cells: str) -> Notebook:
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}})
+            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
+        )
         nbformat.write(notebook, lab.folder / "panel.ipynb")
         opened = lab.open("panel.ipynb")
         opened.run_cell(0)

@@ -42,8 +42,11 @@ def barriers(page) -> list[str]:
     """What axe-core calls serious or critical."""
     page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
     found = page.evaluate("shown => axe.run({ include: shown }, { resultTypes: ['violations'] })", SHOWN)["violations"]
-    return [f"{one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}" for one in found
-            if one["impact"] in ("serious", "critical")]
+    return [
+        f"{one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
+        for one in found
+        if one["impact"] in ("serious", "critical")
+    ]
 
 
 @pytest.mark.parametrize("theme", ["light", "dark"])

@@ -35,7 +35,9 @@ def test_the_frame_shows_the_page_of_the_learners_loop(lab):
     for theme in "light", "dark":  # the page brings its own colours
         notebook.theme(theme)
         notebook.cell("frame")
-        ink, paper = page.locator("body").evaluate("body => [getComputedStyle(body).color, getComputedStyle(body).backgroundColor]")
+        ink, paper = page.locator("body").evaluate(
+            "body => [getComputedStyle(body).color, getComputedStyle(body).backgroundColor]"
+        )
         assert (ink, paper) == ("rgb(34, 34, 34)", "rgb(255, 255, 255)")
     assert notebook.errors == []
 

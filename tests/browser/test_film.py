@@ -24,9 +24,20 @@ def five(connect):
 """
 exec(SCRIPT)  # the same text is a cell
 PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-MODELS = ("BlockingServer", "NonBlockingServer", "SelectServer", "PollServer", "EpollServer", "CoroutineServer", "ThreadedServer", "AsyncioServer")
-CELLS = [f"from course_lib.servers import *\nfrom course_lib.widgets import film\n{SCRIPT}",
-         *(f"filmed = film({name}(), five, calls=12)\nprint(*(m.call for m in filmed), sep='\\n')\nfilmed" for name in MODELS)]
+MODELS = (
+    "BlockingServer",
+    "NonBlockingServer",
+    "SelectServer",
+    "PollServer",
+    "EpollServer",
+    "CoroutineServer",
+    "ThreadedServer",
+    "AsyncioServer",
+)
+CELLS = [
+    f"from course_lib.servers import *\nfrom course_lib.widgets import film\n{SCRIPT}",
+    *(f"filmed = film({name}(), five, calls=12)\nprint(*(m.call for m in filmed), sep='\\n')\nfilmed" for name in MODELS),
+]
 # What it says at each moment, by the right arrow key to the end, then by the left one to the beginning.
 THERE_AND_BACK = """player => ["ArrowRight", "ArrowLeft"].map(key => {
     const slider = player.querySelector("[role=slider]"), texts = [];
@@ -147,8 +158,20 @@ def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_ce
 def stored() -> nbformat.NotebookNode:
     """A notebook with the output of a cell that made a film."""
     filmed = film(BlockingServer(), five)  # noqa: F821
-    return nbformat.v4.new_notebook(metadata=PYTHON, cells=[nbformat.v4.new_code_cell("filmed", execution_count=1, outputs=[nbformat.v4.new_output(
-        "execute_result", {"text/html": filmed._repr_html_(), "text/plain": repr(filmed)}, execution_count=1)])])
+    return nbformat.v4.new_notebook(
+        metadata=PYTHON,
+        cells=[
+            nbformat.v4.new_code_cell(
+                "filmed",
+                execution_count=1,
+                outputs=[
+                    nbformat.v4.new_output(
+                        "execute_result", {"text/html": filmed._repr_html_(), "text/plain": repr(filmed)}, execution_count=1
+                    )
+                ],
+            )
+        ],
+    )
 
 
 def test_an_html_export_of_a_notebook_plays_offline(page, tmp_path):
@@ -163,7 +186,9 @@ def test_an_html_export_of_a_notebook_plays_offline(page, tmp_path):
 def test_a_notebook_of_somebody_else_shows_the_still(lab):
     nbformat.write(stored(), lab.folder / "foreign.ipynb")
     notebook = lab.open("foreign.ipynb")
-    expect(notebook.output(0)).to_contain_text("it waits for alice alone. Meanwhile bob, carol, dave and erin stand in the accept queue.")
+    expect(notebook.output(0)).to_contain_text(
+        "it waits for alice alone. Meanwhile bob, carol, dave and erin stand in the accept queue."
+    )
     expect(notebook.output(0).locator("table")).to_be_visible()
     expect(notebook.output(0).locator(".player")).to_have_count(0)
 

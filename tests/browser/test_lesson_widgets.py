@@ -156,6 +156,7 @@ def test_the_puzzle_by_keyboard_alone(lesson):
     puzzle = card(notebook, 1)
     lines, program = puzzle.get_by_label("lines"), puzzle.get_by_label("your program")
     check, status = puzzle.get_by_role("button", name="Check"), puzzle.get_by_role("status")
+
     def add(words, bug=False):
         """Go to a line with the arrow keys, then to Add with Tab, as a learner without a mouse does."""
         shown = [text.replace("\u00a0", " ") for text in lines.locator("option").all_text_contents()]

@@ -27,7 +27,8 @@ def measure(output: Locator, verb: str) -> None:
 def test_each_press_adds_a_point_to_chart_and_table(open_cells):
     notebook = open_cells(
         f"{IMPORTS}live = {LADDER}numbers=(0, 50, 100), active=2, rounds=1)\nlive",
-        "print([(row.server, row.idle) for row in live.rows])")
+        "print([(row.server, row.idle) for row in live.rows])",
+    )
     output = notebook.run_cell(1)
     expect(output.get_by_role("status")).to_contain_text("press Measure")
     measure(output, "Measure")
@@ -42,14 +43,17 @@ def test_each_press_adds_a_point_to_chart_and_table(open_cells):
     expect(output.get_by_role("rowheader")).to_have_text(["0", "50"])
     assert output.get_by_role("img").get_attribute("aria-label").startswith("From 0 to 50 idle clients a request costs")
     expect(notebook.run_cell(2)).to_contain_text(
-        "[('PollServer', 0), ('EpollServer', 0), ('PollServer', 50), ('EpollServer', 50)]")
+        "[('PollServer', 0), ('EpollServer', 0), ('PollServer', 50), ('EpollServer', 50)]"
+    )
     assert notebook.errors == []
 
 
 def test_the_button_runs_all_three_kinds_and_the_sliders_say_how(open_cells):
     notebook = open_cells(
-        f"{IMPORTS}mix = {MIX}cpu=5, io=10, workers=2)\nmix", "print(len({(row.by, row.worker) for row in mix.rows}))",
-        "wait_until(lambda: len({(row.by, row.worker) for row in mix.rows}) == 9, 60)")
+        f"{IMPORTS}mix = {MIX}cpu=5, io=10, workers=2)\nmix",
+        "print(len({(row.by, row.worker) for row in mix.rows}))",
+        "wait_until(lambda: len({(row.by, row.worker) for row in mix.rows}) == 9, 60)",
+    )
     output = notebook.run_cell(1)
     expect(output.get_by_role("status")).to_contain_text("press Run")
     measure(output, "Run")
@@ -67,7 +71,8 @@ def test_the_button_runs_all_three_kinds_and_the_sliders_say_how(open_cells):
 @pytest.mark.parametrize("verb, live, under_way", LONG)
 def test_it_measures_and_stops_while_a_cell_is_blocked(open_cells, verb, live, under_way):
     notebook = open_cells(
-        f"{IMPORTS}live = {live}\nlive", "listener = socket.create_server(('127.0.0.1', 0))\nlistener.accept()", "live.rows")
+        f"{IMPORTS}live = {live}\nlive", "listener = socket.create_server(('127.0.0.1', 0))\nlistener.accept()", "live.rows"
+    )
     output = notebook.run_cell(1)
     notebook.run_cell(2, wait=False)
     button(output, verb).click()
@@ -87,7 +92,8 @@ def test_a_cell_run_again_stops_the_measurement_of_the_old_one(open_cells, verb,
     notebook = open_cells(
         f"{IMPORTS}{live}",
         "own = lambda: {t.name for t in threading.enumerate()} & {'measurement', 'live ladder', 'live mix', 'mix'}\n"
-        "wait_until(lambda: not own(), 30)\nprint(own())")
+        "wait_until(lambda: not own(), 30)\nprint(own())",
+    )
     output = notebook.run_cell(1)
     button(output, verb).click()
     expect(output.get_by_role("status")).to_contain_text(under_way)
@@ -104,7 +110,8 @@ def test_the_chart_is_readable_in_both_themes(open_cells, verb, live, theme, tmp
     notebook.theme(theme)
     measure(output, verb)
     light = output.locator("svg[role=img] text").first.evaluate(
-        "text => { const [r, g, b] = getComputedStyle(text).fill.match(/[\\d.]+/g).map(Number); return (r + g + b) / 3; }")
+        "text => { const [r, g, b] = getComputedStyle(text).fill.match(/[\\d.]+/g).map(Number); return (r + g + b) / 3; }"
+    )
     assert (light < 90) if theme == "light" else (light > 165)
     notebook.screenshot(tmp_path / f"{theme}.png")
 
@@ -112,7 +119,8 @@ def test_the_chart_is_readable_in_both_themes(open_cells, verb, live, theme, tmp
 def test_a_measurement_shows_its_progress_until_its_end(open_cells):
     notebook = open_cells(
         "from course_lib.measure import waiting_cost\n"
-        "rows = waiting_cost(numbers=(10, 100), rounds=20, seconds=1)\nprint(len(rows))")
+        "rows = waiting_cost(numbers=(10, 100), rounds=20, seconds=1)\nprint(len(rows))"
+    )
     notebook.run_cell(1, wait=False)
     expect(notebook.output(1).locator(".progress-bar")).to_be_visible()
     notebook.wait_idle()
@@ -125,7 +133,8 @@ def test_a_measurement_that_is_interrupted_leaves_the_kernel_as_it_was(open_cell
         "from course_lib.measure import ladder\nfrom course_lib.servers import EpollServer\n"
         "ladder([EpollServer], rounds=1000, seconds=100)",
         "import psutil, threading\nprint([t.name for t in threading.enumerate() if t.name == 'measurement'])\n"
-        "print(psutil.Process().children())")
+        "print(psutil.Process().children())",
+    )
     notebook.run_cell(1, wait=False)
     expect(notebook.output(1).locator(".progress-bar")).to_be_visible()
     notebook.interrupt()

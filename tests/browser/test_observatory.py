@@ -43,7 +43,9 @@ class Lanes:
                 let painted = 0, colours = 0;
                 for (let i = 0; i < data.length; i += 4) if (data[i + 3]) { painted++; colours += data[i] + 2 * data[i + 1] + 3 * data[i + 2]; }
                 return [painted, colours];
-            }""", lane)
+            }""",
+            lane,
+        )
 
 
 def test_hold_one_call_and_run_on(open_cells):
@@ -99,7 +101,9 @@ def test_record_lists_the_calls(open_cells):
     expect(button(panel, "✓ Recording")).to_have_attribute("aria-pressed", "true")
     button(panel, "Connect a client").click()
     button(panel, "Send text").click()
-    expect(listing).to_contain_text(re.compile(r"accept\(\d+\) = \d+ <[\d.]+>\nrecv\(\d+\) = 5 b'hello' <[\d.]+>\nsendall\(\d+\) = 5 b'hello'"))
+    expect(listing).to_contain_text(
+        re.compile(r"accept\(\d+\) = \d+ <[\d.]+>\nrecv\(\d+\) = 5 b'hello' <[\d.]+>\nsendall\(\d+\) = 5 b'hello'")
+    )
     button(panel, "✓ Recording").click()
     expect(button(panel, "Record")).to_have_attribute("aria-pressed", "false")
 
@@ -119,7 +123,9 @@ def test_markup_is_text_in_the_listing_too(open_cells):
 def test_lanes_show_the_thread_and_what_arrives(open_cells):
     notebook = open_cells(SERVER, PAIRS.format(1), "pairs[0][0].send(b'12345')")
     thread = Lanes(panel_of(notebook.run_cell(1)))
-    expect(thread.at(0)).to_contain_text(re.compile(r"the server's thread, \d+\.\d+ s before now: asleep in accept\(\).*\(sampled\)"))
+    expect(thread.at(0)).to_contain_text(
+        re.compile(r"the server's thread, \d+\.\d+ s before now: asleep in accept\(\).*\(sampled\)")
+    )
     assert thread.pixels(0)[0] > 0
     panel = panel_of(notebook.run_cell(2))
     lanes = Lanes(panel)
@@ -160,7 +166,9 @@ def test_pause_freezes_and_resume_goes_on(open_cells):
     expect(panel.get_by_role("row").nth(2).locator(".readable")).to_contain_text("yes")  # the table goes on
     expect(lanes.at(1)).to_contain_text(re.compile("before the pause: not readable"))
     frozen = lanes.canvas.evaluate("canvas => canvas.toDataURL()")
-    notebook.page.evaluate("() => new Promise(done => { let left = 20; const next = () => --left ? requestAnimationFrame(next) : done(); next(); })")
+    notebook.page.evaluate(
+        "() => new Promise(done => { let left = 20; const next = () => --left ? requestAnimationFrame(next) : done(); next(); })"
+    )
     assert lanes.canvas.evaluate("canvas => canvas.toDataURL()") == frozen
     button(panel, "Resume").click()
     expect(lanes.at(1)).to_contain_text(re.compile("before now: readable, writable, 1 waiting"))
@@ -181,7 +189,7 @@ def test_the_span_is_chosen_and_the_arrows_move_the_cursor(open_cells):
     expect(lanes.at(0, 20)).not_to_have_text(before)
     expect(lanes.text).to_contain_text("before the pause")
     sixty, before = seconds_back(), lanes.text.inner_text()
-    assert sixty == pytest.approx(6 * ten, rel=.05)
+    assert sixty == pytest.approx(6 * ten, rel=0.05)
     lanes.canvas.press("ArrowLeft")
     expect(lanes.text).not_to_have_text(before)
     assert seconds_back() > sixty
@@ -235,7 +243,8 @@ def test_five_hundred_descriptors_stay_responsive(open_cells):
                 const started = performance.now(); let frames = 0;
                 const next = () => { frames++; performance.now() - started < 1000 ? requestAnimationFrame(next) : done(frames); };
                 requestAnimationFrame(next);
-            })""")
+            })"""
+        )
 
     with_many = frames()
     expect(panel_of(notebook.run_cell(3)).get_by_role("row")).to_have_count(2)
@@ -267,7 +276,8 @@ def test_twenty_panels_opened_and_closed_leave_no_pump(open_cells):
         "server = BlockingServer().start()",
         "from ipywidgets import VBox\nfrom IPython.display import display, clear_output\nfor _ in range(20): display(observe(server))",
         "from course_lib.observe import wait_until\npumps = lambda: sum(t.name == 'panel' for t in threading.enumerate())\nprint(wait_until(lambda: pumps() == 20, 20))",
-        "print(wait_until(lambda: pumps() == 0, 20))")
+        "print(wait_until(lambda: pumps() == 0, 20))",
+    )
     notebook.run_cell(1)
     expect(notebook.run_cell(2).locator(".observatory")).to_have_count(20)
     expect(notebook.run_cell(3)).to_contain_text("True")
@@ -297,7 +307,10 @@ def test_axe_finds_no_serious_barrier(open_cells, theme, record_property):
     Lanes(panel).at(0)
     notebook.page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
     found = notebook.page.evaluate("() => axe.run('.observatory', { resultTypes: ['violations'] })")["violations"]
-    report = [f"{one['impact']}: {one['id']}: {one['help']}: {[node['target'][-1] + ' ' + node['html'][:120] for node in one['nodes'][:4]]}" for one in found]
+    report = [
+        f"{one['impact']}: {one['id']}: {one['help']}: {[node['target'][-1] + ' ' + node['html'][:120] for node in one['nodes'][:4]]}"
+        for one in found
+    ]
     record_property("axe", json.dumps(report))
     print("\n".join(report))
     assert not [line for line in report if line.startswith(("serious", "critical"))], "\n".join(report)

@@ -59,5 +59,8 @@ def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches make and JupyterLab
     rest = process.communicate(timeout=60)[0]
     raised = set(re.findall(r"^([\w.]+(?:Error|Exception)\b).*$", rest, re.MULTILINE))
-    closed = {"tornado.iostream.StreamClosedError", "tornado.websocket.WebSocketClosedError"}  # a message was on its way to the page
+    closed = {
+        "tornado.iostream.StreamClosedError",
+        "tornado.websocket.WebSocketClosedError",
+    }  # a message was on its way to the page
     assert "Shutting down" in rest and raised <= closed, rest

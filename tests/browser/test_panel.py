@@ -47,7 +47,10 @@ def test_a_sleeping_listener_made_non_blocking_shows_its_fate_at_once(open_cells
 def test_another_process_is_shown_and_a_grey_button_says_why(open_cells):
     notebook = open_cells(
         "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-m', 'course_lib', 'serve', 'epoll'], stdout=subprocess.PIPE)\n"
-        "line = child.stdout.readline()\nobserve(child)", "observe(socket.socket(type=socket.SOCK_DGRAM))", "child.kill()")
+        "line = child.stdout.readline()\nobserve(child)",
+        "observe(socket.socket(type=socket.SOCK_DGRAM))",
+        "child.kill()",
+    )
     panel = panel_of(notebook.run_cell(1))
     expect(row(panel, "epoll")).to_contain_text("in epoll_wait")
     button(panel, "Connect a client").click()
@@ -63,8 +66,10 @@ def test_another_process_is_shown_and_a_grey_button_says_why(open_cells):
 
 def test_everything_works_while_a_cell_is_blocked_in_accept(open_cells):
     notebook = open_cells(
-        "listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "server = BlockingServer().start()\nobserve(server)",
-        "connection, peer = listener.accept()\nprint('came back')")
+        "listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)",
+        "server = BlockingServer().start()\nobserve(server)",
+        "connection, peer = listener.accept()\nprint('came back')",
+    )
     own, panel = panel_of(notebook.run_cell(1)), panel_of(notebook.run_cell(2))
     notebook.run_cell(3, wait=False)
     expect(row(own, "listener")).to_contain_text("a notebook cell in accept")
@@ -82,7 +87,9 @@ def test_everything_works_while_a_cell_is_blocked_in_accept(open_cells):
 
 
 def test_an_interrupted_cell_leaves_the_panel_alive(open_cells):
-    notebook = open_cells("listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "listener.accept()", "print(6 * 7)")
+    notebook = open_cells(
+        "listener = socket.create_server(('127.0.0.1', 0))\nobserve(listener)", "listener.accept()", "print(6 * 7)"
+    )
     panel = panel_of(notebook.run_cell(1))
     notebook.run_cell(2, wait=False)
     expect(row(panel, "listener")).to_contain_text("a notebook cell in accept")
@@ -97,7 +104,8 @@ def test_an_interrupted_cell_leaves_the_panel_alive(open_cells):
 def test_it_follows_what_cells_do_while_a_cell_computes(open_cells):
     notebook = open_cells(
         "server = BlockingServer().start()\nobserve(server)",
-        "client = socket.create_connection(server.address)\nwhile True: sum(range(1000))")
+        "client = socket.create_connection(server.address)\nwhile True: sum(range(1000))",
+    )
     panel = panel_of(notebook.run_cell(1))
     notebook.run_cell(2, wait=False)
     expect(row(panel, "connection")).to_contain_text("BlockingServer in recv")
@@ -155,7 +163,8 @@ def test_it_is_readable_in_both_themes_and_fits_the_page(open_cells, theme):
             const style = getComputedStyle(element);
             const [one, two] = [light(style.color), light(style.backgroundColor)].sort((a, b) => b - a);
             return (one + .05) / (two + .05);
-        }""")
+        }"""
+    )
     assert contrast > 7
     assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
     names = panel.get_by_role("button").evaluate_all("all => all.map(b => b.getAttribute('aria-label') || b.textContent)")
@@ -175,7 +184,8 @@ def test_a_cell_run_again_has_one_panel_on_one_server_and_no_pump_is_left(open_c
         "server = BlockingServer().start()\nobserve(server)",
         "import threading\nfrom course_lib.observe import wait_until\nfrom course_lib.servers import live_servers\n"
         "pumps = lambda: [t for t in threading.enumerate() if t.name == 'panel']\n"
-        "wait_until(lambda: len(pumps()) == 1)\nprint(len(live_servers()), 'server', len(pumps()), 'pump')")
+        "wait_until(lambda: len(pumps()) == 1)\nprint(len(live_servers()), 'server', len(pumps()), 'pump')",
+    )
     for _ in range(3):
         panel_of(notebook.run_cell(1))
     expect(notebook.run_cell(2)).to_have_text(re.compile("1 server 1 pump"))
@@ -194,7 +204,9 @@ def test_each_part_alone(open_cells):
 def test_a_panel_that_hears_nothing_says_so_until_something_comes(open_cells):
     notebook = open_cells(
         "from course_lib.servers import EpollServer\npanel = observe(EpollServer().start())\n"
-        "panel.on_msg(panel._hear, remove=True)\npanel", "panel.on_msg(panel._hear)")
+        "panel.on_msg(panel._hear, remove=True)\npanel",
+        "panel.on_msg(panel._hear)",
+    )
     panel = panel_of(notebook.run_cell(1))
     expect(panel.get_by_role("status")).to_contain_text("Nothing has come from the notebook's process yet")
     notebook.run_cell(2)

@@ -71,7 +71,8 @@ def test_a_cell_run_again_holds_nothing_of_the_earlier_run(open_cells):
     notebook = open_cells(
         IMPORT + "earlier = globals().get('table')\ntable = process_table()\ntable",
         "from course_lib.observe import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
-        "wait_until(lambda: len(pumps()) == 1)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')")
+        "wait_until(lambda: len(pumps()) == 1)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
+    )
     for _ in range(3):
         table = table_of(notebook.run_cell(1))
         button(table, "Pipe").click()

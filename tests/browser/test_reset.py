@@ -11,12 +11,15 @@ NAME = "00_start_here.ipynb"
 
 
 def reset(lab) -> str:
-    return subprocess.run([sys.executable, "-m", "course_lib", "reset", "00"], cwd=lab.folder, check=True, capture_output=True,
-                          text=True).stdout
+    return subprocess.run(
+        [sys.executable, "-m", "course_lib", "reset", "00"], cwd=lab.folder, check=True, capture_output=True, text=True
+    ).stdout
 
 
 def source(notebook) -> str:
-    return notebook.page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.source).join('')")
+    return notebook.page.evaluate(
+        "() => jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.source).join('')"
+    )
 
 
 def test_reset_while_the_notebook_is_open(lab):
@@ -37,7 +40,8 @@ def test_reset_while_the_notebook_is_open(lab):
     dialog.get_by_role("button", name="Revert").click()
     expect(dialog).to_have_count(0)
     notebook.page.wait_for_function(
-        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))")
+        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
+    )
     assert (lab.folder / NAME).read_bytes() == shipped.read(NAME)
 
 
@@ -52,4 +56,5 @@ def test_reload_from_disk_shows_the_notebook_as_shipped(lab):
     if (button := notebook.page.locator(".jp-Dialog").get_by_role("button", name="Reload")).count():
         button.click()
     notebook.page.wait_for_function(
-        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))")
+        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
+    )

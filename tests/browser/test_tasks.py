@@ -4,8 +4,10 @@ import pytest
 from panel_page import button, choose, panel_of
 from playwright.sync_api import expect
 
-SERVER = ("from course_lib.servers import CoroutineServer\nfrom course_lib.clients import crowd\n"
-          "server = CoroutineServer().start()\nclients = crowd(server, 3)\nobserve(server)")
+SERVER = (
+    "from course_lib.servers import CoroutineServer\nfrom course_lib.clients import crowd\n"
+    "server = CoroutineServer().start()\nclients = crowd(server, 3)\nobserve(server)"
+)
 
 
 def tasks(panel):
@@ -62,7 +64,8 @@ def test_it_fits_850_pixels_and_a_name_is_shown_as_text(open_cells, theme):
     notebook = open_cells(
         "from course_lib.servers import CoroutineServer\nfrom course_lib.servers.scheduler import sleep\n"
         "server = CoroutineServer().start()\npanel = observe(server)\n"
-        "server.answer = lambda request: server.loop.spawn(sleep(60), '<b>a task with a long name </b>' * 20) and request\npanel")
+        "server.answer = lambda request: server.loop.spawn(sleep(60), '<b>a task with a long name </b>' * 20) and request\npanel"
+    )
     notebook.theme(theme)
     notebook.page.set_viewport_size({"width": 850, "height": 900})
     panel = panel_of(notebook.run_cell(1))

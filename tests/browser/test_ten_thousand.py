@@ -28,8 +28,9 @@ WATCH = """panel => {
     }).observe(panel, { subtree: true, childList: true, characterData: true });
 }"""
 
-pytestmark = pytest.mark.skipif(resource.getrlimit(resource.RLIMIT_NOFILE)[1] < NUMBER + 400,
-                                reason="the hard limit of descriptors is too low (ulimit -Hn)")
+pytestmark = pytest.mark.skipif(
+    resource.getrlimit(resource.RLIMIT_NOFILE)[1] < NUMBER + 400, reason="the hard limit of descriptors is too low (ulimit -Hn)"
+)
 
 
 def test_the_panel_stays_live(open_cells):
@@ -58,9 +59,11 @@ def test_the_panel_stays_live(open_cells):
 
 def test_an_interrupt_cleans_up(open_cells):
     notebook = open_cells(
-        SERVER, RUN.format(NUMBER, 60),
+        SERVER,
+        RUN.format(NUMBER, 60),
         "import subprocess, os\nprint(wait_until(lambda: len(server.numbers()) == 1), "
-        "subprocess.run(['pgrep', '-P', str(os.getpid()), '-f', 'ten_thousand'], capture_output=True).stdout)")
+        "subprocess.run(['pgrep', '-P', str(os.getpid()), '-f', 'ten_thousand'], capture_output=True).stdout)",
+    )
     panel = panel_of(notebook.run_cell(1))
     output = notebook.run_cell(2, wait=False)
     expect(output).to_contain_text(re.compile("2,500 connected, .* requests/s"))

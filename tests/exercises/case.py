@@ -93,8 +93,15 @@ def _bare(source: str) -> str:
 
 def _without_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, line: str) -> str:
     """The first line of this function, which has all of its head."""
-    for hint in [function.returns, *(argument.annotation for argument in [*function.args.args, function.args.vararg] if argument)]:
+    for hint in [
+        function.returns,
+        *(argument.annotation for argument in [*function.args.args, function.args.vararg] if argument),
+    ]:
         if hint:
             text = ast.unparse(hint).replace("'", '"')
-            line = line.replace(f" -> {text}:", ":", 1) if hint is function.returns else line.replace(f": {text} = ", "=", 1).replace(f": {text}", "", 1)
+            line = (
+                line.replace(f" -> {text}:", ":", 1)
+                if hint is function.returns
+                else line.replace(f": {text} = ", "=", 1).replace(f": {text}", "", 1)
+            )
     return line

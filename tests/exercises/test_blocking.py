@@ -1,11 +1,11 @@
 """2.1 to 2.4: what their checks do beside the typical wrong solutions."""
 
 import pytest
-
-from course_lib.exercises import all_exercises, check
-from course_lib.checks import blocking
 from exercises.case import wrong
 from exercises.wrong.blocking import CASES, IMPORTS
+
+from course_lib.checks import blocking
+from course_lib.exercises import all_exercises, check
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 

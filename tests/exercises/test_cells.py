@@ -4,7 +4,6 @@ import copy
 
 import nbformat
 import pytest
-
 from exercise_cells import NOTEBOOKS, exercises_of, write
 
 PATHS = [path for path in sorted(NOTEBOOKS.glob("*.ipynb")) if exercises_of(path.name)]

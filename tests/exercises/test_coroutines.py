@@ -14,10 +14,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from course_lib.exercises import check
+from course_lib.exercises.keep import as_module
 from course_lib.solutions.capstone import resp
 from course_lib.solutions.coroutines import AsyncSocket, Loop, accept, http, recv, run, send_all, sleep
 from course_lib.solutions.epolling import EpollEngine
-from course_lib.exercises.keep import as_module
 
 OTHERS = {
     "7.1 a dict, copied in each round": (
@@ -437,7 +437,9 @@ def test_an_error_of_a_connection_ends_this_connection_alone(protocol, name):
         yield
 
     serve, request = (
-        (lambda conn: http(conn, page), b"GET / HTTP/1.1\r\n\r\n") if protocol == "http" else (lambda conn: resp(conn, {}), b"PING\r\n")
+        (lambda conn: http(conn, page), b"GET / HTTP/1.1\r\n\r\n")
+        if protocol == "http"
+        else (lambda conn: resp(conn, {}), b"PING\r\n")
     )
     for peer in its_peer, goods_peer:
         peer.send(request)

@@ -3,17 +3,17 @@
 import inspect
 
 import pytest
-
-from course_lib.checks import bugs
-from course_lib.exercises import check
-from course_lib.sandbox.attempt import Attempt
-from course_lib.checks.harness import check_server
+from exercises.case import changed
 from exercises.test_harness import TEN
 from exercises.wrong import epolling as wrong_epolling
 from exercises.wrong import polling as wrong_polling
-from exercises.case import changed
 from exercises.wrong.epolling import DRAIN, EPOLL, PROVOKE, STOPPER
 from exercises.wrong.polling import POLL, SELECT, SERVER
+
+from course_lib.checks import bugs
+from course_lib.checks.harness import check_server
+from course_lib.exercises import check
+from course_lib.sandbox.attempt import Attempt
 
 _TELL = """
 if sock in self.numbers:
@@ -179,7 +179,10 @@ def test_other_kinds_of_epoll_engine(changes, note, cell, as_before):
     [
         ({}, "wait() raised KeyError"),
         ({_FOUND: f"if number in self.data: {_FOUND}"}, "no wait sleeps any more"),
-        ({_FOUND: f"if number in self.data:\n    {_FOUND}\nelse:\n    self.anew()", "def wait(self, seconds):": """
+        (
+            {
+                _FOUND: f"if number in self.data:\n    {_FOUND}\nelse:\n    self.anew()",
+                "def wait(self, seconds):": """
             def anew(self):
                 self.epoll.close()
                 self.epoll = select.epoll()
@@ -187,13 +190,18 @@ def test_other_kinds_of_epoll_engine(changes, note, cell, as_before):
                     self.epoll.register(sock, select.EPOLLIN)
 
             def wait(self, seconds):
-        """}, ""),
+        """,
+            },
+            "",
+        ),
     ],
     ids=["a dict without it", "passed over", "a new list"],
 )
 def test_the_entry_of_a_copied_socket_gets_a_note(changes, does, cell, as_before):
     found = [each for each in notes("6.1", cell, changed(EPOLL, changes), "EpollEngine") if COPIED in each]
-    assert len(found) == bool(does) and all(f"{COPIED} of its descriptor lived on, as in a forked process: {does}." in each for each in found)
+    assert len(found) == bool(does) and all(
+        f"{COPIED} of its descriptor lived on, as in a forked process: {does}." in each for each in found
+    )
 
 
 @pytest.mark.parametrize("source", [DRAIN, SHORT_READS, DRAIN.replace("65536", "100")])
@@ -201,7 +209,9 @@ def test_other_kinds_of_drain(source, cell, as_before):
     assert notes("6.2", cell, source, "drain") == []
 
 
-@pytest.mark.parametrize("change", [[], [('    client.close()\n', "    client.shutdown(socket.SHUT_WR)\n")], [("range(12)", "range(100)")]])
+@pytest.mark.parametrize(
+    "change", [[], [("    client.close()\n", "    client.shutdown(socket.SHUT_WR)\n")], [("range(12)", "range(100)")]]
+)
 def test_other_experiments(change, cell, as_before):
     for _ in range(3):
         assert notes("6.3", cell, changed(PROVOKE, dict(change)), *(f"provoke_{letter}" for letter in "abcd")) == []

@@ -188,7 +188,9 @@ def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
         "import os, signal\nos.kill(os.getpid(), signal.SIGKILL)": "SIGKILL",
     }.items(),
 )
-def test_a_library_that_cannot_be_imported_is_not_blamed_on_the_learner(library, says, cell, tmp_path, monkeypatch, capsys, as_before):
+def test_a_library_that_cannot_be_imported_is_not_blamed_on_the_learner(
+    library, says, cell, tmp_path, monkeypatch, capsys, as_before
+):
     package = tmp_path / "half" / "course_lib" / "sandbox"
     package.mkdir(parents=True)
     (package.parent / "__init__.py").touch()
@@ -282,8 +284,14 @@ def test_several_functions_of_which_one_cannot_go_into_another_process(cell, cap
     [
         ("raise NotImplementedError", "is not written yet"),
         ('"""What it does."""\n    raise NotImplementedError', "is not written yet"),
-        ("s = socket.socket()\n    raise NotImplementedError\n    return s", "still raises NotImplementedError in line 4, `raise NotImplementedError`: take"),
-        ("if port:\n        return None\n    else:\n        raise NotImplementedError", "still raises NotImplementedError in line 6"),
+        (
+            "s = socket.socket()\n    raise NotImplementedError\n    return s",
+            "still raises NotImplementedError in line 4, `raise NotImplementedError`: take",
+        ),
+        (
+            "if port:\n        return None\n    else:\n        raise NotImplementedError",
+            "still raises NotImplementedError in line 6",
+        ),
     ],
 )
 def test_a_line_of_the_stub_that_was_left_standing_is_named(body, said, cell, capsys):

@@ -7,12 +7,11 @@ from contextlib import contextmanager
 
 import pytest
 
-from course_lib.exercises import all_exercises
-from course_lib.solutions import blocking, nonblocking, selecting
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Wrong
 from course_lib.checks.harness import check_server, tell_closed_sockets
-from course_lib.sandbox.outcome import NotChecked
+from course_lib.exercises import all_exercises
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import NotChecked, Wrong
+from course_lib.solutions import blocking, nonblocking, selecting
 
 TEN = [
     "ok: a client is answered",
@@ -210,7 +209,9 @@ def test_a_time_limit_on_the_wait_is_allowed(seconds, cell, as_before):
 
 
 def test_one_client_for_each_round_is_allowed(cell, as_before):
-    source = right_server().replace("for sock in readable:", "for sock in readable[:1]:").replace("in writable:", "in writable[-1:]:")
+    source = (
+        right_server().replace("for sock in readable:", "for sock in readable[:1]:").replace("in writable:", "in writable[-1:]:")
+    )
     assert ten_points(cell(source)["select_server"]) == (TEN, None)
 
 

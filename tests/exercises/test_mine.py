@@ -195,10 +195,18 @@ def test_another_name_of_the_function_is_turned_into_the_right_one(cell, home):
 @pytest.mark.parametrize(
     "cell_source, says",
     [
-        ("globals()['things'] = [object()]\ndef serve_one(conn): return things",
-         "it uses things of the notebook, a value of type list, and no cell says `things = …`"),
-        ("def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nserve_one = outer()", "it uses n of the function around it"),
-        ("def serve_one(conn=missing_later): pass", "it cannot be imported on its own: NameError: name 'missing_later' is not defined"),
+        (
+            "globals()['things'] = [object()]\ndef serve_one(conn): return things",
+            "it uses things of the notebook, a value of type list, and no cell says `things = …`",
+        ),
+        (
+            "def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nserve_one = outer()",
+            "it uses n of the function around it",
+        ),
+        (
+            "def serve_one(conn=missing_later): pass",
+            "it cannot be imported on its own: NameError: name 'missing_later' is not defined",
+        ),
     ],
 )
 def test_what_cannot_be_stored_is_one_sentence(cell_source, says, cell, home):
@@ -216,7 +224,9 @@ def test_a_pass_counts_although_it_cannot_be_stored(capsys, home):
     exec(compile(OWN_LINES, "<nowhere>", "exec"), names)
     assert check("2.2", names["Lines"]).passed
     said = capsys.readouterr().out
-    assert said.endswith("2.2 passed. It is not stored in mine/, for the source of Lines is not known (it is not a plain def or class).\n")
+    assert said.endswith(
+        "2.2 passed. It is not stored in mine/, for the source of Lines is not known (it is not a plain def or class).\n"
+    )
     assert journal.read()["exercises"]["2.2"]["passed"]
 
 
@@ -370,8 +380,10 @@ def test_what_passes_is_kept(source_of_cell, cell, home):
 
 def test_what_stands_under_a_magic_is_kept(cell, home):
     body = "def serve_one(conn): return 'timed'"
-    names = cell(f"def get_ipython(): return type('Shell', (), dict(run_cell_magic=lambda *_: None))()\n"
-                 f"get_ipython().run_cell_magic('time', '', {body!r})")
+    names = cell(
+        f"def get_ipython(): return type('Shell', (), dict(run_cell_magic=lambda *_: None))()\n"
+        f"get_ipython().run_cell_magic('time', '', {body!r})"
+    )
     exec(compile(body, "<timed exec>", "exec"), names)
     keep([names["serve_one"]], SERVE_ONE, NAMES)
     assert body in (home / "serve_one.py").read_text()

@@ -19,7 +19,11 @@ from course_lib.sandbox.stopwatch import MORE
 IMPORTS = "import os, signal, socket, sys, threading, time\n"
 
 CASES = {
-    "loops for ever": ("while True: pass", "did not return within 1 s: it runs all the time (CPU ", ") in line 2, `while True: pass`."),
+    "loops for ever": (
+        "while True: pass",
+        "did not return within 1 s: it runs all the time (CPU ",
+        ") in line 2, `while True: pass`.",
+    ),
     "sleeps for ever": ("time.sleep(1000)", "it sleeps in line 2, `time.sleep(1000)`.", ""),
     "sleeps in accept": ("socket.create_server(('127.0.0.1', 0)).accept()", "it sleeps in line 2", "accept()`."),
     "waits for a lock": ("lock = threading.Lock(); lock.acquire(); lock.acquire()", "it sleeps in line 2", ""),
@@ -64,11 +68,19 @@ CASES = {
     ),
     "forks, and both loop": ("os.fork()\n    while True: pass", "it runs all the time (CPU ", ""),
     "goes into another session": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    time.sleep(1000)", "it sleeps", ""),
-    "orphans a process": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    os._exit(4)", "ended its whole process with status 4", ""),
+    "orphans a process": (
+        "if not os.fork(): os.setsid(); time.sleep(1000)\n    os._exit(4)",
+        "ended its whole process with status 4",
+        "",
+    ),
     "kills itself": ("os.kill(os.getpid(), signal.SIGKILL)", "was killed by the signal SIGKILL.", ""),
     "segmentation fault": ("__import__('ctypes').string_at(0)", "was killed by the signal SIGSEGV.", ""),
     "stops itself": ("os.kill(os.getpid(), signal.SIGSTOP)", "did not return within 1 s", ""),
-    "reads the keyboard": ("input('port? ')", "waits for the keyboard in line 2, `input('port? ')`. Nobody types during a check.", ""),
+    "reads the keyboard": (
+        "input('port? ')",
+        "waits for the keyboard in line 2, `input('port? ')`. Nobody types during a check.",
+        "",
+    ),
     "raises KeyboardInterrupt": ("raise KeyboardInterrupt", "raised KeyboardInterrupt in line 2", ""),
     "raises GeneratorExit": ("raise GeneratorExit('x')", "raised GeneratorExit: x in line 2", ""),
     "raises an exception that cannot be printed": (
@@ -98,13 +110,21 @@ CASES = {
         "did not return within 1 s",
         "`while True: pass`.",
     ),
-    "raises a long and ugly text": ("raise ValueError('\\x1b[2J\\n<b>' + 'x' * 10**6)", "raised ValueError: \\x1b[2J\\n<b>xxx", "line 2"),
+    "raises a long and ugly text": (
+        "raise ValueError('\\x1b[2J\\n<b>' + 'x' * 10**6)",
+        "raised ValueError: \\x1b[2J\\n<b>xxx",
+        "line 2",
+    ),
     "raises with a lone surrogate": ("raise ValueError('\\ud800')", "raised ValueError: \\ud800 in line 2", ""),
     "prints for ever": ("while True: print('y' * 10000)", "prints without end in line 2", "more than 16 MB of output."),
     "takes all memory": ("x = b'x' * (4 << 30)", "used more than 2 GB of memory in line 2", ""),
     "recurses for ever": ("return make_listener(port)", "raised RecursionError: maximum recursion depth", ""),
     "changes the directory and the path": ("os.chdir('/'); sys.path.clear(); sys.modules.clear()", "returned None", ""),
-    "closes its output": ("sys.stdout.close(); os.close(2); raise ValueError('still heard')", "raised ValueError: still heard", ""),
+    "closes its output": (
+        "sys.stdout.close(); os.close(2); raise ValueError('still heard')",
+        "raised ValueError: still heard",
+        "",
+    ),
 }
 
 
@@ -137,9 +157,17 @@ def marked_processes() -> list[int]:
 
 
 NOT_PICKLABLE = {
-    "a lock": ("lock = threading.Lock()", "with lock: return socket.socket()", "make_listener uses lock, a lock of this notebook."),
+    "a lock": (
+        "lock = threading.Lock()",
+        "with lock: return socket.socket()",
+        "make_listener uses lock, a lock of this notebook.",
+    ),
     "a socket": ("kept = socket.socket()", "return kept", "make_listener uses kept, a socket of this notebook."),
-    "an open file": ("log = open('/dev/null', 'w')", "log.write('x')", "make_listener uses log, a TextIOWrapper of this notebook."),
+    "an open file": (
+        "log = open('/dev/null', 'w')",
+        "log.write('x')",
+        "make_listener uses log, a TextIOWrapper of this notebook.",
+    ),
     "through a helper": (
         "lock = threading.Lock()\ndef helper():\n    with lock: pass",
         "helper()",
@@ -269,9 +297,12 @@ def test_a_check_in_a_thread(cell, as_before):
 
 def test_the_child_ends_when_the_kernel_dies(cell):
     """Nothing may stay behind if the process that checks is killed."""
-    code = INTERRUPTED.format(tests=str(Path(__file__).parent)).replace("signal.SIGINT)", "signal.SIGKILL)").replace(
-        "time.sleep(1000)", "raise ValueError"
-    ).replace("return hear(run, *args)", "import time; time.sleep(1000)")
+    code = (
+        INTERRUPTED.format(tests=str(Path(__file__).parent))
+        .replace("signal.SIGINT)", "signal.SIGKILL)")
+        .replace("time.sleep(1000)", "raise ValueError")
+        .replace("return hear(run, *args)", "import time; time.sleep(1000)")
+    )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
     assert run.returncode == -signal.SIGKILL
     for pid in marked_processes():

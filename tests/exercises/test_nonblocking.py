@@ -1,10 +1,10 @@
 """3.1 to 3.3: right solutions of other kinds pass, with a note where they cost something."""
 
 import pytest
-
-from course_lib.exercises import check
 from exercises.case import changed
 from exercises.wrong.nonblocking import ACCEPT, BUSY, IMPORTS, LIMITED, RECV
+
+from course_lib.exercises import check
 
 
 def found(id: str, cell, source: str, *names: str) -> list[str]:
@@ -45,7 +45,18 @@ def try_recv(sock, size):
 
 
 @pytest.mark.parametrize(
-    ("source", "note"), [(ASKS_FIRST + RECV.replace("except OSError:", "except OSError as error:\n        if error.errno == errno.EBADF:\n            raise"), ""), (ACCEPT + LOOKS_AT_ERRNO, ""), (ACCEPT + HIDES, "it hides a bug of your own (EBADF)")]
+    ("source", "note"),
+    [
+        (
+            ASKS_FIRST
+            + RECV.replace(
+                "except OSError:", "except OSError as error:\n        if error.errno == errno.EBADF:\n            raise"
+            ),
+            "",
+        ),
+        (ACCEPT + LOOKS_AT_ERRNO, ""),
+        (ACCEPT + HIDES, "it hides a bug of your own (EBADF)"),
+    ],
 )
 def test_other_ways_to_try(source, note, cell, as_before):
     notes = found("3.1", cell, source, "try_accept", "try_recv")

@@ -5,6 +5,10 @@ import select
 import socket
 
 import pytest
+from exercises.case import wrong
+from exercises.wrong import polling as polling_wrong
+from exercises.wrong import redis_protocol as redis_protocol_wrong
+from exercises.wrong import selecting as selecting_wrong
 
 from course_lib.checks import selecting
 from course_lib.exercises import check
@@ -13,10 +17,6 @@ from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Stuck
 from course_lib.sandbox.run import Run
 from course_lib.sandbox.stopwatch import Stopwatch
-from exercises.wrong import redis_protocol as redis_protocol_wrong
-from exercises.wrong import selecting as selecting_wrong
-from exercises.case import wrong
-from exercises.wrong import polling as polling_wrong
 
 
 def started(inside, *sockets):

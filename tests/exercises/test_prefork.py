@@ -9,10 +9,10 @@ import time
 from pathlib import Path
 
 import pytest
-
-from course_lib.observe import wait_until
 from exercises.case import changed
 from exercises.wrong.prefork import IMPORTS, WAIT
+
+from course_lib.observe import wait_until
 
 PROGRAM = """
 {before}

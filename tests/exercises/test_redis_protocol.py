@@ -6,8 +6,8 @@ import pytest
 from exercises.wrong.redis_protocol import IMPORTS, RESP
 
 from course_lib.checks import redis_protocol
-from course_lib.solutions.coroutines import Loop, recv, send_all
 from course_lib.solutions.capstone import resp
+from course_lib.solutions.coroutines import Loop, recv, send_all
 
 OTHERS = {
     "one answer at a time": RESP,

@@ -9,8 +9,11 @@ from html import escape
 
 from .workers import Span, finding, kinds_of, seconds_of
 
-_LOOKS = {"cpu": ("#d55e00", "computes"), "wait": ("#7fb8de", "waits for its input"),
-          "turn": ("#9a9a9a", "ready, and waits for its turn")}
+_LOOKS = {
+    "cpu": ("#d55e00", "computes"),
+    "wait": ("#7fb8de", "waits for its input"),
+    "turn": ("#9a9a9a", "ready, and waits for its turn"),
+}
 _HIGH = {"cpu": 16, "wait": 6, "turn": 10}  # the height tells them apart, too
 _WIDE, _LEFT, _LANE, _GROUP = 720, 92, 20, 20
 
@@ -29,28 +32,38 @@ def lanes(rows: Sequence[Span], ink: str = "var(--jp-content-font-color1, #222)"
                     high = _HIGH[row.what]
                     parts.append(
                         f"<rect x='{_LEFT + row.start * scale:.1f}' y='{y + (_LANE - high) / 2:.1f}' height='{high}' "
-                        f"width='{max(0.4, (row.end - row.start) * scale):.1f}' fill='{_LOOKS[row.what][0]}'/>")
+                        f"width='{max(0.4, (row.end - row.start) * scale):.1f}' fill='{_LOOKS[row.what][0]}'/>"
+                    )
             y += _LANE
         end = seconds_of(rows, by)
         x = _LEFT + end * scale
-        parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{y - _LANE * len({row.worker for row in mine})}' y2='{y}' "
-                     f"stroke='{ink}' stroke-width='1.5'/><text x='0' y='{y + 10}' font-size='11'>{end:.2f} s</text>")
+        parts.append(
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{y - _LANE * len({row.worker for row in mine})}' y2='{y}' "
+            f"stroke='{ink}' stroke-width='1.5'/><text x='0' y='{y + 10}' font-size='11'>{end:.2f} s</text>"
+        )
         y += _GROUP
     step = next(step for step in (0.05, 0.1, 0.2, 0.5, 1.0) if whole / step <= 8 or step == 1.0)
     for tick in range(int(whole / step) + 1):
         x = _LEFT + tick * step * scale
-        parts.append(f"<line x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{y}' stroke='#999' stroke-opacity='0.35'/>"
-                     f"<text x='{x:.1f}' y='{y + 14}' text-anchor='middle' font-size='11'>{tick * step:g} s</text>")
+        parts.append(
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='0' y2='{y}' stroke='#999' stroke-opacity='0.35'/>"
+            f"<text x='{x:.1f}' y='{y + 14}' text-anchor='middle' font-size='11'>{tick * step:g} s</text>"
+        )
     y += 24
     x = _LEFT
     for what, (colour, words) in _LOOKS.items():
         high = _HIGH[what]
-        parts.append(f"<rect x='{x}' y='{y + 8 - high / 2:.1f}' width='20' height='{high}' fill='{colour}'/>"
-                     f"<text x='{x + 26}' y='{y + 13}' font-size='12'>{words}</text>")
+        parts.append(
+            f"<rect x='{x}' y='{y + 8 - high / 2:.1f}' width='20' height='{high}' fill='{colour}'/>"
+            f"<text x='{x + 26}' y='{y + 13}' font-size='12'>{words}</text>"
+        )
         x += 44 + 7 * len(words)
-    return (f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{escape(finding(rows))}.' "
-            f"viewBox='0 0 {_WIDE} {y + 22}' style='max-width: {_WIDE}px; width: 100%; font: 13px sans-serif; fill: {ink}'>"
-            + "".join(parts) + "</svg>")
+    return (
+        f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{escape(finding(rows))}.' "
+        f"viewBox='0 0 {_WIDE} {y + 22}' style='max-width: {_WIDE}px; width: 100%; font: 13px sans-serif; fill: {ink}'>"
+        + "".join(parts)
+        + "</svg>"
+    )
 
 
 class Lanes:

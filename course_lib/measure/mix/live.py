@@ -32,10 +32,15 @@ class LiveMix(LiveMeasurement):
 
         Raises RuntimeError while a measurement is under way, ValueError for a mix that takes too long.
         """
-        mix = Mix((self.cpu if cpu is None else cpu) / 1000, (self.io if io is None else io) / 1000,
-                  self.workers if workers is None else workers, _TURNS)
-        self._start(lambda work: [row for by in KINDS for row in mix.measure(work, by)],
-                    "Three times: threads, processes, coroutines …")
+        mix = Mix(
+            (self.cpu if cpu is None else cpu) / 1000,
+            (self.io if io is None else io) / 1000,
+            self.workers if workers is None else workers,
+            _TURNS,
+        )
+        self._start(
+            lambda work: [row for by in KINDS for row in mix.measure(work, by)], "Three times: threads, processes, coroutines …"
+        )
 
     _press = run
 
@@ -44,17 +49,21 @@ class LiveMix(LiveMeasurement):
         return f"{finding(rows)}."
 
     def _sliders(self) -> list[ipywidgets.Widget]:
-        return [slider(_CPU, self.cpu, "computing", "20em", "{} ms".format),
-                slider(_IO, self.io, "waiting", "20em", "{} ms".format),
-                slider(range(1, MOST + 1), self.workers, "workers", "20em", str)]
+        return [
+            slider(_CPU, self.cpu, "computing", "20em", "{} ms".format),
+            slider(_IO, self.io, "waiting", "20em", "{} ms".format),
+            slider(range(1, MOST + 1), self.workers, "workers", "20em", str),
+        ]
 
     def _drawn(self) -> str:
         return lanes(self.rows) if self.rows else ""
 
     def picture(self) -> str:
         if not self.rows:
-            return ("<div>Sliders for computing, waiting and the number of workers, and a button Run. "
-                    "Run this cell to use them.</div>")
+            return (
+                "<div>Sliders for computing, waiting and the number of workers, and a button Run. "
+                "Run this cell to use them.</div>"
+            )
         return image(self.rows)
 
     def __repr__(self) -> str:

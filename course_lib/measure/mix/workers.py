@@ -82,8 +82,10 @@ def finding(rows: Sequence[Span]) -> str:
     """What the rows show, in one sentence. Raises ValueError when there are none."""
     if not rows:
         raise ValueError("there are no rows")
-    return "; ".join(f"{by}: {seconds_of(rows, by):.2f} s, {_part(together(rows, by))} of the computing was side by side"
-                     for by in kinds_of(rows))
+    return "; ".join(
+        f"{by}: {seconds_of(rows, by):.2f} s, {_part(together(rows, by))} of the computing was side by side"
+        for by in kinds_of(rows)
+    )
 
 
 def kinds_of(rows: Iterable[Span]) -> list[str]:
@@ -113,8 +115,9 @@ class Mix:
         if not (self.cpu >= 0 and self.io >= 0):
             raise ValueError("cpu and io are seconds, 0 or more")
         if not (self.workers * self.turns * self.cpu <= _LONGEST and self.turns * (self.cpu + self.io) <= _LONGEST):
-            raise ValueError(f"that takes too long: at most {_LONGEST:g} s of computing in all, "
-                             f"and {_LONGEST:g} s for one worker alone")
+            raise ValueError(
+                f"that takes too long: at most {_LONGEST:g} s of computing in all, and {_LONGEST:g} s for one worker alone"
+            )
 
     def measure(self, work: Work, by: str) -> list[Span]:
         """The rows of one kind. Raises Stopped when `work` was stopped."""
