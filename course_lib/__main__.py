@@ -6,7 +6,7 @@ import signal
 import sys
 from pathlib import Path
 
-from course_lib import journal, shipped
+from course_lib import folders, journal, shipped
 from course_lib.servers import MODELS, NotHere, PortInUse
 
 
@@ -40,7 +40,7 @@ def check(what: list[str], junit: str | None, time_limit: float) -> int:
     """Validate notebooks; 0 if every exercise passes and every cell that is as shipped does what it should, else 1."""
     from course_lib import grading  # loads all exercises
 
-    paths = [path for one in what or map(str, shipped.names()) for path in _notebooks(one)]
+    paths = [path for one in what or shipped.names() for path in _notebooks(one)]
     if junit and not Path(junit).absolute().parent.is_dir():
         raise Mistake(f"there is no folder for {junit}")
     before = {number: signal.signal(number, signal.default_int_handler) for number in (signal.SIGTERM, signal.SIGHUP)}
@@ -69,7 +69,7 @@ def check(what: list[str], junit: str | None, time_limit: float) -> int:
 
 def reset(notebook: str) -> int:
     """Give a notebook back as shipped; the learner's version is kept beside it."""
-    name = _number(notebook)
+    name = next(iter(_named(notebook)), None)
     if name is None:
         raise Mistake(f"there is no notebook {notebook!r}; choose one of: {_all_names()}")
     try:
@@ -94,8 +94,8 @@ def bench(**options) -> int:
 
 def _notebooks(what: str) -> list[Path]:
     """The files meant by a number such as "04", a file, or a folder with files, also in its folders."""
-    if name := _number(what):
-        return [_here() / name]
+    if names := _named(what):
+        return [_here() / name for name in names]
     path = Path(what)
     if path.is_dir():
         found = sorted(path for path in path.rglob("*.ipynb") if ".ipynb_checkpoints" not in path.parts)
@@ -109,17 +109,23 @@ def _notebooks(what: str) -> list[Path]:
 
 def _here() -> Path:
     """The folder of the notebooks."""
-    folder = shipped.folder()
+    folder = folders.notebooks()
     if not folder.is_dir():
         raise Mistake("the notebooks are not here: change to their folder (cd) and try again")
     return folder
 
 
-def _number(what: str) -> str | None:
-    """The course's notebook that is called so: by its number, or by its name."""
-    start = what.zfill(2) if what.isdecimal() else what.removesuffix(".ipynb")
-    found = [name for name in shipped.names() if name.startswith(start)] if start and "/" not in what else []
-    return found[0] if len(found) == 1 and not os.path.lexists(what) else None
+def _named(what: str) -> list[str]:
+    """The course's notebooks that are called so: "4" are that of the main path and the one with more, a name is one of them."""
+    if os.path.lexists(what):
+        return []
+    start = f"{what.zfill(2)}_" if what.isdecimal() else what.removesuffix(".ipynb")
+    names = {name: name.removesuffix(".ipynb") for name in shipped.names()}
+    return [name for name in names if names[name] == start or names[name].removeprefix(f"{folders.MORE}/") == start] or [
+        name
+        for name in names
+        if start and os.path.basename(name).startswith(start) and (what.isdecimal() or folders.MORE not in name)
+    ]
 
 
 def _all_names() -> str:

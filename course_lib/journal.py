@@ -10,6 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+from course_lib import folders
+
 _FILE = "progress.json"
 _LOCK_LIMIT = 10.0  # seconds; another process has the lock for a few milliseconds only
 
@@ -27,27 +29,13 @@ _unsaved: dict[Path, dict] = {}
 _trouble: dict[Path, str] = {}
 
 
-def home() -> Path:
-    """The learner's folder; it need not exist yet.
-
-    ``$COURSE_HOME`` if set; else ``mine`` beside the notebooks, when the working directory is the
-    notebooks' folder; else ``notebooks/mine`` of the repository.
-    """
-    chosen = os.path.expanduser(os.environ.get("COURSE_HOME", ""))
-    if chosen and not chosen.startswith("~"):  # it still does where nobody knows the user's own folder
-        return Path(chosen).absolute()
-    if os.path.exists("00_start_here.ipynb"):
-        return Path("mine").absolute()
-    return Path(__file__).resolve().parents[1] / "notebooks" / "mine"
-
-
 def read() -> dict:
     """The whole journal, ``{section: {key: value}}``; ``{}`` when there is none.
 
     A damaged file is set aside as ``progress.damaged-N.json``, never deleted; what is sound in it stays, and one
     sentence is printed.
     """
-    folder = home()
+    folder = folders.mine()
     data = {}
     try:
         data, whole = _load(folder)
@@ -79,7 +67,7 @@ def update(section: str, key: str, change: Callable[[dict], dict]) -> None:
 
     `change` returns another dict, and may be called twice.
     """
-    folder = home()
+    folder = folders.mine()
     try:
         folder.mkdir(parents=True, exist_ok=True)
         with _locked(folder):
@@ -107,7 +95,7 @@ def update(section: str, key: str, change: Callable[[dict], dict]) -> None:
 
 def trouble() -> str:
     """Why the learner's progress is not on disk now, one sentence; "" when it is."""
-    return _trouble.get(home(), "")
+    return _trouble.get(folders.mine(), "")
 
 
 def replace_file(path: Path, content: str | bytes) -> None:

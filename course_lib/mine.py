@@ -16,7 +16,7 @@ import sys
 from collections.abc import Callable, Generator
 from types import ModuleType
 
-from course_lib import journal
+from course_lib import folders
 from course_lib.ports import why_in_use
 from course_lib.sandbox import MARK
 from course_lib.sandbox.words import printable
@@ -30,7 +30,7 @@ def __getattr__(name: str) -> Callable:
         exercise, reference = find(name)
     except KeyError:
         raise AttributeError(f"no exercise is called {name!r}; there are {', '.join(__dir__())}") from None
-    path = journal.home() / file_of(name)
+    path = folders.mine() / file_of(name)
     try:
         # Not in sys.modules: so cloudpickle sends it by value, and a check needs no file.
         module = ModuleType(f"{__name__}.{path.stem}")
@@ -78,7 +78,7 @@ def _main(arguments: list[str] | None = None) -> int:
 
 def _list() -> int:
     own, missing = _owned()
-    print(f"Yours, in {journal.home()}:" if own else f"Nothing is yours yet: what passes its check goes to {journal.home()}.")
+    print(f"Yours, in {folders.mine()}:" if own else f"Nothing is yours yet: what passes its check goes to {folders.mine()}.")
     width = max((len(name) for _, name in own), default=0)
     for id, name in own:
         print(f"  {id}  {name:{width}}  {file_of(name)}")
@@ -98,7 +98,7 @@ def _owned() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     both = [], []
     for exercise, asked in references().items():
         for name in (reference.__name__ for reference in asked):
-            both[not os.path.exists(journal.home() / file_of(name))].append((exercise, name))
+            both[not os.path.exists(folders.mine() / file_of(name))].append((exercise, name))
     return both
 
 

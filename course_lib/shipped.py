@@ -14,9 +14,8 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from course_lib import journal
+from course_lib import folders, journal
 
-NOTEBOOKS = Path(__file__).resolve().parents[1] / "notebooks"
 _LIST = Path(__file__).with_suffix(".json")
 
 
@@ -25,17 +24,8 @@ class NotFound(Exception):
 
 
 def names() -> list[str]:
-    """The course's notebooks, in order: ``["00_start_here.ipynb", …]``."""
+    """The course's notebooks, in order: ``["00_start_here.ipynb", …, "more/01_file_descriptors_more.ipynb", …]``."""
     return list(_blobs())
-
-
-def folder() -> Path:
-    """Where the learner's notebooks are: the working directory or its ``notebooks``, else the course's own folder.
-
-    Where a class shares one installed course, each learner has a copy of the notebooks.
-    """
-    here = (path for path in (".", "notebooks") if os.path.exists(os.path.join(path, "00_start_here.ipynb")))
-    return Path(next(here, NOTEBOOKS)).absolute()
 
 
 def read(name: str) -> bytes:
@@ -66,7 +56,7 @@ def reset(name: str) -> str:
 
     Raises NotFound, and OSError if the folder cannot be written; the learner's notebook is then where it was.
     """
-    path, content = folder() / name, read(name)
+    path, content = folders.notebooks() / name, read(name)
     if _itself(name, "") == content:
         return f"{name} is as shipped already. Nothing was done."
     kept = None
@@ -77,6 +67,7 @@ def reset(name: str) -> str:
         except OSError:
             os.rename(path, kept)  # a folder, or a file system without links
     try:
+        path.parent.mkdir(exist_ok=True)
         journal.replace_file(path, content)
     except OSError:
         if kept:  # a rename onto another link of the same file would do nothing (rename(2))
@@ -94,9 +85,9 @@ def reset(name: str) -> str:
     )
 
 
-def write_list(paths: list[Path]) -> None:
-    """Take these notebooks, as they are now, for what is shipped."""
-    blobs = {path.name: blob_id(path.read_bytes()) for path in paths}
+def write_list(folder: Path) -> None:
+    """Take the notebooks in this folder, as they are now, for what is shipped."""
+    blobs = {name: blob_id((folder / name).read_bytes()) for name in folders.names(folder)}
     _LIST.write_text(json.dumps(blobs, indent=1) + "\n", encoding="utf-8")
 
 
@@ -110,11 +101,11 @@ def _blobs() -> dict[str, str]:
 
 
 def _itself(name: str, blob: str) -> bytes | None:
-    return _content(folder() / name)
+    return _content(folders.notebooks() / name)
 
 
 def _of_the_course(name: str, blob: str) -> bytes | None:
-    return _content(NOTEBOOKS / name)
+    return _content(folders.COURSE / name)
 
 
 def _content(path: Path) -> bytes | None:
@@ -125,7 +116,7 @@ def _content(path: Path) -> bytes | None:
 
 
 def _in_git(name: str, blob: str) -> bytes | None:
-    for clone in dict.fromkeys([folder(), NOTEBOOKS]):
+    for clone in dict.fromkeys([folders.notebooks(), folders.COURSE]):
         try:
             done = subprocess.run(
                 ["git", "cat-file", "blob", blob],
@@ -150,7 +141,7 @@ def _put_aside(name: str, blob: str) -> bytes | None:
 
 
 def _copy(blob: str) -> Path:
-    return journal.home() / "as_shipped" / f"{blob}.ipynb.gz"
+    return folders.mine() / "as_shipped" / f"{blob}.ipynb.gz"
 
 
 def _beside(path: Path) -> Path:

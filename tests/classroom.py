@@ -32,6 +32,7 @@ import nbformat
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
+from course_lib import folders
 from course_lib.exercises import all_exercises
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -326,7 +327,7 @@ def main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--last", default="06", help="the last notebook that they work through")
     parser.add_argument("--together", type=int, default=4, help="how many of them run cells at the same time")
     options = parser.parse_args(arguments)
-    paths = [path for path in sorted(NOTEBOOKS.glob("[0-9]*.ipynb")) if path.stem[:2] <= options.last]
+    paths = [path for path in (NOTEBOOKS / name for name in folders.names(NOTEBOOKS)) if path.stem[:2] <= options.last]
     tags = {tag for path in paths for cell in nbformat.read(path, as_version=4).cells for tag in cell.metadata.get("tags", [])}
     wanted = {exercise.id for exercise in all_exercises() if f"check-{exercise.id}" in tags}
     begin = time.monotonic()

@@ -12,15 +12,22 @@ import nbformat
 from nbformat import NotebookNode
 from nbformat.v4 import new_code_cell, new_markdown_cell
 
+from course_lib import folders
 from course_lib.exercises import Exercise, all_exercises
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = folders.COURSE
 _TASK = r"(?ms)^(### {id} .*?)\n\n.*?\n\n\*About \d+ minutes\."  # the heading is the notebook's own
 
 
-def exercises_of(notebook: str) -> list[Exercise]:
-    """Those that belong into the notebook of this file name: ``04_select.ipynb`` has 4.1 to 4.4."""
-    return [exercise for exercise in all_exercises() if notebook.startswith(f"{int(exercise.id.partition('.')[0]):02}_")]
+def exercises_of(path: Path) -> list[Exercise]:
+    """Those that belong into this notebook: those it has, and on the main path those that no notebook has yet."""
+    section = [exercise for exercise in all_exercises() if path.name.startswith(f"{int(exercise.id.partition('.')[0]):02}_")]
+    had = {
+        other: _tags(other) for other in NOTEBOOKS.rglob(f"{path.name[:2]}_*.ipynb") if ".ipynb_checkpoints" not in other.parts
+    }
+    own, others = had.pop(path), set().union(*had.values())
+    main = path.parent == NOTEBOOKS
+    return [one for one in section if f"exercise-{one.id}" in own or main and f"exercise-{one.id}" not in others]
 
 
 def write(notebook: NotebookNode, exercises: list[Exercise]) -> None:
@@ -52,15 +59,19 @@ def _insert(notebook: NotebookNode, exercise: Exercise, after: NotebookNode | No
     ]
 
 
+def _tags(path: Path) -> set[str]:
+    return {tag for cell in nbformat.read(path, as_version=4).cells for tag in cell.metadata.get("tags", [])}
+
+
 def _tagged(notebook: NotebookNode, tag: str) -> NotebookNode | None:
     return next((cell for cell in notebook.cells if tag in cell.metadata.get("tags", [])), None)
 
 
 def main() -> None:
-    for path in sorted(NOTEBOOKS.glob("*.ipynb")):
+    for path in [NOTEBOOKS / name for name in folders.names(NOTEBOOKS)]:
         notebook = nbformat.read(path, as_version=4)
         before = nbformat.writes(notebook)
-        write(notebook, exercises_of(path.name))
+        write(notebook, exercises_of(path))
         if nbformat.writes(notebook) != before:
             nbformat.write(notebook, path)
             print(f"{path.name}: written")

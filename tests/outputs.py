@@ -15,20 +15,20 @@ import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
 
-from course_lib import shipped
+from course_lib import folders, shipped
 
-NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NOTEBOOKS = folders.COURSE
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 
 
 def notebooks() -> list[Path]:
     """The course's notebooks, in order."""
-    return sorted(NOTEBOOKS.glob("*.ipynb"))
+    return [NOTEBOOKS / name for name in folders.names(NOTEBOOKS)]
 
 
-def client(notebook: nbformat.NotebookNode, timeout: float = 60) -> NotebookClient:
-    """A runner of `notebook` that gives each cell `timeout` seconds and adds nothing to the metadata."""
+def client(notebook: nbformat.NotebookNode, timeout: float = 60, folder: Path = NOTEBOOKS) -> NotebookClient:
+    """A runner of `notebook` in this folder that gives each cell `timeout` seconds and adds nothing to the metadata."""
     return NotebookClient(
         notebook,
         timeout=timeout,
@@ -36,7 +36,7 @@ def client(notebook: nbformat.NotebookNode, timeout: float = 60) -> NotebookClie
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(folder)}},
     )
 
 
@@ -46,9 +46,9 @@ def environment(home: Path, **more: str) -> dict[str, str]:
     return kept | {"COURSE_HOME": str(home)} | more
 
 
-def execute(notebook: nbformat.NotebookNode, home: Path, **more: str) -> None:
-    """Run all cells of `notebook` in a fresh kernel; the outputs are put into it."""
-    client(notebook).execute(env=environment(home, **more))
+def execute(notebook: nbformat.NotebookNode, home: Path, folder: Path = NOTEBOOKS, **more: str) -> None:
+    """Run all cells of `notebook`, which is in this folder, in a fresh kernel; the outputs are put into it."""
+    client(notebook, folder=folder).execute(env=environment(home, **more))
 
 
 def tidy(notebook: nbformat.NotebookNode) -> None:
@@ -69,7 +69,7 @@ def main(names: list[str], say: Callable[[str], object] = print) -> int:
         notebook = nbformat.reads(before, as_version=4)
         with tempfile.TemporaryDirectory() as home:
             try:
-                execute(notebook, Path(home), COURSE_EXPECTED="1")
+                execute(notebook, Path(home), path.parent, COURSE_EXPECTED="1")
             except (CellExecutionError, CellTimeoutError, DeadKernelError) as error:
                 say(f"{path.name}: not stored, it does not run to its end\n{error}")
                 status = 1
@@ -79,7 +79,7 @@ def main(names: list[str], say: Callable[[str], object] = print) -> int:
         if after != before:
             path.write_text(after, encoding="utf-8")
         say(f"{path.name}: {'unchanged' if after == before else 'stored'}")
-    shipped.write_list(notebooks())
+    shipped.write_list(NOTEBOOKS)
     return status
 
 

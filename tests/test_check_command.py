@@ -13,14 +13,14 @@ from xml.etree import ElementTree
 
 import pytest
 
-from course_lib import grading, shipped
+from course_lib import folders, grading, shipped
 from course_lib.__main__ import main
 from course_lib.exercises import all_exercises
 from course_lib.grading import validation
 from course_lib.grading.notebook_file import Cell, Unusable, as_shipped, belongs_to, cells
 from course_lib.observe import wait_until
 
-NOTEBOOK = json.loads((shipped.NOTEBOOKS / "02_blocking_server.ipynb").read_text(encoding="utf-8"))
+NOTEBOOK = json.loads((folders.COURSE / "02_blocking_server.ipynb").read_text(encoding="utf-8"))
 BY_TAG = {tag: cell for cell in NOTEBOOK["cells"] for tag in cell["metadata"].get("tags", [])}
 LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in ("2.2", "2.3"))
 
@@ -127,7 +127,7 @@ def test_the_status_tells_whether_all_is_well(tmp_path, monkeypatch, capsys, wor
         grading, "validate", lambda path, *more: grading.Report(path, states=states, faults=faults, own_faults=["y"])
     )
     assert main(["check", "2", "--junit", str(tmp_path / "results.xml")]) == status
-    assert capsys.readouterr().out.startswith(f"{shipped.NOTEBOOKS / '02_blocking_server.ipynb'}\n")
+    assert capsys.readouterr().out.startswith(f"{folders.COURSE / '02_blocking_server.ipynb'}\n")
     suite = ElementTree.parse(tmp_path / "results.xml").getroot().find("testsuite")
     assert suite.get("failures") == str(status)
     assert main(["check"]) == status
@@ -189,7 +189,7 @@ def test_cells_are_known_by_id_and_source_or_by_a_source_that_stands_alone():
 
 @pytest.mark.parametrize("name", shipped.names())
 def test_a_notebook_is_known_by_its_cells_also_with_new_ids_and_without_tags(name):
-    content = cells((shipped.NOTEBOOKS / name).read_bytes())
+    content = cells((folders.COURSE / name).read_bytes())
     bare = [Cell(cell.place, "", cell.code, cell.source) for cell in content]
     assert belongs_to(bare) == belongs_to(content[len(content) // 2 :]) == name
 

@@ -7,10 +7,11 @@ from collections import Counter
 from pathlib import Path
 
 import pytest
+from outputs import notebooks
 
 import course_lib
 from course_lib.claims import VERDICTS, all_claims, claim
-from course_lib.lesson.places import notebooks, places
+from course_lib.lesson.places import places
 
 # Which notebook tests which claims: each claim exactly once.
 MAP = {

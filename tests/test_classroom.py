@@ -13,7 +13,9 @@ REPOSITORY = Path(__file__).parents[1]
 
 
 def test_each_copy_of_the_notebooks_has_a_library_of_its_own(tmp_path):
-    program = "from course_lib import journal; journal.record('guesses', 'one', {'answer': 'two'}); print(journal.home())"
+    program = (
+        "from course_lib import folders, journal; journal.record('guesses', 'one', {'answer': 'two'}); print(folders.mine())"
+    )
     environment = {name: value for name, value in os.environ.items() if name != "COURSE_HOME"} | {"PYTHONPATH": str(REPOSITORY)}
     for name in ("alice", "bob"):
         copy = tmp_path / name / "notebooks"

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from course_lib import journal
+from course_lib import folders, journal
 
 
 @pytest.fixture(autouse=True)
@@ -47,17 +47,17 @@ def test_only_dicts_that_json_can_hold():
 
 
 def test_home_follows_the_environment_then_the_working_directory(tmp_path, monkeypatch):
-    assert journal.home() == tmp_path / "mine"
+    assert folders.mine() == tmp_path / "mine"
     monkeypatch.delenv("COURSE_HOME")
     monkeypatch.chdir(tmp_path)
-    assert journal.home().parts[-2:] == ("notebooks", "mine")
+    assert folders.mine().parts[-2:] == ("notebooks", "mine")
     (tmp_path / "00_start_here.ipynb").touch()
-    assert journal.home() == tmp_path / "mine"
+    assert folders.mine() == tmp_path / "mine"
 
 
 def test_threads_and_processes_lose_no_entry():
     code = (
-        "import sys; from course_lib import journal\n"
+        "import sys; from course_lib import folders, journal\n"
         "for i in range(25): journal.record('guesses', sys.argv[1] + str(i), {'i': i})"
     )
     processes = [subprocess.Popen([sys.executable, "-c", code, name]) for name in "ab"]
@@ -78,7 +78,7 @@ def test_threads_and_processes_lose_no_entry():
 
 def test_two_kernels_that_change_one_entry_lose_nothing():
     code = (
-        "import sys; from course_lib import journal\n"
+        "import sys; from course_lib import folders, journal\n"
         "for i in range(25):\n"
         "    journal.update('exercises', '2.1', lambda entry: entry | {'tries': entry.get('tries', 0) + 1, sys.argv[1]: i})"
     )
@@ -89,7 +89,7 @@ def test_two_kernels_that_change_one_entry_lose_nothing():
 
 def test_a_process_that_stands_still_with_the_lock_blocks_nobody(home, monkeypatch, capsys):
     code = (
-        "import time; from course_lib import journal\n"
+        "import time; from course_lib import folders, journal\n"
         "journal.update('guesses', 'a', lambda entry: print('locked', flush=True) or time.sleep(600) or {})"
     )
     with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE) as other:
@@ -302,8 +302,6 @@ def test_every_function_goes_on_and_one_sentence_is_said(tmp_path, home, trouble
 
 
 def test_reading_needs_only_the_standard_library():
-    code = (
-        "import sys; from course_lib import journal; print(sorted({'IPython', 'ipywidgets', 'cloudpickle'} & set(sys.modules)))"
-    )
+    code = "import sys; from course_lib import folders, journal; print(sorted({'IPython', 'ipywidgets', 'cloudpickle'} & set(sys.modules)))"
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
     assert run.stdout == "[]\n", run.stderr

@@ -14,26 +14,39 @@ PACKAGE = Path(__file__).parents[1] / "course_lib"
 # each part of course_lib, and the parts it may import
 MAY_IMPORT = {
     "ports": set(),
+    "folders": set(),
     "observe": {"ports"},
     "servers": {"observe", "ports"},
     "clients": set(),
-    "journal": set(),
-    "shipped": {"journal"},
-    "saving": {"shipped", "journal"},
+    "journal": {"folders"},
+    "shipped": {"journal", "folders"},
+    "saving": {"shipped", "journal", "folders"},
     "claims": set(),
     "solutions": set(),
-    "sandbox": {"observe", "ports", "journal"},
+    "sandbox": {"observe", "ports", "journal", "folders"},
     "checks": {"solutions", "sandbox", "observe"},
-    "exercises": {"checks", "solutions", "sandbox", "journal"},
-    "grading": {"shipped", "exercises", "sandbox", "journal"},
-    "mine": {"servers", "solutions", "sandbox", "journal", "ports"},
+    "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
+    "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
+    "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
     "film": {"observe", "clients", "ports"},
     "widgets": {"observe", "clients", "film"},
     "measure": {"servers", "observe", "widgets"},
-    "bench": {"measure", "servers", "observe", "widgets", "journal"},
-    "lesson": {"claims", "exercises", "solutions", "journal", "widgets"},
+    "bench": {"measure", "servers", "observe", "widgets", "journal", "folders"},
+    "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
 }
-STANDARD_LIBRARY_ONLY = ["ports", "observe", "servers", "clients", "film", "journal", "shipped", "claims", "solutions", "mine"]
+STANDARD_LIBRARY_ONLY = [
+    "ports",
+    "folders",
+    "observe",
+    "servers",
+    "clients",
+    "film",
+    "journal",
+    "shipped",
+    "claims",
+    "solutions",
+    "mine",
+]
 
 
 def imports(source: Path) -> set[str]:
@@ -107,7 +120,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
         )
     )
     parts = {name.split(".")[1] for name in loaded}
-    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports"} | (
+    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "folders"} | (
         {"observe"} if module in ("descriptors", "leaks") else set()
     )
     assert "course_lib.sandbox.run" not in loaded

@@ -7,9 +7,9 @@ import shutil
 import subprocess
 
 import pytest
-from outputs import NOTEBOOKS, notebooks
+from outputs import NOTEBOOKS
 
-from course_lib import saving, shipped
+from course_lib import folders, saving, shipped
 from course_lib.__main__ import main
 
 NAME = "00_start_here.ipynb"
@@ -23,11 +23,11 @@ def course(tmp_path, monkeypatch):
     folder = tmp_path / "course" / "notebooks"
     folder.mkdir(parents=True)
     (folder / NAME).write_bytes(SHIPPED)
-    monkeypatch.setattr(shipped, "NOTEBOOKS", folder)
+    monkeypatch.setattr(folders, "COURSE", folder)
     monkeypatch.setattr(shipped, "_LIST", tmp_path / "shipped.json")
     monkeypatch.chdir(tmp_path)  # from where the repository's own notebooks are not found
     monkeypatch.setenv("GIT_CEILING_DIRECTORIES", str(tmp_path))
-    shipped.write_list([folder / NAME])
+    shipped.write_list(folder)
     return folder
 
 
@@ -49,7 +49,7 @@ def start_jupyterlab():
 
 
 def test_the_list_of_what_is_shipped_is_up_to_date():
-    assert shipped.names() == [path.name for path in notebooks()]
+    assert shipped.names() == folders.names(NOTEBOOKS)
     changed = [name for name in shipped.names() if shipped.blob_id((NOTEBOOKS / name).read_bytes()) != shipped._blobs()[name]]
     assert changed == [], "run make outputs"
 
@@ -157,6 +157,6 @@ def test_jupyterlab_starts_where_nothing_can_be_put_aside(course, learner_folder
 
 def test_what_is_put_aside_is_small(course, learner_folder):
     (course / NAME).write_bytes(content := json.dumps({"cells": ["x" * 100] * 1000}).encode())
-    shipped.write_list([course / NAME])
+    shipped.write_list(course)
     start_jupyterlab()
     assert sum(path.stat().st_size for path in learner_folder.rglob("*.gz")) < len(content) / 10

@@ -7,9 +7,10 @@ import tempfile
 import time
 from pathlib import Path
 
+from course_lib import folders
+
 from .aside import arguments, aside, tell
 
-NOTEBOOKS = Path(__file__).resolve().parents[2] / "notebooks"
 PATIENCE = 120  # seconds for a cell
 
 
@@ -21,7 +22,7 @@ def why_not() -> str:
 
 
 def paths() -> list[Path]:
-    return sorted(NOTEBOOKS.glob("[0-9]*.ipynb"))
+    return [folders.COURSE / name for name in folders.names(folders.COURSE)]
 
 
 def measure(report: dict) -> None:
@@ -54,7 +55,7 @@ def main() -> None:
         kernel_name="python3",
         record_timing=False,
         store_widget_state=False,
-        resources={"metadata": {"path": str(NOTEBOOKS)}},
+        resources={"metadata": {"path": str(Path(path).parent)}},
         on_cell_execute=begin,
         on_cell_executed=end,
     )

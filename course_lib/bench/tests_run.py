@@ -9,10 +9,10 @@ import sys
 import tempfile
 import time
 
-from .running import NOTEBOOKS
+from course_lib.folders import COURSE
 
 MOST = 3600  # seconds
-ROOT = NOTEBOOKS.parent
+ROOT = COURSE.parent
 
 
 def why_not() -> str:
@@ -38,7 +38,7 @@ def measure(report: dict) -> None:
                 "no:cacheprovider",
                 "--nbval",
                 "--nbval-current-env",
-                str(NOTEBOOKS),
+                str(COURSE),
             ],
             COURSE_HOME=home,
         )

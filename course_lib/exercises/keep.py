@@ -15,7 +15,7 @@ from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
 
-from course_lib import journal
+from course_lib import folders, journal
 from course_lib.sandbox.files import memory_file
 from course_lib.sandbox.run import environment
 from course_lib.sandbox.stopwatch import Stopwatch
@@ -57,14 +57,14 @@ def keep(learners: Collection[Callable], exercise: Exercise, exercises: Collecti
     for name, text in texts.items():
         _try_import(name, text)
     try:
-        journal.home().mkdir(parents=True, exist_ok=True)
+        folders.mine().mkdir(parents=True, exist_ok=True)
         for name, text in texts.items():
-            path = journal.home() / file_of(name)
+            path = folders.mine() / file_of(name)
             _keep_what_was_edited(path, text)
             journal.replace_file(path, text)
             journal.record(_SECTION, path.name, {"digest": _digest(path.read_bytes())})
     except OSError as error:
-        raise CannotKeep(f"{journal.home()} cannot be written: {error.strerror}") from None
+        raise CannotKeep(f"{folders.mine()} cannot be written: {error.strerror}") from None
 
 
 def _keep_what_was_edited(path: Path, text: str) -> None:
@@ -149,7 +149,7 @@ def _statement_of(name: str) -> ast.Assign | ast.AnnAssign | None:
 def _try_import(name: str, text: str) -> None:
     with (
         subprocess.Popen(
-            [sys.executable, "-c", _TRY_IT, str(journal.home() / file_of(name)), name],
+            [sys.executable, "-c", _TRY_IT, str(folders.mine() / file_of(name)), name],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=(said := memory_file("said")),

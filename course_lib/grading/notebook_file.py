@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from functools import cache
 from pathlib import Path
 
-from course_lib import shipped
+from course_lib import folders, shipped
 from course_lib.exercises import all_exercises
 from course_lib.sandbox.words import printable
 
@@ -101,9 +101,9 @@ def belongs_to(own: list[Cell]) -> str:
 
 
 def notebook_of(exercise: str) -> str:
-    """The name of the notebook in which an exercise stands: ``"4.2"`` → ``"04_select.ipynb"``."""
-    start = f"{int(exercise.partition('.')[0]):02}_"
-    return next((name for name in shipped.names() if name.startswith(start)), "")
+    """The notebook whose cells check an exercise: ``"4.2"`` → ``"04_select.ipynb"``, or ``""``."""
+    call = f'check("{exercise}"'
+    return next((name for name, sources in _originals().items() if any(source.startswith(call) for source in sources)), "")
 
 
 def as_shipped(own: list[Cell], reference: list[Cell]) -> dict[int, Cell]:
@@ -136,7 +136,7 @@ def _originals() -> dict[str, set[str]]:
             content = cells(shipped.read(name))
         except shipped.NotFound:
             try:
-                content = read(shipped.folder() / name)
+                content = read(folders.notebooks() / name)
             except Unusable:
                 content = []
         found[name] = {cell.source.strip() for cell in content} - {""}

@@ -4,7 +4,7 @@ import html
 import os
 from dataclasses import dataclass
 
-from course_lib import journal
+from course_lib import folders, journal
 from course_lib.claims import all_claims, claim
 from course_lib.exercises import Exercise, all_exercises
 from course_lib.solutions import file_of
@@ -45,7 +45,7 @@ def summary(notebook: str) -> Card:
 def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
     owned, still_open = [], []
     for exercise in all_exercises():
-        if all(os.path.exists(journal.home() / file_of(name)) for name in exercise.names):
+        if all(os.path.exists(folders.mine() / file_of(name)) for name in exercise.names):
             owned.append(f"{_code(exercise)} ({exercise.id}), from `course_lib.mine`")
         elif exercise.id.startswith(f"{int(notebook)}.") and not past.get(exercise.id, {}).get("passed"):
             still_open.append(f"{exercise.id} {_code(exercise)}, about {exercise.minutes} minutes")
@@ -174,7 +174,7 @@ def _to_repeat(one: _Answer, place: Place | None) -> str:
         "<span class='course-quiet'>no longer asked</span>"
         if place is None
         else (
-            f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(place.notebook[:2])}, {inline(place.part) or 'at its start'}</a>"
+            f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(os.path.basename(place.notebook)[:2])}, {inline(place.part) or 'at its start'}</a>"
         )
     )
     by = {"guess": "The kernel: ", "believe": "The tests: ", "recall": ""}[one.asks]

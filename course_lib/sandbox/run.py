@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from course_lib import journal
+from course_lib import folders
 from course_lib.observe import wait_until
 from course_lib.observe.threads import CALLS
 
@@ -365,7 +365,7 @@ def environment(mark: str = "1") -> dict[str, str]:
     """The environment of a child: in any folder it finds the same modules and `mine/`; it prints in UTF-8 and carries the mark."""
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(map(os.path.abspath, sys.path)),  # in a kernel "" is the notebook's folder
-        "COURSE_HOME": str(journal.home()),
+        "COURSE_HOME": str(folders.mine()),
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         MARK: mark,
     }

@@ -3,7 +3,7 @@
 import linecache
 import os
 
-from course_lib import journal
+from course_lib import folders
 
 
 def a(value: object) -> str:
@@ -17,7 +17,7 @@ def where(frame: tuple[str, int] | None) -> str:
         return ""
     folder, name = os.path.split(frame[0])
     text = linecache.getline(*frame).strip()
-    of = f" of mine/{printable(name)}" if folder == str(journal.home()) else ""  # not of the cell under check
+    of = f" of mine/{printable(name)}" if folder == str(folders.mine()) else ""  # not of the cell under check
     return f" in line {frame[1]}{of}" + (f", `{printable(text)}`" if text else "")
 
 
