@@ -1,0 +1,141 @@
+"""The bench of a notebook: small helpers of its experiments, each shown where it teaches and imported afterwards."""
+
+import ast
+import errno
+import inspect
+import os
+import re
+import resource
+import select
+import socket
+import struct
+import subprocess
+import sys
+import threading
+import time
+import warnings
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from course_lib.observe import Call, doing, wait_until
+from course_lib.servers import Server
+
+PATIENCE = 10  # seconds until a helper no longer waits for what has to happen
+
+
+@contextmanager
+def pair(blocking: bool = True) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """The two ends of one TCP connection on loopback: (client, connection). `blocking` is of the second one."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        with socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as connection:
+            connection.setblocking(blocking)
+            yield client, connection
+
+
+def reset(sock: socket.socket) -> None:
+    """Close with a reset: SO_LINGER with zero seconds (socket(7))."""
+    sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
+    sock.close()
+
+
+def readable(thing: Any, seconds: float = 2) -> bool:
+    """True as soon as a call that reads from this descriptor would not sleep; False when it still would after so long."""
+    return bool(select.select([thing], [], [], seconds)[0])
+
+
+def attempt(call: Callable[..., object], *arguments: object) -> str:
+    """What came of a call: ``"ok"``, or the name of its error: ``"ConnectionResetError ECONNRESET"``."""
+    try:
+        call(*arguments)
+    except OSError as error:
+        return f"{type(error).__name__} {errno.errorcode.get(error.errno or 0, '')}".strip()
+    return "ok"
+
+
+def recv_says(connection: socket.socket) -> str:
+    """What recv() brings: the bytes as Python writes them, or the name of its error."""
+    try:
+        return repr(connection.recv(100))
+    except OSError as error:
+        return type(error).__name__
+
+
+def in_thread(call: Callable[..., object], *arguments: object) -> threading.Thread:
+    """Make a call in a thread, and go on when the thread sleeps in the kernel, or has ended."""
+    thread = threading.Thread(target=call, args=arguments, daemon=True)
+    thread.start()
+    wait_until(lambda: bool(doing(thread).call) or not thread.is_alive(), PATIENCE)
+    return thread
+
+
+def cpu_seconds(call: Callable[..., object], *arguments: object) -> float:
+    """How long this thread was on a processor during a call."""
+    used = time.thread_time()
+    call(*arguments)
+    return time.thread_time() - used
+
+
+@contextmanager
+def room_for(number: int) -> Iterator[None]:
+    """Let this process have descriptors up to this number, for a while (RLIMIT_NOFILE, getrlimit(2))."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 1), hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+
+
+@contextmanager
+def taken_below(number: int) -> Iterator[None]:
+    """Take every free descriptor below this number, for a while."""
+    taken = [os.open(os.devnull, os.O_RDONLY)]
+    while taken[-1] < number:
+        taken.append(os.dup(taken[0]))
+    os.close(taken.pop())
+    try:
+        yield
+    finally:
+        for each in taken:
+            os.close(each)
+
+
+def in_a_child(function: Callable[..., Any], *arguments: object) -> Any:
+    """What a function returns in a Python process of its own, where it may use up descriptors or memory.
+
+    It sees its arguments and the modules named here; arguments and result are what `repr` writes and Python reads again.
+    Raises CalledProcessError when it fails there.
+    """
+    program = (
+        "import errno, os, resource, select, socket, threading, time\n"
+        f"{inspect.getsource(function)}\nprint(repr({function.__name__}(*{arguments!r})))"
+    )
+    done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
+    return ast.literal_eval(done.stdout)
+
+
+@contextmanager
+def no_fork_warning() -> Iterator[None]:
+    """Python 3.12 and later warn when a process with threads forks."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        yield
+
+
+def names_in(server: Server, **clients: socket.socket) -> dict[int, str]:
+    """The name of each descriptor of a server: that of its client, or its kind, such as ``"listener"``."""
+    names = {client.getsockname(): name for name, client in clients.items()}
+    return {each.number: names.get(each.peer, each.kind) for each in server.descriptors()}
+
+
+def line(call: Call, names: dict[int, str]) -> str:
+    """A recorded call in one line, with names in place of numbers: ``recv(alice)  ->  5 b'hello'``."""
+
+    def named(text: object) -> str:
+        return re.sub(r"\b\d+\b", lambda number: names.get(int(number[0]), number[0]), str(text))
+
+    if call.name in ("select", "poll"):
+        return f"{call.name}({named(call.asked)})  ->  {named(call.result)}"
+    result = named(call.result) if call.name == "accept" else call.outcome
+    return f"{call.name}({named(call.descriptor)})  ->  {result}"

@@ -1,0 +1,83 @@
+"""The helpers of the notebooks' experiments do what their names say."""
+
+import os
+import resource
+import socket
+import time
+
+from course_lib.lab import (
+    attempt,
+    cpu_seconds,
+    in_a_child,
+    in_thread,
+    line,
+    names_in,
+    pair,
+    readable,
+    recv_says,
+    reset,
+    room_for,
+    taken_below,
+)
+from course_lib.observe import doing
+from course_lib.servers import PollServer, SelectServer
+
+
+def test_a_pair_is_one_connection():
+    with pair() as (client, connection):
+        client.sendall(b"hello")
+        assert connection.getblocking() and readable(connection) and recv_says(connection) == "b'hello'"
+    with pair(blocking=False) as (client, connection):
+        assert recv_says(connection) == "BlockingIOError" and not readable(connection, 0)
+
+
+def test_a_reset_is_an_error_at_the_other_end():
+    with pair() as (client, connection):
+        reset(client)
+        assert readable(connection) and attempt(connection.recv, 10) == "ConnectionResetError ECONNRESET"
+        assert attempt(connection.getsockname) == "ok"
+
+
+def test_in_thread_goes_on_when_the_call_sleeps_or_has_ended():
+    with pair() as (client, connection):
+        thread = in_thread(connection.recv, 10)
+        assert doing(thread).call == "recv"
+        client.sendall(b"x")
+        thread.join(10)
+    assert not in_thread(lambda: None).is_alive()
+
+
+def test_cpu_seconds_are_of_this_thread():
+    assert cpu_seconds(time.sleep, 0.05) < cpu_seconds(sum, range(3_000_000))
+
+
+def test_descriptors_and_their_limit_are_given_back():
+    limits, numbers = resource.getrlimit(resource.RLIMIT_NOFILE), os.listdir("/proc/self/fd")
+    with room_for(300), taken_below(200):
+        with socket.socket() as sock:
+            assert sock.fileno() >= 200
+    assert (resource.getrlimit(resource.RLIMIT_NOFILE), os.listdir("/proc/self/fd")) == (limits, numbers)
+
+
+def uses_up(limit):
+    resource.setrlimit(resource.RLIMIT_NOFILE, (limit, limit))
+    try:
+        return len([os.dup(1) for _ in range(limit)])
+    except OSError as error:
+        return error.errno, limit
+
+
+def test_a_child_may_use_up_what_it_has():
+    assert in_a_child(uses_up, 20) == (24, 20)
+
+
+def test_a_call_is_told_with_names():
+    for kind in (SelectServer, PollServer):
+        with kind() as server, socket.create_connection(server.address) as alice:
+            server.record()
+            alice.sendall(b"hello")
+            assert alice.recv(10) == b"hello"
+            names = names_in(server, alice=alice)
+            told = [line(call, names) for call in server.calls() if call.descriptor in names or call.name in ("select", "poll")]
+        assert "recv(alice)  ->  5 b'hello'" in told
+        assert "listener" in names.values()
