@@ -12,9 +12,10 @@ import pytest
 
 from course_lib import journal
 from course_lib.lesson import compare, guess, guesses, summary
-from course_lib.lesson.guesses import expectations
+from course_lib.lesson.guesses import expectations, explanations
 
 EXPECTED = sorted(Path(guesses.__file__).parent.glob("expected/*.json"))
+WHY = sorted(Path(guesses.__file__).parent.glob("why/*.md"))
 
 
 def calls(source, name):
@@ -55,6 +56,15 @@ def test_where_the_machine_decides_each_option_has_its_reason():
             assert isinstance(options, str) or len(options) > 1 and all(options.values()), key
 
 
+def test_what_is_explained_is_a_guess_and_is_explained_once(record_property):
+    headings = [
+        heading for path in WHY for heading in re.findall(r"^## *(.*?) *$", path.read_text(encoding="utf-8"), re.MULTILINE)
+    ]
+    assert set(headings) <= set(GUESSES) and len(headings) == len(set(headings)) == len(explanations())
+    assert [key for key, why in explanations().items() if not why.strip()] == []
+    record_property("not explained yet", sorted(set(GUESSES) - set(headings)))
+
+
 @pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
 def test_stored_outcomes_are_expected(path):
     unexpected = []
@@ -72,11 +82,19 @@ def test_stored_outcomes_are_expected(path):
     assert unexpected == []
 
 
+WHY_SO = "<p>Because <code>accept(2)</code> says so.</p>"
+
+
 @pytest.fixture
 def expected(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
     monkeypatch.setattr("course_lib.lesson.guesses.expectations", lambda: {"a-guess": ("yes", "often")})
+    monkeypatch.setattr("course_lib.lesson.guesses.explanations", lambda: {"a-guess": WHY_SO})
     return guess("a-guess", "Is it so?", "yes", "often", "no")
+
+
+def picture(card):
+    return card._repr_mimebundle_()["text/html"]
 
 
 def kept():
@@ -91,6 +109,34 @@ def test_an_unexpected_outcome_does_not_settle_a_guess(expected):
     assert repr(compare("a-guess", "often")).endswith("those are the ones that stay in memory.") and kept()["outcome"] == "often"
     compare("a-guess", "no")
     assert kept()["outcome"] == "often"
+
+
+def test_why_comes_with_the_outcome_and_is_folded_where_no_guess_was_kept(expected):
+    shown = picture(compare("a-guess", "yes"))
+    assert shown.index("<details>") < shown.index("<b>yes</b>") < shown.index(WHY_SO) < shown.index("</details>")
+    assert "Because" not in expected._repr_mimebundle_()["text/html"]
+    journal.record("guesses", "a-guess", {"answer": "no", "sure": 90})
+    shown = picture(compare("a-guess", "yes"))
+    assert WHY_SO in shown and "<details>" not in shown
+
+
+@pytest.mark.parametrize("entry", [{}, {"answer": "no", "sure": 90}], ids=["no guess", "a guess"])
+@pytest.mark.parametrize("outcome", ["no", None], ids=["unexpected", "too busy to tell"])
+def test_what_decides_nothing_is_not_explained(expected, entry, outcome):
+    journal.record("guesses", "a-guess", entry)
+    assert WHY_SO not in picture(compare("a-guess", outcome))
+
+
+def test_an_explanation_is_markdown(tmp_path, monkeypatch):
+    (tmp_path / "why").mkdir()
+    (tmp_path / "why/01.md").write_text(
+        "## one-thing\n\n`a < b`, see [accept(2)](https://example.org)\n\n## another\n\n|a|b|\n|-|-|\n|1|2|\n\n<b>x</b>\n"
+    )
+    monkeypatch.setattr("course_lib.lesson.guesses.__file__", str(tmp_path / "guesses.py"))
+    found = explanations.__wrapped__()
+    assert list(found) == ["one-thing", "another"]
+    assert found["one-thing"] == '<p><code>a &lt; b</code>, see <a href="https://example.org">accept(2)</a></p>\n'
+    assert "<table>" in found["another"] and "<b>" not in found["another"]
 
 
 @pytest.mark.parametrize("outcome", ["no", None])

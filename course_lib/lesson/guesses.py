@@ -4,15 +4,19 @@ What an experiment is expected to show stands in `expected/NN.json`, by the key 
 machine decides, several options stand there, each with the reason, and the notebook's text says them all. `compare` takes
 another outcome for noise: it says so, and the guess stays open. With `COURSE_EXPECTED=1` in the environment it raises
 instead; so `make outputs` stores no outcome that the text does not expect.
+
+Why it is so stands in `why/NN.md`, a section `## <key>` each, in Markdown: `compare` shows it with the outcome, and not before.
 """
 
 import html
 import json
 import os
+import re
 from functools import cache
 from pathlib import Path
 
 import ipywidgets
+import mistune
 
 from course_lib import journal
 
@@ -77,8 +81,21 @@ def expectations() -> dict[str, tuple[str, ...]]:
     }
 
 
+@cache
+def explanations() -> dict[str, str]:
+    """Why the outcome of a guess is what it is, as HTML, by the guess's key."""
+    markdown = mistune.create_markdown(plugins=["table"])
+    found = {}
+    for path in sorted(Path(__file__).parent.glob("why/*.md")):
+        _, *parts = re.split(r"^## +([\w-]+)[ \t]*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
+        found |= {key: str(markdown(text)) for key, text in zip(parts[::2], parts[1::2])}
+    return found
+
+
 def compare(key: str, outcome: str | None) -> Card:
-    """The learner's guess and what the kernel did, side by side; `None` where the machine is too busy to tell.
+    """The learner's guess and what the kernel did, side by side, and why; `None` where the machine is too busy to tell.
+
+    Where no guess was kept, outcome and explanation are folded.
 
     Raises ValueError if `outcome` is not one of the options of `guess(key, …)`; with `COURSE_EXPECTED=1` in the
     environment also if it is not an expected one.
@@ -92,13 +109,14 @@ def compare(key: str, outcome: str | None) -> Card:
         )
     doubt = _doubt(key, outcome)
     told = "too busy to tell" if outcome is None else outcome
+    why = "" if doubt else f"<div class='course-why'>{explanations().get(key, '')}</div>"
     if "answer" not in entry:
         # Nothing is recorded: who ran the experiment first may still go back and guess.
         return Card(
             "guess and outcome",
             f"No guess was kept. The kernel: {told}." + f"\n{doubt}" * bool(doubt),
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
-            f"<details><summary>what the kernel did</summary><b>{inline(told)}</b>{_word(doubt)}</details>",
+            f"<details><summary>what the kernel did, and why</summary><b>{inline(told)}</b>{_word(doubt)}{why}</details>",
         )
     if doubt:
         journal.update(SECTION, key, lambda now: now | {"undecided": True})
@@ -121,7 +139,7 @@ def compare(key: str, outcome: str | None) -> Card:
     return Card(
         "guess and outcome",
         f"You guessed: {answer} ({certainty} % sure). The kernel: {told}. {word}",
-        _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)),
+        _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)) + why,
     )
 
 
