@@ -139,3 +139,16 @@ def line(call: Call, names: dict[int, str]) -> str:
         return f"{call.name}({named(call.asked)})  ->  {named(call.result)}"
     result = named(call.result) if call.name == "accept" else call.outcome
     return f"{call.name}({named(call.descriptor)})  ->  {result}"
+
+
+def five_clients(connect: Callable[..., Any]) -> Iterator[None]:
+    """A script for `film`: five clients come, one talks, then two in the same moment, and one leaves."""
+    alice, bob, carol, dave, erin = (connect() for _ in range(5))
+    yield
+    alice.send(b"hello")
+    yield
+    carol.send(b"hi")
+    erin.send(b"hey")
+    yield
+    alice.close()
+    yield

@@ -5,9 +5,11 @@ import resource
 import socket
 import time
 
+from course_lib.film import film
 from course_lib.lab import (
     attempt,
     cpu_seconds,
+    five_clients,
     in_a_child,
     in_thread,
     line,
@@ -20,7 +22,7 @@ from course_lib.lab import (
     taken_below,
 )
 from course_lib.observe import doing
-from course_lib.servers import PollServer, SelectServer
+from course_lib.servers import EpollServer, PollServer, SelectServer
 
 
 def test_a_pair_is_one_connection():
@@ -81,3 +83,15 @@ def test_a_call_is_told_with_names():
             told = [line(call, names) for call in server.calls() if call.descriptor in names or call.name in ("select", "poll")]
         assert "recv(alice)  ->  5 b'hello'" in told
         assert "listener" in names.values()
+
+
+def test_five_clients_come_and_only_those_who_talk_are_answered():
+    last = film(EpollServer(), five_clients)[-1]
+    assert {client.name: client.last for client in last.clients} == {
+        "alice": b"hello",
+        "bob": b"",
+        "carol": b"hi",
+        "dave": b"",
+        "erin": b"hey",
+    }
+    assert [client.state for client in last.clients].count("closed") == 1
