@@ -141,14 +141,19 @@ def line(call: Call, names: dict[int, str]) -> str:
     return f"{call.name}({named(call.descriptor)})  ->  {result}"
 
 
+def served_by(function: Callable[[socket.socket], object]) -> Server:
+    """A server of the course that does what a function of one's own does with a listening socket: to run, watch and film it."""
+    return type(function.__name__, (Server,), {"serve": staticmethod(function)})()
+
+
 def five_clients(connect: Callable[..., Any]) -> Iterator[None]:
-    """A script for `film`: five clients come, one talks, then two in the same moment, and one leaves."""
+    """A script for `film`: five clients come, one talks, then two in the same moment, and one leaves. What they say are lines."""
     alice, bob, carol, dave, erin = (connect() for _ in range(5))
     yield
-    alice.send(b"hello")
+    alice.send(b"hello\n")
     yield
-    carol.send(b"hi")
-    erin.send(b"hey")
+    carol.send(b"hi\n")
+    erin.send(b"hey\n")
     yield
     alice.close()
     yield

@@ -19,6 +19,7 @@ from course_lib.lab import (
     recv_says,
     reset,
     room_for,
+    served_by,
     taken_below,
 )
 from course_lib.observe import doing
@@ -85,13 +86,27 @@ def test_a_call_is_told_with_names():
         assert "listener" in names.values()
 
 
+def test_a_function_of_ones_own_serves_and_is_filmed():
+    def shouting(listener):
+        while True:
+            with listener.accept()[0] as connection:
+                connection.sendall(connection.recv(100).upper())
+
+    with served_by(shouting) as server, socket.create_connection(server.address, timeout=10) as client:
+        client.sendall(b"hello")
+        assert client.recv(100) == b"HELLO"
+    filmed = film(served_by(shouting), five_clients)
+    assert filmed.name == "shouting"
+    assert filmed[-1].asleep and filmed[-1].call.name == "recv"  # for alice, who was the first to come
+
+
 def test_five_clients_come_and_only_those_who_talk_are_answered():
     last = film(EpollServer(), five_clients)[-1]
     assert {client.name: client.last for client in last.clients} == {
-        "alice": b"hello",
+        "alice": b"hello\n",
         "bob": b"",
-        "carol": b"hi",
+        "carol": b"hi\n",
         "dave": b"",
-        "erin": b"hey",
+        "erin": b"hey\n",
     }
     assert [client.state for client in last.clients].count("closed") == 1
