@@ -14,7 +14,7 @@ import sys
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
 from typing import Any
 
@@ -113,6 +113,70 @@ def in_a_child(function: Callable[..., Any], *arguments: object) -> Any:
     )
     done = subprocess.run([sys.executable, "-c", program], stdout=subprocess.PIPE, text=True, check=True)
     return ast.literal_eval(done.stdout)
+
+
+def answered_backwards(read_all: Callable[[list[socket.socket], list[int]], object]) -> list[int]:
+    """Three readers wait, and their peers answer in the order 2, 1, 0: in which order are the readers through?
+
+    `read_all(socks, done)` is called in a thread; reader n reads one byte from `socks[n]`, and appends n to `done`. Each
+    peer answers as soon as the answer before has been read, or after half a second.
+    """
+    pairs, done = [socket.socketpair() for _ in range(3)], []
+    thread = threading.Thread(target=read_all, args=([ours for ours, _ in pairs], done))
+    thread.start()
+    try:
+        for count, number in enumerate((2, 1, 0), 1):
+            pairs[number][1].send(b"x")
+            wait_until(lambda: len(done) == count, 0.5)
+    finally:
+        for _, theirs in pairs:
+            theirs.close()  # wakes whoever still reads
+        thread.join()
+        for ours, _ in pairs:
+            ours.close()
+    return done
+
+
+@contextmanager
+def switch_interval(seconds: float) -> Iterator[None]:
+    """For a while a thread that has the GIL is asked for it only after so many seconds (sys.setswitchinterval)."""
+    before = sys.getswitchinterval()
+    sys.setswitchinterval(seconds)
+    try:
+        yield
+    finally:
+        sys.setswitchinterval(before)
+
+
+class LoopServer(Server):
+    """A Loop of exercise 7.3 in a server's thread. `client(connection)` makes the task that serves one client."""
+
+    def __init__(self, loop: Callable[[], Any], client: Callable[[socket.socket], Generator]) -> None:
+        super().__init__()
+        self.new_loop, self.client = loop, client
+
+    def serve(self, listener: socket.socket) -> None:
+        listener.setblocking(False)
+        self.loop = self.new_loop()
+        self.loop.spawn(self.clients(listener))
+        self.loop.run()
+        del self.loop  # nobody else has its epoll: now the kernel closes it
+
+    def clients(self, listener: socket.socket) -> Generator:
+        """The task that accepts."""
+        while True:
+            yield "read", listener
+            try:
+                connection, peer = listener.accept()
+            except BlockingIOError:
+                continue  # that client has gone
+            except OSError as error:
+                if error.errno in (errno.EBADF, errno.EINVAL):
+                    return  # the server is stopped
+                yield "sleep", 0.1  # no number is free, say: the client stays in the queue, and the listener readable
+            else:
+                connection.setblocking(False)
+                self.loop.spawn(self.client(connection))
 
 
 @contextmanager

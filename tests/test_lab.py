@@ -3,10 +3,14 @@
 import os
 import resource
 import socket
+import sys
+import threading
 import time
 
 from course_lib.film import film
 from course_lib.lab import (
+    LoopServer,
+    answered_backwards,
     attempt,
     cpu_seconds,
     five_clients,
@@ -20,10 +24,12 @@ from course_lib.lab import (
     reset,
     room_for,
     served_by,
+    switch_interval,
     taken_below,
 )
-from course_lib.observe import doing
+from course_lib.observe import doing, wait_until
 from course_lib.servers import EpollServer, PollServer, SelectServer
+from course_lib.solutions.coroutines import Loop, recv, send_all
 
 
 def test_a_pair_is_one_connection():
@@ -110,3 +116,53 @@ def test_five_clients_come_and_only_those_who_talk_are_answered():
         "erin": b"hey\n",
     }
     assert [client.state for client in last.clients].count("closed") == 1
+
+
+def test_readers_that_wait_side_by_side_are_through_in_the_order_of_the_answers():
+    def read(number, sock, done):
+        sock.recv(1)
+        done.append(number)
+
+    def in_turn(socks, done):
+        for each in enumerate(socks):
+            read(*each, done)
+
+    def in_threads(socks, done):
+        threads = [threading.Thread(target=read, args=(*each, done)) for each in enumerate(socks)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+
+    assert answered_backwards(in_turn) == [0, 1, 2] and answered_backwards(in_threads) == [2, 1, 0]
+
+
+def test_the_switch_interval_is_given_back():
+    before = sys.getswitchinterval()
+    with switch_interval(30):
+        assert sys.getswitchinterval() == 30
+    assert sys.getswitchinterval() == before
+
+
+def echo(connection):
+    while data := (yield from recv(connection, 100)):
+        yield from send_all(connection, data)
+    connection.close()
+
+
+def test_a_loop_serves_goes_on_after_a_moment_without_a_free_number_and_stops():
+    server = LoopServer(Loop, echo)
+    with server, socket.create_connection(server.address) as alice, socket.socket() as bob:
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        server.record()
+        resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
+        try:
+            bob.connect(server.address)
+            refused = wait_until(lambda: any(call.error == "EMFILE" for call in server.calls()), 10)
+        finally:
+            resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        assert refused
+        for client in alice, bob:
+            client.sendall(b"hello")
+            assert client.recv(10) == b"hello"
+    assert not server.running and not hasattr(server, "loop")
