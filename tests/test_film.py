@@ -299,6 +299,12 @@ def test_a_server_that_a_learner_wrote_in_a_notebook_has_its_source():
     assert filmed[0].position.callers[0].text == 'space["my_server"](listener)'
 
 
+def test_a_reference_solution_is_not_shown():
+    """It stands in for what a learner has not written yet."""
+    shown = "\n".join(film(OwnLoopServer(), visit).listing.lines)
+    assert "yield from send_all(conn, data)" in shown and "def _step" not in shown and "def send_all" not in shown
+
+
 def test_the_names_on_the_line_have_their_values():
     answers = [m for m in film(EpollServer(), visit) if m.label == "answer"]
     assert any("b'hello'" in value for m in answers for _, value in m.position.names)

@@ -15,7 +15,6 @@ LABELS = ("wait", "accept", "read", "answer", "let go")  # the same in each serv
 _PACKAGE = Path(__file__).parents[1]
 _OBSERVE = str(_PACKAGE / "observe")
 _LIBRARY = os.path.dirname(os.__file__)
-_OWN = str(_PACKAGE / "solutions")
 _LABEL = re.compile(rf"#\s*(?:{'|'.join(LABELS)})(?:, (?:{'|'.join(LABELS)}))*:")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?![\w.]|\s*:=|=[^=])|(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?=\.)")
 _SETS = re.compile(r"[\w., ]+=[^=]")
@@ -81,10 +80,8 @@ def _frames(thread: threading.Thread) -> list[FrameType]:
 
 
 def _is_own(file: str) -> bool:
-    """Is it source of the learner's, and no library that is called?"""
-    if file.startswith(str(_PACKAGE)):
-        return file.startswith(_OWN)
-    return not file.startswith((_LIBRARY, "<frozen")) and "-packages" not in file
+    """Is it source of the learner's, and no library that is called? A reference solution is not theirs, nor to be shown."""
+    return not file.startswith((str(_PACKAGE), _LIBRARY, "<frozen")) and "-packages" not in file
 
 
 _blocks: dict[tuple[str, CodeType], tuple[tuple[str, ...], int]] = {}  # equal code in two files is two functions
