@@ -2,10 +2,12 @@
 
 Stored is only what a reader sees and nbval compares: no timings, no versions, no widget views (without a kernel they
 read "model not found"; the static picture beside each one stays), and no outcome of a guess but an expected one
-(`course_lib/lesson/guesses.py`). At the end the list of what is shipped is written anew.
+(`course_lib/lesson/guesses.py`). What would answer a guess is folded: JupyterLab shows it when its cell has run.
+At the end the list of what is shipped is written anew.
 """
 
 import os
+import re
 import sys
 import tempfile
 from collections.abc import Callable
@@ -61,6 +63,26 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
             output.get("data", {}).pop(WIDGET_VIEW, None)
 
 
+def fold(notebook: nbformat.NotebookNode) -> None:
+    """Fold the stored outputs from each guess to its comparison, and the verdicts.
+
+    A comparison that is its cell's only output is folded by itself, and what asks a question stays open.
+    """
+    open_guesses: set[str] = set()
+    for cell in notebook.cells:
+        if cell.cell_type != "code":
+            continue
+        asked, compared = (set(re.findall(rf'\b{name}\(\s*"([^"]+)"', cell.source)) for name in ("guess", "compare"))
+        tells = open_guesses and not asked and len(cell.outputs) > (1 if compared else 0)
+        open_guesses = (open_guesses | asked) - compared
+        jupyter = {name: value for name, value in cell.metadata.get("jupyter", {}).items() if name != "outputs_hidden"}
+        if tells or re.search(r"^verdict\(", cell.source, re.MULTILINE):
+            jupyter["outputs_hidden"] = True
+        cell.metadata.pop("jupyter", None)
+        if jupyter:
+            cell.metadata["jupyter"] = jupyter
+
+
 def main(names: list[str], say: Callable[[str], object] = print) -> int:
     """Store the outputs of the notebooks named (of all, where none is); 1 if one of them fails."""
     status = 0
@@ -75,6 +97,7 @@ def main(names: list[str], say: Callable[[str], object] = print) -> int:
                 status = 1
                 continue
         tidy(notebook)
+        fold(notebook)
         after = nbformat.writes(notebook) + "\n"
         if after != before:
             path.write_text(after, encoding="utf-8")

@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections import Counter
 from itertools import groupby
+from pathlib import Path
 
 import nbformat
 import pytest
@@ -78,6 +79,7 @@ def test_stored_outputs_are_what_a_run_gives(path, tmp_path):
         "--nbval",
         "--nbval-current-env",
         "--nbval-cell-timeout=30",
+        f"--nbval-sanitize-with={Path(__file__).with_name('not_compared.cfg')}",
         "-p",
         "no:cacheprovider",
         "-q",

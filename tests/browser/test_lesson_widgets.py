@@ -3,6 +3,7 @@
 import json
 
 import nbformat
+import outputs
 import pytest
 from playwright.sync_api import expect
 
@@ -12,6 +13,7 @@ os.environ["COURSE_HOME"] = {home!r}
 from course_lib.lesson import *"""
 GUESS = 'guess("nobody-connects", "Nobody connects. What does accept() do?", "sleep in the kernel", "spin", "raise an error")'
 COMPARE = 'compare("nobody-connects", "sleep in the kernel")'
+PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 # What the kernel has not answered yet. A page sends the changes of a control one by one, each after the answer
 # to the last, while a click goes at once: only a robot is quick enough to see the difference.
 WATCH = """() => {
@@ -31,8 +33,7 @@ def lesson(lab):
     def opened(*sources):
         setup = SETUP.format(home=str(lab.folder / "mine"))
         cells = [nbformat.v4.new_code_cell(source) for source in (setup, *sources)]
-        book = nbformat.v4.new_notebook(cells=cells)
-        book.metadata.kernelspec = {"name": "python3", "display_name": "Python 3", "language": "python"}
+        book = nbformat.v4.new_notebook(cells=cells, metadata=PYTHON)
         nbformat.write(book, lab.folder / "lesson.ipynb")
         notebook = lab.open("lesson.ipynb")
         notebook.page.evaluate(WATCH)
@@ -82,6 +83,26 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     asked = card(notebook, 1)
     expect(asked.get_by_role("button", name="Save again")).to_be_disabled()
     expect(asked.get_by_label("raise an error")).to_be_disabled()
+
+
+def test_stored_results_are_folded_until_their_cell_has_run(lab):
+    def cell(source, *shown):
+        return nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(shown))
+
+    tells = cell("print('it sleeps')", nbformat.v4.new_output("stream", text="it sleeps\n"))
+    book = nbformat.v4.new_notebook(
+        cells=[cell(SETUP.format(home=str(lab.folder / "mine"))), cell(GUESS), tells, cell(COMPARE)], metadata=PYTHON
+    )
+    outputs.fold(book)
+    nbformat.write(book, lab.folder / "lesson.ipynb")
+    notebook = lab.open("lesson.ipynb")
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    fold = notebook.cell(2).locator(".jp-OutputPlaceholder .jp-PlaceholderText")
+    expect(fold).to_have_css("font-size", "0px")  # its first line is there, and not seen
+    assert "run the cell" in fold.evaluate("element => getComputedStyle(element, '::after').content")
+    expect(notebook.cell(2).locator(".jp-OutputArea-output")).to_have_count(0)
+    expect(notebook.run_cell(2)).to_have_text("it sleeps\n")
 
 
 def test_a_guess_by_keyboard_alone(lesson):
