@@ -11,10 +11,11 @@ def outcome(notebook, key) -> str:
 
 
 def test_the_standard_streams_of_a_learners_notebook(tmp_path):
-    notebook = nbformat.read(NOTEBOOKS / "01_file_descriptors.ipynb", as_version=4)
+    path = NOTEBOOKS / "more/01_file_descriptors_more.ipynb"
+    notebook = nbformat.read(path, as_version=4)
     settings = environment(tmp_path)
     settings.pop("PYTEST_CURRENT_TEST")  # ipykernel looks for it (ipykernel/iostream.py, OutStream)
-    client(notebook).execute(env=settings)
+    client(notebook, folder=path.parent).execute(env=settings)
     assert outcome(notebook, "stdout-number").endswith("The kernel: another number.")
     assert "the same for 2 and sys.stderr: True" in outcome(notebook, "which-arrives")
     assert outcome(notebook, "which-arrives").endswith("The kernel: only what is written to 1.")
