@@ -55,8 +55,8 @@ def a_learners(tmp_path_factory):
         NOTEBOOK["cells"][1],  # imports
         shipped_cell("believe("),
         own("# of my own\n1 / 0"),
-        BY_TAG["exercise-2.1"],
-        BY_TAG["check-2.1"],
+        BY_TAG["exercise-2.4"],
+        BY_TAG["check-2.4"],
         own(LINES.reference.replace("class Lines", "class MyLines"), "exercise-2.2"),
         own('mine = MyLines\nresult = check("2.2", mine)', "check-2.2"),
         own("import socket\ndef serve_one(conn):\n    raise ValueError('\\x1b[31m<b>\\n2.3 passed')", "exercise-2.3"),
@@ -77,11 +77,15 @@ def a_learners(tmp_path_factory):
 
 def test_each_exercise_has_its_state_and_a_reason(a_learners):
     states = {state.exercise.id: (state.word, state.reason) for state in a_learners.states}
-    assert states["2.1"] == ("open", "")
+    assert states["2.4"] == ("open", "")
     assert states["2.2"] == ("passed", ""), "the name that the learner hands to the check counts"
     word, reason = states["2.3"]
     assert word == "not yet" and "serve_one raised ValueError" in reason, "the course's own check ran, not the learner's"
-    assert states["2.4"] == ("not yet", "its cell is gone, and nothing else in the notebook defines it")
+
+
+def test_an_exercise_without_its_cell_is_not_yet_passed():
+    state = validation._state(LINES, [], [], {}, 15)
+    assert (state.word, state.reason) == ("not yet", "its cell is gone, and nothing else in the notebook defines it")
 
 
 def test_cells_as_shipped_are_compared_and_own_cells_are_only_told(a_learners):
@@ -98,10 +102,10 @@ def test_cells_as_shipped_are_compared_and_own_cells_are_only_told(a_learners):
 def test_the_table_is_plain_text(a_learners):
     shown = grading.as_text(a_learners)
     assert all(line.isprintable() for line in shown.split("\n"))
-    assert re.search(r"^  2\.1 make_listener  open$", shown, re.M) and re.search(r"^  2\.2 Lines          passed$", shown, re.M)
+    assert re.search(r"^  2\.4 serve_forever  open$", shown, re.M) and re.search(r"^  2\.2 Lines          passed$", shown, re.M)
     assert re.search(r"^  2\.3 serve_one      not yet  serve_one raised ValueError: \\x1b\[31m<b>", shown, re.M)
     assert "of which 2 differ from the course's" in shown
-    assert grading.as_sum([a_learners]) == "1 of 4 exercises passed, 1 open, 2 not yet, 2 cells differ."
+    assert grading.as_sum([a_learners]) == "1 of 3 exercises passed, 1 open, 1 not yet, 2 cells differ."
 
 
 def test_junit_has_a_case_for_each_exercise(a_learners):
@@ -113,10 +117,10 @@ def test_junit_has_a_case_for_each_exercise(a_learners):
         a_learners.faults.pop()
     first, second = root
     failures = {case.get("name"): [(f.get("type"), f.get("message")) for f in case] for case in first}
-    assert list(failures) == ["2.1 make_listener", "2.2 Lines", "2.3 serve_one", "2.4 serve_forever", "cells as shipped"]
-    assert failures["2.1 make_listener"] == [("open", "it is not written yet")] and failures["2.2 Lines"] == []
+    assert list(failures) == ["2.2 Lines", "2.3 serve_one", "2.4 serve_forever", "cells as shipped"]
+    assert failures["2.4 serve_forever"] == [("open", "it is not written yet")] and failures["2.2 Lines"] == []
     assert failures["2.3 serve_one"][0][0] == "not yet" and "\\x1b" in failures["2.3 serve_one"][0][1]
-    assert first.get("tests") == "5" and first.get("failures") == "4" and first.get("errors") == "0"
+    assert first.get("tests") == "4" and first.get("failures") == "3" and first.get("errors") == "0"
     assert second.find("testcase/error").get("message") == "x.ipynb is \\x08 empty."
 
 
@@ -233,8 +237,10 @@ def test_an_interrupt_ends_all_kernels(tmp_path):
         tmp_path / "02.ipynb",
         NOTEBOOK["cells"][1],
         shipped_cell("believe("),
-        BY_TAG["exercise-2.1"],
-        own(f"subprocess.Popen(['sleep', '600'], start_new_session=True)\nopen({str(started)!r}, 'w')\nwhile True: pass"),
+        BY_TAG["exercise-2.4"],
+        own(
+            f"import subprocess\nsubprocess.Popen(['sleep', '600'], start_new_session=True)\nopen({str(started)!r}, 'w')\nwhile True: pass"
+        ),
     )
     with subprocess.Popen(
         [sys.executable, "-m", "course_lib", "check", str(path)],

@@ -29,6 +29,7 @@ from course_lib.lab import (
 )
 from course_lib.observe import doing, wait_until
 from course_lib.servers import EpollServer, PollServer, SelectServer
+from course_lib.solutions.blocking import serve_forever
 from course_lib.solutions.coroutines import Loop, recv, send_all
 
 
@@ -104,6 +105,8 @@ def test_a_function_of_ones_own_serves_and_is_filmed():
     filmed = film(served_by(shouting), five_clients)
     assert filmed.name == "shouting"
     assert filmed[-1].asleep and filmed[-1].call.name == "recv"  # for alice, who was the first to come
+    assert "def shouting(listener):" in filmed.listing.lines
+    assert film(served_by(serve_forever), five_clients).listing.lines == ()  # a reference
 
 
 def test_five_clients_come_and_only_those_who_talk_are_answered():
