@@ -6,7 +6,7 @@ _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def without_widget_views(model: dict, **_) -> None:
-    """Leave out of a saved notebook the widgets whose output has a static picture too.
+    """Leave out of a saved notebook the widgets whose output has a static picture too, and those with nothing else to show.
 
     A widget lives in the kernel. Opened again with another kernel, it would read "model not found"; the picture stays
     readable. Jupyter Server's contents manager calls it before each save: it changes what goes to disk, not the screen.
@@ -14,6 +14,8 @@ def without_widget_views(model: dict, **_) -> None:
     if model.get("type") != "notebook" or not model.get("content"):
         return
     for cell in model["content"].get("cells", []):
+        if "outputs" in cell:
+            cell["outputs"] = [output for output in cell["outputs"] if set(output.get("data", {})) != {_VIEW}]
         for output in cell.get("outputs", []):
             if "text/html" in output.get("data", {}):
                 output["data"].pop(_VIEW, None)

@@ -59,6 +59,8 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
     notebook.metadata["language_info"] = LANGUAGE
     for cell in notebook.cells:
         cell.metadata.pop("execution", None)
+        if "outputs" in cell:
+            cell.outputs = [output for output in cell.outputs if set(output.get("data", {})) != {WIDGET_VIEW}]
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
 

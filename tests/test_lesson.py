@@ -11,6 +11,7 @@ from ipywidgets import HTML, Button, RadioButtons, Select, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
 
 from course_lib import journal
+from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.parsons import first_bug, puzzles
 from course_lib.lesson.recall import questions
@@ -578,6 +579,49 @@ def test_the_bug_of_reading_for_ever_is_real():
     wrong = program(["read-for-ever" if block == "read" else block for block in RIGHT])
     with pytest.raises(StillReading):
         wrong(SimpleNamespace(answer=bytes.upper), SimpleNamespace(accept=lambda: (left, None)))
+
+
+# ── below a check ──
+
+
+def checked(monkeypatch, learner):
+    """The card that a check's result shows in a page, and the data that it is shown with."""
+    shown = []
+    monkeypatch.setattr("course_lib.lesson.attempt.display", lambda one, **_: shown.append(one))
+    check("1.1", learner)._ipython_display_()
+    [card] = shown
+    card._ipython_display_()
+    return card, shown[1]
+
+
+def test_a_check_offers_hints_and_the_solution(monkeypatch):
+    card, data = checked(monkeypatch, lambda: "wrong")
+    assert set(data) == {VIEW}  # the text is what check has printed
+    exercise = next(one for one in all_exercises() if one.id == "1.1")
+    assert "≠ not yet" in said(card) and not any(hint in said(card) for hint in exercise.hints)
+    for number, hint in enumerate(exercise.hints, 1):
+        button(card, f"Hint {number} of {len(exercise.hints)}").click()
+        assert text_of(hint.replace("`", "")) in said(card).replace(" .", ".")
+    assert parts(card, Button)[0].disabled and journal.read()["exercises"]["1.1"]["hints"] == len(exercise.hints)
+    button(card, "Solution").click()
+    assert "opens when you have passed, or after 2 more tries" in said(card)
+    journal.update("exercises", "1.1", lambda entry: entry | {"passed": True})
+    button(card, "Solution").click()
+    assert "def " in said(card) and "Why:" in said(card)
+
+
+def test_what_is_not_written_yet_is_open_and_a_pass_is_seen(monkeypatch):
+    def stub():
+        raise NotImplementedError
+
+    assert "○ open" in said(checked(monkeypatch, stub)[0])
+    solution = next(one for one in all_exercises() if one.id == "1.1").solutions[0]
+    assert "✓ passed" in said(checked(monkeypatch, solution)[0])
+
+
+def test_a_check_of_no_exercise_shows_no_controls(monkeypatch):
+    monkeypatch.setattr("course_lib.lesson.attempt.display", lambda *_, **__: pytest.fail("shown"))
+    check("99.9")._ipython_display_()
 
 
 # ── what you own now ──

@@ -23,6 +23,12 @@ def test_a_widget_without_one_is_left_alone():
     assert VIEW in model["content"]["cells"][1]["outputs"][0]["data"]
 
 
+def test_controls_without_any_text_are_not_saved():
+    model = notebook({"output_type": "stream", "text": "1.1 passed."}, {"data": {VIEW: {}}})
+    without_widget_views(model=model)
+    assert model["content"]["cells"][1]["outputs"] == [{"output_type": "stream", "text": "1.1 passed."}]
+
+
 def test_other_files_are_left_alone():
     for model in ({"type": "file", "content": "text"}, {"type": "notebook", "content": None}, {"type": "directory"}):
         before = dict(model)

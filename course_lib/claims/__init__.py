@@ -41,6 +41,10 @@ class Claim:
         """The choice that the tests bear out: of `choices`, or "outdated" or "left open"."""
         return _but(self.catches[0]) if self.catches and self.verdict == "true with a catch" else self.verdict
 
+    def agrees(self, belief: str) -> bool:
+        """Whether the tests bear this belief out; who doubts an outdated sentence is right to."""
+        return belief in (self.right, self.verdict) or self.verdict == "outdated" and belief != "true"
+
 
 def _but(catch: str) -> str:
     return f"true, but {catch}"

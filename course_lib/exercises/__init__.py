@@ -32,9 +32,15 @@ class Result:
     passed: bool = False
     open: bool = False
     findings: list[str] = field(default_factory=list)
+    exercise: Exercise | None = None
 
     def _ipython_display_(self) -> None:
-        """As the last expression of a cell it shows nothing: all is printed already."""
+        """As the last expression of a cell it adds nothing to what is printed but the controls of `on_result`."""
+        if on_result and self.exercise:
+            on_result(self)
+
+
+on_result: Callable[[Result], None] | None = None  # shows what a page can offer below a check: course_lib.lesson sets it
 
 
 def check(id: str = "", *learners: object) -> Result:
@@ -44,6 +50,7 @@ def check(id: str = "", *learners: object) -> Result:
     Always returns; with ``COURSE_STRICT=1`` in the environment it raises AssertionError unless passed.
     """
     result = _check(id, learners)
+    result.exercise = next((exercise for exercise in all_exercises() if exercise.id == id), None)
     if os.environ.get("COURSE_STRICT") == "1" and not result.passed:
         raise AssertionError(f"{id} is not passed: {'; '.join(result.findings)}")
     return result
@@ -51,29 +58,38 @@ def check(id: str = "", *learners: object) -> Result:
 
 def hint(id: str = "") -> None:
     """Print the next hint; each call gives one more."""
-    if not (exercise := _find(id)):
-        return
-    entry = _entry(exercise)
-    given, count = entry.get("hints", 0), len(exercise.hints)
+    if exercise := _find(id):
+        print(next_hint(exercise))
+
+
+def next_hint(exercise: Exercise) -> str:
+    """One hint more, or one sentence that there is none."""
+    given, count = hints_given(exercise), len(exercise.hints)
     if given >= count:
-        print(f'{id} has no more hints; you have had all {count}. solution("{id}") opens after a pass or {TRIES} tries.')
-        return
-    print(f"{id}, hint {given + 1} of {count}: {exercise.hints[given]}")
-    journal.update("exercises", id, lambda entry: entry | {"hints": given + 1})
+        return f'{exercise.id} has no more hints; you have had all {count}. solution("{exercise.id}") opens after a pass or {TRIES} tries.'
+    journal.update("exercises", exercise.id, lambda entry: entry | {"hints": given + 1})
+    return f"{exercise.id}, hint {given + 1} of {count}: {exercise.hints[given]}"
+
+
+def hints_given(exercise: Exercise) -> int:
+    """How many of its hints the learner has had."""
+    return min(_entry(exercise).get("hints", 0), len(exercise.hints))
 
 
 def solution(id: str = "") -> None:
     """Print the reference and why it is so. Opens after a pass or three honest tries."""
-    if not (exercise := _find(id)):
-        return
+    if exercise := _find(id):
+        print(closed(exercise) or f"{exercise.reference}\nWhy: {exercise.explanation}")
+
+
+def closed(exercise: Exercise) -> str:
+    """When its solution opens, in one sentence; "" when it is open."""
     entry = _entry(exercise)
     missing = TRIES - entry.get("tries", 0)
-    if not entry.get("passed") and missing > 0:
-        print(
-            f"The solution of {id} opens when you have passed, or after {_count(missing, 'more try', 'more tries')}: checks of different code."
-        )
-        return
-    print(f"{exercise.reference}\nWhy: {exercise.explanation}")
+    if entry.get("passed") or missing <= 0:
+        return ""
+    more = _count(missing, "more try", "more tries")
+    return f"The solution of {exercise.id} opens when you have passed, or after {more}: checks of different code."
 
 
 def progress() -> None:

@@ -1,5 +1,9 @@
-"""The rhythm of a notebook: recall, believe, guess, compare, verdict, parsons, rewrite, summary; and the course's last page."""
+"""The rhythm of a notebook: recall, believe, guess, compare, verdict, parsons, rewrite, summary; and the course's last page.
 
+With it imported, a check's result shows its controls too (`attempt`).
+"""
+
+from . import attempt  # noqa: F401
 from .guesses import compare, guess
 from .parsons import parsons
 from .recall import recall

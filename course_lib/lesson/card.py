@@ -7,26 +7,46 @@ from pathlib import Path
 from typing import TypeVar, cast
 
 import ipywidgets
+from pygments import highlight
+from pygments.formatters import HtmlFormatter
+from pygments.lexers import PythonLexer
 
 from course_lib import journal
 from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+# How one is doing: a sign, a word and a colour (in style.css) each.
+STATES = {
+    "open": "○ open",
+    "kept": "● kept",
+    "right": "✓ as you said",
+    "surprise": "≠ a surprise",
+    "undecided": "… undecided",
+    "solved": "✓ solved",
+    "passed": "✓ passed",
+    "not yet": "≠ not yet",
+}
 
 
 class Card:
     """A static card. `text` and `body` (HTML, already escaped) must not depend on time or addresses."""
 
-    def __init__(self, kind: str, text: str, body: str):
+    def __init__(self, kind: str, text: str, body: str, state: str = ""):
         self._text = text
-        self._html = f"{style('style.css')}<div class='course'>{label(kind)}{body}</div>"
+        self._html = f"{style('style.css')}<div class='course{_look(state)}'>{label(kind, state)}{body}</div>"
 
     def __repr__(self) -> str:
         return self._text
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         return {"text/plain": self._text, "text/html": self._html}
+
+
+class _Dress(Dress):
+    _css = Path(__file__).with_name("controls.css")  # in the page for good: the card itself may be scrolled out of it
 
 
 _Kind = TypeVar("_Kind", bound="LiveCard")
@@ -45,8 +65,10 @@ class LiveCard(Card):
     """
 
     def __init__(self, kind: str, key: str, text: str, body: str):
-        super().__init__(kind, text, f"{body}<p class='course-quiet'>Run this cell to answer.</p>")
+        super().__init__(kind, text, f"{body}<p class='course-quiet'>Stored: run this cell to answer.</p>")
         self._kind = kind
+        self._state = "open"
+        self._head = note()
         self._widget = None
         if old := live(type(self), key):
             old.close()
@@ -59,10 +81,18 @@ class LiveCard(Card):
     @property
     def widget(self) -> ipywidgets.Widget:
         if self._widget is None:
-            head = note(f"{style('style.css')}{style('controls.css')}<div class='course'>{label(self._kind)}</div>")
-            self._widget = box([head, *self.controls(), Dress(name=self._kind)], "course-card")
+            self._widget = box([self._head, *self.controls(), _Dress(name=self._kind)], "course-card")
+            self.look(self._state)
             while_busy(self._widget)
         return self._widget
+
+    def look(self, state: str) -> None:
+        """Show this one of `STATES` in the head and the colour of the card."""
+        self._head.value = f"{style('style.css')}<div class='course'>{label(self._kind, state)}</div>"
+        if self._widget is not None:
+            self._widget.remove_class(_look(self._state).strip())
+            self._widget.add_class(_look(state).strip())
+        self._state = state
 
     def close(self) -> None:
         if self._widget is not None:
@@ -70,7 +100,7 @@ class LiveCard(Card):
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
         bundle = super()._repr_mimebundle_(include, exclude)
-        bundle[_VIEW] = self.widget._repr_mimebundle_()[_VIEW]
+        bundle[VIEW] = self.widget._repr_mimebundle_()[VIEW]
         return bundle
 
 
@@ -97,6 +127,8 @@ def not_on_disk() -> str:
 
 # ── text as HTML ──
 
+_FORMATTER = HtmlFormatter(nowrap=True, classprefix="course-")
+
 
 def inline(text: str) -> str:
     """Escape `text`; `code` in backticks becomes code, and lines are joined by a break."""
@@ -104,14 +136,32 @@ def inline(text: str) -> str:
     return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
 
 
-def label(text: str) -> str:
-    return f"<div class='course-label'>{html.escape(text)}</div>"
+def label(text: str, state: str = "") -> str:
+    told = f" <b class='course-state'>{STATES[state]}</b>" if state else ""
+    return f"<div class='course-label'>{html.escape(text)}{told}</div>"
+
+
+def _look(state: str) -> str:
+    """The class of this state's colour, with a space before it."""
+    return f" course-{state.replace(' ', '-')}" if state else ""
 
 
 def mark(right: bool) -> str:
     """A sign in front of "right" or "not so", as HTML, so that they differ by shape and colour, not by words alone."""
-    sign, colour = ("✓", "var(--jp-success-color0, #1b5e20)") if right else ("≠", "var(--jp-warn-color0, #e65100)")
-    return f"<b aria-hidden='true' style='color: {colour}; font-size: 1.4em; line-height: 1'>{sign}</b> "
+    return (
+        f"<b aria-hidden='true' class='course-mark {'course-right' if right else 'course-surprise'}'>{'✓' if right else '≠'}</b> "
+    )
+
+
+def code(source: str) -> str:
+    """Python in the colours of JupyterLab's editor."""
+    return f"<pre class='course-code'>{highlight(source, PythonLexer(), _FORMATTER).rstrip()}</pre>"
+
+
+def code_line(source: str) -> str:
+    """One line of it, with its indentation."""
+    indentation = source[: len(source) - len(source.lstrip())]
+    return indentation + highlight(source.strip(), PythonLexer(), _FORMATTER).rstrip("\n")
 
 
 def shorten(text: str, length: int = 200) -> str:
@@ -147,8 +197,9 @@ def box(children: list[ipywidgets.Widget], name: str) -> ipywidgets.Box:
     return widget
 
 
-def button(text: str, action) -> ipywidgets.Button:
-    widget = ipywidgets.Button(description=text)
+def button(text: str, action, primary: bool = False) -> ipywidgets.Button:
+    """`primary`: it is what the card is for."""
+    widget = ipywidgets.Button(description=text, button_style="primary" if primary else "")
     widget.add_class("course-button")
     widget.on_click(lambda _: action())
     return widget

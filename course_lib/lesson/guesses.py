@@ -52,6 +52,9 @@ class Guess(Poll):
         self._reason.add_class("course-reason")
         return [self._reason]
 
+    def verdict(self, entry: dict) -> str:
+        return "right" if entry["answer"] == entry["outcome"] else "surprise"
+
     def more_kept(self) -> dict:
         return {"question": self._question, "options": list(self.options), "reason": self._reason.value}
 
@@ -117,6 +120,7 @@ def compare(key: str, outcome: str | None) -> Card:
             f"No guess was kept. The kernel: {told}." + f"\n{doubt}" * bool(doubt),
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
             f"<details><summary>what the kernel did, and why</summary><b>{inline(told)}</b>{_word(doubt)}{why}</details>",
+            "open",
         )
     if doubt:
         journal.update(SECTION, key, lambda now: now | {"undecided": True})
@@ -140,6 +144,7 @@ def compare(key: str, outcome: str | None) -> Card:
         "guess and outcome",
         f"You guessed: {answer} ({certainty} % sure). The kernel: {told}. {word}",
         _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)) + why,
+        "undecided" if doubt else "right" if answer == outcome else "surprise",
     )
 
 

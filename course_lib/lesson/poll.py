@@ -44,7 +44,7 @@ class Poll(LiveCard):
         self._choice.add_class("course-choice")
         self._sure = sure(round(100 / len(self.options)), entry.get("sure"))
         self._more = self.more(entry)
-        self._save = button("Save", self._keep)
+        self._save = button("Save", self._keep, primary=True)
         self._note = note()
         self._show(entry)
         return [
@@ -62,6 +62,10 @@ class Poll(LiveCard):
     def more_kept(self) -> dict:
         """What else the entry keeps."""
         return {}
+
+    def verdict(self, entry: dict) -> str:
+        """The state of the card once the facts are known."""
+        raise NotImplementedError
 
     def settle(self) -> None:
         """The facts are known: show the journal's entry as it stands, and let it be."""
@@ -98,7 +102,8 @@ class Poll(LiveCard):
         settled = self._is_settled(entry)
         end = self._after if settled else self._until
         self._note.value = status(f"<b>Kept:</b> {inline(answer)}, {entry.get('sure')} % sure. {end}{not_on_disk()}")
-        self._save.description = "Save again"
+        self._save.description, self._save.button_style = "Save again", ""
+        self.look(self.verdict(entry) if settled else "kept")
         if settled:
             self._choice.value = answer
         for control in (self._choice, *self._more, self._sure, self._save):

@@ -26,6 +26,7 @@ class Recall(LiveCard):
 
     def controls(self) -> list[ipywidgets.Widget]:
         parts = [note(f"<div class='course course-quiet'>{_INVITATION}</div>")]
+        self._open = len(self._questions)
         for number, question in enumerate(self._questions, 1):
             parts += self._ask(number, question)
         return parts
@@ -40,16 +41,27 @@ class Recall(LiveCard):
                 result.value = status("Choose one of the answers first.")
                 return
             right = choice.value == question["answer"]
+            chosen = choice.value
+            done.button_style = ""
+            choice.options = [(f"{_sign(n, question['answer'], chosen)}{label}", n) for label, n in choice.options]
+            choice.value = chosen
             choice.disabled = done.disabled = True
+            self._open -= 1
+            if not self._open:
+                self.look("kept")
             first = "Yes." if right else f"Not so. It is: “{inline(question['options'][question['answer']])}”"
             key = f"{self._notebook}.{number}"
-            given = {"answer": question["options"][choice.value], "right": right}
+            given = {"answer": question["options"][chosen], "right": right}
             journal.update("recall", key, lambda entry: given | {"times": entry.get("times", 0) + 1})
             result.value = status(f"{mark(right)}<b>{first}</b> {inline(question['reason'])}{not_on_disk()}")
 
-        done = button("Answer", answer)
+        done = button("Answer", answer, primary=True)
         asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")
         return [asked, choice, box([done], "course-row"), result]
+
+
+def _sign(option: int, right: int, chosen: int) -> str:
+    return "✓ " if option == right else "≠ " if option == chosen else ""
 
 
 _INVITATION = "Answer from memory, before you look anything up. The reason appears after your answer."

@@ -7,7 +7,7 @@ import ipywidgets
 from course_lib import journal
 from course_lib.claims import Claim, claim
 
-from .card import Card, LiveCard, box, button, inline, kept, live, not_on_disk, note, status, sure
+from .card import Card, LiveCard, box, button, inline, kept, live, mark, not_on_disk, note, status, sure
 from .places import Place, places
 from .poll import Poll
 
@@ -28,6 +28,10 @@ class Belief(Poll):
             until="You can change it until the sentence has been tested.",
             after="The sentence has been tested, so your first answer stays.",
         )
+        self._claim = one
+
+    def verdict(self, entry: dict) -> str:
+        return "right" if self._claim.agrees(entry["belief"]) else "surprise"
 
 
 def believe(id: str) -> Belief:
@@ -78,10 +82,10 @@ class Rewrite(LiveCard):
             continuous_update=False,
         )
         self._own.add_class("course-text")
-        self._save = button("Save", self._keep)
+        self._save = button("Save", self._keep, primary=True)
         self._ledger = note()
         self._sure = sure(50, entry.get("sure_after"))
-        self._done = button("Keep", self._keep_sure)
+        self._done = button("Keep", self._keep_sure, primary=True)
         self._after = box(
             [note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row"
         )
@@ -120,7 +124,8 @@ class Rewrite(LiveCard):
         self._after.layout.display = None if written else "none"
         if not written:
             return
-        self._save.description = "Save again"
+        self._save.description, self._save.button_style = "Save again", ""
+        self.look("kept")
         self._ledger.value = (
             "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
             "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
@@ -218,7 +223,10 @@ def _belief(entry: dict) -> str:
 
 
 def _judged(one: Claim) -> str:
+    belief = kept(SECTION, one.id).get("belief")
+    believed = f"<p>{mark(one.agrees(belief))}You said: {inline(belief)}.</p>" if belief else ""
     return (
-        f"<div class='course-judged'>{_sentence(one)}<p><b class='course-verdict'>{inline(one.right)}.</b> {inline(one.correction)}</p>"
+        f"<div class='course-judged'>{_sentence(one)}{believed}"
+        f"<p><b class='course-verdict'>{inline(one.right)}.</b> {inline(one.correction)}</p>"
         f"<p class='course-quiet'>Source: {inline(one.source)}</p></div>"
     )

@@ -97,8 +97,7 @@ def _beliefs(past: dict) -> list[_Answer]:
         if "tested" in entry and "belief" in entry and id in known:
             one = claim(id)
             said = entry["belief"]
-            right = said in (one.right, one.verdict) or one.verdict == "outdated" and said != "true"
-            found.append(_Answer("believe", id, one.english, said, _sure(entry), one.right, right))
+            found.append(_Answer("believe", id, one.english, said, _sure(entry), one.right, one.agrees(said)))
     return found
 
 

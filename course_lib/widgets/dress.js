@@ -1,4 +1,5 @@
-// What ipywidgets cannot say about a box of controls: that its keys are its own, and what its groups and sliders are called.
+// What ipywidgets cannot say about a box of controls: that its keys are its own, what its groups and sliders are called,
+// and that the process behind it is gone.
 
 function dress(box, name) {
   box.addEventListener("keydown", keepKeys);
@@ -21,6 +22,16 @@ function dress(box, name) {
   }
 }
 
+// What no process answers any more says so, and takes no more input.
+function lose(box) {
+  if (box.classList.contains("lost")) return;
+  box.classList.add("lost");
+  const words = element("div", { role: "status", className: "lost-words" });
+  for (const part of box.children) part.inert = true;
+  box.prepend(words);
+  setText(words, "The notebook's process that asked this is gone. Run the cells again from the first one.");
+}
+
 function render({ model, el }) {
   // A view is made before it is put into the page, and the views beside it may come a little later.
   let left = 10;
@@ -32,7 +43,15 @@ function render({ model, el }) {
     }
     if (left > 0) timer = setTimeout(again, 100);
   });
-  return () => clearTimeout(timer);
+  const lost = () => {
+    const box = el.closest(".widget-box");
+    if (box) lose(box);
+  };
+  model.on("comm_live_update", lost);
+  return () => {
+    clearTimeout(timer);
+    model.off("comm_live_update", lost);
+  };
 }
 
 export default { render };

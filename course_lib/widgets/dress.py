@@ -1,4 +1,4 @@
-"""What a page must know of a box of controls: that its keys are its own, and its name."""
+"""What a page must know of a box of controls: that its keys are its own, its name, and whether anybody answers."""
 
 import anywidget
 import traitlets
@@ -9,7 +9,7 @@ from .page import script
 class Dress(anywidget.AnyWidget):
     """A child of a box that keeps the box's keys from JupyterLab and names it, and its sliders, for a screen reader.
 
-    It shows nothing itself.
+    It shows nothing itself, until the kernel is gone: then one sentence, above greyed controls.
     """
 
     _esm = script("dress.js")
