@@ -1,25 +1,33 @@
 """The bench of a notebook: small helpers of its experiments, each shown where it teaches and imported afterwards."""
 
 import ast
+import atexit
 import errno
 import inspect
+import multiprocessing
 import os
 import re
 import resource
 import select
+import shutil
 import socket
 import struct
 import subprocess
 import sys
+import tempfile
 import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
 from contextlib import contextmanager
+from http.client import HTTPConnection, HTTPException
+from pathlib import Path
 from typing import Any
 
+from course_lib import folders, journal
 from course_lib.observe import Call, doing, wait_until
 from course_lib.servers import Server
+from course_lib.solutions import file_of
 
 PATIENCE = 10  # seconds until a helper no longer waits for what has to happen
 
@@ -177,6 +185,142 @@ class LoopServer(Server):
             else:
                 connection.setblocking(False)
                 self.loop.spawn(self.client(connection))
+
+
+# Clients from outside
+
+PACKAGES = {
+    "curl": "curl",
+    "nginx": "nginx",
+    "redis-benchmark": "redis-tools",
+    "redis-cli": "redis-tools",
+    "redis-server": "redis-server",
+    "ss": "iproute2",
+    "tcpdump": "tcpdump",
+    "wrk": "wrk",
+}
+
+
+def installed(program: str) -> bool:
+    """Is this program on the machine? If not, prints the line that installs it."""
+    if shutil.which(program):
+        return True
+    print(f"{program} is not on this machine. Debian, Ubuntu: sudo apt install {PACKAGES[program]}")
+    return False
+
+
+def real(program: str, *arguments: object, seconds: float = 20) -> str:
+    """Run a program that nobody here has written: what it says, at most for so many seconds; "" where it is not installed."""
+    if not installed(program):
+        return ""
+    try:
+        done = subprocess.run([program, *map(str, arguments)], capture_output=True, text=True, timeout=seconds)
+    except subprocess.TimeoutExpired:
+        return f"{program} has not ended within {seconds:g} s."
+    return done.stdout + done.stderr
+
+
+def ask(address: tuple[str, int], path: str) -> bytes | str:
+    """What Python's own web client makes of the answer to GET path: the page, or the name of its error."""
+    client = HTTPConnection(*address, timeout=2)
+    try:
+        client.request("GET", path)
+        return client.getresponse().read()
+    except (HTTPException, OSError) as error:
+        return type(error).__name__
+    finally:
+        client.close()
+
+
+def raw(address: tuple[str, int], request: bytes) -> bytes:
+    """Send these bytes, and nothing more: all that comes back until the server closes."""
+    with socket.create_connection(address) as client:
+        client.sendall(request)
+        client.shutdown(socket.SHUT_WR)
+        return b"".join(iter(lambda: client.recv(65536), b""))
+
+
+@contextmanager
+def from_a_terminal(*arguments: str) -> Iterator[tuple[str, int]]:
+    """Run `python -m course_lib.mine …` in a process of its own; gives the address that it serves."""
+    program = [sys.executable, "-u", "-m", "course_lib.mine", *arguments]
+    with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            where = next(line for line in process.stdout if line.startswith("serving"))
+            yield "127.0.0.1", int(where.rpartition(":")[2].split()[0])
+        finally:
+            process.terminate()
+            process.stdout.read()
+
+
+@contextmanager
+def in_its_own_process(server: Server) -> Iterator[tuple[int, tuple[str, int]]]:
+    """Run `server.serve` in a child process: gives its pid and its address. The child is killed at the end."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    child = multiprocessing.get_context("fork").Process(target=server.serve, args=(listener,), daemon=True)
+    with no_fork_warning(), listener:  # closed here afterwards: the child has its own number for it
+        child.start()
+        address = listener.getsockname()
+    try:
+        yield child.pid, address
+    finally:
+        child.kill()
+        child.join()
+
+
+def limit_of(pid: int, limit: int) -> int:
+    """Let a process have so many descriptors and no more; gives what its soft limit was (prlimit(2))."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (limit, hard))
+    return soft
+
+
+_NGINX = """
+pid nginx.pid;
+events {{}}
+http {{
+    client_body_temp_path t; proxy_temp_path t; fastcgi_temp_path t; uwsgi_temp_path t; scgi_temp_path t;
+    access_log off;
+    server {{ listen 127.0.0.1:{}; }}
+}}
+"""
+_started: dict[str, subprocess.Popen] = {}
+
+
+def started(program: str) -> tuple[subprocess.Popen, int]:
+    """Start redis-server, or nginx with one process, on a free port: the process, and the port. A former one is ended.
+
+    It ends with this process at the latest. Raises ValueError for another program.
+    """
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    folder = tempfile.mkdtemp()  # of what they write
+    if program == "nginx":
+        command = [program, "-p", folder, "-c", "conf", "-e", "stderr", "-g", "daemon off; master_process off;"]
+        Path(folder, "conf").write_text(_NGINX.format(port))
+    elif program == "redis-server":
+        command = [program, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", folder]
+    else:
+        raise ValueError(f"redis-server or nginx can be started, not {program!r}")
+    if former := _started.pop(program, None):
+        former.terminate()
+        former.wait()
+    process = _started[program] = subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    atexit.register(process.terminate)
+    wait_until(lambda: process.poll() is not None or _listens(port), PATIENCE)
+    return process, port
+
+
+def _listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def served(client: str, number: int) -> None:
+    """Keep in the journal that so many requests of this client were answered, if the learner's own Loop has done it."""
+    if number and (folders.mine() / file_of("Loop")).exists():
+        journal.update("served", client, lambda entry: {"requests": entry.get("requests", 0) + number})
 
 
 @contextmanager

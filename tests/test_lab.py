@@ -2,35 +2,48 @@
 
 import os
 import resource
+import shutil
 import socket
 import sys
 import threading
 import time
 
+import pytest
+
+from course_lib import folders, journal, lab
 from course_lib.film import film
 from course_lib.lab import (
     LoopServer,
     answered_backwards,
+    ask,
     attempt,
     cpu_seconds,
     five_clients,
+    from_a_terminal,
     in_a_child,
+    in_its_own_process,
     in_thread,
+    limit_of,
     line,
     names_in,
     pair,
+    raw,
     readable,
+    real,
     recv_says,
     reset,
     room_for,
+    served,
     served_by,
+    started,
     switch_interval,
     taken_below,
 )
 from course_lib.observe import doing, wait_until
+from course_lib.observe.process import ProcessView
 from course_lib.servers import EpollServer, PollServer, SelectServer
 from course_lib.solutions.blocking import serve_forever
-from course_lib.solutions.coroutines import Loop, recv, send_all
+from course_lib.solutions.coroutines import Loop, http, recv, send_all
 
 
 def test_a_pair_is_one_connection():
@@ -156,6 +169,8 @@ def echo(connection):
 def test_a_loop_serves_goes_on_after_a_moment_without_a_free_number_and_stops():
     server = LoopServer(Loop, echo)
     with server, socket.create_connection(server.address) as alice, socket.socket() as bob:
+        alice.sendall(b"hello")
+        assert alice.recv(10) == b"hello"  # so its loop has its descriptors
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         server.record()
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
@@ -169,3 +184,70 @@ def test_a_loop_serves_goes_on_after_a_moment_without_a_free_number_and_stops():
             client.sendall(b"hello")
             assert client.recv(10) == b"hello"
     assert not server.running and not hasattr(server, "loop")
+
+
+def page(path):
+    return b"a page" if path == "/" else None
+    yield
+
+
+def site():
+    return LoopServer(Loop, lambda connection: http(connection, page))
+
+
+def test_a_page_is_asked_for_as_the_web_does_or_byte_by_byte():
+    with site() as server:
+        assert ask(server.address, "/") == b"a page"
+        assert raw(server.address, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
+    with EpollServer(answer=bytes.upper) as server:
+        assert ask(server.address, "/") == "BadStatusLine"
+
+
+def test_a_server_in_its_own_process_has_its_own_limit_and_ends():
+    with in_its_own_process(site()) as (pid, address):
+        assert ask(address, "/") == b"a page"
+        before = limit_of(pid, 0)
+        assert before == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        assert (ask(address, "/"), limit_of(pid, before)) == ("TimeoutError", 0)
+    assert not os.path.exists(f"/proc/{pid}")
+
+
+def test_what_the_learner_owns_serves_from_a_terminal():
+    with from_a_terminal("http") as address:
+        assert b"Served by your own loop" in ask(address, "/")
+
+
+def test_a_program_says_what_it_says_or_how_to_install_it(monkeypatch, capsys):
+    monkeypatch.setitem(lab.PACKAGES, "no-such-program", "no-such-package")
+    assert real("no-such-program") == "" and "sudo apt install no-such-package" in capsys.readouterr().out
+    assert real("sh", "-c", "echo out; echo err >&2") == "out\nerr\n"
+    assert real("sleep", 60, seconds=0.1) == "sleep has not ended within 0.1 s."
+
+
+def test_what_was_served_is_kept_where_the_loop_is_the_learners(tmp_path, monkeypatch):
+    monkeypatch.setattr(folders, "mine", lambda: tmp_path)
+    served("wrk", 5)
+    assert journal.read() == {}
+    (tmp_path / "loop.py").write_text("class Loop: ...")
+    served("wrk", 5), served("wrk", 6), served("curl", 0)
+    assert journal.read() == {"served": {"wrk": {"requests": 11}}}
+
+
+@pytest.mark.parametrize("program", ["redis-server", "nginx"])
+def test_a_server_of_other_people_is_started_and_ended(program):
+    if not shutil.which(program):
+        pytest.skip(f"{program} is not here")
+    process, port = started(program)
+    with socket.create_connection(("127.0.0.1", port)):
+        assert wait_until(
+            lambda: any(row.watched_by for row in ProcessView(process.pid).descriptors() if row.kind == "connection"), 10
+        )
+    another, _ = started(program)
+    assert process.poll() is not None and another.poll() is None
+    another.terminate()
+    another.wait()
+
+
+def test_no_other_program_is_started():
+    with pytest.raises(ValueError, match="^redis-server or nginx can be started, not 'sh'$"):
+        started("sh")

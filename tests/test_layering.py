@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
     "film": {"observe", "clients", "ports"},
     "widgets": {"observe", "clients", "film"},
-    "lab": {"observe", "servers"},
+    "lab": {"observe", "servers", "solutions", "journal", "folders"},
     "measure": {"servers", "observe", "widgets"},
     "bench": {"measure", "servers", "observe", "widgets", "journal", "folders"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
