@@ -8,10 +8,12 @@ from course_lib.widgets import observe
 stop_all()"""
 
 
-def panel_of(output: Locator) -> Locator:
-    """The panel in the output of a cell, once it is visible."""
+def panel_of(output: Locator, more: bool = True) -> Locator:
+    """The panel in the output of a cell, once it is visible; with what is behind "more" open, if there is such a thing."""
     panel = output.locator(".observatory")
     expect(panel).to_be_visible()
+    if more and panel.locator("details.more:not([open])").count():
+        panel.locator("summary", has_text="more").click()
     return panel
 
 

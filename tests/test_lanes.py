@@ -35,11 +35,20 @@ def row():
         yield replace(descriptors(one)[0], number=7)
 
 
-def taken(changes: Changes) -> tuple[dict[int, str], list[tuple]]:
-    """The texts by number, and the records as (lane, from, to or None, what, how much)."""
-    texts, records = changes.take()
+class Told(Changes):
+    """Changes, and the numbers of all lanes that were told of so far."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.numbers = {THREAD: THREAD}
+
+
+def taken(changes: Told) -> tuple[dict[int, str], list[tuple]]:
+    """The texts by number, and the records as (descriptor, from, to or None, what, how much)."""
+    texts, lanes, records = changes.take()
+    changes.numbers |= {lane: number for lane, number, _ in lanes}
     found = [
-        (int(lane), start, None if math.isnan(end) else end, int(what), much)
+        (changes.numbers[int(lane)], start, None if math.isnan(end) else end, int(what), much)
         for lane, start, end, what, much in struct.iter_unpack("5d", records)
     ]
     return dict(texts), found
@@ -47,7 +56,7 @@ def taken(changes: Changes) -> tuple[dict[int, str], list[tuple]]:
 
 class TestChanges:
     def test_a_state_is_recorded_when_it_begins_and_not_again(self, row):
-        changes = Changes()
+        changes = Told()
         for now in (1.0, 2.0, 3.0):
             changes.look(now, [row], None)
         assert taken(changes) == ({}, [(7, 1.0, None, WRITABLE, 0)])
@@ -55,7 +64,7 @@ class TestChanges:
         assert taken(changes) == ({}, [])
 
     def test_each_change_is_one_record(self, row):
-        changes = Changes()
+        changes = Told()
         changes.look(1.0, [row], None)
         changes.look(2.0, [replace(row, readable=True, receive_queue=5)], None)
         changes.look(3.0, [replace(row, readable=True, receive_queue=9)], None)
@@ -67,14 +76,14 @@ class TestChanges:
         ]
 
     def test_a_listener_counts_the_clients_that_wait(self, row):
-        changes = Changes()
+        changes = Told()
         changes.look(
             1.0, [replace(row, kind="listener", readable=True, writable=False, accept_queue=3, receive_queue=None)], None
         )
         assert taken(changes)[1] == [(7, 1.0, None, READABLE, 3)]
 
     def test_what_is_closed_ends_and_may_come_back(self, row):
-        changes = Changes()
+        changes = Told()
         changes.look(1.0, [row, replace(row, number=8)], None)
         taken(changes)
         changes.look(2.0, [row], None)
@@ -84,7 +93,7 @@ class TestChanges:
         assert taken(changes)[1] == [(8, 4.0, None, WRITABLE, 0)]
 
     def test_data_that_came_and_was_read_between_two_looks(self, row):
-        changes = Changes()
+        changes = Told()
         changes.look(1.0, [row], None)
         taken(changes)
         changes.look(2.0, [row], None, arrived={7})
@@ -92,7 +101,7 @@ class TestChanges:
         assert taken(changes)[1] == [(7, 2.0, None, WRITABLE | ARRIVED, 0), (7, 3.0, None, WRITABLE, 0)]
 
     def test_texts_are_sent_once(self):
-        changes = Changes()
+        changes = Told()
         changes.look(1.0, [], "running")
         changes.look(2.0, [], "asleep in accept() on descriptor 3")
         changes.look(3.0, [], "running")
@@ -107,7 +116,7 @@ class TestChanges:
         assert taken(changes)[0] == {}
 
     def test_calls_are_spans_in_the_lane_of_the_thread_and_of_the_descriptor(self):
-        changes = Changes()
+        changes = Told()
         changes.calls([Call("recv", 7, 1.5, 0.25, 5), Call("select", None, 2.0, 0.5)])
         texts, records = taken(changes)
         assert [(lane, start, end, texts[what]) for lane, start, end, what, _ in records] == [
@@ -117,7 +126,7 @@ class TestChanges:
         ]
 
     def test_a_new_page_is_sent_the_whole_present_state(self, row):
-        changes = Changes()
+        changes = Told()
         changes.look(1.0, [row], "running")
         taken(changes)
         changes.begin_again()
@@ -125,9 +134,45 @@ class TestChanges:
         texts, records = taken(changes)
         assert list(texts.values()) == ["running"] and [record[:3] for record in records] == [(THREAD, 2.0, None), (7, 2.0, None)]
 
+    def test_a_second_page_is_told_the_lanes_that_the_first_one_has(self, row):
+        changes = Told()
+        changes.look(1.0, [row], None, names={7: "alice"})
+        first = changes.take()[1]
+        changes.begin_again()
+        changes.look(2.0, [row], None, names={7: "alice"})
+        _, lanes, records = changes.take()
+        assert lanes == first == [(1, 7, "alice")] and len(records) == 40
+
+    def test_a_lane_belongs_to_one_socket_and_not_to_its_number(self, row):
+        changes = Changes()
+        alice, bob = replace(row, peer=("127.0.0.1", 1)), replace(row, peer=("127.0.0.1", 2))
+        changes.look(1.0, [alice], None, names={7: "alice"})
+        changes.look(2.0, [bob], None, names={7: "bob"})
+        _, lanes, records = changes.take()
+        assert lanes == [(1, 7, "alice"), (2, 7, "bob")]
+        told = [(lane, start, what) for lane, start, _, what, _ in struct.iter_unpack("5d", records)]
+        assert told == [(1, 1.0, WRITABLE), (1, 2.0, GONE), (2, 2.0, WRITABLE)]
+
+    def test_a_call_belongs_to_the_socket_that_had_the_number_when_it_began(self, row):
+        """Alice leaves, bob gets her number, and carol after him; two looks, and calls that are heard of later."""
+        changes = Changes()
+        alice, carol = replace(row, peer=("127.0.0.1", 1)), replace(row, peer=("127.0.0.1", 3))
+        changes.look(1.0, [alice], None, names={7: "alice"})
+        changes.calls(
+            [Call("recv", 7, 1.1, 0.1), Call("close", 7, 1.3, 0.1), Call("recv", 7, 1.5, 0.1), Call("close", 7, 1.7, 0.1)]
+        )
+        changes.look(2.0, [carol], None, names={7: "carol"})
+        changes.calls([Call("recv", 7, 2.1, 0.1), Call("recv", 7, 1.9, 0.05)])
+        _, lanes, records = changes.take()
+        assert lanes == [(1, 7, "alice"), (2, 7, ""), (3, 7, "carol")]
+        calls = [
+            (int(lane), start) for lane, start, end, _, _ in struct.iter_unpack("5d", records) if end == end and lane != THREAD
+        ]
+        assert calls == [(1, 1.1), (1, 1.3), (2, 1.5), (2, 1.7), (3, 2.1), (3, 1.9)]
+
     def test_what_a_text_is_called_does_not_change_when_a_second_page_opens(self):
         """The first page still shows records with the old numbers."""
-        changes = Changes()
+        changes = Told()
         for text in ("asleep", "running"):
             changes.look(1.0, [], text)
         before = taken(changes)[0]
@@ -260,7 +305,12 @@ class TestLeftAloneItDoesNotGrow:
         looks.run(1700, come_and_go)
         changes = looks.panel._changes
         assert len(bench.clients) <= 20 and len(bench.labels) <= 20
-        assert len(changes._last) <= 30 and not changes._records and not changes._new_texts
+        assert (
+            len(changes._lanes) <= 30
+            and sum(map(len, changes._lanes.values())) <= 200
+            and not changes._records
+            and not changes._new_texts
+        )
         assert len(changes._texts) <= 200  # the same few descriptors again and again
         assert len(server.calls()) <= KEPT
         assert len(json.dumps(looks.state)) < early + 2000
@@ -268,7 +318,7 @@ class TestLeftAloneItDoesNotGrow:
         assert len(json.dumps(looks.panel.shown)) < 2000  # the state at the time of making
 
     def test_ten_thousand_looks_at_the_same(self, row):
-        changes = Changes()
+        changes = Told()
         for number in range(10_000):
             changes.look(
                 number / 25,
@@ -276,7 +326,7 @@ class TestLeftAloneItDoesNotGrow:
                 ("running", "asleep in recv() on descriptor 7")[number % 2],
             )
             taken(changes)
-        assert len(changes._last) <= 2 and len(changes._texts) == 2
+        assert sum(map(len, changes._lanes.values())) <= 30 and len(changes._texts) == 2
 
     def test_ten_megabytes_of_markup(self, server):
         looks = Looks(server)
@@ -320,8 +370,7 @@ class TestLeftAloneItDoesNotGrow:
             looks.run(2)
             assert len(looks.state["rows"]) == 60 and looks.state["hidden"] == 440
             assert pairs[249][1].fileno() in [row["number"] for row in looks.state["rows"]]  # an active one comes first
-            lanes = {record[0] for _, records in looks.sent for record in struct.iter_unpack("5d", records)}
-            assert pairs[249][1].fileno() in lanes
+            assert pairs[249][1].fileno() in {number for message, _ in looks.sent for _, number, _ in message["lanes"]}
         finally:
             for pair in pairs:
                 for end in pair:

@@ -3,7 +3,6 @@
 import io
 import json
 import socket
-import struct
 import threading
 from contextlib import ExitStack
 
@@ -246,7 +245,7 @@ def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of)
         page.click("connect")
         assert page.shows(lambda s: any(row["peer"] == "alice" for row in s["rows"]) and s["hidden"] == 162)
         assert page.state["clients"][0]["state"] == "connected"
-        lanes = {int(record[0]) for _, records in page.messages for record in struct.iter_unpack("5d", records)}
+        lanes = {number for message, _ in page.messages for _, number, _ in message["lanes"]}
         assert {row["number"] for row in page.state["rows"]} <= lanes
         assert "162 more descriptors are not shown" in page.panel.picture()
     assert page.shows(lambda s: s["hidden"] == 0 and s["rows"] == [])
@@ -294,7 +293,7 @@ def test_what_cannot_be_observed_is_one_sentence(thing, why):
 
 def test_a_part_that_is_none_is_one_sentence(server):
     assert observe(server, parts="lanes").parts == ["lanes"]
-    with pytest.raises(ValueError, match="no part 'lane'; its parts are controls, clients, table, tasks, lanes, calls"):
+    with pytest.raises(ValueError, match="no part 'lane'; its parts are picture, controls, clients, table, tasks, lanes, calls"):
         observe(server, parts=["lane"])
 
 

@@ -35,7 +35,7 @@ def send():
         json.dump(sent, file)
     os.rename("sent.part", "sent.json")
 
-observe([end for pair in pairs for end in pair])"""
+observe([end for pair in pairs for end in pair], parts=["table", "lanes"])"""
 _BEGIN = "threading.Thread(target=send, daemon=True).start()"
 BESIDE = {"nothing": "pass", "a cell runs Python": "while True: sum(range(1000))", "a cell is in accept()": "listener.accept()"}
 _TABLE = ".observatory table[aria-label=descriptors]"

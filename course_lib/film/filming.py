@@ -12,6 +12,7 @@ from course_lib.observe import Call, Descriptor, Pending, descriptors, doing
 
 from .actors import Actor, Cast
 from .film import ClientView, Film, Moment, Thread
+from .queue import in_accept_queue
 from .ready import ReadyLists
 from .source import Position, label_of, listing, position
 
@@ -289,7 +290,10 @@ class _Camera:
 
     def _waiting(self, rows: list[Descriptor]) -> tuple[str, ...]:
         count = sum(row.accept_queue or 0 for row in rows)
-        left = [a.name for a in self.cast.actors if getattr(a, "address", None) not in self.met]
+        labels = dict(bench_of(self.server).labels) if count else {}
+        there = {address for row in rows if row.accept_queue for address in in_accept_queue(row)} if labels else set()
+        left = [name for address, name in labels.items() if address in there]  # they came before the film
+        left += [a.name for a in self.cast.actors if getattr(a, "address", None) not in self.met]
         return tuple((left + ["a client"] * count)[:count])
 
 

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.observe import Descriptor
 
-from .words import facts
+from .words import asks, facts, state
 
 if TYPE_CHECKING:
     from .film import Film, Moment
@@ -69,32 +69,40 @@ def data(film: "Film") -> dict:
     }
 
 
-def _moment(film: "Film", number: int, active: set, rows: "_Table", tasks: "_Table", clients: "_Table") -> dict:
-    m = film[number]
-    shown = _shown(film, m, active)
-    place = m.position and {
-        "at": film.listing.at(m.position.own),
-        "callers": [film.listing.at(spot) for spot in m.position.callers],
-        "inner": m.position.inner and [m.position.inner.function, m.position.inner.text],
-        "names": m.position.names,
-    }
+def drawn(m: "Moment", shown: list[Descriptor]) -> dict:
+    """What the picture of a moment shows, of these descriptors, as JSON-ready values."""
     return {
         "call": str(m.call or ""),
-        "label": m.label,
         "asleep": m.asleep,
-        "place": place,
-        "acts": m.acts,
-        "came": film.came(number),
-        "asks": film.asks(number),
-        "state": film.state(number),
-        "rows": [rows.index(_row(m, row)) for row in shown],
+        "asks": asks(m),
+        "state": state(m),
+        "rows": [_row(m, row) for row in shown],
         "hidden": len(m.descriptors) - len(shown),
         "waiting": m.waiting,
         "ready": sorted(m.ready),
         "in": m.handed_in,
         "back": m.came_back,
         "threads": [[thread.call and thread.call.name, _target(thread.call), thread.asleep, thread.next] for thread in m.threads],
-        "tasks": None if m.tasks is None else tasks.index([[task.name, task.state, task.number] for task in m.tasks]),
+        "tasks": None if m.tasks is None else [[task.name, task.state, task.number] for task in m.tasks],
+    }
+
+
+def _moment(film: "Film", number: int, active: set, rows: "_Table", tasks: "_Table", clients: "_Table") -> dict:
+    m = film[number]
+    picture = drawn(m, _shown(film, m, active))
+    place = m.position and {
+        "at": film.listing.at(m.position.own),
+        "callers": [film.listing.at(spot) for spot in m.position.callers],
+        "inner": m.position.inner and [m.position.inner.function, m.position.inner.text],
+        "names": m.position.names,
+    }
+    return picture | {
+        "label": m.label,
+        "place": place,
+        "acts": m.acts,
+        "came": film.came(number),
+        "rows": [rows.index(row) for row in picture["rows"]],
+        "tasks": None if m.tasks is None else tasks.index(picture["tasks"]),
         "clients": clients.index(
             [[c.name, c.state, c.sent, c.received, c.last.decode("ascii", "backslashreplace")[-24:]] for c in m.clients]
         ),

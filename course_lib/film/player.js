@@ -28,16 +28,23 @@ const cut = (words, length) => (words.length > length ? words.slice(0, length - 
 
 // The picture
 
+// What a film has at some moment: its picture keeps a place for it at all of them.
+const traits = (film) => ({
+  carries: film.moments.some((m) => m.in),
+  watched: film.rows.some((row) => row.kind === "epoll"),
+  crowded: film.rows.some((row) => row.send && !row.writable),
+  tasks: film.tasks.length > 0,
+  hidden: film.moments.some((m) => m.hidden),
+});
 // The least width at which a picture can be read.
-const leastWidth = (film) => (film.tasks.length ? 112 : film.moments.some((m) => m.in) ? 70 : 0) + 386
-  + (film.rows.some((row) => row.kind === "epoll") ? 122 : film.moments.some((m) => m.in) ? 64 : 0);
+const leastWidth = ({ carries, watched, tasks }) => (tasks ? 112 : carries ? 70 : 0) + 386 + (watched ? 122 : carries ? 64 : 0);
 const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length));
 
 function kernelPicture() {
   const svg = draw("svg", { role: "img" });
   let places = new Map(); // where each thing that can move stood
 
-  function show(film, number, width, most) {
+  function show(film, number, width, most, { carries, watched, crowded, hidden } = traits(film)) {
     const m = film.moments[number];
     const before = film.moments[number - 1];
     const rows = m.rows.map((i) => film.rows[i]);
@@ -46,8 +53,6 @@ function kernelPicture() {
     const epolls = rows.filter((row) => row.kind === "epoll");
     const tasks = m.tasks === null ? null : film.tasks[m.tasks];
     const call = m.threads[0]?.[0];
-    const carries = film.moments.some((one) => one.in);
-    const watched = film.rows.some((row) => row.kind === "epoll");
     const next = new Map();
     const parts = [];
     const add = (...made) => parts.push(...made);
@@ -63,7 +68,6 @@ function kernelPicture() {
     const kernel = border + 16;
     const name = kernel + 12;
     const lists = watched || carries ? width - (watched ? 122 : 64) : width;
-    const crowded = film.rows.some((row) => row.send && !row.writable);
     const both = lists - name >= 230 || crowded;
     const queues = name + Math.max(88, Math.min(104, (lists - name) * 0.27));
     const room = (lists - 12 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
@@ -73,7 +77,7 @@ function kernelPicture() {
     const middle = (i) => y(i) + (height - 6) / 2;
     const at = (descriptor) => sockets.findIndex((row) => row.number === descriptor);
     const bottom = y(most) + 6;
-    const tall = bottom + 44 + (film.moments.some((one) => one.hidden) ? 18 : 0);
+    const tall = bottom + 44 + (hidden ? 18 : 0);
 
     add(box(0, 0, border, tall, "zone", { rx: 8 }), box(kernel, 0, width - kernel, tall, "zone", { rx: 8 }));
     add(text(12, 22, "the process", "title"), text(name, 22, "the kernel", "title"));
@@ -102,10 +106,11 @@ function kernelPicture() {
       if (two) add(text(name + 4, mid + 12, plain ? mode : row.state || row.kind, `small ${changed(plain ? "blocking" : "state") && same ? "hot" : "dim"}`));
       if (row.kind === "listener") queue(m.waiting, before ? before.waiting : [], queues, mid, lists - 14 - queues);
       else {
-        vessel(queues, mid, room, row.receive, changed("receive"), false);
-        if (both) vessel(sending, mid, room, row.writable ? 0 : row.send, changed("writable"), !row.writable);
+        if (row.receive !== null) vessel(queues, mid, room, row.receive, changed("receive"), false);
+        if (both && row.send !== null) vessel(sending, mid, room, row.writable ? 0 : row.send, changed("writable"), !row.writable);
       }
       if (row.watched) chip(`interest ${row.number}`, lists, mid, 54, short(row.watched), "chip", changed("watched"));
+      if (m.unknown?.includes(row.number)) add(text(lists + 87, mid + 4, "not known", "small dim center"));
       if (m.ready.includes(row.number)) chip(`ready ${row.number}`, lists + 62, mid, 50, "ready", "chip full", before && !before.ready.includes(row.number));
       const handed = m.in?.[row.number];
       const back = wait ? null : m.back?.[row.number];
@@ -116,7 +121,7 @@ function kernelPicture() {
       const runs = tasks?.find((task) => task[2] === row.number && task[1] === "running");
       if (runs) chip(`task ${runs[0]} ${row.number}`, 8, mid, 102, `▶ ${cut(runs[0], 12)}`, "chip", true);
     });
-    if (m.hidden) add(text(name, bottom + 52, `and ${m.hidden} more that no call is made on`, "small dim"));
+    if (m.hidden) add(text(name, bottom + 52, `and ${m.hidden.toLocaleString("en")} more, which are not drawn`, "small dim"));
 
     // What is no socket: the epoll, or where select and poll go
     const mid = bottom + 20;
@@ -289,6 +294,23 @@ function sourcePane(film, go) {
   return { pane, show };
 }
 
+// Gives a box the page's light or dark, as it is seen: JupyterLab's theme, or what the system prefers. Returns what ends that.
+function followTheme(box) {
+  const system = matchMedia("(prefers-color-scheme: dark)");
+  function dress() {
+    const theme = document.body.dataset.jpThemeLight;
+    box.dataset.theme = (theme ? theme === "false" : system.matches) ? "dark" : "light";
+  }
+  const themed = new MutationObserver(dress);
+  themed.observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
+  system.addEventListener("change", dress);
+  dress();
+  return () => {
+    themed.disconnect();
+    system.removeEventListener("change", dress);
+  };
+}
+
 // One film: words, source, picture
 
 // go(tick) shows a tick of all films; goTo(moment) that of one moment of this film. `spans` are the ticks of each moment.
@@ -300,6 +322,7 @@ function filmView(film, spans, most, go, titled) {
   const asks = make("p", { className: "asks" });
   const words = make("div", { className: "words" }, came, asks);
   const picture = kernelPicture();
+  const has = traits(film);
   const source = sourcePane(film, goTo);
   const clients = make("ul", { className: "clients", "aria-label": "what each client has" });
   const stage = make("div", { className: "stage" }, picture.svg, clients);
@@ -327,12 +350,12 @@ function filmView(film, spans, most, go, titled) {
     const width = Math.floor(view.clientWidth);
     if (!width) return;
     strip.show(shown, width);
-    const beside = width - leastWidth(film) - 14; // what is left for the source
+    const beside = width - leastWidth(has) - 14; // what is left for the source
     const wide = beside >= 270;
     view.classList.toggle("wide", wide);
     const column = Math.floor(Math.min(430, beside, Math.max(270, width * 0.33)));
     both.style.gridTemplateColumns = wide ? `${column}px minmax(0, 1fr)` : "";
-    picture.show(film, shown, Math.max(leastWidth(film), Math.min(840, wide ? width - column - 14 : width)), most);
+    picture.show(film, shown, Math.max(leastWidth(has), Math.min(840, wide ? width - column - 14 : width)), most, has);
     source.pane.style.maxHeight = wide ? `${Math.max(250, stage.clientHeight)}px` : "";
   }
   return { view, show, size };
@@ -421,16 +444,9 @@ function filmPlayer(host, films, style) {
     go(to);
   });
 
-  // The page's light or dark, as it is seen: JupyterLab's theme, or what the system prefers.
-  function dress() {
-    const theme = document.body.dataset.jpThemeLight;
-    const dark = theme ? theme === "false" : matchMedia("(prefers-color-scheme: dark)").matches;
-    box.dataset.theme = dark ? "dark" : "light";
-  }
-  new MutationObserver(dress).observe(document.body, { attributeFilter: ["data-jp-theme-light"] });
-  matchMedia("(prefers-color-scheme: dark)").addEventListener("change", dress);
-  dress();
+  const done = followTheme(box);
   for (const part of [...host.children]) if (part !== player && part.tagName !== "SCRIPT") part.hidden = true;
   if (order.length) go(0);
   new ResizeObserver(() => views.forEach((view) => view.size())).observe(box);
+  return done;
 }

@@ -27,7 +27,7 @@ def asks(m: "Moment") -> str:
     call = m.call
     if call is None:
         return "The server makes no more calls." if not m.threads else "The server is under way."
-    if m.asleep and len(m.threads) > 1:
+    if len(m.threads) > 1 and all(thread.asleep for thread in m.threads):
         return f"All threads sleep: {_list(f'{t.name} in {t.call.name}()' for t in m.threads if t.call)}."
     if m.asleep:
         return f"The server sleeps in {call.name}(): {_until(m)}{_left_alone(m)}."

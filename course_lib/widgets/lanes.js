@@ -3,7 +3,7 @@
 
 const THREAD = -1;
 const READABLE = 1, WRITABLE = 2, HANG_UP = 4, GONE = 8, ARRIVED = 16;
-const LANE_HEIGHT = 22, LABEL_WIDTH = 150, AXIS_HEIGHT = 18, KEPT_SECONDS = 65;
+const LANE_HEIGHT = 22, LABEL_WIDTH = 150, AXIS_HEIGHT = 18, KEPT_SECONDS = 65, CLOSED_SHOWN = 20;
 const SPANS = [2, 5, 10, 30, 60]; // seconds
 
 function lanesView({ element, setText }) {
@@ -17,14 +17,17 @@ function lanesView({ element, setText }) {
   const box = element("div", { className: "lanes" },
     element("div", { className: "line" }, element("b", { textContent: "time" }), pause, span, legend), canvas, under);
 
-  const lanes = new Map(); // number -> { steps: [{ at, bits, waiting }], calls: [{ from, to, label, count }] }
+  // A lane belongs to one socket, also when the next one gets its number.
+  const lanes = new Map(); // id -> { id, number, name, steps: [{ at, bits, waiting }], calls: [{ from, to, label, count }] }
   const texts = new Map(); // id -> what the thread does, or the name of a call
-  let order = []; // [{ number, label }]
+  let order = []; // of lanes, from top to bottom
+  let rows = [], thread = false, part = false;
   let lead = Infinity; // smallest (page's clock - kernel process's clock): their offset, and the fastest message
   let pausedAt = null, cursor = null, recording = false, queued = false;
 
   const clock = () => performance.now() / 1000 - lead;
-  const lane = (number) => lanes.get(number) ?? lanes.set(number, { steps: [], calls: [] }).get(number);
+  const lane = (id) => lanes.get(id) ?? lanes.set(id, { id, number: id, name: "the server's thread", steps: [], calls: [] }).get(id);
+  const gone = ({ id, steps }, at) => id !== THREAD && Boolean((steps.findLast((step) => step.at <= at)?.bits ?? 0) & GONE);
 
   function setPaused(on) {
     pausedAt = on ? clock() : null;
@@ -36,6 +39,7 @@ function lanesView({ element, setText }) {
   function add(message, buffer) {
     lead = Math.min(lead, performance.now() / 1000 - message.now);
     for (const [id, text] of message.texts) texts.set(id, text);
+    for (const [id, number, name] of message.lanes) Object.assign(lane(id), { number, name });
     const records = new Float64Array(buffer.buffer.slice(buffer.byteOffset, buffer.byteOffset + buffer.byteLength));
     for (let i = 0; i < records.length; i += 5) {
       const [number, from, to, what, much] = records.subarray(i, i + 5);
@@ -48,19 +52,19 @@ function lanesView({ element, setText }) {
 
   function forget(before) {
     if (pausedAt !== null) return;
-    for (const [number, { steps, calls }] of lanes) {
+    for (const { id, steps, calls } of lanes.values()) {
       while (steps.length > 1 && steps[1].at < before) steps.shift();
       while (calls.length && calls[0].to < before) calls.shift();
-      if (!order.some((shown) => shown.number === number) && !calls.length && (steps.at(-1)?.at ?? 0) < before) lanes.delete(number);
+      if (gone(lane(id), before)) lanes.delete(id);
     }
+    const closed = [...lanes.values()].filter((one) => gone(one, Infinity));
+    for (const { id } of closed.slice(0, part ? closed.length : Math.max(0, closed.length - CLOSED_SHOWN))) lanes.delete(id);
   }
 
-  function label(rows, isServer, isRecording, isPart) {
-    recording = isRecording;
-    order = [...(isServer ? [{ number: THREAD, label: "the server's thread" }] : []),
-      ...rows.map((row) => ({ number: row.number, label: `${row.number} ${row.peer || row.kind}` }))];
-    setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  " + (isPart ? "┆ data came since the look before  " : "")
-      + (recording ? "▮ calls: recorded, exact to the microsecond" : `| sampled ${isPart ? "up to " : ""}30 times a second`));
+  function label(now, isServer, isRecording, isPart) {
+    [rows, thread, recording, part] = [now, isServer, isRecording, isPart];
+    setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  " + (part ? "┆ data came since the look before  " : "")
+      + (recording ? "▮ calls: recorded, exact to the microsecond" : `| sampled ${part ? "up to " : ""}30 times a second`));
   }
 
   function draw() {
@@ -69,7 +73,17 @@ function lanesView({ element, setText }) {
     requestAnimationFrame(() => { queued = false; paint(); });
   }
 
+  // The thread first, then the listeners, then by number; those that were closed too, as long as they can be seen.
+  function arrange(start, end) {
+    const top = ({ id, number }) => (id === THREAD ? 0 : rows.some((row) => row.number === number && row.kind.endsWith("listener")) ? 1 : 2);
+    order = [...lanes.values()]
+      .filter((one) => (one.id === THREAD ? thread : (one.steps[0]?.at ?? one.calls[0]?.from ?? end) <= end && !gone(one, start)))
+      .sort((a, b) => top(a) - top(b) || a.number - b.number || a.id - b.id);
+  }
+
   function paint() {
+    const end = pausedAt ?? clock(), seconds = Number(span.value), start = end - seconds;
+    arrange(start, end);
     const width = box.clientWidth, height = order.length * LANE_HEIGHT + AXIS_HEIGHT, ratio = devicePixelRatio || 1;
     if (!width) return;
     if (canvas.width !== Math.round(width * ratio) || canvas.height !== Math.round(height * ratio)) {
@@ -79,26 +93,26 @@ function lanesView({ element, setText }) {
     }
     const style = getComputedStyle(box), colour = (name, spare) => style.getPropertyValue(name).trim() || spare;
     const ink = colour("--jp-content-font-color1", "#212121"), faint = colour("--jp-border-color2", "#ddd");
+    const dim = colour("--jp-content-font-color2", "#616161");
     const brand = colour("--jp-brand-color1", "#1976d2"), warn = colour("--jp-warn-color1", "#f57c00");
     const paper = canvas.getContext("2d");
     paper.setTransform(ratio, 0, 0, ratio, 0, 0);
     paper.clearRect(0, 0, width, height);
     paper.font = "11px sans-serif";
     paper.textBaseline = "middle";
-    const end = pausedAt ?? clock(), seconds = Number(span.value), start = end - seconds;
     const x = (time) => LABEL_WIDTH + Math.max(0, (time - start) / seconds) * (width - LABEL_WIDTH);
 
-    order.forEach(({ number, label: text }, row) => {
-      const top = row * LANE_HEIGHT, { steps, calls } = lane(number);
-      paper.fillStyle = ink;
-      paper.fillText(text, 4, top + LANE_HEIGHT / 2, LABEL_WIDTH - 10);
+    order.forEach((one, row) => {
+      const top = row * LANE_HEIGHT, { id, steps, calls } = one;
+      paper.fillStyle = gone(one, end) ? dim : ink;
+      paper.fillText(nameOf(one, end), 4, top + LANE_HEIGHT / 2, LABEL_WIDTH - 10);
       paper.fillStyle = faint;
       paper.fillRect(LABEL_WIDTH, top + LANE_HEIGHT - 1, width - LABEL_WIDTH, 1);
       const names = []; // of the thread's states, written last: nothing may cover them
       steps.forEach((step, i) => {
         const from = x(step.at), to = x(Math.min(steps[i + 1]?.at ?? end, end));
         if (to <= LABEL_WIDTH || step.at > end) return;
-        if (number === THREAD) {
+        if (id === THREAD) {
           const text = texts.get(step.bits) ?? "", asleep = /^(asleep|held)/.test(text);
           paintThread(from, to, top, asleep);
           names.push({ text, from, to, asleep });
@@ -116,7 +130,7 @@ function lanesView({ element, setText }) {
       for (const call of calls) {
         if (call.to < start || call.from > end) continue;
         const from = x(call.from), to = Math.max(from + 2, x(Math.min(call.to, end)));
-        if (number === THREAD) {
+        if (id === THREAD) {
           const slept = call.to - call.from > 0.001;
           paintThread(from, to, top, slept);
           if (slept) names.push({ text: texts.get(call.label) ?? "", from, to, asleep: true });
@@ -178,19 +192,21 @@ function lanesView({ element, setText }) {
     }
   }
 
+  const nameOf = (one, at) => (one.id === THREAD ? one.name : `${one.number} ${one.name}${gone(one, at) ? " (closed)" : ""}`);
+
   // What is under the cursor, in words: also what a screen reader says.
   function describe({ row }, time, end) {
     const shown = order[row];
     if (!shown) return "";
-    const { steps, calls } = lane(shown.number);
-    const when = `${shown.label}, ${(end - time).toFixed(3)} s before ${pausedAt === null ? "now" : "the pause"}: `;
+    const { id, steps, calls } = shown;
+    const when = `${nameOf(shown, time)}, ${(end - time).toFixed(3)} s before ${pausedAt === null ? "now" : "the pause"}: `;
     const call = calls.findLast((call) => call.from <= time && time <= Math.max(call.to, call.from + 0.01));
     const step = steps.findLast((step) => step.at <= time);
     const parts = [];
     if (call) parts.push(`${texts.get(call.label)} (recorded, ${((call.to - call.from) * 1e6).toFixed(0)} µs)`);
-    if (step && shown.number === THREAD && !call) parts.push(`${texts.get(step.bits)} (sampled)`);
-    if (step && shown.number !== THREAD && step.bits & GONE) parts.push("closed, or not among those shown");
-    else if (step && shown.number !== THREAD) {
+    if (step && id === THREAD && !call) parts.push(`${texts.get(step.bits)} (sampled)`);
+    if (step && id !== THREAD && step.bits & GONE) parts.push("closed, or not among those shown");
+    else if (step && id !== THREAD) {
       parts.push(step.bits & READABLE ? "readable" : "not readable", step.bits & WRITABLE ? "writable" : "not writable");
       if (step.bits & HANG_UP) parts.push("hang-up");
       if (step.bits & ARRIVED) parts.push("data came since the look before");
@@ -219,7 +235,7 @@ function lanesView({ element, setText }) {
   resized.observe(box);
   const themed = new MutationObserver(draw); // the canvas has its own colours: draw them anew
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  const ticking = setInterval(() => { if (pausedAt === null && lead < Infinity && box.isConnected) draw(); }, 40);
+  const ticking = setInterval(() => { if (pausedAt === null && lead < Infinity && box.clientWidth) draw(); }, 40);
 
   return {
     box, add, label,

@@ -16,11 +16,12 @@ function setText(node, text) {
   if (node.textContent !== text) node.textContent = text;
 }
 
-// A function that tells the notebook's process something, under a name for this view of the widget. A process that is gone
-// hears nothing: the widget itself says so, and the page's console need not.
+// A function that tells the notebook's process something, under a name for this view of the widget. A process that is gone is
+// told nothing more: the widget itself says so, and the page's console need not.
 function teller(model) {
   const view = crypto.randomUUID ? crypto.randomUUID() : String(Math.random());
   return (message) => {
+    if (model.comm_live === false) return;
     try {
       model.send({ view, ...message });
     } catch (error) {

@@ -4,5 +4,5 @@ from pathlib import Path
 
 
 def script(*names: str) -> str:
-    """The text of page.js and of these files beside it, one after the other."""
-    return "".join(Path(__file__).with_name(name).read_text(encoding="utf-8") for name in ("page.js", *names))
+    """The text of page.js and of these files, named from its folder, one after the other."""
+    return "".join((Path(__file__).parent / name).read_text(encoding="utf-8") for name in ("page.js", *names))

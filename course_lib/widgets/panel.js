@@ -27,10 +27,57 @@ function words(key, value) {
   return String(value);
 }
 
+// The film's picture of the present moment. What changed since the one before is marked.
+function livePicture() {
+  const picture = kernelPicture();
+  const asks = make("p", { className: "asks" });
+  const line = make("p", { className: "line" });
+  const box = make("div", { className: "player live" }, make("div", { className: "words" }, asks, line), make("div", { className: "stage" }, picture.svg));
+  const host = make("div");
+  host.attachShadow({ mode: "open" }).append(make("style", {}, PLAYER_STYLE), box);
+  const done = followTheme(box);
+  const has = { carries: false, watched: false, crowded: false, tasks: false, hidden: false }; // what there was once keeps its place
+  let now = null, before = null, most = 2;
+
+  function show(next, where) {
+    setText(line, where);
+    box.hidden = !next;
+    if (!next || JSON.stringify(next) === JSON.stringify(now)) return;
+    [before, now] = [now, next];
+    setText(asks, next.asks);
+    asks.classList.toggle("sleeps", next.asleep);
+    size();
+  }
+  function size() {
+    if (!box.clientWidth || !now) return;
+    const film = { rows: [], tasks: [], moments: [] };
+    for (const moment of [before ?? now, now]) {
+      film.moments.push({ ...moment, rows: moment.rows.map((row) => film.rows.push(row) - 1), tasks: moment.tasks && film.tasks.push(moment.tasks) - 1 });
+    }
+    for (const [name, present] of Object.entries(traits(film))) has[name] ||= present;
+    most = Math.max(most, mostRows(film));
+    picture.show(film, 1, Math.max(leastWidth(has), Math.min(840, Math.floor(box.clientWidth))), most, has);
+  }
+  const resized = new ResizeObserver(size);
+  resized.observe(box);
+  return { host, show, end() { done(); resized.disconnect(); } };
+}
+
+// One line of help for the control at the pointer or with the focus.
+function helpLine(panel) {
+  const help = element("div", { className: "help", "aria-hidden": "true" }); // a screen reader has it from the control's title
+  const tell = (event) => setText(help, event.target.closest("[title]")?.title ?? "");
+  for (const name of ["pointerover", "focusin"]) panel.addEventListener(name, tell);
+  panel.addEventListener("pointerleave", () => setText(help, ""));
+  return help;
+}
+
 // Two buttons, one of them pressed: the mode that the kernel reports, not the one that was clicked last.
 function modeSwitch(label, of, send) {
   const buttons = [true, false].map((blocking) => element("button", {
     type: "button", "aria-label": `${label}: ${blocking ? "blocking" : "non-blocking"}`,
+    title: blocking ? "O_NONBLOCK off: a call that finds nothing sleeps until something comes"
+      : "O_NONBLOCK on: a call that finds nothing comes back at once, with EAGAIN",
     onclick: () => send({ type: "blocking", of, blocking }),
   }));
   const group = element("span", { className: "mode", role: "group", "aria-label": label }, `${label}: `, ...buttons);
@@ -57,7 +104,7 @@ function render({ model, el }) {
   const address = element("code");
   const doing = element("span", { className: "doing" });
   const cpu = element("span", { className: "cpu" });
-  const life = element("button", { type: "button" });
+  const life = element("button", { type: "button", title: "stop the server, or start it again on the same address" });
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", life);
 
   const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
@@ -67,6 +114,9 @@ function render({ model, el }) {
   const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
   const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });
   const lanes = lanesView({ element, setText });
+  const live = livePicture();
+  const filming = button("Film", "film", "two more clients come, are answered and leave: all calls of that, to step through forward and back");
+  const filmed = element("div", { className: "filmed", hidden: true });
 
   const listener = modeSwitch("listener", "listener", send);
   const connections = modeSwitch("connections", "connections", send);
@@ -77,17 +127,18 @@ function render({ model, el }) {
   const connect = button("Connect a client", "connect", "");
   const crowd = button("Connect 20", "connect", "", { many: true });
   const choice = element("select", { "aria-label": "client" });
-  choice.addEventListener("change", () => show(state));
+  choice.addEventListener("change", () => showClients());
   const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
   const clientFields = () => ({ client: choice.value, text: text.value });
   const sendText = button("Send text", "send", "the chosen client sends the text on the left");
   text.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) sendText.click(); });
   const slow = button("Read slowly", "slow", "the chosen client reads about 25 kB a second, so that answers pile up");
-  const actions = [sendText, button("Send 8 MB", "send_block", "the chosen client sends eight million zero bytes"), slow,
-    button("Half-close", "half_close", "say: I have finished sending; go on receiving (SHUT_WR)"),
-    button("Close", "close", "close the connection in good order"), button("Reset", "reset", "cut the connection: the server gets ECONNRESET")];
-  const clientLine = element("div", { className: "line", role: "group", "aria-label": "clients" },
-    connect, crowd, choice, text, ...actions);
+  const close = button("Close", "close", "the chosen client closes its connection in the ordinary way");
+  const others = [button("Send 8 MB", "send_block", "the chosen client sends 8,388,608 zero bytes"), slow,
+    button("Half-close", "half_close", "say: I have finished sending; go on receiving (SHUT_WR)"), button("Reset", "reset", "cut the connection: the server gets ECONNRESET")];
+  const actions = [sendText, close, ...others];
+  const clientLine = element("div", { className: "line", role: "group", "aria-label": "clients" }, connect, choice, text, sendText, close);
+  const moreClients = element("div", { className: "line", role: "group", "aria-label": "more for clients" }, crowd, ...others);
   const clientList = element("ul", { className: "clients", tabIndex: 0, "aria-label": "what each client sees" });
 
   const body = element("tbody");
@@ -107,12 +158,22 @@ function render({ model, el }) {
   const taskBox = element("div", { className: "tasks" }, element("div", { className: "line" }, "ready queue: ", queue),
     element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of tasks" }, taskTable), moreTasks);
 
-  const parts = {
-    controls: element("div", {}, stepLine, modes), clients: element("div", {}, clientLine, clientList),
-    table: element("div", {}, scroll, hidden), tasks: taskBox, lanes: lanes.box, calls: listing,
+  const panel = element("div", { className: "observatory" });
+  const wanted = (part) => model.get("parts").includes(part);
+  const inside = {
+    controls: [stepLine], clients: [moreClients], table: [scroll, hidden], tasks: [taskBox], lanes: [lanes.box], calls: [listing],
   };
-  const { controls, ...others } = Object.fromEntries(Object.entries(parts).filter(([part]) => model.get("parts").includes(part)));
-  const panel = element("div", { className: "observatory" }, serverLine, ...(controls ? [controls] : []), note, ...Object.values(others));
+  const behind = Object.entries(inside).flatMap(([part, nodes]) => (wanted(part) ? nodes : []));
+  const more = element("details", { className: "more", open: model.get("more") || !model.get("folded") },
+    element("summary", { textContent: "more: one call at a time, more for clients, the table, time lanes" }), ...behind);
+  more.addEventListener("toggle", () => {
+    send({ type: "more", on: more.open });
+    showMore();
+  });
+  const isOpen = () => more.open || !model.get("folded");
+  panel.append(serverLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [live.host, filmed] : []), note,
+    ...(wanted("clients") ? [clientLine, clientList] : []), ...(wanted("picture") ? [helpLine(panel)] : []), ...(model.get("folded") ? [more] : behind));
+  if (wanted("picture")) serverLine.append(" ", filming);
   panel.addEventListener("keydown", keepKeys);
   el.append(panel);
 
@@ -122,7 +183,7 @@ function render({ model, el }) {
   const used = new Set(); // those of ONLY_IF_ANY
 
   function showServer() {
-    serverLine.hidden = stepLine.hidden = !state.server;
+    serverLine.hidden = stepLine.hidden = filming.hidden = !state.server;
     listing.hidden ||= !state.server;
     if (!state.server) return;
     const server = state.server;
@@ -231,25 +292,48 @@ function render({ model, el }) {
     setText(moreTasks, left ? `${left} are not shown; the ready ones come first` : "");
   }
 
-  function show(next) {
-    state = next;
-    heardAt = performance.now();
-    showServer();
-    listener.show(state.listener);
-    connections.show(state.connections);
-    setText(note, state.note);
-    note.hidden = !state.note;
-    showClients();
+  function showFilm(film) {
+    const end = element("button", { type: "button", textContent: "Back to live", onclick: () => {
+      done();
+      filmed.replaceChildren();
+      filmed.hidden = true;
+      live.host.hidden = false;
+    } });
+    const host = element("div");
+    filmed.replaceChildren(element("div", { className: "line" }, end), host);
+    filmed.hidden = false;
+    live.host.hidden = true;
+    const done = filmPlayer(host, [film], PLAYER_STYLE);
+    end.focus();
+  }
+
+  // What is behind "more" is brought up to date when it can be seen.
+  function showMore() {
+    if (!isOpen()) return;
     showRows();
     showTasks();
     lanes.label(state.rows, Boolean(state.server), Boolean(state.server?.recording), Boolean(state.hidden));
   }
 
+  function show(next) {
+    state = next;
+    heardAt = performance.now();
+    showServer();
+    live.show(state.picture, state.server?.line ?? "");
+    listener.show(state.listener);
+    connections.show(state.connections);
+    setText(note, state.note);
+    note.hidden = !state.note;
+    showClients();
+    showMore();
+  }
+
   function hear(message, buffers) {
+    if (message.type === "film") showFilm(message.film);
     if (message.type !== "update") return;
     answered();
     panel.classList.remove("silent");
-    if (buffers[0].byteLength) lanes.add(message, buffers[0]);
+    if (buffers[0].byteLength || message.lanes.length) lanes.add(message, buffers[0]);
     if (!message.state) return;
     const known = new Map([...state.rows, ...message.rows].map((row) => [row.number, row]));
     const next = { ...message.state, rows: message.order.map((number) => known.get(number)) };
@@ -263,6 +347,7 @@ function render({ model, el }) {
     setText(note, "The notebook's process that this panel showed is gone. Run the cells again from the first one.");
     note.hidden = false;
     for (const control of panel.querySelectorAll("button, select, input")) control.disabled = true;
+    clearInterval(alive);
   }
 
   show(model.get("shown"));
@@ -281,6 +366,7 @@ function render({ model, el }) {
     clearInterval(alive);
     clearInterval(ticking);
     lanes.end();
+    live.end();
     model.off("msg:custom", hear);
     model.off("comm_live_update", lost);
     send({ type: "gone" });

@@ -1,5 +1,6 @@
 """The panel that `observe()` shows: a server or sockets, live, with switches and clients."""
 
+import json
 import queue
 import threading
 import time
@@ -9,13 +10,16 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from course_lib.clients import Address, Client, address_of
-from course_lib.observe import Descriptor, Doing, descriptors
+from course_lib.clients import NAMES, Address, Client, address_of
+from course_lib.film import Film, film
+from course_lib.film.page import data
+from course_lib.observe import Descriptor, Doing, TaskView, descriptors
 from course_lib.observe.busiest import Busiest, Seldom
 from course_lib.observe.tasks import MOST
 
 from . import words
 from .history import Changes
+from .live import LivePicture
 from .page import script
 from .picture import picture_html
 from .routing import while_busy
@@ -35,6 +39,7 @@ _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
 _NOTHING = {
     "server": None,
+    "picture": None,
     "listener": "",
     "connections": "",
     "can_connect": False,
@@ -45,16 +50,19 @@ _NOTHING = {
     "rows": [],
     "hidden": 0,
 }  # what is shown of a subject that cannot be read
-PARTS = ("controls", "clients", "table", "tasks", "lanes", "calls")
+PARTS = ("picture", "controls", "clients", "table", "tasks", "lanes", "calls")
+_PLAYER = Path(__file__).parents[1] / "film"
+_opened = False  # "more", as the learner has left it: a new panel opens so
 
 
-def observe(thing=None, parts: Iterable[str] = PARTS, *, pid: int | None = None, **clients) -> "Panel":
+def observe(thing=None, parts: Iterable[str] | None = None, *, pid: int | None = None, **clients) -> "Panel":
     """Show a server, or whatever has descriptors, live: each as the kernel sees it, with switches and clients.
 
     thing    a server of the course; a socket, file, pipe, epoll or selector; a descriptor's number; a server of another kind that
              has fileno(), `.sockets` or `.socket` (socketserver, asyncio …); or a list of these. It is looked at and never read.
     pid      instead of a thing: the number of a process that you started, such as redis-server; a Popen can be the thing itself
-    parts    which parts to show, of PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
+    parts    None: the picture, the modes and three buttons for clients, and all the rest behind "more". Else the parts to show, of
+             PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
     clients  names for client sockets of your own, as `observe(server, first=a, second=b)`
     Raises TypeError for another thing, ValueError for a part that is none or a process that does not live, PermissionError for
     one that may not be looked at.
@@ -65,14 +73,19 @@ def observe(thing=None, parts: Iterable[str] = PARTS, *, pid: int | None = None,
 class Panel(anywidget.AnyWidget):
     """The live panel. `state()` is what it shows, as a plain value."""
 
-    _esm = script("lanes.js", "panel.js")
+    _esm = script("../film/player.js", "lanes.js", "panel.js") + (
+        f"\nconst PLAYER_STYLE = {json.dumps((_PLAYER / 'player.css').read_text(encoding='utf-8'))};\n"
+    )
     _css = Path(__file__).with_name("panel.css")
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
 
     parts = traitlets.List().tag(sync=True)
+    folded = traitlets.Bool().tag(sync=True)  # is there a "more"
+    more = traitlets.Bool().tag(sync=True)  # and is it open at first
 
-    def __init__(self, thing, parts: Iterable[str] = PARTS, **clients) -> None:
-        parts = [parts] if isinstance(parts, str) else list(parts)
+    def __init__(self, thing, parts: Iterable[str] | None = None, **clients) -> None:
+        folded = parts is None
+        parts = [parts] if isinstance(parts, str) else list(PARTS if folded else parts)
         if unknown := [part for part in parts if part not in PARTS]:
             raise ValueError(f"a panel has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}")
         self.subject, self.bench = subject_of(thing)
@@ -81,6 +94,7 @@ class Panel(anywidget.AnyWidget):
         self._note = ""
         self._last = _NOTHING
         self._changes = Changes()
+        self._live = LivePicture(self.subject, self.bench.name_of, self.bench.labels)
         self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.bench.labels)
         self._its_tasks, self._how_many = Seldom(), Seldom(10)
         self._period, self._cost = _PERIOD, 0.0  # seconds: between two looks, and CPU time of one
@@ -89,7 +103,7 @@ class Panel(anywidget.AnyWidget):
         self._pump: threading.Thread | None = None
         self._starting = threading.Lock()
         self._views: set[str] = set()
-        super().__init__(shown=self.state(), parts=parts)
+        super().__init__(shown=self.state(), parts=parts, folded=folded, more=_opened)
         self.on_msg(self._hear)
         while_busy(self)
 
@@ -106,7 +120,7 @@ class Panel(anywidget.AnyWidget):
     def state(self) -> dict:
         """Everything the panel shows but the lanes, as JSON-ready values.
 
-        server, listener, connections, note, clients, tasks, rows, hidden
+        server, picture, listener, connections, note, clients, tasks, rows, hidden
         """
         return self._seen()[1]
 
@@ -138,6 +152,7 @@ class Panel(anywidget.AnyWidget):
                 "name": type(self.subject).__name__,
                 "running": self.subject.running,
                 "address": _place(self.subject.address) if self.subject.running else "",
+                "line": self._live.line(doing),
                 "doing": f"held before {self.subject.pending}" if self.subject.pending else words.doing(doing),
                 "asleep": doing.asleep and not self.subject.pending,
                 "seconds": round(doing.seconds, 1),
@@ -151,17 +166,18 @@ class Panel(anywidget.AnyWidget):
             note = " ".join(filter(None, (note, self.subject.words())))
         elif not rows:
             note = "All that this panel shows is closed. Run the cell again."
-        address = self._address(rows)
+        address, tasks = self._address(rows), self._tasks_now(hidden)
         here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
             "server": server,
+            "picture": self._live.show(rows, hidden, doing, tasks),
             "listener": _mode(rows, LISTENERS),
             "connections": _mode(rows, CONNECTIONS),
             "can_connect": address is not None,
             "why_not": "" if address else why_no_client(self.subject, rows),
             "note": note,
             "clients": self._client_states(rows, hidden),
-            "tasks": self._tasks(rows, hidden),
+            "tasks": self._task_rows(tasks, rows),
             "rows": [
                 self._row(row, here, asked or {}, found or {}, tls)
                 for row in sorted(rows, key=lambda row: (row.kind not in LISTENERS, row.number))
@@ -191,10 +207,12 @@ class Panel(anywidget.AnyWidget):
             "asleep": here.get(row.number, ""),
         }
 
-    def _tasks(self, rows: list[Descriptor], hidden: int) -> dict | None:
-        """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
+    def _tasks_now(self, hidden: int) -> list[TaskView] | None:
         ask = getattr(self.subject, "tasks", lambda: None)
-        tasks = self._its_tasks(ask) if hidden else ask()
+        return self._its_tasks(ask) if hidden else ask()
+
+    def _task_rows(self, tasks: list[TaskView] | None, rows: list[Descriptor]) -> dict | None:
+        """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
         if tasks is None:
             return None
         whose = {row.number: self.bench.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
@@ -251,7 +269,7 @@ class Panel(anywidget.AnyWidget):
             look, state = self._seen()
             since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
-            message, records = self._changes_since(*look[:2], state["server"]) if look else self._no_changes()
+            message, records = self._changes_since(*look[:2], state) if look else self._no_changes()
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
                 message |= _news(state, sent)
@@ -262,19 +280,20 @@ class Panel(anywidget.AnyWidget):
             self._period = max(_PERIOD, self._cost / _PART) if state["hidden"] else _PERIOD
             events = self._next_events(looked)
 
-    def _changes_since(self, rows: list[Descriptor], hidden: int, server: dict | None) -> tuple[dict, bytes]:
+    def _changes_since(self, rows: list[Descriptor], hidden: int, state: dict) -> tuple[dict, bytes]:
         """What changed in the lanes since the last message: (message, its records)."""
-        now = time.perf_counter()
-        self._changes.look(now, rows, server and server["doing"], self._busiest.arrived if hidden else ())
+        now, server = time.perf_counter(), state["server"]
+        names = {row["number"]: row["peer"] or row["kind"] for row in state["rows"]}
+        self._changes.look(now, rows, server and server["doing"], self._busiest.arrived if hidden else (), names)
         if server:
             calls = self.subject.calls(last=_DRAWN, since=self._recorded_until)
             self._recorded_until = calls[-1].entered if calls else self._recorded_until
             self._changes.calls(calls)
-        texts, records = self._changes.take()
-        return {"type": "update", "now": now, "texts": texts}, records
+        texts, lanes, records = self._changes.take()
+        return {"type": "update", "now": now, "texts": texts, "lanes": lanes}, records
 
     def _no_changes(self) -> tuple[dict, bytes]:
-        return {"type": "update", "now": time.perf_counter(), "texts": []}, b""
+        return {"type": "update", "now": time.perf_counter(), "texts": [], "lanes": []}, b""
 
     def _next_events(self, looked: float) -> list[dict]:
         """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
@@ -292,6 +311,9 @@ class Panel(anywidget.AnyWidget):
             self._views.add(str(message.get("view")))
         elif kind == "gone":
             self._views.discard(str(message.get("view")))
+        elif kind == "more":
+            global _opened
+            _opened = bool(message.get("on"))
         else:
             self._note = ""
             try:
@@ -308,6 +330,8 @@ class Panel(anywidget.AnyWidget):
             self.subject.step(0) if kind == "step" else getattr(self.subject, kind)()
         elif kind == "record" and self._is_server:
             self.subject.record(bool(message.get("on")))
+        elif kind == "film" and self._is_server:
+            self.send({"type": "film", "film": data(self.film())})
         elif kind == "blocking" and message.get("of") in ("listener", "connections"):
             self._set_blocking(bool(message.get("blocking")), message["of"])
         elif kind == "connect":
@@ -322,6 +346,25 @@ class Panel(anywidget.AnyWidget):
                 client.slow = not client.slow
             elif kind in ("half_close", "close", "reset"):
                 getattr(client, kind)()
+
+    def film(self) -> Film:
+        """The server on film, as it is now, while two more clients come, are answered and leave."""
+        names = [name for name in (*NAMES, "one more", "another") if name not in self.bench.clients]
+
+        def two_clients(connect):
+            first = connect(names[0])
+            yield
+            second = connect(names[1])
+            yield
+            second.send(b"hello")
+            yield
+            first.send(b"hello")
+            yield
+            first.close()
+            second.close()
+            yield
+
+        return film(self.subject, two_clients)
 
     def _connect(self, count: int) -> None:
         rows = self._look()[0]

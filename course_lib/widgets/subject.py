@@ -121,9 +121,9 @@ def why_no_client(subject, rows: list[Descriptor]) -> str:
 def sleepers(subject, rows: list[Descriptor]) -> dict[int, str]:
     """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}."""
     found = (subject.asleep_on if isinstance(subject, Process) else asleep_on)({row.number for row in rows})
-    return {number: ", ".join(f"{_whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}
+    return {number: ", ".join(f"{whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}
 
 
-def _whose(thread: str) -> str:
+def whose(thread: str) -> str:
     """A server's thread is named for its class and port; cells run in the main thread."""
     return "a notebook cell" if thread == "MainThread" else thread.partition(":")[0]

@@ -134,7 +134,7 @@ def test_by_keyboard_alone(open_cells):
     button(panel, "Connect a client").focus()
     page.keyboard.press("Enter")
     expect(row(panel, "alice")).to_be_visible()
-    for _ in range(3):
+    for _ in range(2):
         page.keyboard.press("Tab")
     expect(panel.get_by_label("text to send")).to_be_focused()
     page.keyboard.press("ControlOrMeta+A")
@@ -213,3 +213,101 @@ def test_a_panel_that_hears_nothing_says_so_until_something_comes(open_cells):
     expect(panel.get_by_role("status")).to_be_hidden()
     button(panel, "Connect a client").click()
     expect(row(panel, "alice")).to_be_visible()
+
+
+class TestCompact:
+    """As it opens: the picture, the modes and three buttons."""
+
+    def test_it_opens_with_the_picture_and_more_is_remembered(self, open_cells):
+        notebook = open_cells("server = BlockingServer().start()\nobserve(server)", "observe(server)")
+        panel = panel_of(notebook.run_cell(1), more=False)
+        picture = panel.get_by_role("img", name=re.compile("^The listener: nobody in the accept queue"))
+        expect(picture).to_be_visible()
+        expect(panel.locator(".asks")).to_have_text("The server sleeps in accept(): it waits for a client.")
+        expect(panel.locator(".live .line")).to_contain_text("connection, peer = listener.accept()")
+        for name in ("Hold", "Connect 20", "Pause", "Reset"):
+            expect(button(panel, name)).to_be_hidden()
+        for name in ("Film", "Stop", "Connect a client", "Send text", "Close", "listener: non-blocking"):
+            expect(button(panel, name)).to_be_visible()
+        panel.locator("summary", has_text="more").click()
+        expect(row(panel, "listener")).to_be_visible()
+        again = panel_of(notebook.run_cell(2), more=False)
+        expect(button(again, "Hold")).to_be_visible()
+        panel.locator("summary", has_text="more").click()
+        expect(button(panel_of(notebook.run_cell(2), more=False), "Hold")).to_be_hidden()
+
+    def test_a_newcomer_flips_the_toggle_and_sees_what_changed(self, open_cells):
+        notebook = open_cells("observe(BlockingServer().start())")
+        panel = panel_of(notebook.run_cell(1), more=False)
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".asks")).to_contain_text("Meanwhile bob stands in the accept queue.")
+        expect(panel.locator("svg text.who")).to_have_text(["listener", "alice"])
+        button(panel, "connections: non-blocking").hover()
+        expect(panel.locator(".help")).to_have_text("O_NONBLOCK on: a call that finds nothing comes back at once, with EAGAIN")
+        button(panel, "connections: non-blocking").click()
+        expect(panel.locator("svg text.hot")).to_have_text("non-blocking")
+        expect(panel.get_by_role("status")).to_contain_text("The server still sleeps in the recv() that it began before")
+        assert notebook.errors == []
+
+    def test_the_film_button_shows_a_film_and_goes_back_to_live(self, open_cells):
+        notebook = open_cells("observe(BlockingServer().start())")
+        panel = panel_of(notebook.run_cell(1), more=False)
+        button(panel, "Film").click()
+        film = panel.locator(".filmed .player")
+        expect(film).to_be_visible()
+        expect(film.locator("output")).to_have_text(re.compile(r"^1 of \d+$"))
+        film.get_by_role("slider").press("End")
+        expect(film.locator(".asks")).to_contain_text("The server sleeps")
+        button(panel, "Back to live").click()
+        expect(film).to_have_count(0)
+        expect(panel.locator(".live .asks")).to_be_visible()
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".live .asks")).to_contain_text("it waits for alice alone")
+
+    def test_choosing_a_client_does_not_change_for_how_long_the_server_has_slept(self, open_cells):
+        notebook = open_cells("observe(BlockingServer().start())")
+        panel = panel_of(notebook.run_cell(1))
+        for _ in range(2):
+            button(panel, "Connect a client").click()
+        expect(panel.locator(".doing")).to_contain_text("asleep in recv()")
+
+        def seconds() -> float:
+            return float(re.search(r"([\d.]+) s", panel.locator(".doing").inner_text())[1])
+
+        notebook.page.wait_for_function(
+            "() => parseFloat(document.querySelector('.doing').textContent.match(/([\\d.]+) s/)[1]) > 2"
+        )
+        before = seconds()
+        choose(panel, "alice")
+        assert seconds() >= before
+
+    def test_a_lane_belongs_to_one_socket_and_a_closed_one_stays_while_it_can_be_seen(self, open_cells):
+        notebook = open_cells("observe(BlockingServer().start())")
+        panel = panel_of(notebook.run_cell(1))
+        for name in ("alice", "bob"):
+            button(panel, "Connect a client").click()
+        expect(row(panel, "alice")).to_be_visible()
+        choose(panel, "alice")
+        button(panel, "Close").click()
+        expect(row(panel, "bob")).to_be_visible()  # with alice's number
+        canvas, told = panel.locator(".lanes canvas"), panel.locator(".lanes .under")
+        said = []
+        for lane in range(4):
+            canvas.blur()
+            canvas.focus()
+            for key in ["ArrowDown"] * lane + ["ArrowLeft"]:
+                canvas.press(key)
+            expect(told).not_to_have_text("")
+            said.append(told.inner_text())
+        assert [re.match(r"\d+ (\w+)( \(closed\))?", text)[0].split(" ", 1)[1] for text in said[2:]] == ["alice (closed)", "bob"]
+
+    def test_a_dead_page_sends_nothing(self, open_cells):
+        notebook = open_cells("observe(BlockingServer().start())")
+        panel = panel_of(notebook.run_cell(1))
+        notebook.page.clock.install()
+        notebook.restart()
+        expect(panel.get_by_role("status")).to_contain_text("is gone")
+        notebook.page.clock.run_for(60_000)
+        assert notebook.errors == []

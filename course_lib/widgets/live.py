@@ -1,0 +1,124 @@
+"""The film's picture of what a panel looks at: one moment of it, taken while it runs."""
+
+import select
+from collections.abc import Callable
+from dataclasses import replace
+
+from course_lib.clients import Address
+from course_lib.film.film import Moment, Thread
+from course_lib.film.page import MOST_ROWS, drawn
+from course_lib.film.queue import in_accept_queue
+from course_lib.film.source import position
+from course_lib.observe import Descriptor, Doing, Pending, TaskView, asleep_on, doing
+
+from .subject import Process, whose
+
+_THREADS = 20  # of a server, whose tokens are drawn
+_EDGE = getattr(select, "EPOLLET", 0)
+
+
+class LivePicture:
+    """Makes the picture of each look. What did not change since the look before is the same object."""
+
+    def __init__(self, subject, name_of: Callable[[Address | None], str | None], labels: dict[Address, str]) -> None:
+        self._subject, self._name_of, self._labels = subject, name_of, labels
+        self._moment: Moment | None = None
+        self._picture: dict | None = None
+        self._queue: tuple[object, tuple[str, ...]] = None, ()
+
+    def show(self, rows: list[Descriptor], hidden: int, its: Doing | None, tasks: list[TaskView] | None) -> dict | None:
+        """What the page draws, of at most MOST_ROWS descriptors; None when there is nothing.
+
+        its   what the server's thread does; None for a subject that is no server
+        """
+        if not rows:
+            return None
+        threads, told = self._threads(rows, its)
+        number = threads[0].call.descriptor if threads and threads[0].call else None
+        shown = sorted(rows, key=lambda row: (_rank(row), row.number != number, not row.readable, row.number))[:MOST_ROWS]
+        order = {"listener": 0, "epoll": 2}
+        moment = Moment(
+            acts=(),
+            came=(),
+            threads=threads,
+            label="",
+            position=None,
+            descriptors=tuple(sorted(shown, key=lambda row: (order.get(row.kind, 1), row.number))),
+            names={row.number: self._who(row) for row in rows},
+            waiting=self._waiting(rows),
+            ready=frozenset(row.number for row in shown if any(_is_ready(row, one.events) for one in row.watched_by)),
+            handed_in=self._subject.handed_in() if its else None,
+            came_back=self._subject.came_back() if its else None,
+            tasks=None if tasks is None else tuple(replace(task, seconds=None) for task in tasks[:_THREADS]),
+            clients=(),
+        )
+        if moment != self._moment or self._picture is None or self._picture["hidden"] != hidden + len(rows) - len(shown):
+            self._moment = moment
+            self._picture = drawn(moment, list(moment.descriptors)) | {
+                "hidden": hidden + len(rows) - len(shown),
+                # The kernel shows no ready list. Who is ready for a level-triggered interest is in it, of another nothing is known.
+                "unknown": [row.number for row in shown if any(one.events & _EDGE for one in row.watched_by)],
+            }
+            if told is not None:
+                self._picture["asks"] = told
+        return self._picture
+
+    def line(self, its: Doing) -> str:
+        """The line of its source at which a server sleeps or is held; "" while it runs."""
+        pending = self._subject.pending
+        thread = pending.thread if pending else next(iter(self._subject.threads), None)
+        if thread is None or not (pending or its.asleep):
+            return ""
+        where = position(thread, type(self._subject))
+        return where.own.text if where else ""
+
+    def _threads(self, rows: list[Descriptor], its: Doing | None) -> tuple[tuple[Thread, ...], str | None]:
+        """(its threads, the one that matters first; what is said of them where the picture's own words do not fit)."""
+        if its is None:
+            ask = self._subject.asleep_on if isinstance(self._subject, Process) else asleep_on
+            found = [
+                (name, Pending(call, number)) for number, who in ask({row.number for row in rows}).items() for name, call in who
+            ]
+            names = {row.number: self._who(row) for row in rows}
+            told = "; ".join(f"{whose(name)} sleeps in {call.name}() on {names[call.descriptor]}" for name, call in found)
+            told = f"{told[0].upper()}{told[1:]}." if told else "No thread sleeps in a call on these."
+            return tuple(Thread(name, call, True) for name, call in found), told
+        standing = {call.thread: call for call in self._subject.standing}
+        found = []
+        for number, thread in enumerate(self._subject.threads[:_THREADS]):
+            now = its if number == 0 else doing(thread)
+            call = standing.get(thread) or (Pending(now.call or "", now.descriptor) if now.asleep else None)
+            found.append(Thread(thread.name, call, thread not in standing and now.asleep, thread in standing))
+        found.sort(key=lambda thread: not thread.next)
+        return tuple(found), "" if its.ended else "The server is running." if found and not found[0].call else None
+
+    def _who(self, row: Descriptor) -> str:
+        if row.peer is None or row.peer == "":
+            return row.kind
+        return self._name_of(row.peer) or (f"port {row.peer[1]}" if isinstance(row.peer, tuple) else row.peer)
+
+    def _waiting(self, rows: list[Descriptor]) -> tuple[str, ...]:
+        """Who stands in the accept queue: those with a name in the order in which they came, then others."""
+        listener = next((row for row in rows if row.accept_queue), None)
+        if listener is None:
+            return ()
+        seen = listener.accept_queue, frozenset(row.peer for row in rows)
+        if seen != self._queue[0]:
+            there, labels = in_accept_queue(listener), dict(self._labels)
+            known = [name for address, name in labels.items() if address in there]
+            others = [f"port {port}" for _, port in sorted(there - labels.keys())]
+            self._queue = seen, tuple((known + others + ["a client"] * listener.accept_queue)[: listener.accept_queue])
+        return self._queue[1]
+
+
+def _rank(row: Descriptor) -> bool:
+    return row.kind not in ("listener", "epoll")
+
+
+def _is_ready(row: Descriptor, events: int) -> bool:
+    """Is it in the ready list of an epoll that watches it level-triggered for these events (epoll(7))?"""
+    if events & _EDGE:
+        return False
+    return bool(
+        events & select.EPOLLIN and row.readable or events & select.EPOLLOUT and row.writable or events & ~_EDGE and row.hangup
+    )

@@ -1,0 +1,176 @@
+"""The panel's main view: the film's picture of the present moment, as a value."""
+
+import re
+import select
+import socket
+import threading
+
+import pytest
+
+from course_lib.clients import bench_of
+from course_lib.film.queue import in_accept_queue
+from course_lib.observe import descriptors, wait_until
+from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, SelectServer, Server, stop_all
+from course_lib.widgets import observe
+
+
+@pytest.fixture(autouse=True)
+def nothing_left():
+    yield
+    stop_all()
+
+
+def shows(panel, condition):
+    """Wait until the picture fulfils a condition; returns the state."""
+    found = {}
+
+    def look() -> bool:
+        panel.bench.look()
+        found.update(panel.state())
+        return bool(found["picture"]) and condition(found["picture"])
+
+    assert wait_until(look, 20), found["picture"]
+    return found
+
+
+def test_who_sleeps_where_and_who_waits_is_told_with_the_line_of_the_source():
+    with BlockingServer() as server:
+        panel = observe(server)
+        assert shows(panel, lambda p: p["threads"][0][0] == "accept" and p["asleep"])["server"]["line"].startswith(
+            "connection, peer"
+        )
+        panel.bench.connect(server.address)
+        shows(panel, lambda p: p["threads"][0][0] == "recv")
+        for _ in range(2):
+            panel.bench.connect(server.address)
+        state = shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
+        picture = state["picture"]
+        assert picture["asks"] == (
+            "The server sleeps in recv(): it waits for alice alone. Meanwhile bob and carol stand in the accept queue."
+        )
+        assert [row["who"] for row in picture["rows"]] == ["listener", "alice"]
+        assert picture["threads"] == [["recv", picture["rows"][1]["number"], True, False]]
+        assert ".recv(" in state["server"]["line"]
+        assert "bob and carol in the accept queue" in picture["state"]
+
+
+def test_one_that_left_while_it_waited_still_stands_in_the_queue_under_its_name():
+    with BlockingServer() as server:
+        panel = observe(server)
+        for _ in range(3):
+            panel.bench.connect(server.address)
+        shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
+        panel.bench.clients["bob"].close()
+        shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
+
+
+def test_the_accept_queue_of_the_kernel_names_those_who_were_not_accepted():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+        accepted, _ = listener.accept()
+        assert in_accept_queue(descriptors(listener)[0]) == {client.getsockname() for client in clients[1:]}
+        panel = observe(listener, one=clients[1])
+        assert panel.state()["picture"]["waiting"] == ("one", f"port {clients[2].getsockname()[1]}")
+        for sock in (*clients, accepted):
+            sock.close()
+
+
+def test_a_film_of_a_server_at_which_somebody_waits_already_names_them():
+    with BlockingServer() as server:
+        bench = bench_of(server)
+        for _ in range(2):
+            bench.connect(server.address)
+        panel = observe(server)
+        shows(panel, lambda p: p["waiting"] == ("bob",))
+        filmed = panel.film()
+        assert filmed[-1].waiting[:3] == ("bob", "carol", "dave")
+        assert not server.held
+
+
+def test_the_film_button_sends_what_the_player_plays():
+    with EpollServer() as server:
+        panel, sent = observe(server), []
+        panel.send = lambda message, **more: sent.append(message)
+        panel._click("film", {})
+        (message,) = sent
+        assert message["type"] == "film" and message["film"]["name"] == "EpollServer"
+        assert any(m["came"].startswith("recv() brought 5 bytes") for m in message["film"]["moments"])
+
+
+def test_the_lists_and_tasks_are_in_it():
+    with EpollServer() as server:
+        panel = observe(server)
+        panel.bench.connect(server.address)
+        picture = shows(panel, lambda p: len(p["rows"]) == 3)["picture"]
+        assert [row["watched"] for row in picture["rows"]] == ["IN", "IN", ""] and picture["rows"][2]["kind"] == "epoll"
+        server.hold()
+        panel.bench.clients["alice"].send(b"x")
+        alice = picture["rows"][1]["number"]
+        shows(panel, lambda p: p["call"].startswith("recv(") and p["ready"] == [alice])
+        server.run_on()
+    server = SelectServer()
+    server.record()
+    with server:
+        panel = observe(server)
+        panel.bench.connect(server.address)
+        shows(panel, lambda p: p["in"] and len(p["in"]) == 2 and p["asleep"])
+    with CoroutineServer() as server:
+        panel = observe(server)
+        panel.bench.connect(server.address)
+        shows(panel, lambda p: [name for name, state, _ in p["tasks"]] == ["accept_clients", "serve_client"])
+
+
+def test_a_ready_list_that_the_kernel_does_not_tell_is_not_guessed():
+    class Edges(Server):
+        def serve(self, listener):
+            epoll = select.epoll()
+            epoll.register(listener, select.EPOLLIN | select.EPOLLET)
+            while not any(events & select.EPOLLHUP for _, events in epoll.poll()):  # until it is stopped
+                pass
+
+    with Edges() as server:
+        panel = observe(server)
+        panel.bench.connect(server.address)
+        picture = shows(panel, lambda p: p["waiting"] == ("alice",))["picture"]
+        assert picture["ready"] == [] and picture["unknown"] == [picture["rows"][0]["number"]]
+
+
+def test_a_running_server_and_one_that_has_ended():
+    with NonBlockingServer() as server:
+        shows(
+            observe(server),
+            lambda p: (
+                p["asks"] in ("The server is running.", "The server sleeps in sleep(): it waits for something that is no socket.")
+            ),
+        )
+    assert observe(server).state()["picture"] is None
+
+
+def test_sockets_of_a_cell():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        panel = observe(listener)
+        assert panel.state()["picture"]["asks"] == "No thread sleeps in a call on these."
+        sleeper = threading.Thread(target=listener.accept, name="MainThread", daemon=True)
+        sleeper.start()
+        shows(panel, lambda p: p["asks"] == "A notebook cell sleeps in accept() on listener." and p["asleep"])
+        socket.create_connection(listener.getsockname()).close()
+        sleeper.join()
+
+
+def test_of_many_the_listener_and_the_active_ones_are_drawn():
+    pairs = [socket.socketpair() for _ in range(15)]
+    pairs[12][0].send(b"x")
+    picture = observe([end for pair in pairs for end in pair]).state()["picture"]
+    assert len(picture["rows"]) == 20 and picture["hidden"] == 10
+    assert pairs[12][1].fileno() in [row["number"] for row in picture["rows"]]
+    for pair in pairs:
+        for end in pair:
+            end.close()
+
+
+def test_a_look_that_found_nothing_new_makes_no_new_picture():
+    with BlockingServer() as server:
+        panel = observe(server)
+        shows(panel, lambda p: p["asleep"])
+        assert panel.state()["picture"] is panel.state()["picture"]
+        assert re.match("The server sleeps", panel.state()["picture"]["asks"])
