@@ -66,7 +66,8 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
 
 
 def fold(notebook: nbformat.NotebookNode) -> None:
-    """Fold the stored outputs from each guess to its comparison, and the verdicts.
+    """Fold the stored outputs from each guess to its comparison, the verdicts, and the cells tagged `folded`: a picture
+    that shows an outcome once more.
 
     A comparison that is its cell's only output is folded by itself, and what asks a question stays open.
     """
@@ -78,7 +79,7 @@ def fold(notebook: nbformat.NotebookNode) -> None:
         tells = open_guesses and not asked and len(cell.outputs) > (1 if compared else 0)
         open_guesses = (open_guesses | asked) - compared
         jupyter = {name: value for name, value in cell.metadata.get("jupyter", {}).items() if name != "outputs_hidden"}
-        if tells or re.search(r"^verdict\(", cell.source, re.MULTILINE):
+        if tells or "folded" in cell.metadata.get("tags", []) or re.search(r"^verdict\(", cell.source, re.MULTILINE):
             jupyter["outputs_hidden"] = True
         cell.metadata.pop("jupyter", None)
         if jupyter:

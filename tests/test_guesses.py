@@ -184,12 +184,18 @@ def test_what_is_stored_between_a_guess_and_its_outcome_is_folded():
     def cell(source, *shown):
         return nbformat.v4.new_code_cell(source, outputs=[nbformat.v4.new_output("stream", text=text) for text in shown])
 
-    folded = cell("run()", "secret"), cell('print(1)\ncompare("a", "x")', "1", "the card"), cell('verdict("C06")', "wrong")
+    folded = (
+        cell("run()", "secret"),
+        cell('print(1)\ncompare("a", "x")', "1", "the card"),
+        cell('verdict("C06")', "wrong"),
+        cell("picture()", "x"),
+    )
+    folded[3].metadata["tags"] = ["folded"]
     folded[0].metadata["jupyter"] = {"source_hidden": True}
     before, asks, asks_too = cell("run()", "seen"), cell('guess("a", "?", "x", "y")', "?"), cell('guess("b", "?", "x", "y")', "?")
     silent, alone, after = cell("x = 1"), cell('compare("b", "x")', "the card"), cell("run()", "seen")
     after.metadata["jupyter"] = {"outputs_hidden": True}  # as an earlier order of the cells had it
-    cells = [before, asks, silent, folded[0], asks_too, folded[1], alone, after, folded[2]]
+    cells = [before, asks, silent, folded[0], asks_too, folded[1], alone, after, *folded[2:]]
     outputs.fold(nbformat.v4.new_notebook(cells=cells))
     assert [cell for cell in cells if cell.metadata.get("jupyter", {}).get("outputs_hidden")] == list(folded)
     assert folded[0].metadata == {"jupyter": {"source_hidden": True, "outputs_hidden": True}} and after.metadata == {}
