@@ -355,6 +355,14 @@ def served_by(function: Callable[[socket.socket], object]) -> Server:
     return type(function.__name__, (Server,), {"serve": lambda self, listener: function(listener)})()
 
 
+def span(value: float | None, names: dict[float, str]) -> str | None:
+    """The name of the span that a number is in: of `{2: "less than twice", inf: "more"}` the first with a bound above it.
+
+    None where nothing was measured.
+    """
+    return None if value is None else next(names[bound] for bound in sorted(names) if value < bound)
+
+
 def five_clients(connect: Callable[..., Any]) -> Iterator[None]:
     """A script for `film`: five clients come, one talks, then two in the same moment, and one leaves. What they say are lines."""
     alice, bob, carol, dave, erin = (connect() for _ in range(5))

@@ -1,5 +1,6 @@
 """The helpers of the notebooks' experiments do what their names say."""
 
+import math
 import os
 import resource
 import shutil
@@ -35,6 +36,7 @@ from course_lib.lab import (
     room_for,
     served,
     served_by,
+    span,
     started,
     switch_interval,
     taken_below,
@@ -251,3 +253,14 @@ def test_a_server_of_other_people_is_started_and_ended(program):
 def test_no_other_program_is_started():
     with pytest.raises(ValueError, match="^redis-server or nginx can be started, not 'sh'$"):
         started("sh")
+
+
+def test_a_number_is_in_the_first_span_with_a_bound_above_it():
+    names = {2: "less than twice", 10: "up to ten times", math.inf: "more"}
+    assert [span(value, names) for value in (0.5, 2, 9.9, 10, None)] == [
+        "less than twice",
+        "up to ten times",
+        "up to ten times",
+        "more",
+        None,
+    ]

@@ -19,6 +19,7 @@ from course_lib.measure import (
     Cost,
     Rung,
     finding,
+    growth,
     ladder,
     live_ladder,
     plot_ladder,
@@ -480,3 +481,8 @@ def test_names_from_learners_are_text_in_the_live_ladder():
 def test_the_live_ladder_refuses_what_is_no_number(idle):
     with pytest.raises(ValueError, match="0 or more"):
         live_ladder([EpollServer]).measure(idle)
+
+
+def test_growth_is_from_the_fewest_idle_clients_to_the_most_where_both_were_measured():
+    rungs = [Rung("a", 800, 1, 30.0), Rung("a", 0, 1, 10.0), Rung("b", 0, 1, 10.0), Rung("b", 800, 1, None)]
+    assert growth(rungs, "a") == 3 and growth(rungs, "b") is None and growth(rungs, "c") is None

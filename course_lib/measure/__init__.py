@@ -10,7 +10,7 @@ All but ten_thousand measure in processes of their own: the notebook's process i
 """
 
 from .findings import finding
-from .ladder import Rung, ladder
+from .ladder import Rung, growth, ladder
 from .processes import Crew, computing_page, processes
 from .ten_thousand import TenThousand, ten_thousand
 from .waiting import PUBLISHED, SOURCE, Cost, ready_cost, waiting_cost
@@ -25,6 +25,7 @@ __all__ = [
     "TenThousand",
     "computing_page",
     "finding",
+    "growth",
     "ladder",
     "live_ladder",
     "plot_ladder",

@@ -65,6 +65,12 @@ class Rung:
         )
 
 
+def growth(rungs: Iterable[Rung], server: str) -> float | None:
+    """How many times as much a request costs this server beside the most idle clients as beside the fewest; None if not measured."""
+    cpu = [rung.cpu for rung in sorted(rungs, key=lambda rung: rung.idle) if rung.server == server]
+    return cpu[-1] / cpu[0] if cpu and cpu[0] and cpu[-1] else None
+
+
 def ladder(
     servers: Iterable[Subject],
     idle: Iterable[int] = (0, 400, 5000),
