@@ -363,6 +363,17 @@ def span(value: float | None, names: dict[float, str]) -> str | None:
     return None if value is None else next(names[bound] for bound in sorted(names) if value < bound)
 
 
+def first_answered(server: Server, alice: bytes, bob: bytes) -> str:
+    """Start a server, let alice ask it and right after her bob: which of them is answered first, ``"alice"`` or ``"bob"``."""
+    with server:
+        first, second = (socket.create_connection(server.address, timeout=PATIENCE) for _ in range(2))
+        with first, second:
+            first.sendall(alice)
+            second.sendall(bob)
+            second.recv(100)
+            return "alice" if readable(first, 0) else "bob"
+
+
 def five_clients(connect: Callable[..., Any]) -> Iterator[None]:
     """A script for `film`: five clients come, one talks, then two in the same moment, and one leaves. What they say are lines."""
     alice, bob, carol, dave, erin = (connect() for _ in range(5))

@@ -19,6 +19,7 @@ from course_lib.lab import (
     ask,
     attempt,
     cpu_seconds,
+    first_answered,
     five_clients,
     from_a_terminal,
     in_a_child,
@@ -264,3 +265,11 @@ def test_a_number_is_in_the_first_span_with_a_bound_above_it():
         "more",
         None,
     ]
+
+
+def test_who_is_answered_first():
+    def answer(request):
+        return str(sum(range(3_000_000))).encode() if request == b"work" else request
+
+    assert first_answered(EpollServer(answer), b"work", b"hello") == "alice"
+    assert first_answered(EpollServer(answer), b"", b"hello") == "bob"  # alice asks for nothing
