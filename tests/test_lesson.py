@@ -7,13 +7,13 @@ from html.parser import HTMLParser
 from types import SimpleNamespace
 
 import pytest
-from ipywidgets import HTML, Button, RadioButtons, Select, Text, Textarea
+from ipywidgets import HTML, Button, RadioButtons, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
-from course_lib.lesson.parsons import first_bug, puzzles
+from course_lib.lesson.parsons import Lines, first_bug, puzzles
 from course_lib.lesson.recall import questions
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -139,7 +139,7 @@ def test_running_a_cell_again_leaves_no_model_behind(make):
 @pytest.mark.parametrize("make", [EVERY_CARD[n] for n in ("recall", "believe", "guess", "parsons", "rewrite")])
 def test_every_control_has_words(make):
     card = make()
-    for control in parts(card, (Button, Text, Textarea, Select)):
+    for control in parts(card, (Button, Text, Textarea)):
         assert control.description
     for control in parts(card, RadioButtons):
         assert all(label for label, _ in control.options)
@@ -414,17 +414,15 @@ def program(blocks):
     return names["serve"]
 
 
-def build(card, blocks):
-    pool = parts(card, Select)[0]
-    for block in blocks:
-        pool.value = block
-        button(card, "Add").click()
+def press_check(card, blocks):
+    """What the page sends when these lines are in the program and Check is pressed."""
+    [lines] = parts(card, Lines)
+    lines._handle_custom_msg({"check": [PUZZLE["pool"].index(block) for block in blocks]}, [])
 
 
 def test_solved_by_its_own_lines_and_kept():
     card = parsons("blocking-server")
-    build(card, RIGHT)
-    button(card, "Check").click()
+    press_check(card, RIGHT)
     assert "That is the heart of BlockingServer : its steps, in its order." in " ".join(said(card).split())
     assert journal.read()["puzzles"]["blocking-server"] == {"solved": True, "tries": 1}
     assert "solved this puzzle before" in said(parsons("blocking-server"))
@@ -453,8 +451,7 @@ def test_solved_by_its_own_lines_and_kept():
 )  # fmt: skip
 def test_check_names_the_first_bug(blocks, words):
     card = parsons("blocking-server")
-    build(card, blocks)
-    button(card, "Check").click()
+    press_check(card, blocks)
     assert words in said(card).replace("  ", " ").replace("` ", "")
     assert "puzzles" not in journal.read()
 
@@ -489,27 +486,29 @@ def test_python_refuses_what_the_words_say_it_refuses(blocks, error):
         program(blocks)
 
 
-def test_lines_move_and_go_back():
+def test_the_page_is_told_which_line_to_look_at():
     card = parsons("blocking-server")
-    pool, built = parts(card, Select)
-    build(card, ["accept", "for-ever"])
-    assert built.value == "for-ever" and "accept" not in [value for _, value in pool.options]
-    button(card, "Up").click()
-    button(card, "Up").click()  # already at the top
-    assert card.program == ["for-ever", "accept"]
-    button(card, "Down").click()
-    button(card, "Down").click()
-    assert card.program == ["accept", "for-ever"] and built.value == "for-ever"
-    button(card, "Remove").click()
-    assert card.program == ["accept"] and pool.value == "for-ever" and built.value == "accept"
-    button(card, "Remove").click()
-    assert card.program == [] and [value for _, value in pool.options] == PUZZLE["pool"]
-    for name in ("Remove", "Up", "Down"):
-        button(card, name).click()
-        assert "line" in said(card)
-    build(card, PUZZLE["pool"])
-    button(card, "Add").click()
-    assert "All lines are in your program." in said(card)
+    [lines] = parts(card, Lines)
+    press_check(card, ["for-ever", "accept", "read"])
+    assert lines.wrong == 3 and "≠ not yet" in said(card)
+    lines.wrong = 0  # the page, when a line is moved
+    lines.program = lines.program[:2]
+    assert "Line 3" not in said(card)
+    press_check(card, RIGHT)
+    assert lines.wrong == 0 and "✓ solved" in said(card)
+
+
+def test_the_page_knows_nothing_that_tells_a_bug():
+    card = parsons("blocking-server")
+    sent = repr(parts(card, Lines)[0].get_state())
+    assert not any(f"'{block}'" in sent for block in PUZZLE["pool"])
+
+
+@pytest.mark.parametrize("message", [{}, {"check": 3}, {"check": [1, 1]}, {"check": [99]}, {"check": [-1]}, {"check": [[]]}])
+def test_nonsense_from_the_page_is_no_program(message):
+    card = parsons("blocking-server")
+    parts(card, Lines)[0]._handle_custom_msg(message, [])
+    assert card.program == [] and "Your program is empty" not in said(card)
 
 
 def test_an_unknown_puzzle_is_one_sentence():

@@ -27,19 +27,30 @@ def test_every_block_is_one_line_of_the_list(puzzle):
 @pytest.mark.parametrize("key", PUZZLES)
 def test_the_right_program_is_solved(key):
     card = parsons(key)
-    card.widget
-    for block in PUZZLES[key]["solution"]:
-        card._pool.value = block
-        card.add()
-    card.check()
-    assert "Solved." in card._note.value
+    for order in [PUZZLES[key]["solution"], *PUZZLES[key].get("also", [])]:
+        card.program = order
+        card.check()
+        assert "Solved." in card._note.value
     card.close()
+
+
+def test_another_right_order_is_one_of_the_same_lines(puzzle):
+    for order in puzzle.get("also", []):
+        assert order != puzzle["solution"] and sorted(order) == sorted(puzzle["solution"])
+
+
+def test_a_bug_is_found_in_each_right_order(puzzle):
+    for order in [puzzle["solution"], *puzzle.get("also", [])]:
+        for twin, bug in puzzle["pairs"]:
+            program = [bug if block == twin else block for block in order]
+            assert first_bug(puzzle, program).startswith(f"Line {order.index(twin) + 1}: ")
 
 
 def test_every_first_wrong_line_gets_words(puzzle):
     right = puzzle["solution"]
     for place in range(len(right) + 1):
-        for found in set(puzzle["blocks"]) - set(right[: place + 1]):
+        also = {order[place] for order in puzzle.get("also", []) if order[:place] == right[:place]}
+        for found in set(puzzle["blocks"]) - set(right[: place + 1]) - also:
             rest = [block for block in right[place:] if block != found]
             for program in ([*right[:place], found], [*right[:place], found, *rest]):
                 words = first_bug(puzzle, program)

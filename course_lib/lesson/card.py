@@ -159,9 +159,8 @@ def code(source: str) -> str:
 
 
 def code_line(source: str) -> str:
-    """One line of it, with its indentation."""
-    indentation = source[: len(source) - len(source.lstrip())]
-    return indentation + highlight(source.strip(), PythonLexer(), _FORMATTER).rstrip("\n")
+    """One line of it, without its indentation."""
+    return highlight(source.strip(), PythonLexer(), _FORMATTER).rstrip("\n")
 
 
 def shorten(text: str, length: int = 200) -> str:

@@ -2,16 +2,30 @@
 
 import html
 import json
+import os
+import re
 from functools import cache
 from pathlib import Path
 
+import anywidget
 import ipywidgets
+import traitlets
 
 from course_lib import journal
+from course_lib.widgets.page import script
 
-from .card import LiveCard, box, button, inline, kept, not_on_disk, note, status
+from .card import LiveCard, code, code_line, inline, kept, not_on_disk, note, status
 
 SECTION = "puzzles"
+
+
+class Lines(anywidget.AnyWidget):
+    """The lines in the page, where they are moved. A line is known by its place in `lines`: the name of a block tells too much."""
+
+    _esm = script() + Path(__file__).with_name("parsons.js").read_text(encoding="utf-8")
+    lines = traitlets.List(traitlets.Dict()).tag(sync=True)  # "html", "indent" in characters, "twin": "either", "or" or ""
+    program = traitlets.List(traitlets.Int()).tag(sync=True)
+    wrong = traitlets.Int().tag(sync=True)  # the line of the program to look at, from 1 on; 0: none
 
 
 class Parsons(LiveCard):
@@ -19,8 +33,7 @@ class Parsons(LiveCard):
 
     def __init__(self, key: str, puzzle: dict):
         self._key, self._puzzle = key, puzzle
-        self.program: list[str] = []
-        lines = "\n".join(self._line(block) for block in puzzle["pool"])
+        lines = "\n".join(f"{self._twin(block):7}{puzzle['blocks'][block]['code']}" for block in puzzle["pool"])
         super().__init__(
             "puzzle",
             key,
@@ -30,96 +43,63 @@ class Parsons(LiveCard):
 
     def controls(self) -> list[ipywidgets.Widget]:
         self._tries = kept(SECTION, self._key).get("tries", 0)
-        self._pool = ipywidgets.Select(description="lines", rows=len(self._puzzle["pool"]))
-        self._built = ipywidgets.Select(description="your program", rows=len(self._puzzle["solution"]))
-        for control in (self._pool, self._built):
-            control.add_class("course-lines")
+        self._lines = Lines(lines=[self._line(block) for block in self._puzzle["pool"]])
+        self._lines.on_msg(self._hear)
+        self._lines.observe(lambda _: self._say(""), "program")
         self._note = note()
-        self._fill()
         if kept(SECTION, self._key).get("solved"):
-            self._note.value = status("You have solved this puzzle before. Once more, from memory?")
+            self._say("You have solved this puzzle before. Once more, from memory?")
         return [
             note(
                 f"<div class='course'><p class='course-question'>{inline(self._puzzle['task'])}</p>"
                 f"<p class='course-quiet'>{_PAIRS}</p></div>"
             ),
-            self._pool,
-            box([button("Add", self.add)], "course-row"),
-            self._built,
-            box(
-                [
-                    button("Up", self.up),
-                    button("Down", self.down),
-                    button("Remove", self.remove),
-                    button("Check", self.check),
-                ],
-                "course-row",
-            ),
+            self._lines,
             self._note,
         ]
 
-    def add(self) -> None:
-        """Put the chosen line under the others of the program."""
-        block = self._pool.value
-        if block is None:
-            return self._say("All lines are in your program.")
-        left = [b for b in self._puzzle["pool"] if b not in self.program]
-        after = left[left.index(block) + 1 :] or left[:-1]
-        self.program.append(block)
-        self._fill(pool=after[0] if after else None, built=block)
+    @property
+    def program(self) -> list[str]:
+        self.widget  # the lines are a part of it
+        return [self._puzzle["pool"][line] for line in self._lines.program]
 
-    def remove(self) -> None:
-        """Put the chosen line of the program back to the others."""
-        block = self._built.value
-        if block is None:
-            return self._say("Your program has no line yet: choose one above and press Add.")
-        place = self.program.index(block)
-        self.program.remove(block)
-        near = self.program[min(place, len(self.program) - 1)] if self.program else None
-        self._fill(pool=block, built=near)
-
-    def up(self) -> None:
-        self._move(-1)
-
-    def down(self) -> None:
-        self._move(+1)
+    @program.setter
+    def program(self, blocks: list[str]) -> None:
+        self.widget
+        self._lines.program = [self._puzzle["pool"].index(block) for block in blocks]
 
     def check(self) -> None:
         """Say what the first wrong line would do; keep the puzzle in the journal when it is solved."""
         self._tries += 1
-        bug = first_bug(self._puzzle, self.program)
-        if bug:
+        program = self.program
+        if bug := first_bug(self._puzzle, program):
+            self._lines.wrong = int(number[1]) if (number := re.match(r"Line (\d+):", bug)) else 0
+            self.look("not yet")
             return self._say(inline(bug))
         journal.record(SECTION, self._key, {"solved": True, "tries": self._tries})
-        labels = [self._puzzle["blocks"][block]["label"] for block in self.program]
-        lines = [self._puzzle["blocks"][block]["code"] for block in self.program]
-        worked = "\n".join(f"{_indentation(line)}# {name}\n{line}" if name else line for line, name in zip(lines, labels))
-        self._note.value = status(
-            f"<b>Solved.</b>{not_on_disk()} {inline(self._puzzle['solved'])}<pre>{html.escape(worked)}</pre>"
+        self.look("solved")
+        blocks = [self._puzzle["blocks"][block] for block in program]
+        worked = "\n".join(
+            f"{_indentation(one['code'])}# {one['label']}\n{one['code']}" if one["label"] else one["code"] for one in blocks
         )
+        self._say(f"<b>Solved.</b>{not_on_disk()} {inline(self._puzzle['solved'])}{code(worked)}")
 
-    def _move(self, step: int) -> None:
-        block = self._built.value
-        if block is None:
-            return self._say("Choose a line of your program first.")
-        place = self.program.index(block)
-        self.program.insert(max(0, place + step), self.program.pop(place))
-        self._fill(pool=self._pool.value, built=block)
+    def _hear(self, _, message: dict, buffers: list) -> None:
+        program, known = message.get("check"), range(len(self._puzzle["pool"]))
+        if isinstance(program, list) and all(line in known for line in program) and len(set(program)) == len(program):
+            self._lines.program = program
+            self.check()
 
-    def _fill(self, pool: str | None = None, built: str | None = None) -> None:
-        left = [block for block in self._puzzle["pool"] if block not in self.program]
-        _set(self._pool, [(self._line(block), block) for block in left], pool)
-        numbered = enumerate((self._puzzle["blocks"][block]["code"] for block in self.program), 1)
-        _set(self._built, [(f"{n}  {code}", block) for (n, code), block in zip(numbered, self.program)], built)
-        self._note.value = ""
+    def _line(self, block: str) -> dict:
+        source = self._puzzle["blocks"][block]["code"]
+        return {"html": code_line(source), "indent": len(_indentation(source)), "twin": self._twin(block)}
 
-    def _line(self, block: str) -> str:
-        """The line as the pool shows it: twins stand together, and say so."""
-        mark = next((("either", "or")[pair.index(block)] for pair in self._puzzle["pairs"] if block in pair), "")
-        return f"{mark:7}{self._puzzle['blocks'][block]['code']}"
+    def _twin(self, block: str) -> str:
+        """Twins stand together among the lines, and say so."""
+        return next((("either", "or")[pair.index(block)] for pair in self._puzzle["pairs"] if block in pair), "")
 
     def _say(self, words: str) -> None:
-        self._note.value = status(words)
+        self._note.value = status(words) if words else ""
 
 
 _PAIRS = "Of two lines marked “either” and “or”, only one belongs in the program. The indentation is part of a line."
@@ -132,7 +112,9 @@ def first_bug(puzzle: dict, program: list[str]) -> str | None:
     absence: it is `missing`, or comes too `late`.
     """
     blocks = puzzle["blocks"]
-    for number, wanted in enumerate(puzzle["solution"], 1):
+    # Of several right orders, the one that the program follows longest: no line is called wrong that another order allows.
+    solution = max([puzzle["solution"], *puzzle.get("also", [])], key=lambda order: len(os.path.commonprefix([order, program])))
+    for number, wanted in enumerate(solution, 1):
         found = program[number - 1] if number <= len(program) else None
         if found == wanted:
             continue
@@ -144,8 +126,8 @@ def first_bug(puzzle: dict, program: list[str]) -> str | None:
             )
         absent = blocks[wanted].get("late" if wanted in program else "missing", blocks[wanted]["missing"])
         return f"Line {number}: {_misplaced(blocks, program, number) or absent}"
-    if len(program) > len(puzzle["solution"]):
-        number = len(puzzle["solution"]) + 1
+    if len(program) > len(solution):
+        number = len(solution) + 1
         return f"Line {number}: {_misplaced(blocks, program, number)}"
     return None
 
@@ -174,10 +156,3 @@ def puzzles() -> dict[str, dict]:
     return {
         path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("puzzles/*.json"))
     }
-
-
-def _set(control: ipywidgets.Select, options: list[tuple[str, str]], value: str | None) -> None:
-    known = [block for _, block in options]
-    with control.hold_sync():  # lines and choice reach the page together
-        control.options = options
-        control.value = value if value in known else (known[0] if known else None)

@@ -1,6 +1,7 @@
 """The cards of a lesson as a learner meets them: by mouse, by keyboard alone, in the dark, beside a blocked cell."""
 
 import json
+import re
 
 import nbformat
 import outputs
@@ -172,44 +173,93 @@ def test_recall_gives_its_reason_after_the_answer(lesson):
     expect(group.get_by_label("10")).to_be_disabled()
 
 
+def line(where, words, last=False):
+    """A line of the puzzle; `last`: of two twins the second one."""
+    found = where.get_by_role("button", name=words)
+    return found.last if last else found.first
+
+
 def test_the_puzzle_by_keyboard_alone(lesson):
     notebook = lesson('parsons("blocking-server")')
     puzzle = card(notebook, 1)
-    lines, program = puzzle.get_by_label("lines"), puzzle.get_by_label("your program")
+    lines, program = puzzle.get_by_role("list", name="lines"), puzzle.get_by_role("list", name="your program")
     check, status = puzzle.get_by_role("button", name="Check"), puzzle.get_by_role("status")
 
-    def add(words, bug=False):
-        """Go to a line with the arrow keys, then to Add with Tab, as a learner without a mouse does."""
-        shown = [text.replace("\u00a0", " ") for text in lines.locator("option").all_text_contents()]
-        place = next(n for n, text in enumerate(shown) if words in text and text.startswith("or ") == bug)
-        lines.focus()
-        press(notebook, "Home", *["ArrowDown"] * place, "Tab")
-        expect(puzzle.get_by_role("button", name="Add")).to_be_focused()
-        press(notebook, "Enter")
-        expect(lines.locator("option")).to_have_count(len(shown) - 1)
+    def add(words, last=False):
+        line(lines, words, last).focus()
+        notebook.page.keyboard.press("Enter")
+        expect(line(program, words)).to_be_visible()
 
     for words in RIGHT[:3]:
         add(words)
-    add("while (data :=", bug=True)
+    add("while (data :=")
     check.focus()
-    press(notebook, " ")
+    notebook.page.keyboard.press(" ")
     expect(status).to_contain_text("Line 4: This loop never ends: recv() returns b'' for ever")
+    expect(program.locator(".course-surprise")).to_contain_text("while (data :=")
 
-    puzzle.get_by_role("button", name="Remove").focus()
-    press(notebook, "Enter")
-    expect(program.locator("option")).to_have_count(3)
-    for words in [RIGHT[4], RIGHT[3], *RIGHT[5:]]:  # two of them in the wrong order
+    line(program, "while (data :=").focus()
+    notebook.page.keyboard.press("Delete")
+    expect(program.get_by_role("listitem")).to_have_count(3)
+    for words in [RIGHT[4], RIGHT[3], RIGHT[5]]:  # two of them in the wrong order
         add(words)
-    program.focus()
-    press(notebook, "Home", *["ArrowDown"] * 3, "Tab")
-    expect(puzzle.get_by_role("button", name="Up")).to_be_focused()
-    press(notebook, "Tab")  # Down
-    press(notebook, "Enter")
-    expect(program.locator("option").nth(3)).to_contain_text("while\u00a0data")
+    add(RIGHT[6])
+    line(program, RIGHT[3]).focus()
+    notebook.page.keyboard.press("ArrowUp")
+    expect(line(program, RIGHT[4])).to_be_focused()
+    notebook.page.keyboard.press("Alt+ArrowDown")
+    expect(program.get_by_role("listitem").nth(3)).to_contain_text("while data :=")
+    expect(line(program, RIGHT[4])).to_be_focused()
     check.focus()
-    press(notebook, "Enter")
+    notebook.page.keyboard.press("Enter")
     expect(status).to_contain_text("Solved.")
+    expect(puzzle).to_have_class(re.compile("course-solved"))
     assert lesson.kept()["puzzles"]["blocking-server"] == {"solved": True, "tries": 2}
+
+
+def test_the_puzzle_by_mouse(lesson):
+    notebook = lesson('parsons("blocking-server")')
+    puzzle = card(notebook, 1)
+    lines, program = puzzle.get_by_role("list", name="lines"), puzzle.get_by_role("list", name="your program")
+    for words in [RIGHT[1], RIGHT[2], RIGHT[3]]:
+        line(lines, words).click()
+    line(lines, RIGHT[0]).drag_to(line(program, RIGHT[1]), target_position={"x": 20, "y": 3})
+    expect(program.get_by_role("listitem").nth(0)).to_contain_text(RIGHT[0])
+    line(program, RIGHT[1]).drag_to(line(program, RIGHT[3]), target_position={"x": 20, "y": 18})  # down, to the end
+    expect(program.get_by_role("listitem").nth(3)).to_contain_text(RIGHT[1])
+    program.get_by_role("listitem").nth(3).get_by_role("button", name="up").click()
+    expect(program.get_by_role("listitem").nth(2)).to_contain_text(RIGHT[1])
+    line(program, RIGHT[1]).drag_to(lines)
+    program.get_by_role("listitem").nth(1).get_by_role("button", name="take out").click()
+    expect(program.get_by_role("listitem")).to_have_count(2)
+    expect(lines.get_by_role("listitem")).to_have_count(7)
+    notebook.page.wait_for_function("() => unanswered.size === 0")
+    puzzle.get_by_role("button", name="Check").click()
+    expect(puzzle.get_by_role("status")).to_contain_text("Line 2: ")
+    assert notebook.page.locator(".jp-Cell").count() == 2
+
+
+def test_a_gone_kernel_is_said_and_takes_no_more_input(lesson):
+    notebook = lesson(GUESS)
+    asked = card(notebook, 1)
+    notebook.restart()
+    expect(asked.get_by_role("status").first).to_contain_text("Run the cells again from the first one.")
+    assert asked.get_by_label("spin").evaluate("input => Boolean(input.closest('[inert]'))")
+    icons = "card => [card, ...card.querySelectorAll('*')].filter(e => getComputedStyle(e, '::before').content.length > 6).length"
+    assert asked.evaluate(icons) == 0  # no broken link
+    notebook.run_all()
+    expect(card(notebook, 1).locator(".lost-words")).to_have_count(0)
+
+
+def test_below_a_check_are_its_hints(lesson):
+    notebook = lesson("from course_lib.exercises import check", 'def fd_table(pid):\n    return {}\ncheck("1.1", fd_table)')
+    below = card(notebook, 2)
+    expect(below).to_contain_text("≠ not yet")
+    below.get_by_role("button", name="Hint 1").click()
+    expect(below.get_by_role("listitem")).to_have_count(1)
+    below.get_by_role("button", name="Solution").click()
+    expect(below).to_contain_text("opens when you have passed")
+    assert lesson.kept()["exercises"]["1.1"]["hints"] == 1
 
 
 def test_the_ledger_appears_beside_the_learners_sentence(lesson):
@@ -251,7 +301,7 @@ def test_text_stands_out_from_its_ground(lesson, theme):
         1: [".course-question", ".widget-radio-box label", ".widget-label", ".course-label"],
         2: ["summary", ".course-quiet"],
         3: ["code", ".course-verdict", ".course-quiet"],
-        4: ["select", "select option:checked", ".course-question"],
+        4: [".course-line", ".course-twin", ".course-k", ".course-question", ".mod-primary", ".course-state"],
     }.items():
         output = notebook.output(cell)
         for selector in selectors:
