@@ -24,6 +24,7 @@ SMALL = 16_384  # bytes of a send and of a receive buffer: with the default size
 LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
 IDLE = 0.1  # of a core; a server that spins gets from 0.3 to 1.0, one that sleeps 0.0
+HAD_TIME = 0.05  # seconds of CPU time in which a server that reads at all would have read
 GREEDY = 2 << 20  # bytes; far more than the buffers of a connection hold while the server does not read
 KEPT = 20  # closed sockets; about 12 may still stand in a variable of the last round, and 26 have come and gone
 OFTEN = 25  # times in one window to wake up for nothing
@@ -571,15 +572,13 @@ def _greedy(trial: Trial) -> None:
     greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     greedy.setblocking(False)
     sent, quiet, used = 0, 0, trial.run.cpu()
-    while sent < GREEDY and quiet < 5:
+    while sent < GREEDY and quiet < 5 and trial.run.cpu() - used < HAD_TIME:
         try:
             sent += greedy.send(b"greedy client\n" * 1000)
-            quiet = 0
+            quiet, used = 0, trial.run.cpu()
         except BlockingIOError:
             trial.run.watch(0.004)
-            before, used = used, trial.run.cpu()
-            # it had the processor, or sleeps, and took nothing
-            quiet += (trial.run.state() == "S" or used > before) and not _writable(greedy)
+            quiet += trial.run.state() == "S" and not _writable(greedy)
         except ConnectionError:
             break  # the server has cut it off, which is another good answer
     if sent >= GREEDY:
