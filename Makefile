@@ -1,5 +1,6 @@
 # make lab       opens the course in JupyterLab
 # make test      runs all tests
+# make check     looks at the code itself: ruff and mypy, in seconds
 # make quick     runs those that a change most likely breaks: no browser, no storms
 # make outputs   runs every notebook and stores its outputs
 # make cells     writes the cells of the exercises into the notebooks, from their texts
@@ -7,7 +8,7 @@
 #
 # The first run sets up .venv. PYTHON=/path/to/python3 chooses the Python for it.
 
-.PHONY: lab test quick cells outputs bench
+.PHONY: lab test check quick cells outputs bench
 
 lab: .venv/lab
 	@.venv/bin/python -m jupyterlab notebooks --LabApp.default_url=/lab/tree/00_start_here.ipynb \
@@ -17,10 +18,15 @@ lab: .venv/lab
 
 # loadgroup hands the tests out one by one, in their order: those with a browser come last.
 test: .venv/test
-	@.venv/bin/python -m pytest -n auto --maxprocesses 4 --dist loadgroup
+	@.venv/bin/python -m pytest -n 4 --dist loadgroup
+
+check: .venv/test
+	@.venv/bin/python -m ruff check
+	@.venv/bin/python -m ruff format --check
+	@.venv/bin/python -m mypy
 
 quick: .venv/test
-	@.venv/bin/python -m pytest -n auto --maxprocesses 4 -m 'not slow and not browser'
+	@.venv/bin/python -m pytest -n 4 -m 'not slow and not browser'
 
 cells: .venv/test
 	@.venv/bin/python tests/exercise_cells.py
