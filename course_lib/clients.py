@@ -43,7 +43,7 @@ class Client:
         self.slow = False
         self.socket = socket.socket(_family(address))
         self.socket.setblocking(False)
-        if self.unix:
+        if isinstance(address, str):
             self.socket.bind("")  # the kernel finds a name, by which its peer can be known
             address = "\0" + address[1:] if address.startswith("@") else address
         refused = self.socket.connect_ex(address)
@@ -141,7 +141,7 @@ class Client:
             errno.EPIPE: "finished by the server",
             errno.EBADF: "closed",
             errno.EAGAIN: "refused: the accept queue is full",
-        }.get(error.errno, errno.errorcode.get(error.errno, "lost"))
+        }.get(error.errno or 0, errno.errorcode.get(error.errno or 0, "lost"))
 
 
 def _family(address: Address) -> socket.AddressFamily:
@@ -161,7 +161,7 @@ class Bench:
     def connect(self, address: Address) -> Client:
         """Connect one more client, and forget all but the last few that ended."""
         for name in [name for name, client in self.clients.items() if not client.open][:-6]:
-            self.labels.pop(getattr(self.clients.pop(name), "address", None), None)
+            self.labels.pop(getattr(self.clients.pop(name), "address", ""), None)
         name = NAMES[self._made] if self._made < len(NAMES) else f"client {self._made + 1}"
         self._made += 1
         client = self.clients[name] = Client(address, name)

@@ -36,7 +36,7 @@ def read() -> dict:
     sentence is printed.
     """
     folder = folders.mine()
-    data = {}
+    data: dict = {}
     try:
         data, whole = _load(folder)
         if not whole:
@@ -165,7 +165,7 @@ def _text(data: dict) -> str:
 
 def _set_aside(folder: Path) -> dict:
     """Move the damaged file aside and put what is sound in its place, which is returned."""
-    data = {}
+    data: dict = {}
     try:
         with _locked(folder):
             data, whole = _load(folder)

@@ -95,7 +95,7 @@ def _list() -> int:
 
 def _owned() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     """(exercise, name) of what is stored in the learner's folder, and of what is not."""
-    both = [], []
+    both: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
     for exercise, asked in references().items():
         for name in (reference.__name__ for reference in asked):
             both[not os.path.exists(folders.mine() / file_of(name))].append((exercise, name))
@@ -187,7 +187,7 @@ def _http() -> Callable[[socket.socket], Generator]:
     http = _own("http")
     body = _page().encode()
 
-    def page(path: str) -> Generator:
+    def page(path: str) -> Generator[object, None, bytes | None]:
         return body if path == "/" else None
         yield
 
@@ -195,7 +195,7 @@ def _http() -> Callable[[socket.socket], Generator]:
 
 
 def _resp() -> Callable[[socket.socket], Generator]:
-    resp, store = _own("resp"), {}
+    resp, store = _own("resp"), dict[bytes, bytes]()
     return lambda conn: resp(conn, store)
 
 

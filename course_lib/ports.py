@@ -96,7 +96,7 @@ def _lines(table: str) -> list[list[str]]:
 
 
 def _state(fields: list[str]) -> str:
-    return TCP_STATES[int(fields[3], 16)]
+    return TCP_STATES[int(fields[3], 16)] or ""
 
 
 def _is_here(address: str) -> bool:

@@ -5,9 +5,12 @@ import struct
 import threading
 import time
 from collections.abc import Callable, Collection, Iterable
+from typing import Any
+
+from course_lib.ports import TCP_STATES
 
 from . import kernel
-from .descriptors import _ASKED, TCP_STATES, Descriptor, Interests, described, epolls
+from .descriptors import _ASKED, Descriptor, Interests, described, epolls
 from .kernel import Address
 
 RECENT = 1.0  # seconds after which a connection that was heard counts as silent
@@ -21,9 +24,10 @@ class Seldom:
     """The answer to a dear question: asked anew when `price` times as long has passed as asking it took."""
 
     def __init__(self, price: float = 40) -> None:
-        self._price, self._answer, self._due = price, None, 0.0
+        self._price, self._due = price, 0.0
+        self._answer: Any = None
 
-    def __call__(self, ask: Callable):
+    def __call__(self, ask: Callable) -> Any:
         """What `ask()` returns, now or a little ago."""
         if time.monotonic() >= self._due:
             begin = time.thread_time()
@@ -105,7 +109,7 @@ class Busiest:
             except OSError:
                 continue  # closed meanwhile, or no TCP
 
-    def _choose(self, here: Collection[int], also: Iterable[int]) -> list[int]:
+    def _choose(self, here: set[int], also: Iterable[int]) -> list[int]:
         """Who is described: those who were are preferred to others of their kind, so that a table does not jump."""
         chosen: dict[int, None] = {}
         before = [number for number in self._shown if number in here]

@@ -12,6 +12,7 @@ from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import UnsupportedOperation
+from typing import Any
 
 from course_lib.ports import TCP_STATES
 
@@ -82,7 +83,7 @@ class Descriptor:
     watched_by: tuple[Watcher, ...]
 
 
-def descriptors(of=None) -> list[Descriptor]:
+def descriptors(of: Any = None) -> list[Descriptor]:
     """What the kernel says now of a socket (or anything with `fileno()`, or a number), of several, or of the whole process.
 
     of      None: every open descriptor of this process. One thing, or an iterable of things. A thing may also be a server with
@@ -115,7 +116,7 @@ def open_numbers() -> list[int]:
     return [number for number in numbers if not closed.get(number, 0) & kernel.POLLNVAL]
 
 
-def _several(of) -> Iterable:
+def _several(of: Any) -> Iterable:
     if isinstance(of, int) or any(hasattr(of, name) for name in _HAVE_DESCRIPTORS):
         return [of]
     try:
@@ -127,7 +128,7 @@ def _several(of) -> Iterable:
 _HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "_sockets", "get_map", "get_extra_info")
 
 
-def numbers_of(thing) -> list[int]:
+def numbers_of(thing: Any) -> list[int]:
     """The open descriptors of one thing now: of a number, of what has a fileno(), of a server, selector or transport.
 
     A server tells them by `.sockets` (asyncio, uvloop), `.socket` (gevent, trio) or `._sockets` (tornado), a selector without a
@@ -150,12 +151,12 @@ def numbers_of(thing) -> list[int]:
     return [number for number in map(number_of, of) if number >= 0]
 
 
-def number_of(thing) -> int:
+def number_of(thing: Any) -> int:
     """The number itself, or that of something with a fileno(); -1 when it is closed. Raises TypeError for anything else."""
     if isinstance(thing, int):
         return thing
     try:
-        return thing.fileno()
+        return int(thing.fileno())
     except (AttributeError, UnsupportedOperation):
         raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
     except ValueError:  # a closed file object

@@ -3,6 +3,7 @@
 import os
 import socket
 import termios
+from typing import Any
 
 from . import kernel
 
@@ -14,7 +15,7 @@ def open_numbers() -> list[int]:
     try:
         candidates = [int(name) for name in os.listdir("/dev/fd")]  # macOS and the BSDs have it
     except OSError:
-        candidates = range(_MOST)
+        candidates = list(range(_MOST))
     return sorted(filter(_is_open, candidates))
 
 
@@ -37,7 +38,7 @@ def socket_row(number: int, hangup: bool) -> dict:
     return dict(kind=kind, local=address[0], peer=address[1], state=None, accept_queue=None, receive_queue=queue, send_queue=None)
 
 
-def _peer(sock: socket.socket):
+def _peer(sock: socket.socket) -> Any:
     try:
         return sock.getpeername() or None
     except OSError:

@@ -14,6 +14,7 @@ import socket
 import struct
 from array import array
 from collections.abc import Iterator
+from typing import Any
 
 Address = tuple[str, int] | str
 
@@ -102,7 +103,7 @@ def ioctl(number: int, request: int) -> int | None:
 
 def option(number: int, level: int, name: int) -> int:
     """The value of an integer socket option. Raises OSError as getsockopt(2) does."""
-    return struct.unpack("i", option_bytes(number, level, name, 4))[0]
+    return int(struct.unpack("i", option_bytes(number, level, name, 4))[0])
 
 
 def option_bytes(number: int, level: int, name: int, size: int) -> bytes:
@@ -148,7 +149,7 @@ def peer_address(number: int) -> Address | None:
         return None
 
 
-def _address(ask, number: int) -> Address | None:
+def _address(ask: Any, number: int) -> Address | None:
     raw, length = ctypes.create_string_buffer(_LONGEST_ADDRESS), ctypes.c_uint(_LONGEST_ADDRESS)
     _checked(ask(number, raw, ctypes.byref(length)))
     found = raw.raw[: length.value]

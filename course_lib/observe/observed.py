@@ -53,7 +53,7 @@ class Observed:
         used = 0.0
         for thread in self.threads:
             with suppress(OSError):  # it ended while we looked
-                used += time.clock_gettime((~thread.native_id << 3) | _OF_A_THREAD)
+                used += time.clock_gettime((~(thread.native_id or 0) << 3) | _OF_A_THREAD)
         return used
 
     def tasks(self) -> list[TaskView] | None:
@@ -135,7 +135,7 @@ class Observed:
     @property
     def unseen(self) -> list[str]:
         """The names through which it can wait past the recorder: those that `from select import epoll` bound where `serve` stands."""
-        return taken_by_name(type(self).serve)
+        return taken_by_name(type(self).serve)  # type: ignore[attr-defined]  # the server's
 
     def handed_in(self) -> dict[int, str] | None:
         """What its select or poll was handed, of the one that it is in or the last: {descriptor: "read, write"} or {…: "POLLIN"}.

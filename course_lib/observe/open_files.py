@@ -7,6 +7,7 @@ import select
 import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 from . import kernel
 from .descriptors import Descriptor, _interest, _several, descriptors, event_names, numbers_of, open_numbers
@@ -78,7 +79,7 @@ class OpenFiles:
         return [group for group in groups if len(group) > 1]
 
 
-def open_files(of=None, processes: Iterable[int] = ()) -> OpenFiles:
+def open_files(of: Any = None, processes: Iterable[int] = ()) -> OpenFiles:
     """The rows of these numbers, the open file descriptions they point to, and what those name.
 
     of         as in `descriptors()`: None for all of this process, one thing, or several; closed ones are left out

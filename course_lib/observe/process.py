@@ -1,6 +1,7 @@
 """Another process of the same user, looked at from outside: its descriptors, and what its threads do."""
 
 import os
+import threading
 import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -17,7 +18,7 @@ class _ItsThread(ThreadView):
     """A thread of another process."""
 
     def __init__(self, folder: str) -> None:
-        super().__init__(None)
+        super().__init__(threading.main_thread())  # not asked: it is read by its folder
         self._folder = folder
 
     def _read(self, name: str) -> str:

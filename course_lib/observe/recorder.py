@@ -17,6 +17,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import islice, takewhile
+from typing import Any
 
 from .descriptors import event_names
 
@@ -231,20 +232,22 @@ def _sent(entered: float, left: float, descriptor: int, count: int, data: bytes)
     return Call("send", descriptor, entered, left - entered, count, None, data[: min(count, DATA_KEPT)])
 
 
-def _any(entered: float, left: float, descriptor: int | None, name: str, result, error: int, data: bytes, asked=None) -> Call:
+def _any(
+    entered: float, left: float, descriptor: int | None, name: str, result: Any, error: int, data: bytes, asked: Any = None
+) -> Call:
     if isinstance(result, list):  # what select, poll or epoll_wait found ready
         result = _ready(name, result)
-    error = errno.errorcode.get(error, str(error)) if error else None
-    return Call(name, descriptor, entered, left - entered, result, error, data, asked_text(asked))
+    failed = errno.errorcode.get(error, str(error)) if error else None
+    return Call(name, descriptor, entered, left - entered, result, failed, data, asked_text(asked))
 
 
-_OF_SHAPE = {4: _received, 5: _sent, 7: _any, 8: _any}
+_OF_SHAPE: dict[int, Callable[..., Call]] = {4: _received, 5: _sent, 7: _any, 8: _any}
 
 
 def _ready(name: str, found: list) -> str:
     """What a waiting call found, as text: `[7], [], []` of select, `[(7, EPOLLIN)]` of epoll_wait and poll."""
     if name == "select":
-        return asked_text(found)
+        return str(asked_text(found))
     of = "EPOLL" if name == "epoll_wait" else "POLL"
     return "[" + ", ".join(f"({number}, {event_names(events, of)})" for number, events in found) + "]"
 

@@ -4,6 +4,7 @@ import math
 import time
 from collections import deque
 from dataclasses import dataclass, replace
+from typing import Any
 
 from .descriptors import number_of
 
@@ -32,7 +33,7 @@ class TaskView:
     def waits(self) -> str:
         """What it waits for, in a few words: "read 71", "sleeping 0.2 s", "ready: 2nd in the queue", "running"."""
         if self.state == "ready":
-            return f"ready: {_ordinal(self.place)} in the queue"
+            return f"ready: {_ordinal(self.place or 0)} in the queue"
         if self.state == "sleeping":
             return "sleeping" if self.seconds is None else f"sleeping {self.seconds:.1f} s"
         return f"{self.state} {'?' if self.number is None else self.number}" if self.state in ("read", "write") else self.state
@@ -41,12 +42,12 @@ class TaskView:
         return f"{self.name}: {self.waits}"
 
 
-def has_tasks(loop) -> bool:
+def has_tasks(loop: Any) -> bool:
     """True for an object with lists that `tasks` reads: at least `readers`, {descriptor: task}."""
     return isinstance(getattr(loop, "readers", None), dict)
 
 
-def tasks(loop) -> list[TaskView]:
+def tasks(loop: Any) -> list[TaskView]:
     """The tasks of a scheduler at this moment: who runs, the ready queue in its order, who waits, who sleeps.
 
     loop    an object with `readers` and `writers` ({descriptor: task}), `ready` (a deque or list of tasks; the first may be
@@ -66,9 +67,10 @@ def tasks(loop) -> list[TaskView]:
     waiting.sort(key=lambda entry: math.inf if entry[0] is None else entry[0])
     names, now = getattr(loop, "names", {}), time.monotonic()
     its = {id(task): number for number, _, task in waiting}
-    seen, running, found = set(), [], []
+    seen: set[int] = set()
+    running, found = [], []
 
-    def enter(task, state: str, **more) -> None:
+    def enter(task: Any, state: str, **more: Any) -> None:
         if id(task) in seen or len(seen) >= MOST:
             return
         seen.add(id(task))
@@ -87,12 +89,12 @@ def tasks(loop) -> list[TaskView]:
     return running + found
 
 
-def _entries(loop, name: str) -> list | deque:
+def _entries(loop: Any, name: str) -> list | deque:
     found = getattr(loop, name, None)
     return found.copy() if isinstance(found, (list, deque)) else []
 
 
-def _waiters(loop, name: str) -> list[tuple[int | None, object]]:
+def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
     """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
     who = getattr(loop, name, None)
     return [
@@ -102,7 +104,7 @@ def _waiters(loop, name: str) -> list[tuple[int | None, object]]:
     ]
 
 
-def _in(entry) -> tuple[float, object]:
+def _in(entry: Any) -> tuple[float, object]:
     """(the first number, the last task) in an entry of a list; math.inf, and the entry, where there is none."""
     if _is_task(entry):
         return math.inf, entry
@@ -118,11 +120,11 @@ def _in(entry) -> tuple[float, object]:
     return number, next(filter(_is_task, reversed(parts)), entry)
 
 
-def _is_task(thing) -> bool:
+def _is_task(thing: Any) -> bool:
     return hasattr(getattr(thing, "code", thing), "send")
 
 
-def _number(key) -> int | None:
+def _number(key: Any) -> int | None:
     try:
         number = number_of(key)
     except Exception:  # a key of the learner's own making
@@ -130,12 +132,12 @@ def _number(key) -> int | None:
     return number if number >= 0 else None
 
 
-def _runs(task) -> bool:
+def _runs(task: Any) -> bool:
     code = getattr(task, "code", task)
     return bool(getattr(code, "gi_running", False) or getattr(code, "cr_running", False))
 
 
-def _name(task, names) -> str:
+def _name(task: Any, names: Any) -> str:
     try:
         named = names.get(task) if isinstance(names, dict) else None
     except TypeError:  # it has no hash

@@ -15,12 +15,15 @@ from contextlib import contextmanager
 from functools import wraps
 from importlib import import_module
 from operator import attrgetter
+from typing import Any, Self
 
 from .descriptors import event_names
 from .recorder import DATA_KEPT, KEPT_WHOLE, Recorder, asked_text, now
 
 # Only Linux has epoll, and Python on some systems no poll: there a server cannot use them, and nothing takes their place.
-_EPOLL, _POLL, _SELECT = getattr(select, "epoll", None), getattr(select, "poll", None), select.select
+_EPOLL: Any = getattr(select, "epoll", None)
+_POLL: Any = getattr(select, "poll", None)
+_SELECT = select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
 
 
@@ -41,7 +44,7 @@ class WatchedSocket(socket.socket):
             recorder.before("accept", own)
         entered = now()
         try:
-            number, peer = self._accept()
+            number, peer = self._accept()  # type: ignore[attr-defined]  # the raw call, socket.py uses it too
         except OSError as error:
             if recorder.on:
                 recorder.append((entered, now(), own, "accept", None, error.errno, b""))
@@ -55,7 +58,7 @@ class WatchedSocket(socket.socket):
         self.adopt(connection)
         return connection, peer
 
-    def dup(self) -> socket.socket:
+    def dup(self) -> Self:
         twin = super().dup()
         self.adopt(twin)
         return twin
@@ -65,7 +68,7 @@ def _recv_and_send(append: Callable, clock: Callable) -> dict[str, Callable]:
     """recv and send, recorded. They are what a busy server calls most: written out, they cost half of `_recorded`."""
     raw_recv, raw_send, kept_whole = socket.socket.recv, socket.socket.send, KEPT_WHOLE
 
-    def recv(self, size, flags=0):
+    def recv(self: Any, size: int, flags: int = 0) -> bytes:
         entered = clock()
         try:
             data = raw_recv(self, size, flags)
@@ -78,7 +81,7 @@ def _recv_and_send(append: Callable, clock: Callable) -> dict[str, Callable]:
             append((entered, clock(), self.number, "recv", len(data), 0, data[:DATA_KEPT]))
         return data
 
-    def send(self, data, flags=0):
+    def send(self: Any, data: Any, flags: int = 0) -> int:
         entered = clock()
         try:
             count = raw_send(self, data, flags)
@@ -94,12 +97,12 @@ def _recv_and_send(append: Callable, clock: Callable) -> dict[str, Callable]:
     return {"recv": recv, "send": send}
 
 
-def _begin(data, count: int) -> bytes:
+def _begin(data: Any, count: int) -> bytes:
     """The first bytes of anything that send() takes."""
     return bytes(memoryview(data).cast("B")[:count])
 
 
-def _begin_of_all(pieces, count: int) -> bytes:
+def _begin_of_all(pieces: Any, count: int) -> bytes:
     """The same of what sendmsg() takes; b"" of an iterator, which is walked by now."""
     found = b""
     for piece in pieces if isinstance(pieces, (list, tuple)) else ():
@@ -124,11 +127,11 @@ _OTHERS: dict[str, Callable] = {
 }
 
 
-def _recorded(name: str, recorder: Recorder):
+def _recorded(name: str, recorder: Recorder) -> Callable:
     """One of these methods of socket.socket, recorded."""
     raw, moved = getattr(socket.socket, name), _OTHERS[name]
 
-    def method(self, *arguments, **named):
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
         own = self.fileno()
         if own < 0:  # closed: Python answers by itself, there is no system call
             return raw(self, *arguments, **named)
@@ -146,10 +149,10 @@ def _recorded(name: str, recorder: Recorder):
     return method
 
 
-def _held(name: str, recorded: Callable, recorder: Recorder):
+def _held(name: str, recorded: Callable, recorder: Recorder) -> Callable:
     """A recorded method with the gate in front of it."""
 
-    def method(self, *arguments, **named):
+    def method(self: Any, *arguments: Any, **named: Any) -> Any:
         if self.fileno() >= 0:
             recorder.before(name, self.fileno())
         return recorded(self, *arguments, **named)
@@ -166,25 +169,27 @@ class SocketClasses:
         recording = {name: _recorded(name, recorder) for name in _OTHERS if hasattr(socket.socket, name)}
         recording |= _recv_and_send(recorder.append, now)
         held = {name: _held(name, method, recorder) for name, method in recording.items()}
-        self.quiet = type("WatchedSocket", (WatchedSocket,), own)
+        self.quiet: type[WatchedSocket] = type("WatchedSocket", (WatchedSocket,), own)
         self._recording = type("RecordedSocket", (self.quiet,), {"__slots__": ()} | recording)
         self._held = type("HeldSocket", (self.quiet,), {"__slots__": ()} | held)
 
-    def fit(self, sock: WatchedSocket) -> None:
+    def fit(self, sock: socket.socket) -> None:
         """Give a socket the class that it needs now."""
         if self._recorder.on:  # not before: the number takes memory, and thousands of sockets may be idle
-            sock.number = sock.fileno()
+            sock.number = sock.fileno()  # type: ignore[attr-defined]  # a slot
         sock.__class__ = self._held if self._recorder.held else self._recording if self._recorder.on else self.quiet
 
 
 # select, poll and epoll
 
 
-def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None, asked: Callable = lambda *arguments: None):
+def _called(
+    raw: Callable, recorder: Recorder, name: str, descriptor: int | None, asked: Callable = lambda *arguments: None
+) -> Callable:
     """The function `raw`, recorded; `asked` says what it is called with: in words, or a poll's list."""
 
     @wraps(raw)
-    def call(*arguments, **named):
+    def call(*arguments: Any, **named: Any) -> Any:
         words = asked(*arguments, **named)
         if recorder.held:
             recorder.before(name, descriptor, asked_text(words))
@@ -203,18 +208,18 @@ def _called(raw: Callable, recorder: Recorder, name: str, descriptor: int | None
 def _change(operation: str) -> Callable:
     """What an epoll_ctl is called with, in words: "ADD, 7, EPOLLIN"."""
 
-    def words(fd=-1, eventmask=EVENTS_OF_REGISTER, *more) -> str:
+    def words(fd: Any = -1, eventmask: int = EVENTS_OF_REGISTER, *more: Any) -> str:
         events = "" if operation == "DEL" else f", {event_names(eventmask, 'EPOLL') or '0'}" if isinstance(eventmask, int) else ""
         return f"{operation}, {_number(fd)}{events}"
 
     return words
 
 
-def _noted(raw: Callable, listed: dict[int, int]):
+def _noted(raw: Callable, listed: dict[int, int]) -> Callable:
     """A method that changes the list of a poll, with a note of what is in it then."""
 
     @wraps(raw)
-    def method(fd, *events):
+    def method(fd: Any, *events: Any) -> Any:
         result = raw(fd, *events)
         if raw.__name__ == "unregister":
             listed.pop(_number(fd), None)
@@ -233,7 +238,7 @@ class _Waiter:
 
     __class__ = property(lambda self: type(self._raw))
 
-    def __init__(self, raw, recorder: Recorder) -> None:
+    def __init__(self, raw: Any, recorder: Recorder) -> None:
         self._raw, self._recorder, self.__doc__ = raw, recorder, raw.__doc__
         self._own = raw.fileno() if _EPOLL and isinstance(raw, _EPOLL) else None
         self._listed: dict[int, int] = {}  # the list of a poll: {number: events}; that of an epoll is in the kernel
@@ -255,11 +260,11 @@ class _Waiter:
                 method = _noted(method, self._listed)
             setattr(self, name, method)
 
-    def _handed_in(self, *timeout) -> list[tuple[int, int]]:
+    def _handed_in(self, *timeout: Any) -> list[tuple[int, int]]:
         self._recorder.asked = listed = list(self._listed.items())
         return listed
 
-    def __getattr__(self, name: str):
+    def __getattr__(self, name: str) -> Any:
         return getattr(self._raw, name)
 
     def __dir__(self) -> list[str]:
@@ -271,32 +276,32 @@ class _Waiter:
     def __enter__(self) -> "_Waiter":
         return self
 
-    def __exit__(self, *error) -> None:
+    def __exit__(self, *error: Any) -> None:
         self._raw.close()
 
 
 _METHODS = {"poll": "", "register": "ADD", "modify": "MOD", "unregister": "DEL"}
 
 
-def _watched(raw):
+def _watched(raw: Any) -> Any:
     """A poll or epoll object as a watched thread gets it; other threads get the raw one."""
     recorder = _of_thread.get(threading.get_ident())
     return _Waiter(raw, recorder) if recorder else raw
 
 
 class _EpollType(type):
-    def __call__(cls, *arguments, **named):
+    def __call__(cls, *arguments: Any, **named: Any) -> Any:
         return _watched(_EPOLL(*arguments, **named))
 
-    def __instancecheck__(cls, thing) -> bool:
+    def __instancecheck__(cls, thing: Any) -> bool:
         return isinstance(thing, _EPOLL)
 
 
-def _of_any(name: str):
+def _of_any(name: str) -> Callable:
     """A method of epoll, called as `select.epoll.register(epoll, …)`: for a raw object and for a waiter."""
 
     @wraps(getattr(_EPOLL, name))
-    def method(epoll, /, *arguments, **named):
+    def method(epoll: Any, /, *arguments: Any, **named: Any) -> Any:
         return getattr(epoll, name)(*arguments, **named)
 
     return method
@@ -319,11 +324,11 @@ def _epoll_type() -> type:
     )
 
 
-def _poll():
+def _poll() -> Any:
     return _watched(_POLL())
 
 
-def _select(*arguments):
+def _select(*arguments: Any) -> Any:
     recorder = _of_thread.get(threading.get_ident())
     if recorder is None or not recorder.on:
         return _SELECT(*arguments)
@@ -336,7 +341,7 @@ def _select(*arguments):
         recorder.before("select", None, asked_text(asked))
     entered = now()
     try:
-        result = _SELECT(*things, *arguments[3:])
+        result = _SELECT(things[0], things[1], things[2], *arguments[3:])
     except OSError as error:
         recorder.append((entered, now(), None, "select", None, error.errno, b"", asked))
         raise
@@ -349,7 +354,7 @@ def _numbers(lists: Iterable[list]) -> list[list[int]]:
     return [[_number(thing) for thing in things] for things in lists]
 
 
-def _number(thing) -> int:
+def _number(thing: Any) -> int:
     """The descriptor of what a select was handed; -1 for what is closed, or has none: that is select's to say."""
     try:
         return thing if isinstance(thing, int) else thing.fileno()
@@ -363,13 +368,13 @@ class _ForWatched:
     always  also while the thread is not recorded: a poll or epoll object may be recorded later
     """
 
-    def __init__(self, real, stand_in, always: bool) -> None:
+    def __init__(self, real: Any, stand_in: Any, always: bool) -> None:
         self._real, self._stand_in, self._always = real, stand_in, always
 
     def __set_name__(self, owner: type, name: str) -> None:
         self._name = name
 
-    def __get__(self, module, owner=None):
+    def __get__(self, module: Any, owner: Any = None) -> Any:
         try:
             found = vars(module)[self._name]
         except KeyError:
@@ -377,15 +382,15 @@ class _ForWatched:
         recorder = _of_thread.get(threading.get_ident())
         return self._stand_in if recorder and found is self._real and (self._always or recorder.on) else found
 
-    def __set__(self, module, value) -> None:
+    def __set__(self, module: Any, value: Any) -> None:
         vars(module)[self._name] = value
 
-    def __delete__(self, module) -> None:
+    def __delete__(self, module: Any) -> None:
         vars(module).pop(self._name, None)
 
 
 # Where a watched thread may take its waits from: (who has it, under which name, the real one, the stand-in).
-_PLACES = [(selectors.SelectSelector, "_select", _SELECT, staticmethod(_select))]
+_PLACES: list[tuple[type, str, Any, Any]] = [(selectors.SelectSelector, "_select", _SELECT, staticmethod(_select))]
 _seen = {"select": _ForWatched(_SELECT, wraps(_SELECT)(_select), always=False)}
 if _POLL:
     _PLACES.append((selectors.PollSelector, "_selector_cls", _POLL, staticmethod(_poll)))

@@ -24,7 +24,8 @@ def _code_of_cell(code: CodeType) -> tuple[Callable[..., CodeType], tuple[Any, .
 
 
 def _make_cached(parameters: dict[str, Any], function: Callable[..., object]) -> Callable[..., object]:
-    return functools.lru_cache(**parameters)(function)
+    cached: Callable[..., object] = functools.lru_cache(**parameters)(function)
+    return cached
 
 
 def _cached(wrapper: Any) -> tuple[Any, ...]:
@@ -32,7 +33,7 @@ def _cached(wrapper: Any) -> tuple[Any, ...]:
     return _make_cached, (wrapper.cache_parameters(), wrapper.__wrapped__)
 
 
-class _Pickler(cloudpickle.Pickler):  # type: ignore[misc]  # it has no hints
+class _Pickler(cloudpickle.Pickler):
     """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
 
     dispatch_table = ChainMap({CodeType: _code_of_cell, type(functools.cache(len)): _cached}, cloudpickle.Pickler.dispatch_table)

@@ -134,7 +134,7 @@ class Server(Observed):
         for _ in range(5):
             # Its sockets are shut down and yet it runs on: end it at its next line of Python.
             for thread in self.threads:
-                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(_Stop))
+                ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
             if self._ends_within(0.1):
                 break
         for sock in self._open_sockets():
@@ -154,7 +154,7 @@ class Server(Observed):
             raise RuntimeError("a server cannot wait in its own thread for its end")
         if self.running:
             self._has_ended.wait()
-            self._thread.join()  # its last lines
+            self._join()
 
     @property
     def running(self) -> bool:
@@ -192,7 +192,7 @@ class Server(Observed):
         if self.error is None:
             return "ended because serve() returned"
         kind, text = type(self.error).__name__, _brief(str(self.error))
-        line = self._line_that_raised()
+        line = self._line_that_raised(self.error)
         return f"ended by {kind}: {text}" + (f", raised at: {line}" if line else "")
 
     # Inside
@@ -208,11 +208,15 @@ class Server(Observed):
         had, used, end = 0.0, self.cpu_seconds(), time.monotonic() + _PATIENCE
         while had < seconds and time.monotonic() < end:
             if self._has_ended.wait(_LOOK):
-                self._thread.join()  # its last lines
+                self._join()
                 return True
             before, used = used, self.cpu_seconds()
             had += max(0.0, used - before) if any(map(runnable, self.threads)) else _LOOK
         return False
+
+    def _join(self) -> None:
+        if self._thread:
+            self._thread.join()  # its last lines
 
     def _listen(self) -> socket.socket:
         wanted = self._port or (self._address[1] if self._address else 0)
@@ -259,10 +263,10 @@ class Server(Observed):
         registry.remove(self)
         self._has_ended.set()
 
-    def _line_that_raised(self) -> str | None:
+    def _line_that_raised(self, error: BaseException) -> str | None:
         """The source line of `serve`, or of what it called in the same file, at which the error arose."""
         file = type(self).serve.__code__.co_filename
-        lines = [frame.line for frame in traceback.extract_tb(self.error.__traceback__) if frame.filename == file]
+        lines = [frame.line for frame in traceback.extract_tb(error.__traceback__) if frame.filename == file]
         return lines[-1] if lines else None
 
 

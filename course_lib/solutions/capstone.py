@@ -12,31 +12,31 @@ from collections.abc import Callable, Generator
 from .coroutines import recv, send_all
 
 
-def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
+def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator[object, None, None]:
     """Serve RESP, the protocol of Redis, on this connection until the client has finished, then close it.
 
     All connections share `store`. A command has at most 1024 words, and these together at most 1 MB (1 << 20 bytes).
     """
     unread, answers, missing = bytearray(), bytearray(), b"$-1\r\n"
 
-    def flush() -> Generator:
+    def flush() -> Generator[tuple, None, None]:
         yield from send_all(conn, bytes(answers))
         answers.clear()
 
-    def more() -> Generator:
+    def more() -> Generator[tuple, None, None]:
         yield from flush()  # the client may wait for these before it goes on
         if not (data := (yield from recv(conn, 16_384))):
             raise ConnectionError("the client has finished")
         unread.extend(data)
 
-    def take(size: int) -> Generator:
+    def take(size: int) -> Generator[tuple, None, bytes]:
         while len(unread) < size:  # what is announced takes no memory; what has come does
             yield from more()
         taken = bytes(unread[:size])
         del unread[:size]
         return taken
 
-    def line() -> Generator:
+    def line() -> Generator[tuple, None, bytes]:
         while not (size := unread.find(b"\n") + 1):
             if len(unread) > 65_536:
                 raise ValueError("too long a line")
@@ -48,7 +48,7 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
             raise ValueError(f"expected '{sign.decode()}' and a number up to {most}")
         return int(text[1:])
 
-    def command() -> Generator:
+    def command() -> Generator[tuple, None, list[bytes]]:
         first = yield from line()
         if first[:1] != b"*":
             return first.split()  # inline, as a person types it
@@ -71,8 +71,8 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
                 store[key] = value
                 return b"+OK\r\n"
             case [b"GET", key]:
-                value = store.get(key)
-                return missing if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
+                held = store.get(key)
+                return missing if held is None else b"$%d\r\n%b\r\n" % (len(held), held)
             case [b"HELLO", b"3"]:
                 missing = b"_\r\n"
                 return b"%1\r\n$5\r\nproto\r\n:3\r\n"
@@ -84,7 +84,7 @@ def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator:
         try:
             for turn in itertools.count(1):
                 if turn % 16 == 0:
-                    yield  # many commands may have come at once: the other clients have their turn too
+                    yield None  # many commands may have come at once: the other clients have their turn too
                 if words := (yield from command()):
                     answers.extend(answer(*words))
                 if len(answers) > 65_536:

@@ -30,7 +30,7 @@ def run(tasks: dict[str, Generator]) -> dict[str, object]:
     return results
 
 
-def recv(sock: socket.socket, n: int) -> Generator:
+def recv(sock: socket.socket, n: int) -> Generator[tuple, None, bytes]:
     """Let the others have their turn; then return at most n bytes as soon as there are some, b"" when no more will come."""
     while True:
         yield "read", sock  # first, even if bytes are there: a client that sends without end must not keep the others waiting
@@ -38,7 +38,7 @@ def recv(sock: socket.socket, n: int) -> Generator:
             return data
 
 
-def send_all(sock: socket.socket, data: bytes) -> Generator:
+def send_all(sock: socket.socket, data: bytes) -> Generator[tuple, None, None]:
     """Send all of data. An error of send(), such as ConnectionResetError, comes through."""
     left = memoryview(data)
     while left:
@@ -48,7 +48,7 @@ def send_all(sock: socket.socket, data: bytes) -> Generator:
             yield "write", sock
 
 
-def accept(listener: socket.socket) -> Generator:
+def accept(listener: socket.socket) -> Generator[tuple, None, socket.socket]:
     """Let the others have their turn; then return the next client's connection, non-blocking."""
     while True:
         yield "read", listener
@@ -56,7 +56,7 @@ def accept(listener: socket.socket) -> Generator:
             return conn
 
 
-def sleep(seconds: float) -> Generator:
+def sleep(seconds: float) -> Generator[tuple, None, None]:
     """Let the others go on for so many seconds."""
     yield "sleep", seconds
 
@@ -79,7 +79,7 @@ class Loop:
 
     def spawn(self, task: Generator, name: str | None = None) -> None:
         """Add a task. Also from inside of a task that runs."""
-        self.names[task] = name or task.__name__
+        self.names[task] = name or getattr(task, "__name__", "task")
         self.ready.append(task)
 
     def run(self) -> None:
@@ -145,7 +145,7 @@ class Loop:
             self.ready.append(heapq.heappop(self.sleepers)[2])
 
 
-def http(conn: socket.socket, page: Callable[[str], Generator]) -> Generator:
+def http(conn: socket.socket, page: Callable[[str], Generator[object, None, bytes | None]]) -> Generator[object, None, None]:
     """Serve HTTP/1.1 on this connection until the client has finished, then close it.
 
     `body = yield from page(path)` gives the body of a page as bytes, or None if there is no such page.
@@ -179,7 +179,7 @@ def http(conn: socket.socket, page: Callable[[str], Generator]) -> Generator:
             if last:
                 return
             if unread:  # perhaps the next request: the others have their turn first
-                yield
+                yield None
     finally:
         conn.close()
 
@@ -190,7 +190,7 @@ class Wait:
     def __init__(self, event: str, about: socket.socket | float) -> None:
         self.event, self.about = event, about
 
-    def __await__(self) -> Generator:
+    def __await__(self) -> Generator[tuple, None, None]:
         yield self.event, self.about
 
 

@@ -45,7 +45,7 @@ def longest_gap(task: Generator) -> float:
     return longest
 
 
-def offload(fn: Callable, *args: object) -> Generator:
+def offload(fn: Callable, *args: object) -> Generator[tuple, None, object]:
     """Call fn(*args) in a child process; meanwhile other tasks run. Return what it returns, raise what it raises."""
     ours, theirs = socket.socketpair()
     pid = os.fork()
@@ -61,22 +61,22 @@ def offload(fn: Callable, *args: object) -> Generator:
         finally:
             os._exit(0)  # whatever happened: the child must not go on as a second server
     theirs.close()  # or the end of the data would never come: we would hold its other end ourselves
-    answer = bytearray()
+    got = bytearray()
     try:
         with ours:
             while True:
                 yield "read", ours
                 if not (piece := ours.recv(65536)):
                     break
-                answer += piece
+                got += piece
     finally:
         os.kill(pid, signal.SIGKILL)  # it has ended, unless this task was closed before
         os.waitpid(pid, 0)  # takes its exit status, or it stays a zombie
-    if not answer:
+    if not got:
         raise ChildProcessError("the child process ended without an answer")
-    result, error = pickle.loads(answer)
-    if error is not None:
-        raise error
+    result, failed = pickle.loads(got)
+    if failed is not None:
+        raise failed
     return result
 
 

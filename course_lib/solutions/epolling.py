@@ -3,6 +3,7 @@
 import select
 import socket
 from contextlib import suppress
+from typing import Any
 
 from .nonblocking import try_recv
 from .suspects import RunningServer
@@ -34,7 +35,7 @@ class EpollEngine:
         if sock.fileno() == number:  # with close() the kernel has taken it out by itself (epoll(7))
             self._epoll.unregister(number)
 
-    def wait(self, seconds: float | None) -> list[tuple[object, bool, bool, bool]]:
+    def wait(self, seconds: float | None) -> list[tuple[Any, bool, bool, bool]]:
         """Sleep until a sock is ready, at most `seconds` (None: for ever). Return (data, readable, writable, hup) for each.
 
         readable and writable only where they were asked for; hup always: the peer hung up, or an error waits.

@@ -2,6 +2,7 @@
 
 import select
 import socket
+from typing import Any
 
 from .nonblocking import Conn, try_accept
 
@@ -29,7 +30,7 @@ class PollEngine:
         del self._data[number]
         self._poll.unregister(number)
 
-    def wait(self, seconds: float | None) -> list[tuple[object, bool, bool, bool]]:
+    def wait(self, seconds: float | None) -> list[tuple[Any, bool, bool, bool]]:
         """Sleep until a sock is ready, at most `seconds` (None: for ever). Return (data, readable, writable, hup) for each.
 
         readable and writable only where they were asked for; hup always: the peer hung up, or an error waits.
@@ -59,7 +60,7 @@ class SelectEngine:
         """Wait for this sock no more. It is watched; it may be closed already."""
         del self._entries[sock]
 
-    def wait(self, seconds: float | None) -> list[tuple[object, bool, bool, bool]]:
+    def wait(self, seconds: float | None) -> list[tuple[Any, bool, bool, bool]]:
         """Sleep until a sock is ready, at most `seconds` (None: for ever). Return (data, readable, writable, hup) for each.
 
         hup is always False: select() cannot tell. A sock whose peer hung up is readable, or writable, as it was asked for.
