@@ -341,7 +341,7 @@ def _select(*arguments: Any) -> Any:
         recorder.before("select", None, asked_text(asked))
     entered = now()
     try:
-        result = _SELECT(things[0], things[1], things[2], *arguments[3:])
+        result = _SELECT(*things, *arguments[3:])  # type: ignore[arg-type]  # three of them are lists
     except OSError as error:
         recorder.append((entered, now(), None, "select", None, error.errno, b"", asked))
         raise
