@@ -246,11 +246,12 @@ def from_a_terminal(*arguments: str) -> Iterator[tuple[str, int]]:
     program = [sys.executable, "-u", "-m", "course_lib.mine", *arguments]
     with subprocess.Popen(program, stdout=subprocess.PIPE, text=True) as process:
         try:
+            assert process.stdout
             where = next(line for line in process.stdout if line.startswith("serving"))
             yield "127.0.0.1", int(where.rpartition(":")[2].split()[0])
         finally:
             process.terminate()
-            process.stdout.read()
+            process.communicate()
 
 
 @contextmanager
@@ -262,7 +263,7 @@ def in_its_own_process(server: Server) -> Iterator[tuple[int, tuple[str, int]]]:
         child.start()
         address = listener.getsockname()
     try:
-        yield child.pid, address
+        yield child.pid or 0, address
     finally:
         child.kill()
         child.join()
@@ -352,7 +353,8 @@ def line(call: Call, names: dict[int, str]) -> str:
 def served_by(function: Callable[[socket.socket], object]) -> Server:
     """A server of the course that does what a function of one's own does with a listening socket: to run, watch and film it."""
     # A lambda, and not the function itself: the film takes the file of `serve` for the server's own, and a reference is not to be shown.
-    return type(function.__name__, (Server,), {"serve": lambda self, listener: function(listener)})()
+    kind: type[Server] = type(function.__name__, (Server,), {"serve": lambda self, listener: function(listener)})
+    return kind()
 
 
 def span(value: float | None, names: dict[float, str]) -> str | None:
