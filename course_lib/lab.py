@@ -350,6 +350,41 @@ def line(call: Call, names: dict[int, str]) -> str:
     return f"{call.name}({named(call.descriptor)})  ->  {result}"
 
 
+def watched(thing: Any, *mask: int) -> "select.poll":
+    """A poll object with this one thing in its list, registered with this mask, or with none."""
+    poll = select.poll()
+    poll.register(thing, *mask)
+    return poll
+
+
+def bits(events: int) -> str:
+    """The names of the bits that poll() has set: ``"POLLERR | POLLHUP"`` (poll(2))."""
+    names = "POLLIN", "POLLOUT", "POLLERR", "POLLHUP", "POLLNVAL"
+    return " | ".join(name for name in names if events & getattr(select, name))
+
+
+def fill(client: socket.socket, server: Server, most: int = 100_000_000) -> int:
+    """Send from a client that reads nothing, until nobody takes more: how many bytes were taken, `most` at most.
+
+    Then the server sleeps, and has no room to answer this client. Its socket is non-blocking from now on.
+    """
+    client.setblocking(False)
+    taken = 0
+
+    def stuck() -> bool:
+        nonlocal taken
+        try:
+            while taken < most:
+                taken += client.send(bytes(65536))
+        except BlockingIOError:
+            full = [each.peer for each in server.descriptors() if not each.writable]
+            return server.doing().asleep and client.getsockname() in full
+        return True
+
+    wait_until(stuck, PATIENCE)
+    return taken
+
+
 def served_by(function: Callable[[socket.socket], object]) -> Server:
     """A server of the course that does what a function of one's own does with a listening socket: to run, watch and film it."""
     # A lambda, and not the function itself: the film takes the file of `serve` for the server's own, and a reference is not to be shown.

@@ -3,6 +3,7 @@
 import math
 import os
 import resource
+import select
 import shutil
 import socket
 import sys
@@ -18,7 +19,9 @@ from course_lib.lab import (
     answered_backwards,
     ask,
     attempt,
+    bits,
     cpu_seconds,
+    fill,
     first_answered,
     five_clients,
     from_a_terminal,
@@ -41,6 +44,7 @@ from course_lib.lab import (
     started,
     switch_interval,
     taken_below,
+    watched,
 )
 from course_lib.observe import doing, wait_until
 from course_lib.observe.process import ProcessView
@@ -273,3 +277,20 @@ def test_who_is_answered_first():
 
     assert first_answered(EpollServer(answer), b"work", b"hello") == "alice"
     assert first_answered(EpollServer(answer), b"", b"hello") == "bob"  # alice asks for nothing
+
+
+def test_a_client_that_reads_nothing_is_filled_until_nobody_takes_more():
+    with SelectServer() as server, socket.create_connection(server.address) as client:
+        assert 0 < fill(client, server) < 100_000_000
+        assert server.doing().asleep and not [d for d in server.descriptors() if d.kind == "connection"][0].writable
+        assert fill(client, server) == 0
+    with PollServer() as server, socket.create_connection(server.address) as client:
+        assert 20_000 <= fill(client, server, most=20_000) < 20_000 + 65536
+
+
+def test_what_poll_says_of_one_thing_has_names():
+    with pair() as (client, connection):
+        assert [bits(events) for _, events in watched(connection).poll(0)] == ["POLLOUT"]
+        assert watched(connection, select.POLLIN).poll(0) == []
+        reset(client)
+        assert [bits(events) for _, events in watched(connection, 0).poll(5000)] == ["POLLERR | POLLHUP"]

@@ -12,8 +12,6 @@ class PollServer(Server):
 
     needs = "poll"
 
-    needs = "poll"
-
     def serve(self, listener: socket.socket) -> None:
         listener.setblocking(False)  # ready is a hint: the client may be gone by then (accept(2))
         connections: dict[int, Connection] = {}

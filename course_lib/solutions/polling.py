@@ -71,7 +71,7 @@ class SelectEngine:
         return [(self._entries[sock][2], sock in readable, sock in writable, False) for sock in readable | writable]
 
 
-def server(engine: "PollEngine | SelectEngine", listener: socket.socket) -> None:
+def server(engine: "PollEngine", listener: socket.socket) -> None:
     """Serve all clients on this engine, and sleep while none of them is ready."""
     listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
     engine.watch(listener, True, False, None)
