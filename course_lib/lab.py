@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -409,6 +409,30 @@ def first_answered(server: Server, alice: bytes, bob: bytes) -> str:
             second.sendall(bob)
             second.recv(100)
             return "alice" if readable(first, 0) else "bob"
+
+
+def two_clients(connect: Callable[..., Any]) -> Iterator[None]:
+    """A script for `film`: the first client is silent, the second one sends a line; then the first one leaves."""
+    alice = connect()
+    yield
+    bob = connect()
+    bob.send(b"hello\n")
+    yield
+    alice.close()
+    yield
+    bob.close()
+
+
+@contextmanager
+def silent_clients(server: Server, count: int) -> Iterator[None]:
+    """So many clients that connect, say nothing, and leave at the end. When it begins, the server has accepted all of them."""
+    with ExitStack() as clients:
+        there = len(server.descriptors())
+        for number in range(1, count + 1):
+            clients.enter_context(socket.create_connection(server.address))
+            if number % 50 == 0 or number == count:  # the accept queue is short
+                wait_until(lambda: len(server.descriptors()) == there + number, PATIENCE)
+        yield
 
 
 def five_clients(connect: Callable[..., Any]) -> Iterator[None]:

@@ -40,15 +40,17 @@ from course_lib.lab import (
     room_for,
     served,
     served_by,
+    silent_clients,
     span,
     started,
     switch_interval,
     taken_below,
+    two_clients,
     watched,
 )
 from course_lib.observe import doing, wait_until
 from course_lib.observe.process import ProcessView
-from course_lib.servers import EpollServer, PollServer, SelectServer
+from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 from course_lib.solutions.blocking import serve_forever
 from course_lib.solutions.coroutines import Loop, http, recv, send_all
 
@@ -127,6 +129,18 @@ def test_a_function_of_ones_own_serves_and_is_filmed():
     assert filmed[-1].asleep and filmed[-1].call.name == "recv"  # for alice, who was the first to come
     assert "def shouting(listener):" in filmed.listing.lines
     assert film(served_by(serve_forever), five_clients).listing.lines == ()  # a reference
+
+
+def test_two_clients_come_and_the_second_is_answered_when_the_first_has_left():
+    served = [[client.received for client in moment.clients] for moment in film(BlockingServer(), two_clients)]
+    assert [0, 0] in served and served[-1] == [0, len(b"hello\n")]
+
+
+def test_silent_clients_are_all_accepted_and_leave():
+    with SelectServer() as server:
+        with silent_clients(server, 60):
+            assert len(server.descriptors()) == 61
+        assert wait_until(lambda: len(server.descriptors()) == 1, 10)
 
 
 def test_five_clients_come_and_only_those_who_talk_are_answered():
