@@ -318,10 +318,14 @@ def _listens(port: int) -> bool:
         return client.connect_ex(("127.0.0.1", port)) == 0
 
 
-def served(client: str, number: int) -> None:
-    """Keep in the journal that so many requests of this client were answered, if the learner's own Loop has done it."""
+def served(client: str, number: int, at_once: bool = False) -> None:
+    """Keep in the journal that so many requests of this client were answered, if the learner's own Loop has done it.
+
+    They are added up; of what was there `at_once` the most is kept.
+    """
     if number and (folders.mine() / file_of("Loop")).exists():
-        journal.update("served", client, lambda entry: {"requests": entry.get("requests", 0) + number})
+        together = max if at_once else int.__add__
+        journal.update("served", client, lambda entry: {"requests": together(entry.get("requests", 0), number)})
 
 
 @contextmanager

@@ -5,9 +5,10 @@ from html.parser import HTMLParser
 
 import pytest
 
-from course_lib import journal
+from course_lib import folders, journal
 from course_lib.claims import claim
-from course_lib.lesson import repetition, rewritten
+from course_lib.lab import served
+from course_lib.lesson import ending, repetition, rewritten
 from course_lib.lesson.places import Place, places
 from course_lib.lesson.recall import questions
 
@@ -171,7 +172,7 @@ def test_how_sure_stands_beside_how_often_right():
         "100 % sure: right 2 of 2",
     ]
     page = Page(repetition())
-    assert "2 of 3: 67 %" in page.words and "about the same" in page.text
+    assert "2 of 3: 67 %" in page.words and "should reach the mark" in page.text
 
 
 def test_the_answer_is_behind_a_click():
@@ -195,3 +196,32 @@ def test_the_pages_need_nothing_else_and_ask_nothing(make):
     bundle = make()._repr_mimebundle_()
     assert set(bundle) == {"text/plain", "text/html"} and bundle["text/html"] == make()._repr_mimebundle_()["text/html"]
     assert "<script" not in bundle["text/html"] and "src=" not in bundle["text/html"]
+
+
+# The end
+
+
+def own_loop(source: str) -> None:
+    folders.mine().mkdir(exist_ok=True)
+    (folders.mine() / "loop.py").write_text(source)
+
+
+def test_the_end_says_what_has_happened_and_nothing_else():
+    assert repr(ending()).startswith("Nothing yet: when Loop is in your own library")
+    served("wrk", 100)
+    assert repr(ending()).startswith("Nothing yet")  # the reference has served them
+    own_loop("import heapq\n\n\nclass Loop:\n    def run(self):\n\n        pass\n")
+    served("wrk", 2000)
+    served("wrk", 457)
+    for number in (10_000, 9_000):
+        served("connections at the same time", number, at_once=True)
+    assert repr(ending()) == (
+        "Your own loop has served 2,457 requests of wrk, 10,000 connections at the same time. You wrote 3 lines."
+    )
+    assert Page(ending()).text.endswith("in one thread. You wrote 3 lines.")
+
+
+def test_a_damaged_file_counts_no_lines():
+    own_loop("class Loop")
+    served("wrk", 1)
+    assert repr(ending()).endswith("You wrote 0 lines.")

@@ -1,5 +1,6 @@
 """The cards of a lesson: what they ask, what they keep, and what stands in a notebook opened without a kernel."""
 
+import importlib
 import itertools
 import socket
 import threading
@@ -14,6 +15,7 @@ from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.parsons import Lines, first_bug, puzzles
+from course_lib.lesson.places import Place
 from course_lib.lesson.recall import questions
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -661,6 +663,46 @@ def test_only_sure_surprises_are_to_be_repeated():
     assert repeat[0].startswith("- sure ") and repeat[0].endswith("You guessed: sleep (90 % sure). The kernel: spin.")
     assert repeat[1].startswith("- C16: ") and repeat[1].endswith("You said: true (85 % sure). The tests: wrong.")
     assert "<img" not in summary("02")._repr_mimebundle_()["text/html"]
+
+
+def test_other_wrong_answers_of_the_notebook_come_after_them(monkeypatch):
+    where = {("guess", "unsure"): Place("more/02_more.ipynb", ""), ("recall", "02"): Place("02_x.ipynb", "")}
+    monkeypatch.setattr(importlib.import_module("course_lib.lesson.summary"), "places", lambda: where)
+    for key in ("unsure", "elsewhere"):
+        journal.record("guesses", key, {"question": f"{key}?", "answer": "sleep", "sure": 50, "outcome": "spin"})
+    asked = questions()["02"][0]
+    wrong = asked["options"][asked["answer"] - 1]
+    journal.record("recall", "02.1", {"answer": wrong, "right": False})
+    text = repr(summary("02"))
+    repeat = text[text.index("To repeat, of this notebook") :].splitlines()[1:]
+    assert [line.partition("?")[0] for line in repeat] == [
+        "- unsure",
+        f"- {asked['question'].partition('?')[0]}".replace("`", ""),
+    ]
+    assert "elsewhere?" not in text and "of this notebook" not in repr(summary("03"))
+
+
+def test_the_bar_counts_what_the_notebook_asks(monkeypatch):
+    asked = [
+        ("recall", "02"),
+        ("guess", "a"),
+        ("guess", "b"),
+        ("parsons", "blocking-server"),
+        ("check", "2.1"),
+        ("rewrite", "C16"),
+    ]
+    where = dict.fromkeys(asked, Place("02_x.ipynb", "")) | {("guess", "c"): Place("more/02_x_more.ipynb", "")}
+    monkeypatch.setattr(importlib.import_module("course_lib.lesson.summary"), "places", lambda: where)
+    journal.record("recall", "02.2", {"answer": "x", "right": False})
+    journal.record("guesses", "a", {"answer": "x"})
+    journal.record("exercises", "2.1", {"tries": 3})
+    journal.record("puzzles", "blocking-server", {"solved": True})
+    words = text_of(summary("02")._repr_mimebundle_()["text/html"])
+    assert (
+        "3 of 8 done in this notebook (recall 1 of 3 · guesses 1 of 2 · puzzle 1 of 1 · exercises 0 of 1 · sentence 0 of 1)"
+        in words
+    )
+    assert "done in this notebook" not in summary("07")._repr_mimebundle_()["text/html"]
 
 
 def test_summary_of_an_unknown_notebook_is_one_sentence():

@@ -4,6 +4,7 @@ With it imported, a check's result shows its controls too (`attempt`).
 """
 
 from . import attempt  # noqa: F401
+from .ending import ending
 from .guesses import compare, guess
 from .parsons import parsons
 from .recall import recall
@@ -14,6 +15,7 @@ from .summary import repetition, summary
 __all__ = [
     "believe",
     "compare",
+    "ending",
     "guess",
     "parsons",
     "recall",

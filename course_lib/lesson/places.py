@@ -1,4 +1,4 @@
-"""Where the questions of the course stand: notebook and part of each recall, guess, belief and sentence to write anew."""
+"""Where the questions of the course stand: notebook and part of each recall, guess, belief, puzzle, check and sentence to write anew."""
 
 import json
 import re
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 from course_lib import folders
 
-_ASKS = re.compile(r'^(recall|guess|believe|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
+_ASKS = re.compile(r'^(recall|guess|believe|parsons|check|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
 _HEADING = re.compile(r"^(##+) +(.+)$", re.MULTILINE)
 
 

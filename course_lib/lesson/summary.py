@@ -22,24 +22,70 @@ def summary(notebook: str) -> Card:
     """The functions in the learner's own library, the open exercises of this notebook, and the surprises to repeat.
 
     A surprise is a guess, or a belief about a sentence, that the learner was very sure of and the kernel
-    did not share. Those of all notebooks are listed, and so are guesses that a busy machine left undecided. Raises ValueError if there is no such notebook.
+    did not share. Those of all notebooks are listed, and so are guesses that a busy machine left undecided; of this
+    notebook all other wrong answers too. A bar shows how much of the notebook is done.
+    Raises ValueError if there is no such notebook.
     """
     known = ["00", *sorted({one.notebook[:2] for one in all_claims()}), "09"]
     if notebook not in known:
         raise ValueError(f"There is no notebook {notebook!r}: the notebooks are {known[0]} to {known[-1]}.")
-    past = journal.read()
+    past, where = journal.read(), places()
     owned, still_open = _exercises(notebook, past.get("exercises", {}))
-    again = [surprise.told for surprise in _surprises(past)]
+    wrong = [one for one in [*_guesses(past), *_beliefs(past), *_recalled(past)] if not one.right]
+    again = [one.told for one in wrong if one.sure >= _VERY_SURE]
+    here = [one for one in wrong if one.sure < _VERY_SURE and _stands_in(notebook, where.get((one.asks, one.key)))]
     parts = [
         ("In your own library", owned, "Nothing yet: what passes its check goes there."),
         ("Still open in this notebook", still_open, "Nothing."),
         ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
+    if here:
+        parts.append(
+            ("To repeat, of this notebook: not as you said", [one.told for one in sorted(here, key=lambda one: -one.sure)], "")
+        )
     if undecided := [_asked(shorten(str(one.get("question")))) for one in past.get(GUESSES, {}).values() if "undecided" in one]:
         parts.append(("Not decided: the machine was too busy to tell; run these cells again", undecided, ""))
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
     body = "".join(_html(title, items, empty) for title, items, empty in parts)
-    return Card("what you own now", text, body)
+    return Card("what you own now", text, _bar(_done(notebook, past, where)) + body)
+
+
+def _stands_in(notebook: str, place: Place | None) -> bool:
+    return place is not None and os.path.basename(place.notebook).startswith(notebook)
+
+
+_STEPS = {  # what a notebook asks: its name in the bar, the journal's section, and the field of what is done
+    "recall": ("recall", "recall", "answer"),
+    "guess": ("guesses", GUESSES, "answer"),
+    "believe": ("beliefs", SENTENCES, "belief"),
+    "parsons": ("puzzle", "puzzles", "solved"),
+    "check": ("exercises", "exercises", "passed"),
+    "rewrite": ("sentence", SENTENCES, "rewritten"),
+}
+
+
+def _done(notebook: str, past: dict, where: dict[tuple[str, str], Place]) -> dict[str, tuple[int, int]]:
+    """{"guesses": (done, of how many), …}, in the notebook on the main path."""
+    found: dict[str, tuple[int, int]] = {}
+    for (asks, key), place in where.items():
+        if place.notebook.startswith(notebook):
+            name, section, field = _STEPS[asks]
+            keys = [f"{key}.{n}" for n, _ in enumerate(questions().get(key, []), 1)] if asks == "recall" else [key]
+            done, of = found.get(name, (0, 0))
+            found[name] = done + sum(bool(past.get(section, {}).get(one, {}).get(field)) for one in keys), of + len(keys)
+    return found
+
+
+def _bar(steps: dict[str, tuple[int, int]]) -> str:
+    """How much is done, as a bar and in words."""
+    done, of = (sum(counts) for counts in zip(*steps.values())) if steps else (0, 0)
+    if not of:
+        return ""
+    words = " · ".join(f"{name} {one} of {all}" for name, (one, all) in steps.items())
+    return (
+        f"<div class='course-bar' role='img' aria-label='{done} of {of} done'><div style='width: {done / of:.0%}'></div></div>"
+        f"<p><b>{done} of {of}</b> done in this notebook <span class='course-quiet'>({words})</span></p>"
+    )
 
 
 def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
@@ -72,15 +118,13 @@ class _Answer:
     def told(self) -> str:
         if self.asks == "guess":
             return f"{_asked(self.question)} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
+        if self.asks == "recall":
+            return f"{_asked(self.question)} You said: {self.said} It is: {self.outcome}"
         return f"{self.key}: {self.question} You said: {self.said} ({self.sure} % sure). The tests: {self.outcome}."
 
 
 def _asked(question: str) -> str:
     return question if question.endswith(("?", ".")) else f"{question.rstrip(',:')} …"
-
-
-def _surprises(past: dict) -> list[_Answer]:
-    return [one for one in [*_guesses(past), *_beliefs(past)] if not one.right and one.sure >= _VERY_SURE]
 
 
 def _guesses(past: dict) -> list[_Answer]:
@@ -157,11 +201,11 @@ def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
         return ""
     body = "".join(
         f"<tr><td>{sure} % sure</td><td>{right} of {of}: {100 * right / of:.0f} %"
-        f"<div style='width: {right / of:.0%}; height: 4px; background: var(--jp-brand-color1, #1976d2)'></div></td></tr>"
+        f"<div class='course-bar'><div style='width: {right / of:.0%}'></div><i style='left: {sure}%'></i></div></td></tr>"
         for sure, right, of in rows
     )
     return (
-        "<p class='course-question'>How sure, and how often right? The two should be about the same.</p>"
+        "<p class='course-question'>How sure, and how often right? The bar should reach the mark: shorter, and you were too sure.</p>"
         "<table class='course-pair'><thead><tr><th scope='col'>You were</th><th scope='col'>and were right</th></tr></thead>"
         f"<tbody>{body}</tbody></table>"
     )
