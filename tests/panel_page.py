@@ -5,6 +5,8 @@ from playwright.sync_api import Locator, expect
 SETUP = """import socket, threading
 from course_lib.servers import BlockingServer, stop_all
 from course_lib.widgets import observe
+from course_lib.widgets.dock import dock
+dock.wanted = False  # each panel stays in its cell
 stop_all()"""
 
 

@@ -63,6 +63,15 @@ function livePicture() {
   return { host, show, end() { done(); resized.disconnect(); } };
 }
 
+// Closes the tab of JupyterLab around a node, as a click on its cross does: a widget has no other way.
+function closeTab(node) {
+  const cross = document.querySelector(`.lm-TabBar-tab[data-id="${node.closest(".jupyterlab-sidecar")?.id}"] .lm-TabBar-tabCloseIcon`);
+  const { left, top, width, height } = cross?.getBoundingClientRect() ?? {};
+  for (const type of ["pointerdown", "pointerup"]) {
+    cross?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2, button: 0 }));
+  }
+}
+
 // One line of help for the control at the pointer or with the focus.
 function helpLine(panel) {
   const help = element("div", { className: "help", "aria-hidden": "true" }); // a screen reader has it from the control's title
@@ -159,13 +168,21 @@ function render({ model, el }) {
     element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of tasks" }, taskTable), moreTasks);
 
   const panel = element("div", { className: "observatory" });
+  const told = element("span");
+  const here = element("button", { type: "button", textContent: "Show it here", onclick: () => { kept = true; goWhereItIs(); } });
+  const besideIt = () => element("button", { type: "button", textContent: "Show it beside the notebook", hidden: true, onclick: () => {
+    kept = false;
+    send({ type: "dock" });
+  } });
+  const there = besideIt(), back = besideIt();
+  panel.append(element("div", { className: "line where", role: "status" }, told, " ", here, " ", there));
   const wanted = (part) => model.get("parts").includes(part);
   const inside = {
     controls: [stepLine], clients: [moreClients], table: [scroll, hidden], tasks: [taskBox], lanes: [lanes.box], calls: [listing],
   };
   const behind = Object.entries(inside).flatMap(([part, nodes]) => (wanted(part) ? nodes : []));
   const more = element("details", { className: "more", open: model.get("more") || !model.get("folded") },
-    element("summary", { textContent: "more: one call at a time, more for clients, the table, time lanes" }), ...behind);
+    element("summary", { textContent: "more: one call at a time, more for clients, the table, time lanes" }), back, ...behind);
   more.addEventListener("toggle", () => {
     send({ type: "more", on: more.open });
     showMore();
@@ -348,6 +365,9 @@ function render({ model, el }) {
     note.hidden = false;
     for (const control of panel.querySelectorAll("button, select, input")) control.disabled = true;
     clearInterval(alive);
+    // What it showed is over: it is said in the cell, and the place beside the notebook is closed, for the next one opens its own.
+    if (beside) closeTab(panel);
+    else if (off) { kept = true; goWhereItIs(); }
   }
 
   show(model.get("shown"));
@@ -358,9 +378,44 @@ function render({ model, el }) {
     setText(note, text);
     note.hidden = false;
   });
-  send({ type: "ready" });
-  const alive = setInterval(() => send({ type: "alive" }), ALIVE_EVERY);
-  const ticking = setInterval(() => { if (state.server?.asleep && !panel.classList.contains("silent")) showServer(); }, 100);
+
+  // The view in the cell gives way to the one beside the notebook, as long as the page shows that one.
+  let kept = false, off = true, before;
+  const inCell = () => panel.closest(".jp-Cell");
+  const where = () => (!inCell() ? "beside" : document.querySelector("#jp-main-dock-panel") ? "cell of JupyterLab" : "cell");
+  function goWhereItIs() {
+    const elsewhere = Boolean(inCell()) && !kept && model.get("place") !== "here";
+    setText(told, model.get("place") === "beside" ? "The panel is beside the notebook." : "Another panel is beside the notebook now.");
+    there.hidden = model.get("place") !== "away";
+    back.hidden = where() !== "cell of JupyterLab" || model.get("place") === "beside" || !model.get("folded");
+    panel.classList.toggle("elsewhere", elsewhere);
+    if (elsewhere !== off) {
+      off = elsewhere;
+      send(off ? { type: "gone" } : { type: "ready", in: where() });
+    }
+  }
+  function moved() {
+    goWhereItIs();
+    // JupyterLab has given the keyboard to what it opened; it belongs to the notebook.
+    if (off && model.get("place") === "beside") (before?.isConnected ? before : inCell()?.closest(".jp-Notebook"))?.focus();
+  }
+  model.on("change:place", moved);
+  // A view is made before it is put into the page, and only there it can be seen where it is. One beside the notebook is closed
+  // by taking it out again.
+  let beside = false;
+  const placed = new ResizeObserver(() => {
+    if (panel.isConnected && before === undefined) {
+      before = document.activeElement?.closest(".jp-Notebook") ? document.activeElement : null;
+      beside = !inCell();
+      goWhereItIs();
+    } else if (beside && panel.isConnected === off) {
+      off = !off;
+      send(off ? { type: "gone" } : { type: "ready", in: "beside" });
+    }
+  });
+  placed.observe(panel);
+  const alive = setInterval(() => { if (!off) send({ type: "alive" }); }, ALIVE_EVERY);
+  const ticking = setInterval(() => { if (!off && state.server?.asleep && !panel.classList.contains("silent")) showServer(); }, 100);
   return () => {
     answered();
     clearInterval(alive);
@@ -369,6 +424,8 @@ function render({ model, el }) {
     live.end();
     model.off("msg:custom", hear);
     model.off("comm_live_update", lost);
+    model.off("change:place", moved);
+    placed.disconnect();
     send({ type: "gone" });
   };
 }

@@ -18,6 +18,7 @@ from course_lib.observe.busiest import Busiest, Seldom
 from course_lib.observe.tasks import MOST
 
 from . import words
+from .dock import dock
 from .history import Changes
 from .live import LivePicture
 from .page import script
@@ -30,6 +31,7 @@ _SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
 _UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
+_APPEARS = 3.0  # seconds in which a view appears beside the notebook, or the place is not there any more
 _SHOWN = 200  # descriptors that are all shown
 _OF_MANY = 60  # rows when there are more: the active ones come first
 _PART = 0.1  # of a core, at the most, that looking at more than are shown may take
@@ -82,6 +84,8 @@ class Panel(anywidget.AnyWidget):
     parts = traitlets.List().tag(sync=True)
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
+    # Where the page shows it: "here", in its cell; "beside" the notebook; "away": another panel has taken that place.
+    place = traitlets.Unicode("here").tag(sync=True)
 
     def __init__(self, thing, parts: Iterable[str] | None = None, **clients) -> None:
         folded = parts is None
@@ -103,6 +107,9 @@ class Panel(anywidget.AnyWidget):
         self._pump: threading.Thread | None = None
         self._starting = threading.Lock()
         self._views: set[str] = set()
+        self._beside: str | None = None  # the view that the page shows beside the notebook
+        self._offered = False  # to the dock, once
+        self._asked: float | None = None  # when it was put there, until a view reports
         super().__init__(shown=self.state(), parts=parts, folded=folded, more=_opened)
         self.on_msg(self._hear)
         while_busy(self)
@@ -260,6 +267,10 @@ class Panel(anywidget.AnyWidget):
                 self._act(message)
             if time.monotonic() - heard > _UNSEEN:
                 self._views.clear()
+            if self._asked and time.monotonic() - self._asked > _APPEARS:
+                self._asked = None
+                if dock.shown is self and not dock.is_new:
+                    self._dock(anew=True)
             with self._starting:
                 if not self._views and self._events.empty():
                     self._pump = None
@@ -307,10 +318,17 @@ class Panel(anywidget.AnyWidget):
 
     def _act(self, message: dict) -> None:
         kind = message.get("type")
+        view = str(message.get("view"))
         if kind in ("ready", "alive"):
-            self._views.add(str(message.get("view")))
+            self._views.add(view)
+            if kind == "ready":
+                self._shown_in(view, str(message.get("in")))
         elif kind == "gone":
-            self._views.discard(str(message.get("view")))
+            self._views.discard(view)
+            if view == self._beside:
+                self._left_the_dock()
+        elif kind == "dock" and self.folded:
+            self._dock()
         elif kind == "more":
             global _opened
             _opened = bool(message.get("on"))
@@ -320,6 +338,23 @@ class Panel(anywidget.AnyWidget):
                 self._click(kind, message)
             except Exception as error:  # shown to the person who clicked; the pump goes on
                 self._note = f"{type(error).__name__}: {error}"
+
+    # Beside the notebook: only JupyterLab has that place, and whether the panel appeared there is what its view reports.
+
+    def _shown_in(self, view: str, where: str) -> None:
+        if where == "beside":
+            self._beside, self._asked, self.place = view, None, "beside"
+        elif where == "cell of JupyterLab" and self.folded and dock.wanted and not self._offered:
+            self._dock()
+
+    def _dock(self, anew: bool = False) -> None:
+        self._offered, self._asked = True, time.monotonic()
+        dock.show(self, anew)
+
+    def _left_the_dock(self) -> None:
+        self._beside, self.place = None, "here" if dock.shown in (self, None) else "away"
+        if dock.shown is self:
+            dock.was_closed()
 
     def _click(self, kind: str, message: dict) -> None:
         if kind == "start" and self._is_server:

@@ -43,6 +43,8 @@ FLAGS = [
     "--disable-component-update",
     "--disable-sync",
 ]
+# What stands beside a notebook may be JupyterLab's current widget for a moment.
+THE_NOTEBOOK = "window.theNotebook = () => [...jupyterapp.shell.widgets('main')].find(one => one.sessionContext)"
 PATIENCE = 60_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
 
 expect.set_options(timeout=PATIENCE)
@@ -53,6 +55,7 @@ class Notebook:
 
     def __init__(self, page: Page) -> None:
         self.page = page
+        self.page.add_init_script(THE_NOTEBOOK)
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
@@ -60,7 +63,7 @@ class Notebook:
         """The position of a cell given by one of its tags (or by its position, which may be negative)."""
         index = self.page.evaluate(
             """cell => {
-                const cells = jupyterapp.shell.currentWidget.content.widgets;
+                const cells = theNotebook().content.widgets;
                 if (typeof cell === "number") return cell < 0 ? cells.length + cell : cell;
                 return cells.findIndex(c => (c.model.getMetadata("tags") || []).includes(cell));
             }""",
@@ -72,7 +75,7 @@ class Notebook:
     def cell(self, cell: str | int) -> Locator:
         """The cell (input and output), scrolled into view."""
         index = self.index(cell)
-        self.page.evaluate("i => jupyterapp.shell.currentWidget.content.scrollToItem(i)", index)
+        self.page.evaluate("i => theNotebook().content.scrollToItem(i)", index)
         return self.page.locator(f'.jp-Notebook:visible .jp-Cell[data-windowed-list-index="{index}"]')
 
     def output(self, cell: str | int) -> Locator:
@@ -84,7 +87,7 @@ class Notebook:
         locator = self.cell(cell)
         self.page.evaluate(
             """i => {
-                const notebook = jupyterapp.shell.currentWidget.content;
+                const notebook = theNotebook().content;
                 notebook.activeCellIndex = i;
                 notebook.mode = "command";
                 notebook.activate();
@@ -120,7 +123,7 @@ class Notebook:
     def wait_idle(self, timeout: float = PATIENCE) -> None:
         """Wait (at most `timeout` milliseconds) until no code cell is running or queued."""
         self.page.wait_for_function(
-            """() => jupyterapp.shell.currentWidget.content.widgets.every(
+            """() => theNotebook().content.widgets.every(
                 cell => cell.model.type !== "code" || cell.model.executionState === "idle")""",
             timeout=timeout,
         )
@@ -128,7 +131,7 @@ class Notebook:
     def wait_all_run(self, timeout: float = PATIENCE) -> None:
         """Wait until each code cell has run, since the notebook was opened with outputs of an earlier run, and none is queued."""
         self.page.wait_for_function(
-            """() => jupyterapp.shell.currentWidget.content.widgets.every(cell => cell.model.type !== "code"
+            """() => theNotebook().content.widgets.every(cell => cell.model.type !== "code"
                 || !cell.model.sharedModel.getSource().trim() || cell.model.executionState === "idle" && cell.model.executionCount)""",
             timeout=timeout,
         )
@@ -139,19 +142,19 @@ class Notebook:
 
     def restart(self) -> None:
         """Restart the kernel, outputs stay."""
-        self.page.evaluate("() => jupyterapp.shell.currentWidget.sessionContext.session.kernel.restart()")
+        self.page.evaluate("() => theNotebook().sessionContext.session.kernel.restart()")
         self._kernel_ready()
 
     def write(self, cell: str | int, source: str) -> None:
         """Replace the source of a cell."""
         self.page.evaluate(
-            "([i, s]) => jupyterapp.shell.currentWidget.content.widgets[i].model.sharedModel.setSource(s)",
+            "([i, s]) => theNotebook().content.widgets[i].model.sharedModel.setSource(s)",
             [self.index(cell), source],
         )
 
     def save(self) -> None:
         """Save the notebook, and wait until it is on disk."""
-        self.page.evaluate("() => jupyterapp.shell.currentWidget.context.save()")
+        self.page.evaluate("() => theNotebook().context.save()")
 
     def theme(self, name: str) -> None:
         """Switch JupyterLab to "light" or "dark"."""
@@ -169,7 +172,7 @@ class Notebook:
         self.page.evaluate(
             """async () => {
                 await jupyterapp.restored;
-                const session = jupyterapp.shell.currentWidget.sessionContext;
+                const session = theNotebook().sessionContext;
                 await session.ready;
                 await session.session.kernel.info;
             }"""
@@ -275,7 +278,7 @@ class Lab:
         notebook.page.goto(
             f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}"
         )
-        notebook.page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
+        notebook.page.wait_for_function("() => window.jupyterapp && theNotebook()?.sessionContext")
         notebook._kernel_ready()
         return notebook
 

@@ -1,0 +1,81 @@
+"""The panel beside the notebook, in a real JupyterLab."""
+
+import pytest
+from panel_page import button
+from playwright.sync_api import expect
+
+AGAIN = "dock.wanted = True\n"
+CELLS = (
+    AGAIN + "server = BlockingServer().start()\nobserve(server)",
+    AGAIN + "observe(BlockingServer().start())",
+    "print(6 * 7)",
+)
+
+
+def beside(notebook):
+    found = notebook.page.locator(".jupyterlab-sidecar .observatory")
+    expect(found).to_be_visible()
+    return found
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells, theme, tmp_path):
+    notebook = open_cells(*CELLS)
+    notebook.theme(theme)
+    notebook.run_cell(1)
+    panel = beside(notebook)
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    expect(notebook.output(1).locator(".asks")).to_be_hidden()
+    notebook.page.wait_for_function("() => Boolean(document.activeElement.closest('.jp-Notebook'))")
+    button(panel, "Connect a client").click()
+    expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+    assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
+    notebook.screenshot(tmp_path / f"{theme}.png")
+    notebook.run_cell(2)
+    expect(notebook.output(1)).to_contain_text("Another panel is beside the notebook now.")
+    expect(notebook.output(2)).to_contain_text("The panel is beside the notebook.")
+    expect(beside(notebook).locator(".asks")).to_contain_text("it waits for a client")
+    assert notebook.errors == []
+
+
+def test_who_closes_it_finds_it_in_the_cell_and_can_have_it_back(open_cells):
+    notebook = open_cells(*CELLS)
+    notebook.run_cell(1)
+    beside(notebook)
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    tab = notebook.page.locator(".lm-TabBar-tab", has_text="The server, live")
+    tab.locator(".lm-TabBar-tabCloseIcon").click()
+    expect(notebook.output(1).locator(".asks")).to_be_visible()
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    notebook.output(1).locator("summary", has_text="more").click()
+    button(notebook.output(1), "Show it beside the notebook").click()
+    button(beside(notebook), "Connect a client").click()
+    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+
+
+def test_after_a_restart_one_place_is_left(open_cells):
+    notebook = open_cells(*CELLS)
+    notebook.run_cell(1)
+    beside(notebook)
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    notebook.restart()
+    expect(notebook.output(1).get_by_role("status").filter(has_text="is gone")).to_be_visible()
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    notebook.run_cell(0)
+    notebook.run_cell(1)
+    button(beside(notebook), "Connect a client").click()
+    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
+
+
+def test_after_a_reload_it_comes_back(open_cells):
+    notebook = open_cells(*CELLS)
+    notebook.run_cell(1)
+    beside(notebook)
+    notebook.save()
+    notebook.page.reload()
+    notebook.page.wait_for_function("() => window.jupyterapp && theNotebook()")
+    notebook._kernel_ready()
+    notebook.run_cell(2)
+    button(beside(notebook), "Connect a client").click()
+    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
