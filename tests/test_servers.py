@@ -74,16 +74,26 @@ class TestEveryModel:
                 connect(server).close()
             assert asks(server, b"hello") == b"hello"
 
-    def test_a_megabyte_comes_back_whole(self, model):
-        data = os.urandom(1_000_000)
+    @pytest.mark.parametrize("late", [False, True])
+    def test_much_comes_back_whole(self, model, late):
+        data = os.urandom(16_000_000 if late else 1_000_000)
         with model() as server, connect(server) as client:
+            for size in (socket.SO_RCVBUF, socket.SO_SNDBUF):
+                client.setsockopt(socket.SOL_SOCKET, size, 65536)  # or the kernel would hold it all
             sender = threading.Thread(target=client.sendall, args=(data,))
             sender.start()
+            # late: the client reads only when nobody can send any more
+            assert not late or wait_until(lambda: full(server), 10)
             received = bytearray()
             while len(received) < len(data):
                 received += client.recv(65536)
             sender.join()
             assert received == data
+
+
+def full(server):
+    """Has it a connection that takes no more, for its peer does not read?"""
+    return any(row.peer and not row.writable for row in server.descriptors())
 
 
 @pytest.mark.usefixtures("nothing_is_left")

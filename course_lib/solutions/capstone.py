@@ -5,6 +5,7 @@ import itertools
 import os
 import signal
 import socket
+import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
@@ -171,10 +172,12 @@ def take_over(unix_sock: socket.socket) -> socket.socket:
 
     Raises ConnectionError if the other end has gone and nothing has come.
     """
-    _, numbers, _, _ = socket.recv_fds(unix_sock, 1, 1, socket.MSG_CMSG_CLOEXEC)  # not for programs that are started meanwhile
-    if not numbers:
+    # What recv_fds() does, but for the flag, which it drops: no program that is started meanwhile inherits the listener.
+    _, notes, _, _ = unix_sock.recvmsg(1, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)
+    if not notes:
         raise ConnectionError("the old process has gone, and no listener came")
-    listener = socket.socket(fileno=numbers[0])  # a number of our own for the same listener
+    number = int.from_bytes(notes[0][2], sys.byteorder)  # of our own, for the same listener
+    listener = socket.socket(fileno=number)
     listener.setblocking(False)  # as it is already: this tells the Python object
     try:
         unix_sock.sendall(b"L")

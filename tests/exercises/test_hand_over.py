@@ -1,7 +1,13 @@
 """9.3 beyond its typical wrong solutions: another right one, and notes."""
 
+import os
+import socket
+import threading
+
 from exercises.case import changed
 from exercises.wrong.hand_over import BOTH, IMPORTS
+
+from course_lib.solutions.capstone import hand_over, take_over
 
 
 def found(cell, checked, source):
@@ -14,3 +20,13 @@ def found(cell, checked, source):
 def test_a_listener_that_programs_inherit_gets_a_note(cell, as_before, checked):
     findings = found(cell, checked, changed(BOTH, {"listener.set_inheritable(False)": ""}))
     assert any("may inherit the listener" in finding for finding in findings)
+
+
+def test_the_reference_gives_the_listener_to_no_program_at_any_moment():
+    ours, theirs = socket.socketpair()
+    with ours, theirs, socket.create_server(("127.0.0.1", 0)) as listener:
+        giver = threading.Thread(target=hand_over, args=(listener, ours))
+        giver.start()
+        with take_over(theirs) as taken:
+            assert not os.get_inheritable(taken.fileno())
+        giver.join()
