@@ -129,7 +129,8 @@ def answered_backwards(read_all: Callable[[list[socket.socket], list[int]], obje
     `read_all(socks, done)` is called in a thread; reader n reads one byte from `socks[n]`, and appends n to `done`. Each
     peer answers as soon as the answer before has been read, or after half a second.
     """
-    pairs, done = [socket.socketpair() for _ in range(3)], []
+    pairs = [socket.socketpair() for _ in range(3)]
+    done: list[int] = []
     thread = threading.Thread(target=read_all, args=([ours for ours, _ in pairs], done))
     thread.start()
     try:
