@@ -27,6 +27,7 @@ STATES = {
     "undecided": "… undecided",
     "solved": "✓ solved",
     "passed": "✓ passed",
+    "done": "✓ done",
     "not yet": "≠ not yet",
 }
 

@@ -29,7 +29,7 @@ def ending() -> Card:
         text,
         f"<p class='course-question'>Your own loop has served</p><ul class='course-served'>{rows}</ul>"
         f"<p class='course-question'>in one thread. You wrote <b>{lines:,}</b> lines.</p>",
-        "passed",
+        "done",
     )
 
 

@@ -32,6 +32,7 @@ def summary(notebook: str) -> Card:
     past, where = journal.read(), places()
     owned, still_open = _exercises(notebook, past.get("exercises", {}))
     wrong = [one for one in [*_guesses(past), *_beliefs(past), *_recalled(past)] if not one.right]
+    wrong.sort(key=lambda one: -one.sure)
     again = [one.told for one in wrong if one.sure >= _VERY_SURE]
     here = [one for one in wrong if one.sure < _VERY_SURE and _stands_in(notebook, where.get((one.asks, one.key)))]
     parts = [
@@ -40,9 +41,7 @@ def summary(notebook: str) -> Card:
         ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
     if here:
-        parts.append(
-            ("To repeat, of this notebook: not as you said", [one.told for one in sorted(here, key=lambda one: -one.sure)], "")
-        )
+        parts.append(("To repeat, of this notebook: not as you said", [one.told for one in here], ""))
     if undecided := [_asked(shorten(str(one.get("question")))) for one in past.get(GUESSES, {}).values() if "undecided" in one]:
         parts.append(("Not decided: the machine was too busy to tell; run these cells again", undecided, ""))
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
