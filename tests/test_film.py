@@ -366,3 +366,34 @@ def test_a_script_that_raises_ends_the_film_and_its_server():
 def test_bad_input_gets_one_clear_sentence(arguments, error):
     with pytest.raises((TypeError, ValueError), match=error):
         film(*arguments)
+
+
+def test_an_interest_that_has_outlived_its_number_is_told_and_drawn():
+    class Forgets(Server):
+        """Closes alice's number while a duplicate keeps her connection, and does not unregister it."""
+
+        def serve(self, listener):
+            epoll = select.epoll()
+            connection, _ = listener.accept()
+            epoll.register(connection, select.EPOLLIN)
+            kept = os.dup(connection.fileno())
+            epoll.poll()
+            connection.close()
+            epoll.poll()
+            os.close(kept)
+            epoll.close()
+
+    def script(connect):
+        alice = connect()
+        yield
+        alice.send(b"hello")
+        yield
+
+    filmed = film(Forgets(), script)
+    old = next(m for m in filmed if m.call and m.call.name == "epoll_ctl").call.asked.split(", ")[1]
+    zombies = [m.zombies for m in filmed]
+    assert zombies[0] == () and ((int(old), "alice", "IN"),) in zombies
+    at = zombies.index(((int(old), "alice", "IN"),))
+    assert "The number of alice was closed, and is watched for IN all the same" in filmed.state(at)
+    assert "alice" in str(filmed[at].who(int(old))) and f'"zombies":[[{old},"alice","IN"]]' in filmed._repr_html_()
+    assert filmed == film(Forgets(), script)

@@ -47,6 +47,7 @@ class Moment:
     came_back    what the last wait gave back; None when none was seen
     tasks        of a server with a loop: its tasks, else None
     clients      what each client of the script has
+    zombies      interests that have outlived their number: (the number, whose it was, for which events)
     """
 
     acts: tuple[str, ...]
@@ -62,6 +63,7 @@ class Moment:
     came_back: dict[int, str] | None
     tasks: tuple[TaskView, ...] | None
     clients: tuple[ClientView, ...]
+    zombies: tuple[tuple[int, str, str], ...] = ()
 
     @property
     def call(self) -> Pending | None:
@@ -79,7 +81,8 @@ class Moment:
 
     def who(self, number: int | None) -> str:
         """Whose a descriptor is: "alice", "the listener", "the epoll"."""
-        name = self.names.get(number, "another descriptor")
+        closed = next((f"{who}, who was closed" for old, who, _ in self.zombies if old == number), "another descriptor")
+        name = self.names.get(number, closed)
         return f"the {name}" if name in ("listener", "epoll") else name
 
 

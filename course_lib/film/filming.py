@@ -9,12 +9,14 @@ from threading import Thread as SystemThread
 
 from course_lib.clients import bench_of
 from course_lib.observe import Call, Descriptor, Pending, descriptors, doing
+from course_lib.observe.descriptors import zombies
 
 from .actors import Actor, Cast
 from .film import ClientView, Film, Moment, Thread
 from .queue import in_accept_queue
 from .ready import ReadyLists
 from .source import Position, label_of, listing, position
+from .words import watched
 
 Script = Callable[[Callable[..., Actor]], Generator[None, None, None]]
 
@@ -80,6 +82,8 @@ class _Camera:
         self.met: dict = {}  # peer -> name of each connection, in the order in which they were met
         self.moved: Counter[tuple[str, str]] = Counter()  # ("read" or "answer", a client's name) -> bytes
         self.ready = ReadyLists()
+        self.owners: dict[int, str] = {}  # whose a number was at the last moment
+        self.gone: dict[int, str] = {}  # whose a number was that stands in an interest list although it was closed
 
     def film(self) -> Film:
         server = self.server
@@ -208,6 +212,8 @@ class _Camera:
         where = call.thread if call else server.threads[0] if threads else None
         spot = position(where, type(server)) if where else None
         loop = server.tasks()
+        left = self._zombies(rows)
+        self.owners |= names
         return Moment(
             acts=self.cast.acts(),
             came=came,
@@ -222,7 +228,13 @@ class _Camera:
             came_back=server.came_back(),
             tasks=None if loop is None else tuple(replace(task, seconds=None) for task in loop),
             clients=tuple(ClientView(a.name, a.state, a.sent, a.received, a.last) for a in self.cast.actors),
+            zombies=left,
         )
+
+    def _zombies(self, rows: list[Descriptor]) -> tuple[tuple[int, str, str], ...]:
+        found = {number: watcher for row in rows if row.kind == "epoll" for number, watcher in zombies(row.number)}
+        self.gone = {number: self.gone.get(number) or self.owners.get(number, "somebody") for number in found}
+        return tuple((number, self.gone[number], watched(watcher)) for number, watcher in found.items())
 
     def _hear(self) -> None:
         """Take note of the calls that came back."""

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.observe import Descriptor
 
-from .words import asks, facts, state
+from .words import asks, facts, state, watched
 
 if TYPE_CHECKING:
     from .film import Film, Moment
@@ -82,6 +82,7 @@ def drawn(m: "Moment", shown: list[Descriptor]) -> dict:
         "ready": sorted(m.ready),
         "in": m.handed_in,
         "back": m.came_back,
+        **({"zombies": m.zombies} if m.zombies else {}),
         "threads": [[thread.call and thread.call.name, _target(thread.call), thread.asleep, thread.next] for thread in m.threads],
         "tasks": None if m.tasks is None else [[task.name, task.state, task.number] for task in m.tasks],
     }
@@ -120,7 +121,7 @@ def _row(m: "Moment", row: Descriptor) -> dict:
         "writable": row.writable,
         "receive": row.receive_queue,
         "send": row.send_queue,
-        "watched": ", ".join(str(w).partition(": ")[2].replace("EPOLL", "") for w in row.watched_by),
+        "watched": ", ".join(map(watched, row.watched_by)),
         "epoll": row.watched_by[0].epoll if row.watched_by else None,
     }
 

@@ -38,7 +38,7 @@ const traits = (film) => ({
 });
 // The least width at which a picture can be read.
 const leastWidth = ({ carries, watched, tasks }) => (tasks ? 112 : carries ? 70 : 0) + 386 + (watched ? 122 : carries ? 64 : 0);
-const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length));
+const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length + (m.zombies?.length ?? 0)));
 
 function kernelPicture() {
   const svg = draw("svg", { role: "img" });
@@ -120,6 +120,13 @@ function kernelPicture() {
       if (waits?.length) chip(`task ${waits[0][0]} ${row.number}`, 8, mid, 102, cut(waits[0][0], 14), "chip", false);
       const runs = tasks?.find((task) => task[2] === row.number && task[1] === "running");
       if (runs) chip(`task ${runs[0]} ${row.number}`, 8, mid, 102, `▶ ${cut(runs[0], 12)}`, "chip", true);
+    });
+    // Interests that have outlived their number: a duplicate keeps the connection open, and no number of the process leads to it.
+    (m.zombies ?? []).forEach(([number, who, watched], i) => {
+      const mid = middle(sockets.length + i);
+      add(box(name - 4, mid - (height - 6) / 2, lists - name - 6, height - 6, "frame", { rx: 6 }));
+      add(text(name + 4, mid + 4, `${who}: number ${number} was closed, a duplicate lives on`, "small dim"));
+      chip(`interest of old ${number}`, lists, mid, 54, short(watched), "chip", before && !before.zombies);
     });
     if (m.hidden) add(text(name, bottom + 52, `and ${m.hidden.toLocaleString("en")} more, which are not drawn`, "small dim"));
 

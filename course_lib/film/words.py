@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from course_lib.observe import Call, Descriptor, TaskView
+from course_lib.observe import Call, Descriptor, TaskView, Watcher
 
 if TYPE_CHECKING:
     from .film import Moment
@@ -108,6 +108,10 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
 def state(m: "Moment") -> str:
     """What the kernel holds, one sentence a descriptor; then the tasks, and what each client has."""
     said = [_row(m, row) for row in m.descriptors]
+    said += [
+        f"The number of {who} was closed, and is watched for {events} all the same: a duplicate keeps the connection open."
+        for _, who, events in m.zombies
+    ]
     if m.handed_in is not None:
         said.append(f"In the list: {_list(f'{m.who(number)} ({events})' for number, events in m.handed_in.items()) or 'nobody'}.")
     if m.tasks is not None:
@@ -123,6 +127,11 @@ def _row(m: "Moment", row: Descriptor) -> str:
     return f"{who[0].upper()}{who[1:]}: {', '.join(facts(m, row)) or 'nothing to read'}."
 
 
+def watched(watcher: Watcher) -> str:
+    """For which events: "IN | OUT"."""
+    return str(watcher).partition(": ")[2].replace("EPOLL", "")
+
+
 def facts(m: "Moment", row: Descriptor) -> list[str]:
     """What the kernel holds for one descriptor, in a few words each."""
     found = [] if row.blocking else ["non-blocking"]
@@ -135,7 +144,7 @@ def facts(m: "Moment", row: Descriptor) -> list[str]:
     if row.send_queue and not row.writable:
         found.append("the send queue is full")
     if row.watched_by:
-        found.append("watched for " + ", ".join(str(w).partition(": ")[2].replace("EPOLL", "") for w in row.watched_by))
+        found.append("watched for " + ", ".join(map(watched, row.watched_by)))
     if row.number in m.ready:
         found.append("in the ready list")
     return found

@@ -304,6 +304,20 @@ def watched_numbers(epoll: int) -> list[int]:
     return []
 
 
+def zombies(epoll: int) -> list[tuple[int, Watcher]]:
+    """Entries of an interest list whose number was closed, and which fire on: the open file description lives on in a duplicate
+    (epoll(7), questions and answers). Each with the number under which it was entered, which may name something else by now.
+    """
+    found = []
+    with suppress(OSError):  # closed meanwhile
+        for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}"):
+            for entry in _ENTRY.finditer(piece):
+                number, look = int(entry[1]), _nature_of(int(entry[1]))
+                if look is None or look[1] != int(entry[3], 16):
+                    found.append((number, Watcher(epoll, int(entry[2], 16))))
+    return found
+
+
 def epolls(but: Collection[int] = ()) -> list[int]:
     """The numbers of this process's epolls; `but` are numbers that need not be asked."""
     return [number for number in open_numbers() if number not in but and is_epoll(number)]

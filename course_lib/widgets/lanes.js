@@ -64,7 +64,7 @@ function lanesView({ element, setText }) {
   function label(now, isServer, isRecording, isPart) {
     [rows, thread, recording, part] = [now, isServer, isRecording, isPart];
     setText(legend, "▀ readable  ─ writable  ▨ hang-up  5 = bytes waiting  " + (part ? "┆ data came since the look before  " : "")
-      + (recording ? "▮ calls: recorded, exact to the microsecond" : `| sampled ${part ? "up to " : ""}30 times a second`));
+      + (recording ? "▮ calls: recorded, exact to the microsecond" : "| sampled up to 30 times a second"));
   }
 
   function draw() {

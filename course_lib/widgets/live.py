@@ -9,7 +9,9 @@ from course_lib.film.film import Moment, Thread
 from course_lib.film.page import MOST_ROWS, drawn
 from course_lib.film.queue import in_accept_queue
 from course_lib.film.source import position
+from course_lib.film.words import watched
 from course_lib.observe import Descriptor, Doing, Pending, TaskView, asleep_on, doing
+from course_lib.observe.descriptors import zombies
 
 from .subject import Process, whose
 
@@ -51,6 +53,12 @@ class LivePicture:
             came_back=self._subject.came_back() if its else None,
             tasks=None if tasks is None else tuple(replace(task, seconds=None) for task in tasks[:_THREADS]),
             clients=(),
+            zombies=tuple(
+                (number, "somebody", watched(watcher))
+                for row in shown
+                if row.kind == "epoll" and its
+                for number, watcher in zombies(row.number)
+            ),
         )
         if moment != self._moment or self._picture is None or self._picture["hidden"] != hidden + len(rows) - len(shown):
             self._moment = moment

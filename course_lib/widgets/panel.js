@@ -81,6 +81,10 @@ function helpLine(panel) {
   return help;
 }
 
+// How long something has lasted: exact at first, later as one would say it, so that the page need not be drawn anew so often.
+const lasting = (seconds) => (seconds < 10 ? `${seconds.toFixed(1)} s` : seconds < 120 ? `${Math.floor(seconds)} s`
+  : `${Math.floor(seconds / 60)} min ${Math.floor(seconds % 60)} s`);
+
 // Two buttons, one of them pressed: the mode that the kernel reports, not the one that was clicked last.
 function modeSwitch(label, of, send) {
   const buttons = [true, false].map((blocking) => element("button", {
@@ -208,7 +212,7 @@ function render({ model, el }) {
     setText(address, server.address);
     const seconds = server.asleep ? server.seconds + (performance.now() - heardAt) / 1000 : 0;
     const mark = server.pending ? "❚❚ " : server.running ? (server.asleep ? "◌ " : "▶ ") : "■ ";
-    setText(doing, mark + server.doing + (server.asleep ? `, ${seconds.toFixed(1)} s` : ""));
+    setText(doing, mark + server.doing + (server.asleep ? `, ${lasting(seconds)}` : ""));
     doing.dataset.state = server.running ? (server.asleep ? "asleep" : "running") : "ended";
     setText(cpu, server.running ? `CPU ${server.cpu} %` : "");
     setText(life, server.running ? "Stop" : "Start");

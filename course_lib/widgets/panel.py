@@ -27,6 +27,7 @@ from .routing import while_busy
 from .subject import CONNECTIONS, LISTENERS, Process, Things, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
+_QUIET, _CALM = 2.0, 1 / 5  # seconds without any change, after which so many lie between two looks
 _SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
@@ -256,7 +257,8 @@ class Panel(anywidget.AnyWidget):
 
     def _run(self) -> None:
         """Carry out what was clicked, look at the kernel, send what changed; end when no page shows the panel."""
-        sent, asleep_since, heard = None, 0.0, time.monotonic()
+        sent, asleep_since = None, 0.0
+        heard = changed = time.monotonic()
         events = [] if self._events.empty() else [self._events.get()]
         while True:
             for message in events:
@@ -287,8 +289,12 @@ class Panel(anywidget.AnyWidget):
                 sent, asleep_since = same, since
             if records or "state" in message:
                 self.send(message, buffers=[records])
+            if records or "state" in message or any(event.get("type") != "alive" for event in events):
+                changed = time.monotonic()
             self._cost += (time.thread_time() - begin - self._cost) / 8  # a mean: some looks ask dear questions as well
             self._period = max(_PERIOD, self._cost / _PART) if state["hidden"] else _PERIOD
+            if time.monotonic() - changed > _QUIET:
+                self._period = max(self._period, _CALM)
             events = self._next_events(looked)
 
     def _changes_since(self, rows: list[Descriptor], hidden: int, state: dict) -> tuple[dict, bytes]:

@@ -1,0 +1,75 @@
+"""What a panel costs that nobody touches: `python tests/panel_cost.py [SECONDS]` prints it, for an idle server and a stopped one.
+
+The CPU time of the notebook's process and of the page (all renderers of the browser), with the panel and, before, without it.
+"""
+
+import importlib
+import re
+import sys
+import tempfile
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from course_lib.bench.lab import Lab, lab, why_not
+
+_SETUP = """import os, time
+from course_lib.clients import crowd
+from course_lib.servers import EpollServer
+from course_lib.widgets import observe
+server = EpollServer().start()
+clients = crowd(server, 3)
+used = lambda: print(time.process_time())"""
+CASES = {"an idle server with three clients": "observe(server)", "a stopped server": "server.stop()\nobserve(server)"}
+_CALM = 4  # seconds after which nothing is new any more
+
+
+def main() -> None:
+    if why := why_not():
+        sys.exit(why)
+    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
+    with tempfile.TemporaryDirectory(prefix="panel-cost-", ignore_cleanup_errors=True) as folder, lab(Path(folder)) as there:
+        for name, cell in CASES.items():
+            without, with_it = _cost(there, cell, seconds)
+            for part, bound in (("process", 2), ("page", 5)):
+                own = 100 * (with_it[part] - without[part]) / seconds
+                print(f"{name}: {part} {own:.1f} % of a core (goal: {bound} %)", flush=True)
+
+
+def _cost(there: Lab, cell: str, seconds: float) -> tuple[dict, dict]:
+    """CPU seconds in so many seconds, without a panel and with it."""
+    nbformat = importlib.import_module("nbformat")
+    cells = [nbformat.v4.new_code_cell(source) for source in (_SETUP, cell, "used()")]
+    nbformat.write(
+        nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}),
+        there.folder / "cost.ipynb",
+    )
+    with there.open("cost.ipynb") as notebook:
+        notebook.run_cell(0)
+        without = _used(lambda: _look(notebook), seconds)
+        notebook.run_cell(1)
+        notebook.page.locator(".observatory .doing:visible").first.wait_for()
+        return without, _used(lambda: _look(notebook), seconds)
+
+
+def _used(look: Callable[[], dict], seconds: float) -> dict:
+    time.sleep(_CALM)
+    before = look()
+    time.sleep(seconds)
+    return {part: after - before[part] for part, after in look().items()}
+
+
+def _look(notebook) -> dict:
+    """CPU seconds used so far; the cell that asks for them costs the same each time."""
+    page = notebook.page
+    chromium = page.context.browser.new_browser_cdp_session()
+    renderers = [one["cpuTime"] for one in chromium.send("SystemInfo.getProcessInfo")["processInfo"] if one["type"] == "renderer"]
+    chromium.detach()
+    page.evaluate("() => jupyterapp.shell.activateById([...jupyterapp.shell.widgets('main')].find(one => one.sessionContext).id)")
+    notebook.run_cell(2)
+    printed = page.locator(".jp-Notebook .jp-Cell").nth(2).locator(".jp-Cell-outputArea").inner_text()
+    return {"page": sum(renderers), "process": float(re.search(r"[\d.]+", printed.split(":")[-1])[0])}
+
+
+if __name__ == "__main__":
+    main()
