@@ -257,10 +257,15 @@ def from_a_terminal(*arguments: str) -> Iterator[tuple[str, int]]:
 
 @contextmanager
 def in_its_own_process(server: Server) -> Iterator[tuple[int, tuple[str, int]]]:
-    """Run `server.serve` in a child process: gives its pid and its address. The child is killed at the end."""
-    listener = socket.create_server(("127.0.0.1", 0))
-    child = multiprocessing.get_context("fork").Process(target=server.serve, args=(listener,), daemon=True)
-    with no_fork_warning(), listener:  # closed here afterwards: the child has its own number for it
+    """Run `server.serve` in a child process: gives its pid and its address. What it prints is not shown; it is killed at the end."""
+    listener, log = socket.create_server(("127.0.0.1", 0)), open(os.devnull, "w")
+
+    def serve() -> None:
+        sys.stdout = sys.stderr = log  # Jupyter's own would need a descriptor, and there may be none
+        server.serve(listener)
+
+    child = multiprocessing.get_context("fork").Process(target=serve, daemon=True)
+    with no_fork_warning(), listener, log:  # closed here afterwards: the child has its own numbers for them
         child.start()
         address = listener.getsockname()
     try:
