@@ -5,7 +5,9 @@ import itertools
 import linecache
 import os
 import select
+import shutil
 import socket
+import subprocess
 from functools import partial
 from pathlib import Path
 
@@ -397,3 +399,56 @@ def test_an_interest_that_has_outlived_its_number_is_told_and_drawn():
     assert "The number of alice was closed, and is watched for IN all the same" in filmed.state(at)
     assert "alice" in str(filmed[at].who(int(old))) and f'"zombies":[[{old},"alice","IN"]]' in filmed._repr_html_()
     assert filmed == film(Forgets(), script)
+
+
+STATES = {"ESTAB": "ESTABLISHED", "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "LISTEN": "LISTEN", "UNCONN": "CLOSE"}
+
+
+def told_by_ss(port: int) -> dict:
+    """{the peer's address, or None for the listener: (state, receive queue, send queue)} of one server's sockets, by ss(8)."""
+    lines = subprocess.run(["ss", "-tanH", f"sport = :{port}"], capture_output=True, text=True, check=True).stdout.splitlines()
+    found = {}
+    for state, receive, send, _, peer, *_ in map(str.split, lines):
+        host, _, peer_port = peer.rpartition(":")
+        found[None if state == "LISTEN" else (host, int(peer_port))] = STATES.get(state, state), int(receive), int(send)
+    return found
+
+
+def told_by_fdinfo(epoll: int) -> dict[int, int]:
+    """{number: events} of an interest list (proc(5))."""
+    words = [line.split() for line in Path(f"/proc/self/fdinfo/{epoll}").read_text().splitlines() if line.startswith("tfd")]
+    return {int(line[1]): int(line[3], 16) for line in words}
+
+
+@pytest.mark.skipif(not shutil.which("ss"), reason="ss is not installed (iproute2)")
+@pytest.mark.parametrize("model", [BlockingServer, SelectServer, EpollServer, CoroutineServer])
+def test_the_state_of_each_moment_is_what_ss_and_fdinfo_say_at_the_same_hold(model, monkeypatch):
+    """Taken by other means while the server stands still; what both say is compared when the film is made."""
+    others, take = [], filming._Camera._moment
+
+    def moment(camera, call):
+        made = take(camera, call)
+        others.append(
+            (
+                told_by_ss(camera.server.address[1]),
+                {r.number: told_by_fdinfo(r.number) for r in made.descriptors if r.kind == "epoll"},
+            )
+        )
+        return made
+
+    monkeypatch.setattr(filming._Camera, "_moment", moment)
+    filmed = film(model(), visit)
+    assert len(others) == len(filmed)
+    for m, (sockets, epolls) in zip(filmed, others):
+        for row in m.descriptors:
+            if row.kind == "listener":
+                assert sockets[None][:2] == ("LISTEN", row.accept_queue) and len(m.waiting) == row.accept_queue
+            elif row.kind == "connection":
+                state, receive, send = sockets[row.peer]
+                end = int(
+                    state == "CLOSE_WAIT"
+                )  # ss counts an end that was not read as a byte (FIN has a sequence number: RFC 9293)
+                assert (state, send) == (row.state, row.send_queue) and 0 <= receive - row.receive_queue <= end, str(m.call)
+        for epoll, entries in epolls.items():
+            told = {row.number: w.events for row in m.descriptors for w in row.watched_by if w.epoll == epoll}
+            assert entries == told

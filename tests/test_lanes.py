@@ -219,6 +219,12 @@ class TestThePump:
         # Each run begins with the whole state; after it come looks at a server that sleeps on.
         assert len(looks.sent) - before <= 3
 
+    def test_of_a_stopped_server_there_is_nothing_new(self, server, monkeypatch):
+        looks, clock = Looks(server), iter(range(10_000))
+        server.stop()
+        monkeypatch.setattr("course_lib.widgets.panel.time.monotonic", lambda: next(clock) / 8)  # seconds pass between the looks
+        assert looks.run(20) == 1
+
     def test_one_message_a_look_at_most_whatever_clients_do(self, server):
         looks = Looks(server)
         server.record()

@@ -280,7 +280,7 @@ class Panel(anywidget.AnyWidget):
             self.bench.look()
             looked, begin = time.monotonic(), time.thread_time()
             look, state = self._seen()
-            since = time.monotonic() - (state["server"] or {}).get("seconds", 0)
+            since = time.monotonic() - state["server"]["seconds"] if state["server"] and state["server"]["asleep"] else 0.0
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
             message, records = self._changes_since(*look[:2], state) if look else self._no_changes()
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
