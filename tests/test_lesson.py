@@ -13,7 +13,7 @@ from ipywidgets.widgets import widget as widget_registry
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
-from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
+from course_lib.lesson import believe, compare, course_map, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.parsons import Lines, first_bug, puzzles
 from course_lib.lesson.places import Place
 from course_lib.lesson.recall import questions
@@ -703,6 +703,23 @@ def test_the_bar_counts_what_the_notebook_asks(monkeypatch):
         in words
     )
     assert "done in this notebook" not in summary("07")._repr_mimebundle_()["text/html"]
+
+
+def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
+    where = {
+        ("guess", "a"): Place("02_x.ipynb", ""),
+        ("guess", "b"): Place("02_x.ipynb", ""),
+        ("guess", "c"): Place("03_y_z.ipynb", ""),
+    }
+    module = importlib.import_module("course_lib.lesson.summary")
+    monkeypatch.setattr(module, "places", lambda: where)
+    monkeypatch.setattr(module.folders, "names", lambda _: ["01_w.ipynb", "02_x.ipynb", "03_y_z.ipynb", "more/02_x_more.ipynb"])
+    assert repr(course_map()) == "02 x: not begun\n03 y z: not begun"
+    for key in "bc":
+        journal.record("guesses", key, {"answer": "x"})
+    assert repr(course_map()) == "02 x: 1 of 2\n03 y z: 1 of 1"
+    html = course_map()._repr_mimebundle_()["text/html"]
+    assert "<a href='03_y_z.ipynb'>" in html and html.count("✓") == 1 and "width: 50%" in html
 
 
 def test_summary_of_an_unknown_notebook_is_one_sentence():

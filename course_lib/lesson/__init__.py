@@ -10,11 +10,12 @@ from .parsons import parsons
 from .recall import recall
 from .sentences import believe, rewrite, rewritten, verdict
 from .side_by_side import side_by_side
-from .summary import repetition, summary
+from .summary import course_map, repetition, summary
 
 __all__ = [
     "believe",
     "compare",
+    "course_map",
     "ending",
     "guess",
     "parsons",

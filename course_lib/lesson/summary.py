@@ -3,6 +3,7 @@
 import html
 import os
 from dataclasses import dataclass
+from pathlib import Path
 
 from course_lib import folders, journal
 from course_lib.claims import all_claims, claim
@@ -81,10 +82,24 @@ def _bar(steps: dict[str, tuple[int, int]]) -> str:
     if not of:
         return ""
     words = " · ".join(f"{name} {one} of {all}" for name, (one, all) in steps.items())
-    return (
-        f"<div class='course-bar' role='img' aria-label='{done} of {of} done'><div style='width: {done / of:.0%}'></div></div>"
-        f"<p><b>{done} of {of}</b> done in this notebook <span class='course-quiet'>({words})</span></p>"
-    )
+    return f"{_filled(done, of)}<p><b>{done} of {of}</b> done in this notebook <span class='course-quiet'>({words})</span></p>"
+
+
+def course_map() -> Card:
+    """All notebooks of the main path as links, with how much of each is done."""
+    past, where = journal.read(), places()
+    text, rows = [], []
+    for name in folders.names(folders.notebooks()):
+        if "/" in name or not (steps := _done(name[:2], past, where)):
+            continue
+        done, of = (sum(counts) for counts in zip(*steps.values()))
+        title = f"{name[:2]} {Path(name).stem[3:].replace('_', ' ')}"
+        text.append(f"{title}: {f'{done} of {of}' if done else 'not begun'}")
+        rows.append(
+            f"<tr><td><a href='{html.escape(name, quote=True)}'>{html.escape(title)}</a></td>"
+            f"<td>{done} of {of}{' <b class=course-mark>✓</b>' * (done == of)}{_filled(done, of)}</td></tr>"
+        )
+    return Card("your way", "\n".join(text), f"<table class='course-pair course-done'><tbody>{''.join(rows)}</tbody></table>")
 
 
 def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
@@ -99,6 +114,12 @@ def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
 
 def _code(exercise: Exercise) -> str:
     return ", ".join(f"`{name}`" for name in exercise.names)
+
+
+def _filled(part: int, whole: int, mark: int | None = None) -> str:
+    """A bar, filled so far; the words beside it say the same. `mark`: a line at this per cent."""
+    line = "" if mark is None else f"<i style='left: {mark}%'></i>"
+    return f"<div class='course-bar' aria-hidden='true'><div style='width: {part / whole:.0%}'></div>{line}</div>"
 
 
 @dataclass(frozen=True)
@@ -199,8 +220,7 @@ def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
     if not rows:
         return ""
     body = "".join(
-        f"<tr><td>{sure} % sure</td><td>{right} of {of}: {100 * right / of:.0f} %"
-        f"<div class='course-bar'><div style='width: {right / of:.0%}'></div><i style='left: {sure}%'></i></div></td></tr>"
+        f"<tr><td>{sure} % sure</td><td>{right} of {of}: {100 * right / of:.0f} %{_filled(right, of, sure)}</td></tr>"
         for sure, right, of in rows
     )
     return (
