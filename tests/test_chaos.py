@@ -13,7 +13,7 @@ from outputs import notebooks
 
 @pytest.mark.parametrize("number, seed", [("00", 1), ("02", 2)])
 def test_a_round_leaves_nothing_behind(number, seed):
-    [path] = [path for path in notebooks() if path.stem.startswith(number)]
+    path = next(path for path in notebooks() if path.stem.startswith(number))
     result = play(path, seed, length=14)
     assert result.faults == []
     assert result.ran > 8
