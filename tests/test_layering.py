@@ -4,6 +4,7 @@ import ast
 import json
 import subprocess
 import sys
+from importlib import import_module
 from importlib.util import resolve_name
 from pathlib import Path
 
@@ -130,3 +131,23 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
 def test_every_part_has_its_place():
     parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert parts - {"__init__", "__main__"} == set(MAY_IMPORT)
+
+
+# What notebooks, teachers and other people's code rely on (CONTRIBUTING.md): a name that goes is told in CHANGELOG.md.
+PUBLIC = {
+    "servers": "MODELS BlockingServer NonBlockingServer SelectServer PollServer EpollServer CoroutineServer ThreadedServer "
+    "AsyncioServer Server NotHere PortInUse echo live_servers stop_all",
+    "observe": "Call Descriptor Doing Pending Recorder TaskView ThreadView descriptors doing tasks wait_until",
+    "widgets": "observe film",
+    "film": "Film Moment film",
+    "exercises": "Exercise Result all_exercises check hint progress solution",
+    "lesson": "believe compare guess parsons recall rewrite summary",
+    "mine": "Lines Conn PollEngine EpollEngine Loop recv send_all accept sleep http resp prefork",
+    "lab": "pair reset readable attempt in_thread cpu_seconds room_for in_a_child served_by",
+}
+
+
+@pytest.mark.parametrize("part", PUBLIC)
+def test_public_names_are_there(part):
+    module = import_module(f"course_lib.{part}")
+    assert [name for name in PUBLIC[part].split() if not hasattr(module, name)] == []

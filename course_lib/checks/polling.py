@@ -31,7 +31,7 @@ def check_on_engines(attempt: Attempt) -> None:
         try:
             check_server(attempt, inside=partial(_serve_on, engine))
         except Wrong as wrong:
-            raise Wrong(f"On {name}: {_explained(str(wrong))}") from None
+            raise Wrong(f"On {name}: {_explained(wrong)}") from None
         if engine is SelectEngine:
             more = attempt.findings[found:]
             del attempt.findings[found:]
@@ -45,21 +45,20 @@ _GREEDY = (
 )
 
 
-def _explained(text: str) -> str:
+def _explained(wrong: Wrong) -> str:
     """What goes wrong with an engine only."""
-    if found := re.search(r"'NoneType' object has no attribute '(\w+)'", text):
+    if wrong.raised and (found := re.search(r"'NoneType' object has no attribute '(\w+)'", wrong.raised.text)):
         if found[1] in vars(Conn) or found[1] in ("sock", "outbuf", "finished"):
-            return f"{text} The data of the listener is None: what waits there is a new client."
-        return f"{text} Ready is a hint (select(2), BUGS): when nobody is there after all, try_accept returns None."
-    before, no_socket, _ = text.partition("select() takes sockets or their numbers")
-    if no_socket:
-        return (
-            f"{before}engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None."
-        )
-    before, *skipped = re.split(r"Were they skipped\?|Is close\(\) called", text)
-    if skipped:
-        return f"{before}When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round."
-    return text
+            return f"{wrong} The data of the listener is None: what waits there is a new client."
+        return f"{wrong} Ready is a hint (select(2), BUGS): when nobody is there after all, try_accept returns None."
+    match wrong.cause:
+        case "no socket":
+            why = "engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None."
+        case "skipped":
+            why = "When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round."
+        case _:
+            why = wrong.why
+    return f"{wrong.what} {why}".rstrip()
 
 
 def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngine | SelectEngine":

@@ -83,7 +83,7 @@ class Crew:
             except OSError as error:
                 raise self.attempt.cause(error) from None
         except Wrong as wrong:
-            ended = isinstance(wrong, Raised) or "killed by the signal" in str(wrong)
+            ended = isinstance(wrong, Raised) or wrong.cause.startswith("SIG")
             if self.happened and ended:
                 raise Wrong(f"{self.happened}, and {str(wrong).replace('Your code', 'your code')} {_SECOND_PARENT}") from None
             raise explained(wrong) if isinstance(wrong, Raised) else wrong from None
@@ -126,7 +126,8 @@ class Crew:
                 )
             case "started" if self.stopping:
                 raise Wrong(
-                    "SIGTERM has come, and prefork started another worker: first say that no more are started, then end them."
+                    "SIGTERM has come, and prefork started another worker: first say that no more are started, then end them.",
+                    cause="started another",
                 )
         return report
 
@@ -142,7 +143,8 @@ class Crew:
             if started:
                 raise Wrong(
                     "No worker had ended, and prefork started another one: SIGCHLD comes also when a child was stopped, or "
-                    "goes on (sigaction(2), SA_NOCLDSTOP). os.waitpid(-1, os.WNOHANG) says who has ended."
+                    "goes on (sigaction(2), SA_NOCLDSTOP). os.waitpid(-1, os.WNOHANG) says who has ended.",
+                    cause="started another",
                 )
 
     def started(self, what: str) -> int:

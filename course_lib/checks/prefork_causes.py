@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
     """Why has prefork not returned?"""
     alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
-    if state(crew.parent) in ("", "Z") and "SIGTERM" not in str(wrong):
+    if state(crew.parent) in ("", "Z") and wrong.cause != "SIGTERM":
         return Wrong(f"{what}, and {str(wrong).replace('Your code', 'your code')}")
     if state(crew.parent) in ("", "Z"):
         if not alive:
@@ -29,7 +29,7 @@ def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
     if isinstance(wrong, Raised):
         error = str(explained(wrong)).replace("Your code", "your code")
         return Wrong(f"{what}, and {error} Catch what your handler raises, end the workers, and return.")
-    if "started another" in str(wrong):
+    if wrong.cause == "started another":
         return wrong
     not_told = any(crew.workers[pid] == crew.listeners[0] for pid in alive)  # it ends as soon as SIGTERM comes to it
     if _pending(crew.parent, signal.SIGTERM):

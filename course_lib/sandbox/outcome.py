@@ -15,7 +15,14 @@ TOO_BUSY = "The machine was too busy to check this in time; run the check again.
 
 
 class Wrong(Exception):
-    """The learner's function does something else than asked; the text is one sentence that names the cause."""
+    """The learner's function does something else than asked; its text is `what` happened, and `why`.
+
+    `cause` is a short name of it, and `raised` the exception behind it, for a check that knows a better why.
+    """
+
+    def __init__(self, what: str, why: str = "", cause: str = "", raised: "Raised | None" = None) -> None:
+        super().__init__(f"{what} {why}".rstrip())
+        self.what, self.why, self.cause, self.raised = what, why, cause, raised
 
 
 class Open(Exception):

@@ -195,7 +195,7 @@ class Run:
         if not self.until(lambda: len(list(folder.iterdir())) == 1, 1.0):
             raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
         if any(path.read_text().strip() for task in folder.iterdir() if (path := task / "children").exists()):
-            raise Wrong(f"{self._name} started another process (fork?); one process is enough here.")
+            raise Wrong(f"{self._name} started another process (fork?); one process is enough here.", cause="another process")
 
     def explain_end(self) -> None:
         """A client saw the end of its connection too early: raise the learner's exception if there was one."""
@@ -276,7 +276,7 @@ class Run:
                 return {"client": True}
             chunk = self._control.recv(1 << 16) if self._control in ready else b""
             if not chunk:
-                raise Wrong(self._gone()) if self._started else NotChecked(self._not_started())
+                raise self._gone() if self._started else NotChecked(self._not_started())
             self._buffer += chunk
         line, _, self._buffer = self._buffer.partition(b"\n")
         try:
@@ -285,14 +285,15 @@ class Run:
             raise Wrong(f"{self._name} wrote to a descriptor that it did not open.") from None
         return message
 
-    def _gone(self) -> str:
+    def _gone(self) -> Wrong:
         """Why nobody answers any more."""
         if not readable(0.5, self._end):
-            return f"{self._name} closed descriptors that it did not open (os.close, os.closerange?)."
+            return Wrong(f"{self._name} closed descriptors that it did not open (os.close, os.closerange?).")
         end = self._ended()
         if end.si_code == os.CLD_EXITED:
-            return f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return."
-        return f"{self._name} was killed by the signal {signal.Signals(end.si_status).name}."
+            return Wrong(f"{self._name} ended its whole process with status {end.si_status} (os._exit?); use return.")
+        name = signal.Signals(end.si_status).name
+        return Wrong(f"{self._name} was killed by the signal {name}.", cause=name)
 
     def _ended(self) -> os.waitid_result:
         end = os.waitid(os.P_PID, self._pid, os.WEXITED | os.WNOWAIT)  # leaves it to kill()
