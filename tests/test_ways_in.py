@@ -66,7 +66,7 @@ def test_the_workflow_runs_all_tests_on_each_python(workflow):
     assert versions[0] == str(PYTHONS).removeprefix(">=")
     assert "matrix.python" in job["container"]["image"] and "matrix.python" in job["steps"][-1]["env"]["PYTHON"]
     assert os.access(REPOSITORY / job["steps"][-1]["run"], os.X_OK)
-    assert workflow[True].keys() == {"push", "pull_request", "workflow_dispatch"}  # YAML reads `on` as true
+    assert workflow[True].keys() == {"push", "pull_request", "schedule", "workflow_dispatch"}  # YAML reads `on` as true
 
 
 def test_the_workflow_teaches_a_class_with_a_python_that_is_new_enough(workflow):
