@@ -85,6 +85,19 @@ def test_stored_outcomes_are_expected(path):
 WHY_SO = "<p>Because <code>accept(2)</code> says so.</p>"
 
 
+@pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+def test_a_stored_outcome_is_folded_and_explained(path):
+    notebook = nbformat.read(path, as_version=4)
+    stored = [cell.metadata.copy() for cell in notebook.cells]
+    outputs.fold(notebook)
+    assert stored == [cell.metadata for cell in notebook.cells], "make outputs"
+    for cell in notebook.cells:
+        shown = "".join(output.get("data", {}).get("text/html", "") for output in cell.get("outputs", []))
+        if "No guess was kept" in shown:
+            for key, _ in calls(cell.source, "compare"):
+                assert explanations().get(key, "") in shown, f"{key}: make outputs"
+
+
 @pytest.fixture
 def expected(tmp_path, monkeypatch):
     monkeypatch.setenv("COURSE_HOME", str(tmp_path))
