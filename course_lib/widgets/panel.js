@@ -118,7 +118,8 @@ function render({ model, el }) {
   const doing = element("span", { className: "doing" });
   const cpu = element("span", { className: "cpu" });
   const life = element("button", { type: "button", title: "stop the server, or start it again on the same address" });
-  const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", life);
+  const buttons = element("span", { className: "buttons" }, life);
+  const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", buttons);
 
   const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
   const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
@@ -194,7 +195,7 @@ function render({ model, el }) {
   const isOpen = () => more.open || !model.get("folded");
   panel.append(serverLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [live.host, filmed] : []), note,
     ...(wanted("clients") ? [clientLine, clientList] : []), ...(wanted("picture") ? [helpLine(panel)] : []), ...(model.get("folded") ? [more] : behind));
-  if (wanted("picture")) serverLine.append(" ", filming);
+  if (wanted("picture")) buttons.append(" ", filming);
   panel.addEventListener("keydown", keepKeys);
   el.append(panel);
 
