@@ -633,10 +633,11 @@ def test_summary_of_a_new_learner():
         "In your own library:",
         "- Nothing yet: what passes its check goes there.",
         "Still open in this notebook:",
-        "- 2.1 make_listener, about 5 minutes",
         "- 2.2 Lines, about 8 minutes",
         "- 2.3 serve_one, about 6 minutes",
         "- 2.4 serve_forever, about 3 minutes",
+        "Still open in More of 02:",
+        "- 2.1 make_listener, about 5 minutes",
         "To repeat: you were sure, and the kernel did something else:",
         "- Nothing.",
     ]

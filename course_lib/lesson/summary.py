@@ -31,7 +31,7 @@ def summary(notebook: str) -> Card:
     if notebook not in known:
         raise ValueError(f"There is no notebook {notebook!r}: the notebooks are {known[0]} to {known[-1]}.")
     past, where = journal.read(), places()
-    owned, still_open = _exercises(notebook, past.get("exercises", {}))
+    owned, still_open, more = _exercises(notebook, past.get("exercises", {}), where)
     wrong = [one for one in [*_guesses(past), *_beliefs(past), *_recalled(past)] if not one.right]
     wrong.sort(key=lambda one: -one.sure)
     again = [one.told for one in wrong if one.sure >= _VERY_SURE]
@@ -39,6 +39,7 @@ def summary(notebook: str) -> Card:
     parts = [
         ("In your own library", owned, "Nothing yet: what passes its check goes there."),
         ("Still open in this notebook", still_open, "Nothing."),
+        *([(f"Still open in More of {notebook}", more, "")] if more else []),
         ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
     if here:
@@ -102,14 +103,17 @@ def course_map() -> Card:
     return Card("your way", "\n".join(text), f"<table class='course-pair course-done'><tbody>{''.join(rows)}</tbody></table>")
 
 
-def _exercises(notebook: str, past: dict) -> tuple[list[str], list[str]]:
-    owned, still_open = [], []
+def _exercises(notebook: str, past: dict, where: dict[tuple[str, str], Place]) -> tuple[list[str], list[str], list[str]]:
+    """What the learner owns; what of the notebook's exercises is open; and what of those in the notebook with more."""
+    owned, still_open, more = [], [], []
     for exercise in all_exercises():
         if all(os.path.exists(folders.mine() / file_of(name)) for name in exercise.names):
             owned.append(f"{_code(exercise)} ({exercise.id}), from `course_lib.mine`")
         elif exercise.id.startswith(f"{int(notebook)}.") and not past.get(exercise.id, {}).get("passed"):
-            still_open.append(f"{exercise.id} {_code(exercise)}, about {exercise.minutes} minutes")
-    return owned, still_open
+            place = where.get(("check", exercise.id))
+            listed = more if place and place.notebook.startswith(f"{folders.MORE}/") else still_open
+            listed.append(f"{exercise.id} {_code(exercise)}, about {exercise.minutes} minutes")
+    return owned, still_open, more
 
 
 def _code(exercise: Exercise) -> str:
