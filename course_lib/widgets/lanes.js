@@ -235,11 +235,17 @@ function lanesView({ element, setText }) {
   resized.observe(box);
   const themed = new MutationObserver(draw); // the canvas has its own colours: draw them anew
   themed.observe(document.body, { attributes: true, attributeFilter: ["data-jp-theme-light"] });
-  const ticking = setInterval(() => { if (pausedAt === null && lead < Infinity && box.clientWidth) draw(); }, 40);
+  // Time goes on only where it is seen.
+  let ticking = null;
+  const seen = new IntersectionObserver((entries) => {
+    clearInterval(ticking);
+    ticking = entries.at(-1).isIntersecting ? setInterval(() => { if (pausedAt === null && lead < Infinity) draw(); }, 40) : null;
+  });
+  seen.observe(box);
 
   return {
     box, add, label,
     clear() { lanes.clear(); texts.clear(); lead = Infinity; },
-    end() { clearInterval(ticking); resized.disconnect(); themed.disconnect(); },
+    end() { clearInterval(ticking); seen.disconnect(); resized.disconnect(); themed.disconnect(); },
   };
 }
