@@ -452,3 +452,28 @@ def test_the_state_of_each_moment_is_what_ss_and_fdinfo_say_at_the_same_hold(mod
         for epoll, entries in epolls.items():
             told = {row.number: w.events for row in m.descriptors for w in row.watched_by if w.epoll == epoll}
             assert entries == told
+
+
+def test_a_wait_is_not_said_to_find_an_empty_list_where_a_closed_number_is_ready():
+    class Forgets(Server):
+        def serve(self, listener):
+            with select.epoll() as epoll:
+                epoll.register(listener, select.EPOLLIN)
+                epoll.poll()
+                connection, _ = listener.accept()
+                epoll.register(connection, select.EPOLLIN)
+                kept = connection.dup()
+                connection.close()
+                while epoll.poll():
+                    pass
+                kept.close()
+
+    def a_byte(connect):
+        alice = connect()
+        yield
+        alice.send(b"x")
+        yield
+
+    filmed = film(Forgets(), a_byte, calls=8)
+    asked = [filmed.asks(number) for number, m in enumerate(filmed) if m.call.name == "epoll_wait" and not m.asleep]
+    assert asked[1].endswith("which is empty.") and asked[-1].endswith("In it: alice, who was closed.")

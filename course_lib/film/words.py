@@ -55,6 +55,8 @@ def asks(m: "Moment") -> str:
         return f"{name} carries {count} into the kernel, and asks who of them is ready."
     if call.name == "epoll_wait":
         ready = _list(m.who(row.number) for row in m.descriptors if row.number in m.ready)
+        if not ready and m.zombies and row and row.readable:  # an epoll is, while somebody is in its ready list (epoll(7))
+            return f"{name} asks for the ready list. In it: {_list(m.who(number) for number, _, _ in m.zombies)}."
         return (
             f"{name} asks for the ready list. {ready[:1].upper() + ready[1:]} {_is(m.ready)} in it."
             if ready
