@@ -11,6 +11,7 @@ import json
 import os
 import subprocess
 import time
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
@@ -36,6 +37,14 @@ def read(name: str) -> bytes:
         if content is not None and blob_id(content) == blob:
             return content
     raise NotFound(f"{name} as shipped is not found on this machine: unpack the course anew, and take it from there.")
+
+
+def unchanged() -> Iterator[bytes]:
+    """The notebooks beside the learner's `mine` that are still as shipped."""
+    for name, blob in _blobs().items():
+        content = _itself(name, blob)
+        if content is not None and blob_id(content) == blob:
+            yield content
 
 
 def put_aside() -> None:

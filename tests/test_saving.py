@@ -1,6 +1,10 @@
-"""What is left out when JupyterLab saves a notebook."""
+"""What JupyterLab does with the notebooks when it starts, and what is left out when it saves one."""
 
-from course_lib.saving import without_widget_views
+import nbformat
+from nbformat.sign import NotebookNotary
+
+from course_lib import folders, shipped
+from course_lib.saving import trust_shipped, without_widget_views
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 
@@ -34,3 +38,19 @@ def test_other_files_are_left_alone():
         before = dict(model)
         without_widget_views(model=model)
         assert model == before
+
+
+def test_only_what_is_as_shipped_is_trusted(tmp_path, monkeypatch):
+    for name, text in ("00_start_here", "as shipped"), ("01_changed", "as shipped too"):
+        cells = [nbformat.v4.new_code_cell(text, outputs=[nbformat.v4.new_output("display_data", {"text/html": "<script>"})])]
+        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+    monkeypatch.setattr(folders, "COURSE", tmp_path)
+    monkeypatch.setattr(shipped, "_LIST", tmp_path / "shipped.json")
+    monkeypatch.chdir(tmp_path)
+    shipped.write_list(tmp_path)
+    changed = tmp_path / "01_changed.ipynb"
+    changed.write_text(changed.read_text().replace("<script>", "<script>alert()"))
+    notary = NotebookNotary(db_file=":memory:", secret=b"secret")
+    trust_shipped(notary)
+    trusted = {path.stem: notary.check_signature(nbformat.read(path, 4)) for path in tmp_path.glob("*.ipynb")}
+    assert trusted == {"00_start_here": True, "01_changed": False}
