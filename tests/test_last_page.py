@@ -55,7 +55,7 @@ def test_every_guess_belief_and_rewriting_of_the_course_has_a_place():
     found = places()
     assert {key for asks, key in found if asks == "rewrite"} == {"C46", "C16", "C18", "C28", "C27", "C39", "C62", "C71"}
     assert {("guess", "accept-emfile"), ("guess", "one-word"), ("believe", "C62")} <= found.keys()
-    assert found["guess", "one-word"] == Place("more/07_coroutines_more.ipynb", "4.2 · Who is next")
+    assert found["guess", "one-word"] == Place("more/07_coroutines_more.ipynb", "2.2 · Who is next")
     assert all(place.part for place in found.values())
     assert list(dict.fromkeys(place.notebook.removeprefix("more/")[:2] for place in found.values())) == list(questions())
 
@@ -153,7 +153,7 @@ def test_all_wrong_answers_are_repeated_the_surest_first():
     assert page.links == [
         f"{name}.ipynb" for name in ("more/01_file_descriptors_more", "07_coroutines", "more/07_coroutines_more", "04_select")
     ]
-    assert "accept-emfile" not in page.text and "4.2 · Who is next" in page.text
+    assert "accept-emfile" not in page.text and "2.2 · Who is next" in page.text
     behind = " ".join(page.hidden)
     assert question["reason"][:20].split("`")[0] in behind and "You said: " + wrong[:10].split("`")[0] in behind
 
