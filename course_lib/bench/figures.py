@@ -9,7 +9,7 @@ from matplotlib.patches import Patch
 
 from course_lib.measure.findings import times
 from course_lib.measure.palette import MARKERS, ON_WHITE
-from course_lib.widgets.drawing import Drawing
+from course_lib.widgets.drawing import SMALL, Drawing
 
 from .comparing import Row
 from .peers import BARE, PEERS, C
@@ -24,7 +24,7 @@ def plot_compare(rows: Sequence[Row]) -> Drawing:
     if not measured:
         raise ValueError("there are no rows that were measured")
     title = finding(rows)
-    figure = Drawing(figsize=(8.2, 1.5 + 0.36 * len(measured)), dpi=110, facecolor="white", layout="constrained")
+    figure = Drawing(1.5 + 0.36 * len(measured))
     axes = figure.subplots()
     for place, row in enumerate(measured):
         floor = row.cpu - (row.added or 0.0)
@@ -57,7 +57,7 @@ def plot_compare(rows: Sequence[Row]) -> Drawing:
     axes.legend(
         handles=[Patch(color=colour, label=label) for colour, label in names.items()],
         loc="upper right",
-        fontsize=8,
+        fontsize=SMALL,
         frameon=False,
         labelcolor=_INK,
     )
@@ -84,11 +84,11 @@ def _colour(name: str) -> str:
 def _finish(figure: Drawing, title: str, below: Sequence[str]) -> None:
     inches = figure.get_figwidth()
     title = textwrap.fill(title, int(inches * 11))
-    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 15), break_on_hyphens=False)]
+    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 14), break_on_hyphens=False)]
     figure.set_figheight(figure.get_figheight() + 0.2 * title.count("\n") + 0.17 * len(lines))
     figure.suptitle(title, fontsize=11, color=_INK, x=0.01, ha="left", parse_math=False)
     if lines:
-        figure.supxlabel("\n".join(lines), fontsize=8, color=_QUIET, x=0.01, ha="left", parse_math=False)
+        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=_QUIET, x=0.01, ha="left", parse_math=False)
 
 
 def plot_report(report: dict) -> Drawing:
@@ -110,7 +110,7 @@ def plot_report(report: dict) -> Drawing:
         + ": "
         + ", ".join(f"{times(row['times']['value'])} with {row['name']}" for row in {row["name"]: row for row in ends}.values())
     )
-    figure = Drawing(figsize=(8.2, 1.6 + 0.3 * len(rows)), dpi=110, facecolor="white", layout="constrained")
+    figure = Drawing(1.6 + 0.3 * len(rows))
     axes = figure.subplots()
     axes.set_xscale("log")
     for place, row in enumerate(rows):

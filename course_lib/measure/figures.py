@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from course_lib.widgets.drawing import Drawing
+from course_lib.widgets.drawing import SMALL, Drawing
 
 from .findings import finding
 from .ladder import Rung
@@ -25,7 +25,7 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
     Raises ValueError when there are no rows.
     """
     title = finding(rows)
-    figure = _figure(9.6, 4.9)
+    figure = Drawing(4.9)
     here, book = figure.subplots(1, 2, sharey=True)
     published = [row for row in PUBLISHED if row.kind in {own.kind for own in rows}]
     ours, theirs = _lines_of(rows), _lines_of(published)
@@ -47,7 +47,7 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
 def plot_ready(rows: Sequence[Cost]) -> Drawing:
     """The rows of `ready_cost`. Raises ValueError when there are no rows."""
     title = finding(rows)
-    figure = _figure(7.2, 4.6)
+    figure = Drawing(4.6)
     axes = figure.subplots()
     _draw(axes, _lines_of(rows), _notes(rows))
     axes.set_xlabel("descriptors watched, all of them ready", color=_INK)
@@ -60,7 +60,7 @@ def plot_ready(rows: Sequence[Cost]) -> Drawing:
 def plot_ladder(rows: Sequence[Rung]) -> Drawing:
     """The rows of `ladder`: CPU time a request against idle clients. Raises ValueError when there are no rows."""
     title = finding(rows)
-    figure = _figure(8.2, 4.8)
+    figure = Drawing(4.8)
     axes = figure.subplots()
     lines = {}
     for row in rows:
@@ -85,10 +85,6 @@ def _not_counted(rows: Sequence[Cost]) -> list[str]:
     return [
         f"Not counted: the write that makes one ready and the read after it, {min(wakes):.2f} to {max(wakes):.2f} µs together."
     ]
-
-
-def _figure(width: float, height: float) -> Drawing:
-    return Drawing(figsize=(width, height), dpi=110, facecolor="white", layout="constrained")
 
 
 def _lines_of(rows: Sequence[Cost]) -> dict[str, Line]:
@@ -192,7 +188,7 @@ def _point(row: Cost | Rung) -> tuple[str, int, float | None]:
 def _finish(figure: Drawing, title: str, below: list[str]) -> None:
     inches = figure.get_figwidth()
     figure.suptitle(textwrap.fill(title, int(inches * 11)), fontsize=11, color=_INK, x=0.01, ha="left", parse_math=False)
-    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 15), break_on_hyphens=False)]
+    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 14), break_on_hyphens=False)]
     if lines:
         figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
-        figure.supxlabel("\n".join(lines), fontsize=8, color=_QUIET, x=0.01, ha="left", parse_math=False)
+        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=_QUIET, x=0.01, ha="left", parse_math=False)

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 
 # After Okabe and Ito: colour-blind readers tell them apart. For print on white, and for pages that may be light or dark.
-ON_WHITE = ("#0072b2", "#d55e00", "#a0487a", "#00805f", "#5a5a5a", "#8a6d00", "#3a2f8f")
+ON_WHITE = ("#0072b2", "#b84f00", "#a0487a", "#00805f", "#5a5a5a", "#8a6d00", "#3a2f8f")
 ON_ANY = ("#0072b2", "#d55e00", "#b3609b", "#009e73", "#8c8c8c", "#b38f00", "#7a6fd0")
 MARKERS = ("o", "s", "^", "D", "v", "P", "X")
 DASHES = ("", "7 3", "2 3", "9 3 2 3", "4 4", "1 4", "12 3")

@@ -1,20 +1,28 @@
 """A matplotlib figure that a notebook shows as it is, with no pyplot, and with words for those who do not see it."""
 
-import base64
 import io
 from html import escape
 
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
+from .still import still
+
+WIDE, DOTS = 7.4, 96  # inches, and pixels an inch: about what a cell has in a page of 900 pixels
+SMALL = 8.5  # points: the smallest type, more than 10 pixels in such a cell
+
 
 class Drawing(Figure):
-    """`words` says what the picture shows: the finding in the first line, and below it what there is to add.
+    """A figure on white, `height` inches high, as wide as all of them.
 
+    `words` says what the picture shows: the finding in the first line, and below it what there is to add.
     It is shown as HTML, since JupyterLab leaves out the text of a plain image.
     """
 
     words = ""
+
+    def __init__(self, height: float) -> None:
+        super().__init__(figsize=(WIDE, height), dpi=DOTS, facecolor="white", layout="constrained")
 
     def __repr__(self) -> str:
         return self.words
@@ -26,9 +34,8 @@ class Drawing(Figure):
         return picture.getvalue()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        source = base64.b64encode(self.png()).decode()
         finding, _, more = self.words.partition("\n")
-        html = f'<img alt="{escape(finding)}" style="max-width: 100%" src="data:image/png;base64,{source}">'
+        html = still(self.png(), "png", finding)
         if more:
             html += f"<details><summary>the picture in words</summary><pre>{escape(self.words)}</pre></details>"
         return {"text/plain": self.words, "text/html": html}

@@ -6,7 +6,7 @@ from matplotlib.ticker import FuncFormatter
 
 from course_lib.observe import Call
 
-from .drawing import Drawing
+from .drawing import SMALL, Drawing
 
 ASLEEP = 0.001  # seconds; a call that took longer is drawn as sleep
 _UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
@@ -26,7 +26,7 @@ def timeline(server, seconds: float = 10.0) -> Drawing:
     calls = [call for call in calls if call.entered + call.seconds > end - seconds]
     start = max(end - seconds, min(call.entered for call in calls))
     lanes = sorted({call.descriptor for call in calls if call.descriptor is not None})
-    figure = Drawing(figsize=(9, 1.2 + 0.35 * (len(lanes) + 1)), layout="constrained")
+    figure = Drawing(1.2 + 0.35 * (len(lanes) + 1))
     axes = figure.subplots()
     for row, lane in enumerate(["thread", *lanes]):
         mine = [call for call in calls if lane in ("thread", call.descriptor)]
@@ -59,7 +59,7 @@ def _lane(axes, row: int, calls: list[Call], start: float, named_from: float) ->
     axes.broken_barh(boxes, (row - 0.3, 0.6), facecolors=_SLEEP, edgecolors="#5a6b7d", linewidth=0.5)
     for call, (begin, length) in zip(slept, boxes):
         if length >= named_from:
-            axes.text(begin + length / 2, row, call.name, ha="center", va="center", fontsize=8, clip_on=True)
+            axes.text(begin + length / 2, row, call.name, ha="center", va="center", fontsize=SMALL, clip_on=True)
 
 
 def _kind(descriptor: int, calls: list[Call]) -> str:

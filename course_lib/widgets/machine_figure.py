@@ -8,14 +8,14 @@ from matplotlib.patches import FancyBboxPatch
 from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
 from course_lib.observe.descriptors import number_of
 
-from .drawing import Drawing
+from .drawing import SMALL, Drawing
 
 _ROW, _DESCRIPTION, _THING = "#dbe8f6", "#fde7c9", "#e6e6e6"  # told apart by their columns and headings too
 _INK, _SHARED = "#222222", "#a34700"
-_NUMBERS, _CENTRE, _THINGS = 0.2, 6.4, 10.9  # left edges of the three columns
-_NUMBER, _FLAG, _WIDE = 2.4, 2.3, 14.8  # widths of a row's two parts, and of the drawing
+_NUMBERS, _CENTRE, _THINGS = 0.1, 5.05, 8.95  # left edges of the three columns
+_NUMBER, _FLAG, _ABOUT, _WIDE = 2.2, 2.2, 3.4, 12.9  # widths of a row's two parts, of a description, and of the drawing
 _LINE = 0.62  # height of one line of text
-_LONGEST, _LONGEST_LABEL = 30, 14  # characters of a name that are drawn
+_LONGEST, _LONGEST_LABEL = 30, 10  # characters of a name that are drawn
 
 
 def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named) -> Drawing:
@@ -47,7 +47,7 @@ def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], detai
     things = _spread(wanted, [_height(lines) for lines in boxes])
     height = max([height, *(p + _height(b) / 2 for p, b in [*zip(descriptions, blocks), *zip(things, boxes)])]) + 0.2
 
-    figure = Drawing(figsize=(9.4, 0.75 + 0.36 * (height + 1)), dpi=110, facecolor="white", layout="constrained")
+    figure = Drawing(0.75 + 0.36 * (height + 1))
     axes = figure.subplots()
     axes.set_xlim(0, _WIDE)
     axes.set_ylim(height, -1)
@@ -64,10 +64,10 @@ def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], detai
         _box(axes, _NUMBERS + _NUMBER, place, _FLAG, _LINE, [f"close-on-exec: {'yes' if row.close_on_exec else 'no'}"], _ROW)
         _arrow(axes, _NUMBERS + _NUMBER + _FLAG, place, _CENTRE, descriptions[row.description], row.description in shared)
     for index, (place, lines) in enumerate(zip(descriptions, blocks)):
-        _box(axes, _CENTRE, place, 3.2, _height(lines), lines, _DESCRIPTION, thick=index in shared)
-        _arrow(axes, _CENTRE + 3.2, place, _THINGS, things[found.descriptions[index].thing], False)
+        _box(axes, _CENTRE, place, _ABOUT, _height(lines), lines, _DESCRIPTION, thick=index in shared)
+        _arrow(axes, _CENTRE + _ABOUT, place, _THINGS, things[found.descriptions[index].thing], False)
     for place, lines in zip(things, boxes):
-        _box(axes, _THINGS, place, _WIDE - _THINGS - 0.1, _height(lines), lines, _THING)
+        _box(axes, _THINGS, place, _WIDE - _THINGS - 0.05, _height(lines), lines, _THING)
     axes.set_title(finding(found), fontsize=10.5, loc="left")
     figure.words = in_words(found, labels, owners)
     return figure
@@ -124,9 +124,9 @@ def _headings(axes, found: OpenFiles, rows: list[tuple[float, Row]], owners: dic
     y = 0.0
     for process, name in owners.items():
         own = [place for place, row in rows if row.process == process]
-        axes.text(_NUMBERS, y + 0.6, name, fontsize=8.5, style="italic", color=_INK)
+        axes.text(_NUMBERS, y + 0.6, name, fontsize=SMALL, style="italic", color=_INK)
         if not own:
-            axes.text(_NUMBERS + 0.2, y + 1.3, "no such row", fontsize=8.5, color=_INK)
+            axes.text(_NUMBERS + 0.2, y + 1.3, "no such row", fontsize=SMALL, color=_INK)
         y += 0.9 + 0.95 * len(own) + (0.3 if own else 0.9)
 
 
@@ -205,7 +205,7 @@ def _box(
             left + 0.15,
             y,
             line,
-            fontsize=8.5,
+            fontsize=SMALL,
             va="center",
             color=_INK,
             fontweight="bold" if bold else "normal",

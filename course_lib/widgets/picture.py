@@ -1,7 +1,8 @@
 """A panel's state as static HTML: what a stored notebook shows where there is no kernel."""
 
-import base64
 from html import escape
+
+from .still import still
 
 COLUMNS = (
     ("number", "fd"),
@@ -41,8 +42,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
     if state["tasks"]:
         parts.append(_tasks_html(state["tasks"]))
     if lanes:
-        source = base64.b64encode(lanes).decode()
-        parts.append(f'<img alt="{escape(described)}" src="data:image/png;base64,{source}">')
+        parts.append(still(lanes, "png", described))
     return "".join(parts)
 
 

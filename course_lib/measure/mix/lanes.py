@@ -3,7 +3,6 @@
 The same drawing for a page, in its own colours, and for a stored notebook, on white.
 """
 
-import base64
 from collections.abc import Sequence
 from html import escape
 
@@ -88,5 +87,6 @@ def image(rows: Sequence[Span]) -> str:
     """The lanes as an <img> that a stored notebook can keep, on white: HTML."""
     svg = lanes(rows, "#222222").replace("<svg ", f"<svg width='{_WIDE}' ", 1)
     svg = svg.replace("'>", "'><rect width='100%' height='100%' fill='white'/>", 1)
-    source = base64.b64encode(svg.encode()).decode()
-    return f'<img alt="{escape(finding(rows))}." style="max-width: 100%" src="data:image/svg+xml;base64,{source}">'
+    from course_lib.widgets.still import still  # widgets take long to import, and the processes that are measured need none
+
+    return still(svg.encode(), "svg+xml", f"{finding(rows)}.")
