@@ -63,13 +63,25 @@ function livePicture() {
   return { host, show, end() { done(); resized.disconnect(); } };
 }
 
-// Closes the tab of JupyterLab around a node, as a click on its cross does: a widget has no other way.
-function closeTab(node) {
-  const cross = document.querySelector(`.lm-TabBar-tab[data-id="${node.closest(".jupyterlab-sidecar")?.id}"] .lm-TabBar-tabCloseIcon`);
-  const { left, top, width, height } = cross?.getBoundingClientRect() ?? {};
+// Clicks on a part of a tab of JupyterLab: a widget has no other way to it.
+function clickTab(part) {
+  const { left, top, width, height } = part?.getBoundingClientRect() ?? {};
   for (const type of ["pointerdown", "pointerup"]) {
-    cross?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2, button: 0 }));
+    part?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2, button: 0 }));
   }
+}
+
+// Closes the tab around a node.
+function closeTab(node) {
+  clickTab(document.querySelector(`.lm-TabBar-tab[data-id="${node.closest(".jupyterlab-sidecar")?.id}"] .lm-TabBar-tabCloseIcon`));
+}
+
+// Notebook and panel side by side need the width of the file browser: a narrow page folds it, once. A click on its icon brings it back.
+let roomMade = false;
+function makeRoom() {
+  if (roomMade || innerWidth > 1300) return;
+  roomMade = true;
+  clickTab(document.querySelector(".jp-SideBar.jp-mod-left .lm-TabBar-tab.lm-mod-current"));
 }
 
 // One line of help for the control at the pointer or with the focus.
@@ -412,6 +424,7 @@ function render({ model, el }) {
     if (panel.isConnected && before === undefined) {
       before = document.activeElement?.closest(".jp-Notebook") ? document.activeElement : null;
       beside = !inCell();
+      if (beside && panel.closest(".jupyterlab-sidecar")) makeRoom();
       goWhereItIs();
     } else if (beside && panel.isConnected === off) {
       off = !off;

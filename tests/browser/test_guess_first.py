@@ -2,7 +2,6 @@
 
 import ast
 import html
-import json
 import re
 
 import nbformat
