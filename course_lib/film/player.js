@@ -228,7 +228,7 @@ function score(film, spans, go) {
     width = wide;
     const count = film.moments.length;
     const length = spans.at(-1)[0] + spans.at(-1)[1];
-    step = Math.min(30, (width - left - 4) / length);
+    step = Math.max(1, Math.min(30, (width - left - 4) / length));
     const height = (LABELS.length + 1) * LANE + 4;
     const now = film.moments[number];
     const parts = [box(left + spans[number][0] * step, 0, spans[number][1] * step, height, "band", { rx: 3 })];
@@ -240,7 +240,7 @@ function score(film, spans, go) {
       const y = (LABELS.indexOf(m.label) + 1) * LANE + 4;
       const x = left + spans[k][0] * step;
       const kind = `${k === number ? "now" : k < number ? "past" : "coming"} ${m.asleep ? "slept" : ""}`;
-      parts.push(m.asleep ? box(x + 1, y + 2, spans[k][1] * step - 2, LANE - 7, `mark ${kind}`, { rx: 2 }) : box(x + step * 0.15, y, step * 0.7, LANE - 3, `mark ${kind}`, { rx: 2 }));
+      parts.push(m.asleep ? box(x + 1, y + 2, Math.max(1, spans[k][1] * step - 2), LANE - 7, `mark ${kind}`, { rx: 2 }) : box(x + step * 0.15, y, step * 0.7, LANE - 3, `mark ${kind}`, { rx: 2 }));
       if (m.acts.length) parts.push(draw("path", { class: `act ${k === number ? "now" : ""}`, d: `M${x - 4} 3 h8 l-4 8 z` }, draw("title", {}, m.acts.join(", "))));
     });
     svg.setAttribute("width", width);
