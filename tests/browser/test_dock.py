@@ -24,6 +24,7 @@ def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells,
     notebook.theme(theme)
     notebook.run_cell(1)
     panel = beside(notebook)
+    expect(notebook.page.locator("#jp-left-stack")).to_be_hidden()  # a narrow page gives the file browser's width to both
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
     expect(notebook.output(1).locator(".asks")).to_be_hidden()
     notebook.page.wait_for_function("() => Boolean(document.activeElement.closest('.jp-Notebook'))")
