@@ -16,9 +16,9 @@ if TYPE_CHECKING:
 # notebook -> the modules that have its checks, each in its table CHECKS
 _MODULES = {
     "1": ("descriptors", "leaks"),
-    "2": ("blocking",),
-    "3": ("nonblocking",),
-    "4": ("selecting",),
+    "2": ("make_listener", "lines", "blocking"),
+    "3": ("try_calls", "conn", "busy_server"),
+    "4": ("selecting", "chat"),
     "5": ("polling",),
     "6": ("epolling", "bugs"),
     "7": ("coroutines", "waits", "event_loop", "web"),

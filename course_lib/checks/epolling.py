@@ -26,7 +26,8 @@ from course_lib.solutions.polling import PollEngine, server
 
 from .ends import reset
 from .engines import check_engine
-from .harness import check_server, tell_closed_sockets
+from .harness import tell_closed_sockets
+from .ten_points import check_server
 
 
 def check_epoll_engine(attempt: Attempt) -> None:

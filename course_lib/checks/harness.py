@@ -1,7 +1,4 @@
-"""Ten points for a server of many clients: the learner's code runs in a process of its own, and clients talk to it.
-
-A server takes a listening socket, serves without end, and answers each line in capitals.
-"""
+"""A server of many clients under test: the learner's code runs in a process of its own, and clients talk to it."""
 
 import gc
 import re
@@ -17,16 +14,9 @@ from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 from course_lib.sandbox.proc import at_port, is_at, listening
 from course_lib.sandbox.talk import Talk
 
-from .ends import LONG_LINES, reset
-
-MANY = 20  # clients at once
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
-LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
 IDLE = 0.1  # of a core; a server that spins gets from 0.3 to 1.0, one that sleeps 0.0
-HAD_TIME = 0.05  # seconds of CPU time in which a server that reads at all would have read
-GREEDY = 2 << 20  # bytes; far more than the buffers of a connection hold while the server does not read
-KEPT = 20  # closed sockets; about 12 may still stand in a variable of the last round, and 26 have come and gone
 OFTEN = 25  # times in one window to wake up for nothing
 _SINGLE = ("accept", "recv", "read", "send", "write", "connect")
 _MANY = ("select", "poll", "epoll_wait")
@@ -51,30 +41,6 @@ def tell_closed_sockets(talk: Talk) -> None:
         talk.tell(closed=closed, unsent=max((len(part) for part in parts if id(part) not in unread), default=0))
 
     signal.signal(signal.SIGUSR2, tell)
-
-
-def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = use_server) -> None:
-    """Test the learner's server from outside, as its clients see it, up to the first point that it fails.
-
-    `inside(talk, learner, listener)` runs in the child. With `sleeps` the server has to sleep while nobody talks.
-    Raises Wrong; its text names the cause and the line.
-    """
-    trial = Trial(attempt, sleeps, inside)
-    with trial.explained():
-        for point in (
-            _answers,
-            _second_client,
-            _more_messages,
-            _pieces,
-            _idle,
-            _many,
-            _ends,
-            _slow_reader,
-            _resets,
-            _greedy,
-            _all_gone,
-        ):
-            point(trial)
 
 
 class Trial:
@@ -118,7 +84,7 @@ class Trial:
                 try:
                     data = data[client.send(data) :]
                 except TimeoutError:
-                    if not _writable(client) and (self.run.state() != "R" or self.run.cpu() - used > 0.5):
+                    if not writable(client) and (self.run.state() != "R" or self.run.cpu() - used > 0.5):
                         raise
                     self.run.watch(0)  # other programs have the processor
         except ConnectionError:
@@ -163,7 +129,7 @@ class Trial:
         accepted, unread = self.way(client)
         call = stuck.call if stuck.asleep else ""
         others = (self.first, self.second, *self.clients)
-        astray = next((other for other in others if other not in (None, client) and _readable(other)), None)
+        astray = next((other for other in others if other not in (None, client) and readable(other)), None)
         if private and astray and (data := astray.recv(100, socket.MSG_PEEK)):
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
@@ -294,364 +260,12 @@ class Trial:
         return min(1.0, (self.run.cpu() - used) / passed), runs / looks, naps / looks, self.run.wakes() - woke
 
 
-def _answers(trial: Trial) -> None:
-    trial.settle()  # a server that does not wait for its first client shows it now
-    trial.first = trial.connect()
-    trial.ask(trial.first, b"hello\n", "A client sent a line and got no answer within 1 s")
-    trial.own = trial.run.sockets() - 1
-    trial.attempt.good("a client is answered")
-
-
-def _second_client(trial: Trial) -> None:
-    trial.second = trial.connect()
-    trial.ask(trial.second, b"hello\n", "The first client is silent, and a second one got no answer within 1 s")
-    trial.run.alone()
-    if trial.sleeps and all(trial.naps() for _ in range(5)):
-        trial.idle("Nobody talks")  # it sleeps by the clock, and everything would be late
-    if not trial.sleeps and (line := trial.naps_long()):
-        raise Wrong(
-            f"Nobody talks, and your server sleeps{line}. No client can wake it there: each of them waits until the nap is over. "
-            "Leave it out, or make it a few milliseconds."
-        )
-    trial.attempt.good("a second client is answered while the first one is silent")
-
-
-def _more_messages(trial: Trial) -> None:
-    for line in b"again\n", b"and again\n":
-        trial.send(trial.first, line)
-        got, stuck = trial.receive(trial.first, len(line))
-        if not got and not stuck:
-            trial.run.explain_end()
-            raise Wrong(
-                "A second message on the same connection: the client got b'', the end. Do you close after the first answer? "
-                "Close when recv() gives b''."
-            )
-        if not got:
-            raise trial.unanswered(trial.first, "A second message on the same connection got no answer within 1 s", stuck)
-        if got != line.upper():
-            raise Wrong(f"A client sent {line!r} after other messages and got {got!r}, not {line.upper()!r}.")
-    trial.attempt.good("more messages on the same connection")
-
-
-def _pieces(trial: Trial) -> None:
-    for one, other in zip(b"hello\n", b"WORLD\n"):
-        for client, byte in (trial.first, one), (trial.second, other):
-            trial.send(client, bytes([byte]))
-            trial.read_all(client)
-        if one == ord("h"):
-            trial.settle()
-            if _readable(trial.first) and (data := trial.first.recv(100)):
-                raise Wrong(
-                    f"A client sent b'h', the first byte of a line, and got {data!r}: a piece without b'\\n' is not a line "
-                    "yet. Keep it until the rest has come (Lines)."
-                )
-    got, stuck = trial.receive(trial.first, 6)
-    if got != b"HELLO\n":
-        what = "A client sent b'hello\\n' one byte at a time, while another one sent b'WORLD\\n'"
-        if not got and stuck:
-            raise trial.unanswered(trial.first, f"{what}: it got no answer within 1 s", stuck)
-        if not stuck:
-            trial.run.explain_end()
-        if set(got) & set(b"WRD"):
-            why = "The two share one buffer: each connection needs its own."
-        elif got.startswith(b"HELLO"):
-            why = "Only b'\\n' ends a line, and the answer ends with one too."
-        elif got.startswith(b"H"):
-            why = "A piece without b'\\n' is not a line yet: keep it until the rest has come."
-        else:
-            why = "Its first bytes were lost: keep the unfinished part of a line until the rest has come."
-        raise Wrong(f"{what}, and got {got!r}. {why} TCP keeps no borders between messages (tcp(7)).")
-    what = "Two clients sent a line each, one byte at a time; the second one got no answer within 1 s"
-    trial.expect(trial.second, b"WORLD\n", what)
-    trial.send(trial.first, b"one\ntwo\n")
-    got, stuck = trial.receive(trial.first, 8)
-    if got == b"ONE\n":
-        raise Wrong("Two lines arrived together, only the first was answered: TCP keeps no borders between messages (tcp(7)).")
-    if got != b"ONE\nTWO\n":
-        if not got and stuck:
-            raise trial.unanswered(trial.first, "Two lines arrived together and got no answer within 1 s", stuck)
-        trial.run.explain_end()
-        raise Wrong(f"A client sent b'one\\ntwo\\n' and got {got!r}, not b'ONE\\nTWO\\n'.")
-    trial.attempt.good("a line in pieces, two lines in one packet: each client has a buffer of its own")
-
-
-def _idle(trial: Trial) -> None:
-    trial.idle(
-        "Nobody talks",
-        "Either it does not wait (a time limit of 0?), or it asks for something that is always so: a socket with nothing "
-        "to send is writable nearly always, so ask for writable only while there is something to send (select(2)).",
-    )
-    if trial.sleeps:
-        trial.attempt.good("nobody talks: it sleeps")
-
-
-def _many(trial: Trial) -> None:
-    clients = []
-    for word in b"hello", b"again":
-        lines = [b"%s from %02d\n" % (word, number) for number in range(1, MANY + 1)]
-        with trial.run.paused():
-            clients = clients or [trial.connect() for _ in lines]
-            for client, line in zip(clients, lines):
-                trial.send(client, line)
-        answers, last = [], None
-        for client, line in zip(clients, lines):
-            got, stuck = trial.receive(client, len(line), 0.05 if last else 1.0)  # one has had its second
-            answers.append(got)
-            last = stuck or last
-        _right_answers(trial, clients, lines, answers, last)
-    trial.clients = clients
-    trial.attempt.good(f"{MANY} clients at once, and none of them is forgotten")
-
-
-def _right_answers(trial: Trial, clients: list, lines: list[bytes], answers: list[bytes], stuck: Stuck | None) -> None:
-    expected = [line.upper() for line in lines]
-    for number, (got, answer) in enumerate(zip(answers, expected), 1):
-        if got and got != answer:
-            trial.run.explain_end()
-            if any(other in got for other in expected if other != answer):
-                raise Wrong(
-                    f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}, the answer to "
-                    "another one. Each connection needs its own buffer for answers."
-                )
-            raise Wrong(f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}, not {answer!r}.")
-    missing = [number for number, got in enumerate(answers, 1) if not got]
-    if not missing:
-        return
-    if not stuck:
-        trial.run.explain_end()
-        raise Wrong(f"{MANY} clients at once: client {missing[0]} got b'', the end. The server closed its connection too early.")
-    what = f"{MANY} clients sent a line at the same moment, and {_those(missing)} got no answer within 1 s"
-    raise trial.unanswered(clients[missing[0] - 1], what, stuck)
-
-
-def _ends(trial: Trial) -> None:
-    leaving, closing = trial.clients[:5], trial.clients[5:10]
-    trial.clients = trial.clients[10:]
-    trial.happened = "A client finished sending and your server died: "
-    with trial.run.paused():
-        for client in leaving:
-            trial.send(client, b"one\ntwo\nthree\n")
-            client.shutdown(socket.SHUT_WR)
-    open_yet, last = [], None
-    for number, client in enumerate(leaving, 1):
-        got, stuck = trial.receive(client, 14 + 1, 0.05 if last else 1.0)
-        last = stuck or last
-        if got != b"ONE\nTWO\nTHREE\n":
-            what = "A client sent three lines, half-closed, and got"
-            if not stuck:
-                trial.run.explain_end()
-            if not b"ONE\nTWO\nTHREE\n".startswith(got):
-                raise Wrong(f"{what} {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
-            if not stuck:
-                raise Wrong(
-                    f"{what} {got.count(10)} of 3 answers, then the end: b'' says that it sends no more, but it still reads "
-                    "(shutdown(2)). First answer all you have, then close."
-                )
-            raise trial.unanswered(client, f"{what} {got.count(10)} of 3 answers within 1 s", stuck)
-        if stuck:
-            open_yet.append(number)
-    if open_yet:
-        raise _still_open(trial, open_yet, last, "half-closed and got all their answers")
-    left = MANY - 5
-    trial.happened = "A client left and your server died: "
-    with trial.run.paused():
-        for client in closing:
-            client.close()
-        for client in trial.clients[:3]:
-            trial.send(client, b"still here\n")
-    for client in trial.clients[:3]:
-        trial.expect(client, b"still here\n", "Some clients left, and another one got no answer within 1 s")
-    left -= 5
-    if stuck := trial.holds(2 + left):
-        number = trial.run.sockets() - trial.own - 2 - left
-        if number <= 0:
-            raise Wrong("Five clients left, and your server closed connections of clients that are still there.")
-        raise _still_open(trial, list(range(number)), stuck, "left", count=True)
-    why = "recv() gives b'' again and again when the client has gone (recv(2)): close, and forget it."
-    trial.calm("A client left and nobody talks", why)
-    trial.attempt.good("clients that leave, and clients that half-close: first all answers, then the end")
-
-
-def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
-    """Some of five connections that are over stay open."""
-    if not stuck.asleep and trial.sleeps:
-        why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
-    elif len(numbers) == 1:
-        why = (
-            "Is close() called for each of them? A socket that is only forgotten stays open as long as one variable holds it. And to "
-            "remove from a list while a loop goes over it skips the next one."
-        )
-    elif len(numbers) < 5:
-        why = (
-            "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
-        )
-    else:
-        why = "When recv() has given b'' and all answers are sent, close the socket and forget it."
-    those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
-    cause = "skipped" if stuck.asleep and len(numbers) < 5 else ""
-    return Wrong(f"Five clients {did}, and {those} stay open: {your_server(stuck)}.", why, cause)
-
-
-def _resets(trial: Trial) -> None:
-    trial.happened = "A client crashed (its connection was reset) and your server died: "
-    talking, gone, waiting, trial.clients = trial.clients[0], trial.clients[1], trial.clients[2], trial.clients[3:]
-    trial.ask(talking, b"hello\n", "A client got no answer within 1 s")
-    reset(talking)
-    with trial.run.paused():
-        trial.send(gone, b"hello\n")
-        reset(gone)
-        client = trial.connect()  # it stands in the accept queue, and there it stays when it has gone
-        reset(client)
-        client = trial.connect()
-        trial.send(client, b"hello\n")
-        client.close()
-    trial.ask(trial.first, b"hello\n", "Some clients were reset, and another one got no answer within 1 s")
-    trial.happened = "A client sent lines of 50 000 bytes, and your server died: "
-    trial.send(waiting, LONG_LINES)
-    got, stuck = trial.receive(waiting, 1)
-    if not got:
-        if stuck:
-            raise trial.unanswered(waiting, "A client sent lines of 50 000 bytes and got no answer within 1 s", stuck)
-        trial.run.explain_end()
-        raise Wrong("A client sent lines of 50 000 bytes and got b'', the end.")
-    trial.settle()
-    trial.happened = "A client was reset in the middle of its answer, and your server died: "
-    reset(waiting)  # in the middle of its answer
-    trial.ask(trial.first, b"hello\n", "A client was reset in the middle of its answer, and another one got no answer within 1 s")
-    if stuck := trial.holds(2 + len(trial.clients)):
-        number = trial.run.sockets() - trial.own - 2 - len(trial.clients)
-        raise Wrong(
-            f"Five clients left, four of them with a reset, and {still_open(number)}: {your_server(stuck)}. "
-            "After a reset nobody is left to answer: close the socket and forget it."
-        )
-    trial.calm("A client was reset and nobody talks", "After a reset nothing more will come: close the socket, and forget it.")
-    trial.attempt.good("clients that are reset, or gone before accept(), do not end it")
-
-
-def _slow_reader(trial: Trial) -> None:
-    trial.happened = "A client does not read its long answer, and your server died: "
-    lines = [
-        b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)
-    ]
-    line = b"".join(lines)  # no two parts of it are the same
-    slow = trial.connect(receive_buffer=SMALL)
-    trial.send(slow, line)
-    got, stuck = trial.receive(slow, 1)
-    if not got and stuck:
-        raise trial.unanswered(slow, f"A client sent lines of {LONG} bytes in all and got no answer within 1 s", stuck)
-    trial.send(trial.first, b"hello\n")
-    other, stuck = trial.receive(trial.first, 6)
-    if stuck and not other:
-        raise Wrong(
-            "One client does not read its long answer, and meanwhile another one got no answer within 1 s: "
-            f"{your_server(stuck)}. Send what fits, keep the rest, and go on with it when the socket is writable (send(2))."
-        )
-    trial.calm(
-        "One client does not read its long answer, nobody else talks",
-        "The send buffer is full: wait until the socket is writable, and do not try again before.",
-    )
-    _long_answer(trial, slow, line, got)
-    trial.send(slow, line)
-    slow.shutdown(socket.SHUT_WR)
-    got, stuck = trial.receive(slow, 1)
-    trial.calm("One client does not read its long answer and has half-closed, nobody else talks", _AFTER_END)
-    _long_answer(trial, slow, line, got, " and half-closed")
-    got, stuck = trial.receive(slow, 1)
-    if stuck:
-        raise Wrong(
-            f"A client half-closed and got its long answer, and then no end: {your_server(stuck)}. "
-            "When b'' has come and all answers are sent, close the socket."
-        )
-    trial.calm("A long answer was sent and nobody talks", "Ask for writable only while there is something to send (select(2)).")
-    trial.attempt.good(f"a slow reader gets all of its {LONG} bytes, and nobody waits for it")
-
-
-def _greedy(trial: Trial) -> None:
-    """A client that sends and never reads. Whose memory does it fill, its own or the server's?"""
-    trial.happened = "A client sent and never read, and your server died: "
-    greedy = trial.connect(receive_buffer=SMALL)
-    greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
-    greedy.setblocking(False)
-    sent, quiet, used = 0, 0, trial.run.cpu()
-    while sent < GREEDY and quiet < 5 and trial.run.cpu() - used < HAD_TIME:
-        try:
-            sent += greedy.send(b"greedy client\n" * 1000)
-            quiet, used = 0, trial.run.cpu()
-        except BlockingIOError:
-            trial.run.watch(0.004)
-            quiet += trial.run.state() == "S" and not _writable(greedy)
-        except ConnectionError:
-            break  # the server has cut it off, which is another good answer
-    if sent >= GREEDY:
-        raise Wrong(
-            f"A client sends and never reads: your server took {GREEDY >> 20} MB from it and keeps all the answers in memory. While "
-            "answers wait, do not ask for readable (want_read)."
-        )
-    reset(greedy)
-
-
-def _readable(client: socket.socket) -> bool:
+def readable(client: socket.socket) -> bool:
     return bool(select.select([client], [], [], 0)[0])
 
 
-def _writable(client: socket.socket) -> bool:
+def writable(client: socket.socket) -> bool:
     return bool(select.select([], [client], [], 0)[1])
-
-
-_AFTER_END = "A socket at its end is readable for ever: after b'' do not ask for readable any more."
-
-
-def _long_answer(trial: Trial, slow: socket.socket, line: bytes, got: bytes, and_: str = "") -> None:
-    rest, stuck = trial.receive(slow, LONG - len(got))
-    got += rest
-    if got == line.upper():
-        return
-    if not stuck:
-        trial.run.explain_end()
-    what = f"A client sent lines of {LONG} bytes in all{and_}, read slowly, and"
-    if line.upper().startswith(got) and and_ and not stuck:
-        raise Wrong(
-            f"{what} got {len(got)} of them, then the end: b'' says that it sends no more, but it still reads (shutdown(2)). "
-            "Close when all answers are sent."
-        )
-    if len(got) < LONG:
-        if line.upper().startswith(got) and stuck and (unsent := trial.keeps("unsent")):
-            raise Wrong(
-                f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {your_server(stuck)}. "
-                "Wait for this socket to be writable, too, while something is to be sent (want_write)."
-            )
-        raise Wrong(
-            f"{what} {len(got)} came back: send() takes what fits and returns how much (send(2)). Keep the rest, and send "
-            "it when the socket is writable. sendall() on a socket that does not wait gives up in the middle."
-        )
-    raise Wrong(
-        f"{what} other bytes came back, or the same ones twice: send() returns how many bytes it took (send(2)). "
-        "Take away exactly these: del outbuf[:sent]."
-    )
-
-
-def _all_gone(trial: Trial) -> None:
-    trial.happened = "All clients left and your server died: "
-    with trial.run.paused():
-        for client in trial.first, trial.second, *trial.clients:
-            client.close()
-    if stuck := trial.holds(0):
-        number = trial.run.sockets() - trial.own
-        if number < 0:
-            raise Wrong("All clients have left, and your server has closed a socket of its own: the listener?")
-        raise Wrong(
-            f"All clients have left, and {still_open(number)}: {your_server(stuck)}. Close each one when "
-            "recv() has given b'', and look at every client in every round."
-        )
-    trial.ask(trial.connect(), b"hello\n", "All clients have left, and a new one got no answer within 1 s")
-    if (closed := trial.keeps("closed")) > KEPT:
-        raise Wrong(
-            f"Your server has closed its connections, and still keeps {closed} of them in a list, a dict or a set: it grows "
-            "with every client that ever came. Forget each one when you close it."
-        )
-    trial.idle("Only one client is left and it is silent", "recv() gives b'' again and again when a client has gone (recv(2)).")
-    trial.run.alone()
-    trial.attempt.good("when all have gone, no descriptor is left" + (", and it sleeps" if trial.sleeps else ""))
 
 
 def _why(error: Raised) -> str:
@@ -682,12 +296,6 @@ def _why(error: Raised) -> str:
     else:
         why = ""
     return why
-
-
-def _those(numbers: list[int]) -> str:
-    """ "client 3", "clients 2 and 4", "clients 1, 2, 3 and 4"."""
-    *most, last = map(str, numbers)
-    return f"clients {', '.join(most)} and {last}" if most else f"client {last}"
 
 
 def still_open(number: int) -> str:

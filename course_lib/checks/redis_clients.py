@@ -8,6 +8,7 @@ from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 from .conversation import Conversation, cause_in_a_task, part
 from .harness import your_server
 
+BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 
 

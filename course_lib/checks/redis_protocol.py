@@ -1,25 +1,20 @@
 """Exercise 9.1: RESP, the protocol of Redis, on one connection, and the check that asks it as its clients do."""
 
-import importlib.util
-import re
-import shutil
 import socket
-import subprocess
 from collections.abc import Callable
 
 from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.files import memory_file
 from course_lib.sandbox.outcome import Stuck, Wrong
 from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a, printable
+from course_lib.sandbox.words import a
 from course_lib.solutions.coroutines import accept
 
 from .conversation import AFTER_END, part, serve_each
 from .ends import reset
 from .harness import SMALL, still_open, your_server
-from .redis_clients import HELLO_3, Redis, bulk, encoded, shown
+from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
+from .redis_programs import redis_benchmark, redis_package
 
-_BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
 _MANY = 200  # answers of 200 000 bytes that are asked for at once, and not read
@@ -39,8 +34,8 @@ def check_resp(attempt: Attempt) -> None:
         _nonsense,
         _slow_reader,
         _gone,
-        _redis_benchmark,
-        _redis_package,
+        redis_benchmark,
+        redis_package,
         Redis.leaves_nothing,
     )
 
@@ -104,7 +99,7 @@ def _any_bytes(redis: Redis) -> None:
     for key, value, kind in (
         (b"text", b"two\r\nlines\r\n", "a value with line ends in it"),
         (b"command", encoded(b"PING"), "a value that looks like a command"),
-        (b"binary", _BINARY, "a value of all 256 bytes"),
+        (b"binary", BINARY, "a value of all 256 bytes"),
         (b"a key\r\nof two lines", b"*", "a key with a space and a line end in it"),
         (b"\xff\x00", b"$", "a key of bytes that are no UTF-8"),
     ):
@@ -439,67 +434,6 @@ def _gone(redis: Redis) -> None:
         )
     redis.trial.calm(f"{what}, and nobody talks", AFTER_END)
     redis.attempt.good("25 clients that go in the middle of a command or of an answer")
-
-
-def _redis_benchmark(redis: Redis) -> None:
-    if not (program := shutil.which("redis-benchmark")):
-        redis.attempt.note("redis-benchmark is not installed, so it did not ask: sudo apt-get install redis-tools")
-        return
-    host, port = redis.trial.address
-    for pipeline in 1, 16:
-        command = f"redis-benchmark -t ping,set,get -n 500 -c 20 -P {pipeline}"
-        with memory_file("said") as output:
-            asked = subprocess.Popen(
-                [program, *command.split()[1:], "-q", "-h", host, "-p", str(port)],
-                stdin=subprocess.DEVNULL, stdout=output, stderr=output,
-            )  # fmt: skip
-            try:
-                through = redis.run.until(lambda: asked.poll() is not None, 3.0)
-            finally:
-                asked.kill()
-                asked.wait()
-            output.seek(0)
-            said = output.read().decode(errors="replace")
-        if not through:
-            redis.left_open()
-            what = f"`{command}` is not through after 3 s"
-            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another client sent")
-            raise Wrong(f"{what}: it still waits for an answer.")
-        if asked.returncode or said.count("requests per second") < 4:
-            redis.raised(f"`{command}` asked")
-            lines = [line for line in re.split(r"[\r\n]+", said) if "rror" in line] or [said.strip()[-200:]]
-            raise Wrong(f"`{command}` was not content: {printable(lines[0].strip())}")
-    redis.attempt.good("redis-benchmark: PING, SET and GET, one by one and 16 at once")
-
-
-def _redis_package(redis: Redis) -> None:
-    if not importlib.util.find_spec("redis"):
-        redis.attempt.note("the Python package redis is not installed, so it did not ask: pip install redis")
-        return
-    package, backoff = importlib.import_module("redis"), importlib.import_module("redis.backoff")
-    once = importlib.import_module("redis.retry").Retry(backoff.NoBackoff(), 0)
-    host, port = redis.trial.address
-    for protocol in 2, 3:
-        what = f"redis.Redis(protocol={protocol})"
-        client = package.Redis(host=host, port=port, protocol=protocol, socket_timeout=2, retry=once)
-        try:
-            asked = "set() and get()"
-            got = client.set("binary", _BINARY), client.get("binary"), client.get("nothing")
-            if got != (True, _BINARY, None):
-                raise Wrong(f"{what}: set() and get() gave {part(repr(got).encode())}.")
-            asked = "a pipeline of 1000 commands"
-            pipeline = client.pipeline(transaction=False)
-            for number in range(500):
-                pipeline.set(f"key {number}", number).get(f"key {number}")
-            got = pipeline.execute()
-            if got != [each for number in range(500) for each in (True, b"%d" % number)]:
-                raise Wrong(f"{what}: in a pipeline of 1000 commands, not all answers were right.")
-        except package.RedisError as error:
-            redis.raised(f"{what}, {asked}")
-            raise Wrong(f"{what}, {asked}: {type(error).__name__}: {printable(str(error))[:200]}") from None
-        finally:
-            client.close()
-    redis.attempt.good("the redis package: bytes of all values, a pipeline of 1000, RESP2 and RESP3")
 
 
 CHECKS = {"9.1": check_resp}

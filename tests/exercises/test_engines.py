@@ -11,7 +11,7 @@ from exercises.wrong.epolling import DRAIN, EPOLL, PROVOKE, STOPPER
 from exercises.wrong.polling import POLL, SELECT, SERVER
 
 from course_lib.checks import bugs
-from course_lib.checks.harness import check_server
+from course_lib.checks.ten_points import check_server
 from course_lib.exercises import check
 from course_lib.sandbox.attempt import Attempt
 

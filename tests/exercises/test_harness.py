@@ -7,7 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from course_lib.checks.harness import check_server, tell_closed_sockets
+from course_lib.checks.harness import tell_closed_sockets
+from course_lib.checks.ten_points import check_server
 from course_lib.exercises import all_exercises
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Wrong

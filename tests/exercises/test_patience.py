@@ -10,7 +10,7 @@ from exercises.wrong import polling as polling_wrong
 from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 
-from course_lib.checks import selecting
+from course_lib.checks import chat
 from course_lib.exercises import check
 from course_lib.sandbox import stopwatch
 from course_lib.sandbox.attempt import Attempt
@@ -127,7 +127,7 @@ def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cel
     ],
 )
 def test_lines_that_were_sent_at_the_same_time_may_come_in_each_order(got, whole):
-    assert selecting._are_lines(got, b"I am Ann\n", b"I am Ben\n") is whole
+    assert chat._are_lines(got, b"I am Ann\n", b"I am Ben\n") is whole
 
 
 @pytest.mark.parametrize("name", ["no limit", "drops what is over the limit"])

@@ -5,7 +5,7 @@ import socket
 import pytest
 from exercises.wrong.redis_protocol import IMPORTS, RESP
 
-from course_lib.checks import redis_protocol
+from course_lib.checks import redis_programs
 from course_lib.solutions.capstone import resp
 from course_lib.solutions.coroutines import Loop, recv, send_all
 
@@ -92,8 +92,8 @@ def test_another_right_solution_passes(source, cell, as_before, checked):
 
 
 def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(cell, monkeypatch, checked):
-    monkeypatch.setattr(redis_protocol.shutil, "which", lambda name: None)
-    monkeypatch.setattr(redis_protocol.importlib.util, "find_spec", lambda name: None)
+    monkeypatch.setattr(redis_programs.shutil, "which", lambda name: None)
+    monkeypatch.setattr(redis_programs.importlib.util, "find_spec", lambda name: None)
     result = checked("9.1", cell(RESP, cell(IMPORTS))["resp"])
     assert result.passed
     notes = [line for line in result.findings if line.startswith("note: ")]

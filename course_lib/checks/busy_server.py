@@ -1,0 +1,65 @@
+"""Check of exercise 3.3: a server that asks one socket after the other and never waits."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.outcome import Wrong
+
+from .harness import use_server
+from .ten_points import check_server
+
+if TYPE_CHECKING:
+    from course_lib.sandbox.run import Run
+
+_SILENT = 400  # clients that connect and say nothing
+_AT_ONCE = 50  # of them: fewer than the accept queue holds
+_WINDOW = 0.2  # seconds over which the CPU time of the server is taken
+
+
+def check_busy_server(attempt: Attempt) -> None:
+    check_server(attempt, sleeps=False)
+    listener = attempt.listen()
+    address = listener.getsockname()
+    run = attempt.run(use_server, listener)
+    if not _spins(run):
+        if _naps(run):
+            attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
+        else:
+            attempt.note("nobody talks, and it sleeps: this is more than was asked.")
+        return
+    busy, own = [], run.sockets()
+    for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
+        for _ in range(_AT_ONCE):
+            attempt.connect(address)
+        if not run.until(lambda: run.sockets() == own + connected, 1.0):
+            raise Wrong(f"{connected} clients are connected and silent, and your server holds {run.sockets() - own} connections.")
+        if connected in (100, _SILENT):
+            busy.append(_spins(run))
+    if all(busy):
+        attempt.note(
+            "nobody talks, and with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps. This is "
+            "no fault of yours; it has no way to wait for many sockets at once."
+        )
+
+
+def _spins(run: Run) -> bool:
+    """Does it use the processor while nobody talks, or wait for it? One that sleeps does neither."""
+    used, runs = run.cpu(), 0
+    for _ in range(10):
+        run.watch(_WINDOW / 10)
+        runs += run.state() == "R"
+    return run.cpu() - used > _WINDOW / 10 or runs > 5
+
+
+def _naps(run: Run) -> bool:
+    """Does it sleep by the clock? It is awake in between, so one look is not enough."""
+    for _ in range(5):
+        if run.asleep_in() == "sleep":
+            return True
+        run.watch(0.004)
+    return False
+
+
+CHECKS = {"3.3": check_busy_server}
