@@ -128,6 +128,22 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
     assert "course_lib.sandbox.run" not in loaded
 
 
+def test_a_check_is_read_at_a_glance():
+    """One situation, one function; one exercise or two, one module."""
+    long = {}
+    for source in sources("checks"):
+        text = source.read_text(encoding="utf-8")
+        functions = [node for node in ast.walk(ast.parse(text)) if isinstance(node, ast.FunctionDef)]
+        if (lines := len(text.splitlines())) > 500:
+            long[source.name] = lines
+        long |= {
+            f"{source.name}: {function.name}": lines
+            for function in functions
+            if (lines := function.end_lineno - function.lineno + 1) > 40
+        }
+    assert long == {}
+
+
 def test_every_part_has_its_place():
     parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert parts - {"__init__", "__main__"} == set(MAY_IMPORT)

@@ -52,15 +52,7 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         raise
     try:
         run.hear(f"{attempt.name} did not answer within 1 s")
-        run.watch(0.1)  # nobody comes, so it must go on waiting
-        run.until(run.asleep_in, 0.5)
-        _sleeps_in(run, kind)
-        woke = run.wakes()
-        run.watch(0.15)
-        if run.wakes() - woke > 2:
-            raise Wrong(
-                f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None."
-            )
+        _waits_without_limit(run, kind)
         attempt.connect(address)
         run.hear("wait(None): a client has connected, the listener is watched, and wait did not return within 1 s")
         attempt.good("None is no limit: it sleeps until a client connects")
@@ -79,6 +71,16 @@ def check_engine(attempt: Attempt, kind: str) -> None:
             f"{told['copied']}. Its entry stays in the list, under a number that you do not know (epoll(7)); only a new "
             "list is rid of it. With unwatch() before close() it never comes so far."
         )
+
+
+def _waits_without_limit(run: Run, kind: str) -> None:
+    run.watch(0.1)  # nobody comes, so it must go on waiting
+    run.until(run.asleep_in, 0.5)
+    _sleeps_in(run, kind)
+    woke = run.wakes()
+    run.watch(0.15)
+    if run.wakes() - woke > 2:
+        raise Wrong(f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None.")
 
 
 def _sleeps_in(run: Run, kind: str) -> None:

@@ -142,6 +142,21 @@ def _goes_on(change: _Change) -> None:
         told = change.old.hear("take_over has returned, and hand_over did not within 2 s", _PATIENCE)
     except Stuck as stuck:
         raise Wrong(f"{stuck} What it waits for, take_over must send.") from None
+    _one_copy_lives(change, told, facts)
+    change.new.say(serve=True)
+    change.come(_AFTER)
+    change.answered("A client came while the listener was handed over, and it got no answer")
+    if change.refused:
+        raise Wrong(f"{change.refused} clients that came after the change were refused.")
+    change.attempt.good(f"{_BEFORE + _MIDDLE + _AFTER} clients came before, during and after the change: 0 refused, all answered")
+    if facts["inherited"]:
+        change.attempt.note(
+            "a program that the new process starts (exec) may inherit the listener: listener.set_inheritable(False) (PEP 446)."
+        )
+
+
+def _one_copy_lives(change: _Change, told: dict, facts: dict) -> None:
+    """The new process has the listener, the old one has it no more, and nothing else has come of it."""
     if facts["inode"] != change.inode:
         raise Wrong(
             "take_over returned another socket than the listener that was handed over. A number means a descriptor in its own "
@@ -163,16 +178,6 @@ def _goes_on(change: _Change) -> None:
             "(dup); socket.socket(fileno=number) takes this one."
         )
     _is_non_blocking(facts)
-    change.new.say(serve=True)
-    change.come(_AFTER)
-    change.answered("A client came while the listener was handed over, and it got no answer")
-    if change.refused:
-        raise Wrong(f"{change.refused} clients that came after the change were refused.")
-    change.attempt.good(f"{_BEFORE + _MIDDLE + _AFTER} clients came before, during and after the change: 0 refused, all answered")
-    if facts["inherited"]:
-        change.attempt.note(
-            "a program that the new process starts (exec) may inherit the listener: listener.set_inheritable(False) (PEP 446)."
-        )
 
 
 def _is_non_blocking(facts: dict) -> None:

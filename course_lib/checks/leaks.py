@@ -29,66 +29,79 @@ def check_leaks(attempt: Attempt) -> None:
     run.alone()
 
 
-def _use_leaks(talk: Talk, learner) -> None:
-    hidden: list[object] = []
-    null = os.open(os.devnull, os.O_RDONLY)
-    taken = os.open("/", os.O_RDONLY)
+class _Opens:
+    """Functions that leave something open; each returns what its numbers name."""
 
-    def tidy() -> None:
+    def __init__(self) -> None:
+        self._hidden: list[object] = []
+        self._null = os.open(os.devnull, os.O_RDONLY)
+        self._taken = os.open("/", os.O_RDONLY)
+
+    def nothing(self) -> None:
         with open("/proc/self/stat", "rb"):
             pass
 
-    def file_and_socket() -> list[str]:
-        hidden.append(sock := socket.socket())
+    def file_and_socket(self) -> list[str]:
+        self._hidden.append(sock := socket.socket())
         return [_target(_memory_file("notes")), _target(sock.fileno())]
 
-    def a_pipe_in_a_list() -> list[str]:
-        hidden.append([open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"))])
-        return [_target(file.fileno()) for file in hidden[-1]]
+    def a_pipe_in_a_list(self) -> list[str]:
+        files = [open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"))]
+        self._hidden.append(files)
+        return [_target(file.fileno()) for file in files]
 
-    def once_more() -> list[str]:
+    def once_more(self) -> list[str]:
         os.open(os.devnull, os.O_RDONLY)
         return [os.devnull]
 
-    def takes_a_number_over() -> list[str]:
-        os.close(taken)
+    def takes_a_number_over(self) -> list[str]:
+        os.close(self._taken)
         number = _memory_file("in its place")
-        if number != taken:
-            os.dup2(number, taken, inheritable=False)
+        if number != self._taken:
+            os.dup2(number, self._taken, inheritable=False)
             os.close(number)
-        return [_target(taken)]
+        return [_target(self._taken)]
 
-    def closes_one() -> None:
-        os.close(null)
+    def closes_one(self) -> None:
+        os.close(self._null)
 
+
+def _use_leaks(talk: Talk, learner) -> None:
+    opens = _Opens()
     talk.step("leaks(fn) did not return within 1 s")
-    if got := _found(learner, tidy)[0]:
+    if got := _found(learner, opens.nothing)[0]:
         raise Wrong(f"fn closed the file that it opened, and leaks found {got}.")
     talk.good("what is closed again is no leak")
-    for fn, what in (
-        (file_and_socket, "a file and a socket"),
-        (a_pipe_in_a_list, "the two ends of a pipe, kept in a list,"),
-        (once_more, f"{os.devnull}, which was open under another number before,"),
-        (takes_a_number_over, "a file, under a number that named another thing before,"),
+    _left_open(talk, learner, opens)
+    if got := _found(learner, opens.closes_one)[0]:
+        raise Wrong(f"fn only closed something, and leaks found {got}: what is gone is no leak.")
+    _for_a_moment(talk, learner)
+    talk.good("what another thread had open for a moment is no leak")
+
+
+def _left_open(talk: Talk, learner, opens: _Opens) -> None:
+    for fn, what, why in (
+        (opens.file_and_socket, "a file and a socket", ""),
+        (opens.a_pipe_in_a_list, "the two ends of a pipe, kept in a list,", ""),
+        (
+            opens.once_more,
+            f"{os.devnull}, which was open under another number before,",
+            "one thing may be open under two numbers",
+        ),
+        (
+            opens.takes_a_number_over,
+            "a file, under a number that named another thing before,",
+            "a number may name something else now",
+        ),
     ):
         talk.step(f"leaks(fn), where fn leaves {what.rstrip(',')} open, did not return within 1 s")
         got, expected = _found(learner, fn)
         if sorted(got) == sorted(expected):
             continue
-        if fn is once_more:
-            raise Wrong(
-                f"fn left {what} and leaks found {got}: compare number AND target, for one thing may be open under two numbers."
-            )
-        if fn is takes_a_number_over:
-            raise Wrong(
-                f"fn left {what} and leaks found {got}: compare number AND target, for a number may name something else now."
-            )
+        if why:
+            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for {why}.")
         raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
     talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
-    if got := _found(learner, closes_one)[0]:
-        raise Wrong(f"fn only closed something, and leaks found {got}: what is gone is no leak.")
-    _for_a_moment(talk, learner)
-    talk.good("what another thread had open for a moment is no leak")
 
 
 def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
@@ -120,22 +133,7 @@ def _for_a_moment(talk: Talk, learner) -> None:
     for _ in range(5):
         opened, over = threading.Event(), threading.Event()
         lives: dict[str, float] = {}  # what it has had open, and for how many seconds
-
-        def hold() -> None:
-            last, began = None, 0.0
-            for moment in itertools.count():
-                number = os.memfd_create(f"moment {moment}")
-                opened.set()
-                if last is not None:
-                    lives[_target(last)] = time.monotonic() - began
-                    os.close(last)
-                last, began = number, time.monotonic()
-                if over.wait(0.04):
-                    break
-            lives[_target(last)] = time.monotonic() - began
-            os.close(last)
-
-        thread = threading.Thread(target=hold)
+        thread = threading.Thread(target=_hold, args=(opened, over, lives))
 
         def fn() -> None:
             thread.start()
@@ -157,6 +155,21 @@ def _for_a_moment(talk: Talk, learner) -> None:
                 "Another thread had one file after the other open, each for less than 0.1 s, and leaks found one of them. "
                 "Take the table after fn(), look again 0.1 s later, and count only what is there both times."
             )  # else this machine was slow, and the thread too: once more
+
+
+def _hold(opened: threading.Event, over: threading.Event, lives: dict[str, float]) -> None:
+    last, began = None, 0.0
+    for moment in itertools.count():
+        number = os.memfd_create(f"moment {moment}")
+        opened.set()
+        if last is not None:
+            lives[_target(last)] = time.monotonic() - began
+            os.close(last)
+        last, began = number, time.monotonic()
+        if over.wait(0.04):
+            break
+    lives[_target(last)] = time.monotonic() - began
+    os.close(last)
 
 
 def _memory_file(name: str) -> int:

@@ -48,25 +48,7 @@ class _Gate:
 
 def _use_offload(talk: Talk, learner: Callable) -> None:
     offloaded = _Offloaded(talk, learner)
-    gate = _Gate()
-    task = offloaded.start("a function that is still at work", lambda: gate.pass_through("pages"))
-    talk.step("The function that offload was to call did not begin within 2 s", 3.0)
-    if not wait_until(lambda: gate.reached, 2):
-        raise Wrong("offload waits, and nobody called fn(*args): in the child (os.fork() returned 0) call it.")
-    if task.readable(0.05):
-        raise Wrong(
-            "The function has not ended, and what offload waits for is readable already: the loop would spin. Wait for the "
-            "end that the child writes to."
-        )
-    gate.open()
-    pid, got = task.pair("a function")
-    if pid == os.getpid():
-        raise Wrong(
-            "The function ran in the process of the loop, in a thread: beside it the loop gets the GIL only in turns, "
-            "at every switch interval (sys.getswitchinterval). Use another process."
-        )
-    if got != "pages":
-        raise Wrong(f"The function returned 'pages', and offload returned {got!r:.60}.")
+    offloaded.works_elsewhere()
     talk.good("the function runs in another process; the loop has its thread back meanwhile")
     offloaded.gives(pow, (7, 5, 100), 7)
     for value in (None, 0, b"", {"a": [1, 2.5]}):
@@ -77,16 +59,7 @@ def _use_offload(talk: Talk, learner: Callable) -> None:
     talk.good("a result of 300 kB comes back whole; the loop does not wait for its parts")
     offloaded.fails()
     talk.good("an exception comes back as one")
-    gates = [_Gate() for _ in range(3)]
-    tasks = [
-        offloaded.start("the second of two functions at once", gate.pass_through, number) for number, gate in enumerate(gates)
-    ]
-    for number in 2, 0, 1:
-        gates[number].open()
-        if tasks[number].pair("one of three functions at once, the others still at work")[1] != number:
-            raise Wrong(
-                "Three functions were offloaded at once, and their results got mixed up: each call needs a pipe of its own."
-            )
+    offloaded.three_at_once()
     talk.good("three at once, and whoever is through first comes back first")
     offloaded.dies()
     talk.good("a child that is killed is an exception, and no endless wait")
@@ -203,6 +176,27 @@ class _Offloaded:
         task.finish(what)
         return task
 
+    def works_elsewhere(self) -> None:
+        gate = _Gate()
+        task = self.start("a function that is still at work", lambda: gate.pass_through("pages"))
+        self._talk.step("The function that offload was to call did not begin within 2 s", 3.0)
+        if not wait_until(lambda: gate.reached, 2):
+            raise Wrong("offload waits, and nobody called fn(*args): in the child (os.fork() returned 0) call it.")
+        if task.readable(0.05):
+            raise Wrong(
+                "The function has not ended, and what offload waits for is readable already: the loop would spin. Wait for the "
+                "end that the child writes to."
+            )
+        gate.open()
+        pid, got = task.pair("a function")
+        if pid == os.getpid():
+            raise Wrong(
+                "The function ran in the process of the loop, in a thread: beside it the loop gets the GIL only in turns, "
+                "at every switch interval (sys.getswitchinterval). Use another process."
+            )
+        if got != "pages":
+            raise Wrong(f"The function returned 'pages', and offload returned {got!r:.60}.")
+
     def gives(self, fn: Callable, args: tuple, right: object) -> None:
         task = self.run("of a short call" if right != bytes(_BIG) else "with a result of 300 kB", fn, *args)
         if task.error is not None:
@@ -262,6 +256,18 @@ class _Offloaded:
                 f"The function raised ValueError('no such page'), and offload raised {type(task.error).__name__}: catch it in the child, "
                 "send it through the pipe, and raise it here."
             )
+
+    def three_at_once(self) -> None:
+        gates = [_Gate() for _ in range(3)]
+        tasks = [
+            self.start("the second of two functions at once", gate.pass_through, number) for number, gate in enumerate(gates)
+        ]
+        for number in 2, 0, 1:
+            gates[number].open()
+            if tasks[number].pair("one of three functions at once, the others still at work")[1] != number:
+                raise Wrong(
+                    "Three functions were offloaded at once, and their results got mixed up: each call needs a pipe of its own."
+                )
 
     def dies(self) -> None:
         task = self.run("whose process was killed", lambda: os.kill(os.getpid(), signal.SIGKILL))

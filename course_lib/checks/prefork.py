@@ -115,21 +115,24 @@ class Crew:
                 raise Wrong(f"{printable(report['error'])}: the listener, or what fork has copied, is not as it was.")
             case "told" if not self.stopping:
                 raise Wrong(f"{self.happened or 'All workers are at work'}, and another worker got SIGTERM. {_SECOND_PARENT}")
-            case "returned" if self.happened and not self.stopping:
-                raise Wrong(f"{self.happened}, and prefork returned in the parent. {_SECOND_PARENT}")
-            case "returned" if not self.workers and not children(self.parent):  # a child may report later than its parent
-                raise Wrong("prefork returned, and no worker was started: os.fork() for each listener.")
             case "returned" if not self.stopping:
-                raise Wrong(
-                    "prefork returned while its workers are at work. It is the parent's main loop: wait for workers that die, "
-                    "and return when SIGTERM has come."
-                )
+                raise self._returned_early()
             case "started" if self.stopping:
                 raise Wrong(
                     "SIGTERM has come, and prefork started another worker: first say that no more are started, then end them.",
                     cause="started another",
                 )
         return report
+
+    def _returned_early(self) -> Wrong:
+        if self.happened:
+            return Wrong(f"{self.happened}, and prefork returned in the parent. {_SECOND_PARENT}")
+        if not self.workers and not children(self.parent):  # a child may report later than its parent
+            return Wrong("prefork returned, and no worker was started: os.fork() for each listener.")
+        return Wrong(
+            "prefork returned while its workers are at work. It is the parent's main loop: wait for workers that die, "
+            "and return when SIGTERM has come."
+        )
 
     def look(self) -> None:
         """Nothing has been reported that should not."""
@@ -445,6 +448,15 @@ def _stops(crew: Crew) -> None:
             reports.append(crew.report(f"{what}, and prefork did not return within {_PATIENCE:g} s")["what"])
     except Wrong as wrong:
         raise not_stopped(crew, what, wrong) from None
+    _nothing_is_left(crew, what, reports)
+    for client in clients.values():
+        client.close()
+    crew.run.say(again=True)
+    crew.run.hear(f"{what}, and open_listeners at the same port again did not return within 1 s")
+    crew.attempt.good("SIGTERM: all workers end, none is a zombie, no descriptor is left, the port is free")
+
+
+def _nothing_is_left(crew: Crew, what: str, reports: list[str]) -> None:
     facts = crew.run.hear("prefork has returned")
     alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
     zombies = [pid for pid in crew.workers if state(pid) == "Z"]
@@ -466,11 +478,6 @@ def _stops(crew: Crew) -> None:
         raise Wrong(f"{what}, prefork returned, and {facts['more']} more descriptors are open in the parent than before.")
     if listening(crew.address[1]):
         raise Wrong(f"{what}, prefork returned, and somebody still listens at the port.")
-    for client in clients.values():
-        client.close()
-    crew.run.say(again=True)
-    crew.run.hear(f"{what}, and open_listeners at the same port again did not return within 1 s")
-    crew.attempt.good("SIGTERM: all workers end, none is a zombie, no descriptor is left, the port is free")
 
 
 def _readable(sock: socket.socket) -> bool:

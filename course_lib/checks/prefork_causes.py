@@ -17,15 +17,8 @@ if TYPE_CHECKING:
 def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
     """Why has prefork not returned?"""
     alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
-    if state(crew.parent) in ("", "Z") and wrong.cause != "SIGTERM":
-        return Wrong(f"{what}, and {str(wrong).replace('Your code', 'your code')}")
     if state(crew.parent) in ("", "Z"):
-        if not alive:
-            return Wrong(f"{what} and ended it at once (its default action); prefork should return.")
-        return Wrong(
-            f"{what} and ended it at once (its default action, signal(7)); its workers are still alive, and nobody ends them. "
-            "Take the signal, with a handler or with signal.sigwait()."
-        )
+        return _parent_ended(what, wrong, alive)
     if isinstance(wrong, Raised):
         error = str(explained(wrong)).replace("Your code", "your code")
         return Wrong(f"{what}, and {error} Catch what your handler raises, end the workers, and return.")
@@ -56,6 +49,17 @@ def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
             "the signal with signal.sigwait()."
         )
     return wrong
+
+
+def _parent_ended(what: str, wrong: Wrong, alive: list[int]) -> Wrong:
+    if wrong.cause != "SIGTERM":
+        return Wrong(f"{what}, and {str(wrong).replace('Your code', 'your code')}")
+    if not alive:
+        return Wrong(f"{what} and ended it at once (its default action); prefork should return.")
+    return Wrong(
+        f"{what} and ended it at once (its default action, signal(7)); its workers are still alive, and nobody ends them. "
+        "Take the signal, with a handler or with signal.sigwait()."
+    )
 
 
 def explained(error: Raised) -> Wrong:

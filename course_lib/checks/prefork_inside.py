@@ -30,63 +30,8 @@ def use_prefork(talk: Talk, learner: tuple[Callable, Callable]) -> None:
     port = _right_listeners(listeners)
     _port_in_use(talk, open_listeners)
     known = [os.fstat(listener.fileno()).st_ino for listener in listeners]
-    parent = os.getpid()
-    talk.tell(pid=parent, port=port, listeners=known)
-
-    def report(**facts: object) -> None:
-        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # opened here: a worker may have closed all it inherited
-            try:
-                sock.sendto(json.dumps(facts).encode()[:REPORT].ljust(REPORT), reports)
-            except ConnectionRefusedError:
-                pass  # the check knows enough, and has gone
-
-    orders = mmap.mmap(-1, 1)  # memory that all of them share: fork does not copy it (mmap(2), MAP_SHARED)
-    how = "returned"
-
-    def serve(listener: socket.socket) -> None:
-        nonlocal how
-        if os.getpid() == parent:
-            report(what="parent serves")
-            time.sleep(60)
-        if not isinstance(listener, socket.socket) or listener.fileno() < 0:
-            report(what="not a listener", got="a closed listener" if isinstance(listener, socket.socket) else a(listener))
-            time.sleep(60)
-        order, orders[0] = orders[0], 0  # before it reports: the next order is for the next one
-        own, sockets = os.fstat(listener.fileno()).st_ino, inodes(os.getpid())
-        if own == known[0]:  # this one wants to know that it is told to end; the others let SIGTERM do what it does
-
-            def told(*_: object) -> None:
-                report(what="told")
-                os._exit(0)
-
-            signal.signal(signal.SIGTERM, told)
-        report(what="started", pid=os.getpid(), listener=own, held=len(sockets & set(known)), sockets=len(sockets))
-        if order:
-            how, sys.stderr = list(ENDS.values())[order - 1], open(os.devnull, "w")  # what is printed about it, nobody needs
-            if order == 1:
-                raise RuntimeError("serve has failed")
-            return
-        try:
-            _serve(listener, orders)
-        except Exception as error:
-            report(what="failed", error=f"A worker's server raised {type(error).__name__}: {str(error)[:200]}")
-            time.sleep(60)
-
-    error = ""
-    try:
-        prefork(listeners, serve)
-    except SystemExit as end:
-        error = f" (SystemExit: {end})"
-        if os.getpid() == parent and end.code not in (None, 0):
-            raise
-    except BaseException as other:
-        if os.getpid() == parent:
-            raise
-        error = f" ({type(other).__name__})"
-    if os.getpid() != parent:
-        report(what="escaped", how=how, error=error[:100])
-        os._exit(3)
-    report(what="returned")
+    talk.tell(pid=os.getpid(), port=port, listeners=known)
+    _call(prefork, listeners, _Workers(reports, known))
     still = sum(listener.fileno() >= 0 for listener in listeners)
     gc.collect()
     talk.tell(open=still, more=len(open_numbers() - before))
@@ -97,6 +42,75 @@ def use_prefork(talk: Talk, learner: tuple[Callable, Callable]) -> None:
             raise Wrong(f"open_listeners({WORKERS}, port) has opened another port than the one it was told.")
         listener.close()
     talk.tell()
+
+
+class _Workers:
+    """What the parent and its workers know of each other, and what they report to the check."""
+
+    def __init__(self, reports: str, known: list[int]) -> None:
+        self._reports, self._known = reports, known
+        self.parent = os.getpid()
+        self.orders = mmap.mmap(-1, 1)  # memory that all of them share: fork does not copy it (mmap(2), MAP_SHARED)
+        self.how = "returned"  # what serve did, in this process
+
+    def report(self, **facts: object) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # opened here: a worker may have closed all it inherited
+            try:
+                sock.sendto(json.dumps(facts).encode()[:REPORT].ljust(REPORT), self._reports)
+            except ConnectionRefusedError:
+                pass  # the check knows enough, and has gone
+
+    def serve(self, listener: socket.socket) -> None:
+        if os.getpid() == self.parent:
+            self.report(what="parent serves")
+            time.sleep(60)
+        if not isinstance(listener, socket.socket) or listener.fileno() < 0:
+            self.report(what="not a listener", got="a closed listener" if isinstance(listener, socket.socket) else a(listener))
+            time.sleep(60)
+        order, self.orders[0] = self.orders[0], 0  # before it reports: the next order is for the next one
+        own, sockets = os.fstat(listener.fileno()).st_ino, inodes(os.getpid())
+        if own == self._known[0]:  # this one wants to know that it is told to end; the others let SIGTERM do what it does
+            signal.signal(signal.SIGTERM, self._told)
+        held = len(sockets & set(self._known))
+        self.report(what="started", pid=os.getpid(), listener=own, held=held, sockets=len(sockets))
+        if order:
+            # what is printed about it, nobody needs
+            self.how, sys.stderr = list(ENDS.values())[order - 1], open(os.devnull, "w")
+            if order == 1:
+                raise RuntimeError("serve has failed")
+            return
+        try:
+            _serve(listener, self.orders)
+        except Exception as error:
+            self.report(what="failed", error=f"A worker's server raised {type(error).__name__}: {str(error)[:200]}")
+            time.sleep(60)
+
+    def _told(self, *_: object) -> None:
+        self.report(what="told")
+        os._exit(0)
+
+
+def _call(prefork: Callable, listeners: list[socket.socket], workers: _Workers) -> None:
+    """Comes back in the parent alone."""
+
+    def serve(listener: socket.socket) -> None:  # a function, as a learner's own server is
+        workers.serve(listener)
+
+    error = ""
+    try:
+        prefork(listeners, serve)
+    except SystemExit as end:
+        error = f" (SystemExit: {end})"
+        if os.getpid() == workers.parent and end.code not in (None, 0):
+            raise
+    except BaseException as other:
+        if os.getpid() == workers.parent:
+            raise
+        error = f" ({type(other).__name__})"
+    if os.getpid() != workers.parent:
+        workers.report(what="escaped", how=workers.how, error=error[:100])
+        os._exit(3)
+    workers.report(what="returned")
 
 
 def _right_listeners(listeners: object) -> int:
