@@ -401,7 +401,7 @@ def test_an_interest_that_has_outlived_its_number_is_told_and_drawn():
     assert filmed == film(Forgets(), script)
 
 
-STATES = {"ESTAB": "ESTABLISHED", "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "LISTEN": "LISTEN", "UNCONN": "CLOSE"}
+OF_SS = {"ESTAB": "ESTABLISHED", "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "LISTEN": "LISTEN", "UNCONN": "CLOSE"}
 
 
 def told_by_ss(port: int) -> dict:
@@ -410,7 +410,7 @@ def told_by_ss(port: int) -> dict:
     found = {}
     for state, receive, send, _, peer, *_ in map(str.split, lines):
         host, _, peer_port = peer.rpartition(":")
-        found[None if state == "LISTEN" else (host, int(peer_port))] = STATES.get(state, state), int(receive), int(send)
+        found[None if state == "LISTEN" else (host, int(peer_port))] = OF_SS.get(state, state), int(receive), int(send)
     return found
 
 
