@@ -238,8 +238,8 @@ class Nibbles(Server):
         with select.epoll() as epoll:
             connection, _ = listener.accept()
             epoll.register(connection, select.EPOLLIN | self.edges)
-            while epoll.poll():
-                if not connection.recv(4):
+            while events := epoll.poll():
+                if not connection.recv(4) or events[0][1] & select.EPOLLHUP:  # stopped: on edges nothing else will be told
                     break
             connection.close()
 

@@ -396,7 +396,7 @@ def test_ten_thousand_while_a_panel_is_live():
         assert wait_until(lambda: len(page.state["rows"]) == 2, 10)  # the listener and the epoll
         page.close()
         assert page.hidden > 9000 and page.rows <= 61
-        assert len(page.busy) > 5  # frames with ten thousand, also on a machine that is very busy
+        assert len(page.busy) > 2  # frames with ten thousand, also on a machine that is very busy
         assert result.kernel_memory is None or result.kernel_memory > 0
         assert result.cpu < 3 * result.cpu_alone
         # TIME_WAIT is on the clients' side: no socket in that state has the server's port as its own.

@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Stuck, Wrong
+from course_lib.sandbox.proc import at_port, is_at
 
 from .ends import LONG_LINES, reset
 from .harness import SMALL, Trial, readable, still_open, use_server, writable, your_server
@@ -335,7 +336,10 @@ def _greedy(trial: Trial) -> None:
             quiet, used = 0, trial.run.cpu()
         except BlockingIOError:
             trial.run.watch(0.004)
-            quiet += trial.run.state() == "S" and not writable(greedy)
+            if _unread(greedy):
+                quiet += trial.run.state() == "S" and not writable(greedy)
+            else:  # it has read all; that there is room again is told us by an acknowledgement, which may take its time
+                quiet, used = 0, trial.run.cpu()
         except ConnectionError:
             break  # the server has cut it off, which is another good answer
     if sent >= GREEDY:
@@ -344,6 +348,13 @@ def _greedy(trial: Trial) -> None:
             "answers wait, do not ask for readable (want_read)."
         )
     reset(greedy)
+
+
+def _unread(client: socket.socket) -> int:
+    """How many bytes wait in the kernel for the server to read them (proc(5), /proc/net/tcp)."""
+    (_, ours), (_, theirs) = client.getsockname(), client.getpeername()
+    queues = [fields[4] for fields in at_port(theirs) if is_at(fields[2], ours)]
+    return int(queues[0].partition(":")[2], 16) if queues else 0
 
 
 _AFTER_END = "A socket at its end is readable for ever: after b'' do not ask for readable any more."

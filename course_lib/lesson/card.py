@@ -10,6 +10,7 @@ import ipywidgets
 from pygments import highlight
 from pygments.formatters import HtmlFormatter
 from pygments.lexers import PythonLexer
+from pygments.token import STANDARD_TYPES
 
 from course_lib import journal
 from course_lib.widgets.dress import Dress
@@ -159,9 +160,10 @@ def code(source: str) -> str:
     return f"<pre class='course-code'>{highlight(source, PythonLexer(), _FORMATTER).rstrip()}</pre>"
 
 
-def code_line(source: str) -> str:
-    """One line of it, without its indentation."""
-    return highlight(source.strip(), PythonLexer(), _FORMATTER).rstrip("\n")
+def code_line(source: str) -> list[tuple[str, str]]:
+    """The words of one line, without its indentation: (the class that colours it, or "", the text)."""
+    words = [(STANDARD_TYPES.get(kind, ""), text.rstrip("\n")) for kind, text in PythonLexer().get_tokens(source.strip())]
+    return [(name and f"course-{name}", text) for name, text in words if text]
 
 
 def shorten(text: str, length: int = 200) -> str:

@@ -31,9 +31,9 @@ function render({ model, el }) {
   const list = () => [...el.querySelectorAll(".course-line")];
 
   function row(line, place) {
-    const { html, indent, twin } = lines[line];
+    const { words, indent, twin } = lines[line];
     const inside = place !== null;
-    const code = element("span", { className: "course-code", innerHTML: html });
+    const code = element("span", { className: "course-code" }, ...words.map(([className, textContent]) => element("span", { className, textContent })));
     code.style.setProperty("--indent", indent);
     const button = element("button", { className: "course-line", draggable: true }, code);
     button.dataset.line = line;

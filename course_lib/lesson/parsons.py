@@ -23,7 +23,7 @@ class Lines(anywidget.AnyWidget):
     """The lines in the page, where they are moved. A line is known by its place in `lines`: the name of a block tells too much."""
 
     _esm = script() + Path(__file__).with_name("parsons.js").read_text(encoding="utf-8")
-    lines = traitlets.List(traitlets.Dict()).tag(sync=True)  # "html", "indent" in characters, "twin": "either", "or" or ""
+    lines = traitlets.List(traitlets.Dict()).tag(sync=True)  # "words", "indent" in characters, "twin": "either", "or" or ""
     program = traitlets.List(traitlets.Int()).tag(sync=True)
     wrong = traitlets.Int().tag(sync=True)  # the line of the program to look at, from 1 on; 0: none
 
@@ -92,7 +92,7 @@ class Parsons(LiveCard):
 
     def _line(self, block: str) -> dict:
         source = self._puzzle["blocks"][block]["code"]
-        return {"html": code_line(source), "indent": len(_indentation(source)), "twin": self._twin(block)}
+        return {"words": code_line(source), "indent": len(_indentation(source)), "twin": self._twin(block)}
 
     def _twin(self, block: str) -> str:
         """Twins stand together among the lines, and say so."""

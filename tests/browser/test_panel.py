@@ -289,6 +289,7 @@ class TestCompact:
         for name in ("alice", "bob"):
             button(panel, "Connect a client").click()
         expect(row(panel, "alice")).to_be_visible()
+        expect(panel.get_by_label("client", exact=True).locator("option", has_text="bob")).to_have_count(1)  # who comes is chosen
         choose(panel, "alice")
         button(panel, "Close").click()
         expect(row(panel, "bob")).to_be_visible()  # with alice's number
