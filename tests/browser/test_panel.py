@@ -219,7 +219,9 @@ class TestCompact:
     """As it opens: the picture, the modes and three buttons."""
 
     def test_it_opens_with_the_picture_and_more_is_remembered(self, open_cells):
-        notebook = open_cells("server = BlockingServer().start()\nobserve(server)", "observe(server)")
+        asks = "from course_lib.observe import wait_until\nheard = wait_until(lambda: panel.more is {}, 30)\nobserve(server)"
+        first = "server = BlockingServer().start()\npanel = observe(server)\npanel"
+        notebook = open_cells(first, asks.format(True), asks.format(False))
         panel = panel_of(notebook.run_cell(1), more=False)
         picture = panel.get_by_role("img", name=re.compile("^The listener: nobody in the accept queue"))
         expect(picture).to_be_visible()
@@ -234,7 +236,7 @@ class TestCompact:
         again = panel_of(notebook.run_cell(2), more=False)
         expect(button(again, "Hold")).to_be_visible()
         panel.locator("summary", has_text="more").click()
-        expect(button(panel_of(notebook.run_cell(2), more=False), "Hold")).to_be_hidden()
+        expect(button(panel_of(notebook.run_cell(3), more=False), "Hold")).to_be_hidden()
 
     def test_a_newcomer_flips_the_toggle_and_sees_what_changed(self, open_cells):
         notebook = open_cells("observe(BlockingServer().start())")
