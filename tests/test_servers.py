@@ -324,6 +324,7 @@ class TestBlocking:
 
     def test_a_non_blocking_listener_is_its_end_and_start_its_return(self):
         with BlockingServer() as server:
+            assert wait_until(lambda: server.doing().call == "accept")  # it began before: a client has to come
             server.set_blocking(False, of="listener")
             connect(server).close()
             server.wait()
