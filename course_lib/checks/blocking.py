@@ -141,6 +141,7 @@ def _too_long(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
         client.sendall(TOO_LONG)
     try:
         run.read(client, 1, "")
+        _returned(run)
     except Raised as error:
         why = " Lines raises it for too long a line: catch it, then close." if error.type == "ValueError" else ""
         raise Wrong(f"{error}{why}") from None
@@ -149,7 +150,6 @@ def _too_long(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
             f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.doing}. Lines raises "
             "ValueError for too long a line: then close."
         ) from None
-    _returned(run)
     attempt.good("too long a line ends its connection alone")
 
 
