@@ -61,6 +61,9 @@ def tidy(notebook: nbformat.NotebookNode) -> None:
         cell.metadata.pop("execution", None)
         if "outputs" in cell:
             cell.outputs = [output for output in cell.outputs if set(output.get("data", {})) != {WIDGET_VIEW}]
+        for each in (cell, *cell.get("outputs", [])):
+            if "execution_count" in each:
+                each["execution_count"] = 1  # a new cell changes no other one; nbval compares none without a count
         for output in cell.get("outputs", []):
             output.get("data", {}).pop(WIDGET_VIEW, None)
 

@@ -113,7 +113,7 @@ def test_stored_notebook_is_whole(path):
     ran = [cell for cell in cells if cell["cell_type"] == "code" and "".join(cell["source"]).strip()]
     outputs = [(cell, output) for cell in ran for output in cell["outputs"]]
 
-    assert [cell["execution_count"] for cell in ran] == list(range(1, len(ran) + 1)), "run it: make outputs"
+    assert {cell["execution_count"] for cell in ran} == {1}, "run it: make outputs"
     assert all(cell.get("id") for cell in cells) and len({cell["id"] for cell in cells}) == len(cells)
     assert [o for cell, o in outputs if o["output_type"] == "error" and not MAY_RAISE & tags(cell)] == []
     assert [o for _, o in outputs if WIDGET_VIEW in o.get("data", {})] == [], "a widget without a kernel: make outputs"
