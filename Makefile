@@ -35,7 +35,7 @@ outputs: .venv/test
 	@.venv/bin/python tests/outputs.py
 
 bench: .venv/bench
-	@.venv/bin/python -m course_lib bench $(OPTIONS)
+	@PYTHONPATH=tests .venv/bin/python -m bench $(OPTIONS)
 
 # .venv/whole names the folder that .venv was made in; it is missing while pip is at work. So a .venv that was cut off
 # or moved, or that lost its Python, is found here and made anew.

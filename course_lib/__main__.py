@@ -82,16 +82,6 @@ def reset(notebook: str) -> int:
     return 0
 
 
-def bench(**options) -> int:
-    """Measure the servers of the course beside others, and print a report."""
-    from course_lib.bench import command  # no other command needs it
-
-    try:
-        return command.bench(**options)
-    except command.Mistake as mistake:
-        raise Mistake(str(mistake)) from None
-
-
 def _notebooks(what: str) -> list[Path]:
     """The files meant by a number such as "04", a file, or a folder with files, also in its folders."""
     if names := _named(what):
@@ -160,16 +150,9 @@ def main(arguments: list[str] | None = None) -> int:
     checking.add_argument("--time-limit", type=_seconds, default=60.0, metavar="SECONDS", help="for each cell (60)")
     resetting = commands.add_parser("reset", help="give a notebook back as shipped; your version is kept beside it")
     resetting.add_argument("notebook", help="its number, such as 04")
-    benching = commands.add_parser("bench", help="measure the servers beside others, and print a report (about ten minutes)")
-    benching.add_argument("--quick", action="store_true", help="less of it, in a minute")
-    benching.add_argument("--json", dest="json_file", metavar="FILE", help="write all values as JSON, too")
-    benching.add_argument("--figure", dest="figure_file", metavar="FILE", help="write the picture, .png or .svg")
-    benching.add_argument("--rounds", metavar="N", help="how often each is measured")
-    benching.add_argument("--readme", dest="with_readme", action="store_true", help="write table and picture into the README")
-    benching.add_argument("--with-tests", action="store_true", help="time nbval and make test, too (half an hour)")
     options = vars(parser.parse_args(arguments))
     try:
-        return {"serve": serve, "check": check, "reset": reset, "bench": bench}[options.pop("command")](**options)
+        return {"serve": serve, "check": check, "reset": reset}[options.pop("command")](**options)
     except Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 2

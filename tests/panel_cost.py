@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from course_lib.bench.lab import Lab, lab, why_not
+from bench.lab import Lab, lab, why_not
 
 _SETUP = """import os, time
 from course_lib.clients import crowd

@@ -11,36 +11,18 @@ from pathlib import Path
 
 import nbformat
 import pytest
+from bench import command, goals, idle, importing, lab, observing, readme, report, running, side_by_side, switching
+from bench.command import main
+from bench.figures import plot_report, write
 from held import children, nothing_more
 
-from course_lib.__main__ import main
-from course_lib.bench import (
-    PEERS,
-    Row,
-    command,
-    compare,
-    compiling,
-    goals,
-    idle,
-    importing,
-    lab,
-    observing,
-    peers,
-    plot_compare,
-    readme,
-    report,
-    running,
-    side_by_side,
-    spread,
-    switching,
-    turns,
-)
-from course_lib.bench.compiling import Programs, compiled
-from course_lib.bench.figures import plot_report, write
-from course_lib.bench.pair import Turn
+from course_lib.measure import compare_servers, plot_servers
+from course_lib.measure.comparison import PEERS, Row, compiling, peers, spread, turns
+from course_lib.measure.comparison.compiling import Programs, compiled
+from course_lib.measure.comparison.pair import Turn
 from course_lib.observe import wait_until
 
-REPOSITORY = Path(__file__).parents[1]
+TESTS = Path(__file__).parent  # where `python -m bench` finds it
 BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]
 BRIEF = {"rounds": 1, "seconds": 0.01}
 GOALS = [
@@ -128,20 +110,20 @@ def test_each_server_has_a_row_with_all_values():
 
 def test_each_of_the_others_serves():
     names = [name for name in PEERS if name not in BESIDE and not peers.missing(name, Programs())]
-    rows = compare(names, rounds=1, connections=2)
+    rows = compare_servers(names, rounds=1, connections=2)
     assert [row.name for row in rows] == names
     assert [row.name for row in rows if row.cpu is None] == []
 
 
 def test_a_server_that_cannot_take_so_many_says_why():
-    assert [row.note for row in compare(["blocking"], rounds=1)] == ["it serves one client at a time"]
-    assert [row.note for row in compare(["select"], rounds=1, connections=2000)] == [
+    assert [row.note for row in compare_servers(["blocking"], rounds=1)] == ["it serves one client at a time"]
+    assert [row.note for row in compare_servers(["select"], rounds=1, connections=2000)] == [
         "select takes no descriptor from 1024 on (select(2))"
     ]
 
 
 def test_without_a_compiler_the_cheapest_server_is_the_base(no_compiler):
-    c, epoll = compare(["c", "epoll"], rounds=1, connections=2)
+    c, epoll = compare_servers(["c", "epoll"], rounds=1, connections=2)
     assert c == Row("c", PEERS["c"].what, note="no C compiler is installed (cc, gcc or clang)")
     assert (epoll.base, epoll.added) == ("epoll", 0.0)
 
@@ -156,7 +138,7 @@ def test_a_compiler_that_fails_is_named_with_its_message(tmp_path, monkeypatch):
 
 
 def test_without_uvloop_the_rest_is_measured(no_uvloop):
-    gone, epoll = compare(["uvloop protocol", "epoll"], rounds=1, connections=2)
+    gone, epoll = compare_servers(["uvloop protocol", "epoll"], rounds=1, connections=2)
     assert gone.note == "uvloop is not installed (pip install uvloop)" and gone.cpu is None
     assert epoll.cpu > 0
 
@@ -171,7 +153,7 @@ def test_without_uvloop_the_rest_is_measured(no_uvloop):
 )
 def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
     with pytest.raises(ValueError, match=words):
-        compare(**wrong)
+        compare_servers(**wrong)
 
 
 def test_an_interrupt_keeps_the_rounds_until_then(monkeypatch):
@@ -250,14 +232,15 @@ def test_idle_clients_are_scaled_down_to_the_limit_of_descriptors():
     program = """
 import json, resource
 resource.setrlimit(resource.RLIMIT_NOFILE, (256, 256))
-from course_lib.bench import idle
-from course_lib.bench.compiling import compiled
+from bench import idle
+from course_lib.measure.comparison.compiling import compiled
 found = {"notes": []}
 with compiled() as programs:
     idle.measure(found, programs, ["epoll"], (1000,), 1, 0.01)
 print(json.dumps(found))
 """
-    found = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
+    done = subprocess.run([sys.executable, "-c", program], cwd=TESTS, capture_output=True, text=True, check=True)
+    found = json.loads(done.stdout)
     [row] = found["idle"]
     assert 0 < row["idle"] < 256 and row["why_not"] == "" and row["times"]["value"] > 0
     assert "limit of descriptors" in found["notes"][0] and f"With {row['idle']} idle" in found["notes"][0]
@@ -354,7 +337,7 @@ def test_without_the_loop_in_c_what_is_added_to_it_is_not_told():
     ],
 )
 def test_a_wrong_option_is_one_sentence_and_status_2(arguments, words, capsys):
-    assert main(["bench", *arguments]) == 2
+    assert main([*arguments]) == 2
     said = capsys.readouterr()
     assert words in said.err and said.err.count("\n") == 1 and said.out == ""
 
@@ -371,7 +354,7 @@ def two_servers(monkeypatch):
 
 def test_the_report_is_printed_and_written_as_json_and_as_a_picture(two_servers, tmp_path, capsys):
     file, picture = tmp_path / "report.json", tmp_path / "report.svg"
-    assert main(["bench", "--rounds", "2", "--json", str(file), "--figure", str(picture)]) == 0
+    assert main(["--rounds", "2", "--json", str(file), "--figure", str(picture)]) == 0
     said = capsys.readouterr()
     found = json.loads(file.read_text())
     assert {"machine", "date", "mode", "interrupted", "notes", "skipped", "servers", "ratios", "goals", "seconds"} <= found.keys()
@@ -389,7 +372,7 @@ def test_an_interrupt_ends_it_with_what_was_measured(monkeypatch, capsys):
     monkeypatch.setattr(command, "_sections", sections)
     monkeypatch.setattr(readme, "write", lambda found: pytest.fail("the README holds the figures of a whole run"))
     before = signal.getsignal(signal.SIGTERM)
-    assert main(["bench", "--readme"]) == 130
+    assert main(["--readme"]) == 130
     said = capsys.readouterr().out
     assert "Interrupted: this is what was measured until then." in said and "2.00 (2.00–2.00)" in said
     assert signal.getsignal(signal.SIGTERM) is before
@@ -400,8 +383,8 @@ def test_a_signal_in_the_middle_leaves_no_process_and_no_file(number, tmp_path):
     folder = tmp_path / "of the command"
     folder.mkdir()
     process = subprocess.Popen(
-        [sys.executable, "-m", "course_lib", "bench", "--quick", "--rounds", "1"],
-        cwd=REPOSITORY,
+        [sys.executable, "-m", "bench", "--quick", "--rounds", "1"],
+        cwd=TESTS,
         env=os.environ | {"TMPDIR": str(folder)},
         text=True,
         stdout=subprocess.PIPE,
@@ -417,11 +400,11 @@ def test_a_signal_in_the_middle_leaves_no_process_and_no_file(number, tmp_path):
 
 
 def test_no_other_command_loads_it():
-    assert loaded_by("course_lib.__main__", "matplotlib", "bench") == []
+    assert loaded_by("course_lib.__main__", "matplotlib", "measure") == []
 
 
 def test_what_a_notebook_imports_loads_no_matplotlib():
-    assert loaded_by("course_lib.bench", "matplotlib", "ipywidgets") == []
+    assert loaded_by("course_lib.measure", "matplotlib", "ipywidgets") == []
 
 
 def loaded_by(module: str, *words: str) -> list[str]:
@@ -440,11 +423,11 @@ def test_a_figure_has_the_finding_in_words_and_what_is_missing():
         Row("epoll", "EpollServer", 3.0, 2.9, 3.1, 1.0, "c"),
         Row("uvloop protocol", "uvloop", note="uvloop is not installed"),
     ]
-    figure = plot_compare(rows)
+    figure = plot_servers(rows)
     assert repr(figure).startswith("A request costs 2.00 µs of CPU time with c, 1.5 times as much with epoll.\n")
     assert "uvloop is not installed" in repr(figure) and figure.png().startswith(b"\x89PNG")
     with pytest.raises(ValueError, match="no rows"):
-        plot_compare(rows[2:])
+        plot_servers(rows[2:])
 
 
 def test_the_readme_gets_the_table_between_its_two_lines(tmp_path, monkeypatch):

@@ -33,7 +33,6 @@ MAY_IMPORT = {
     "widgets": {"observe", "clients", "film"},
     "lab": {"observe", "servers", "solutions", "journal", "folders"},
     "measure": {"servers", "observe", "widgets"},
-    "bench": {"measure", "servers", "observe", "widgets", "journal", "folders"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
 }
 STANDARD_LIBRARY_ONLY = [

@@ -5,11 +5,12 @@ from types import SimpleNamespace
 
 import numpy
 import pytest
+from bench.figures import plot_report
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
-from course_lib.bench.comparing import Row
-from course_lib.bench.figures import plot_compare, plot_report
+from course_lib.measure.comparison import Row
+from course_lib.measure.comparison.figure import plot_servers
 from course_lib.measure.figures import plot_ladder, plot_ready, plot_waiting
 from course_lib.measure.ladder import Rung
 from course_lib.measure.mix import Span, picture
@@ -53,7 +54,7 @@ FIGURES = {
     "waiting": lambda: plot_waiting([Cost("poll", 10, 1, 1.0, 0.9, 1.1), Cost("poll", 100, 1, why_not="refused")]),
     "ready": lambda: plot_ready([Cost("poll", 10, 10, 1.0, 0.9, 1.1)]),
     "ladder": lambda: plot_ladder([Rung("PollServer", 0, 20, 3.0, 2.9, 3.1, 1.0), Rung("PollServer", 9, 20, why_not="ended")]),
-    "compare": lambda: plot_compare([Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"), Row("uvloop", "uvloop", note="missing")]),
+    "compare": lambda: plot_servers([Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"), Row("uvloop", "uvloop", note="missing")]),
 }
 
 

@@ -3,12 +3,14 @@
     rows = waiting_cost()           # select, poll and epoll; one of many descriptors is ready
     plot_waiting(rows)              # the figure; finding(rows) is what it shows, in one sentence
     plot_ladder(ladder([PollServer, EpollServer]))
+    plot_servers(compare_servers())             # what a request costs the course's servers, others, and a loop in C
     processes(open_listeners, prefork, serve)   # the same server in one process, and in one for each core
     print(ten_thousand(server))     # ten thousand connections to a server of this process: opened, served, closed
 
 All but ten_thousand measure in processes of their own: the notebook's process is neither disturbed nor changed.
 """
 
+from .comparison import PEERS, compare_servers
 from .findings import finding
 from .ladder import Rung, growth, ladder
 from .processes import Crew, computing_page, processes
@@ -16,6 +18,7 @@ from .ten_thousand import TenThousand, ten_thousand
 from .waiting import PUBLISHED, SOURCE, Cost, ready_cost, waiting_cost
 
 __all__ = [
+    "PEERS",
     "PUBLISHED",
     "SOURCE",
     "Cost",
@@ -23,6 +26,7 @@ __all__ = [
     "LiveLadder",
     "Rung",
     "TenThousand",
+    "compare_servers",
     "computing_page",
     "finding",
     "growth",
@@ -30,6 +34,7 @@ __all__ = [
     "live_ladder",
     "plot_ladder",
     "plot_ready",
+    "plot_servers",
     "plot_waiting",
     "processes",
     "ready_cost",
@@ -44,6 +49,10 @@ def __getattr__(name: str):
         from . import figures
 
         return getattr(figures, name)
+    if name == "plot_servers":
+        from .comparison import figure
+
+        return figure.plot_servers
     if name in ("LiveLadder", "live_ladder"):
         from . import live
 

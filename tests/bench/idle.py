@@ -2,13 +2,12 @@
 
 from collections.abc import Sequence
 
+from course_lib.measure.comparison.compiling import Programs
+from course_lib.measure.comparison.pair import most_idle
+from course_lib.measure.comparison.peers import PEERS
+from course_lib.measure.comparison.spread import cpu, ratio
+from course_lib.measure.comparison.turns import Point, take_turns, two_cores
 from course_lib.measure.work import Work, carry_out
-
-from .compiling import Programs
-from .pair import most_idle
-from .peers import PEERS
-from .spread import cpu, ratio
-from .turns import Point, take_turns, two_cores
 
 ACTIVE = 50
 

@@ -2,13 +2,12 @@
 
 import random
 
+from course_lib.measure.comparison.compiling import Programs
+from course_lib.measure.comparison.pair import BUSY, pin
+from course_lib.measure.comparison.spread import cost, quotient, typical
+from course_lib.measure.comparison.turns import two_cores
 from course_lib.measure.process import Process
 from course_lib.measure.work import Work, carry_out
-
-from .compiling import Programs
-from .pair import BUSY, pin
-from .spread import cost, quotient, typical
-from .turns import two_cores
 
 CONNECTIONS = 50
 VARIANTS = {
@@ -26,7 +25,7 @@ class _Variant:
         self._work = work
         self._server = work.process(f"{__package__}.observed", name, core)
         port = self._hear(self._server)["port"]
-        self._load = work.process(f"{__package__}.load", program, port, CONNECTIONS, self._server.pid)
+        self._load = work.process("course_lib.measure.comparison.clients", program, port, CONNECTIONS, self._server.pid)
         self._hear(self._load)
         pin(self._load.pid, core)
 

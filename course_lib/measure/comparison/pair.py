@@ -60,7 +60,7 @@ class Pair:
         pin(self._server.pid, self._core)
         if self.idle and not self._fill():
             return
-        self._load = self._process("load", self._programs.load, self._port, self.connections, self._server.pid)
+        self._load = self._process("clients", self._programs.load, self._port, self.connections, self._server.pid)
         answer = self._hear(self._load, _START)
         if not answer or "why" in answer:
             return self._fail(answer["why"] if answer else "the clients were not let in")

@@ -2,9 +2,10 @@
 
 from dataclasses import dataclass, field
 
+from course_lib.measure.comparison.peers import PEERS
+
 from .classic_table import growth
 from .crowd import NUMBER as CROWD
-from .peers import PEERS
 
 Report = dict
 

@@ -5,9 +5,8 @@ import subprocess
 import sys
 from collections import Counter
 
+from course_lib.measure.comparison.spread import cost
 from course_lib.measure.work import Work, carry_out
-
-from .spread import cost
 
 # (what is imported, what is imported before it and not counted)
 PARTS = (

@@ -1,4 +1,4 @@
-"""The two programs in C of this package, compiled into a temporary folder, where there is a compiler."""
+"""The two programs in C of the comparison, compiled into a temporary folder, where there is a compiler."""
 
 import shutil
 import subprocess
@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 NO_COMPILER = "no C compiler is installed (cc, gcc or clang)"
-_SOURCES = {"echo": "echo_loop.c", "load": "load.c"}
+_SOURCES = {"echo": "echo_loop.c", "load": "clients.c"}
 
 
 @dataclass(frozen=True)

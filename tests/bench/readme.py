@@ -4,8 +4,7 @@ import textwrap
 from pathlib import Path
 
 from course_lib.journal import replace_file
-
-from .peers import PEERS
+from course_lib.measure.comparison.peers import PEERS
 
 ROOT = Path(__file__).resolve().parents[2]
 README, PICTURE = ROOT / "README.md", ROOT / "notebooks" / "images" / "bench.png"

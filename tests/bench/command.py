@@ -1,5 +1,6 @@
-"""`python -m course_lib bench`: measure all of it, print a report, write it to files."""
+"""`make bench`: measure all of it, print a report, write it to files."""
 
+import argparse
 import contextlib
 import datetime
 import json
@@ -11,6 +12,8 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from course_lib.journal import replace_file
+from course_lib.measure.comparison.compiling import Programs, compiled
+from course_lib.measure.comparison.peers import PEERS, missing
 
 from . import (
     classic_table,
@@ -27,9 +30,7 @@ from . import (
     tests_run,
     visible,
 )
-from .compiling import Programs, compiled
 from .machine import machine
-from .peers import PEERS, missing
 from .task_memory import bytes_of_a_task
 
 IDLE = (
@@ -51,13 +52,24 @@ class Mistake(Exception):
     """Something the person at the terminal can put right; the text says how."""
 
 
+def main(arguments: list[str] | None = None) -> int:
+    """The status: 2, after one sentence, for what cannot be meant."""
+    parser = argparse.ArgumentParser(prog="make bench", usage="make bench OPTIONS='…'", description=__doc__)
+    parser.add_argument("--quick", action="store_true", help="less of it, in a minute")
+    parser.add_argument("--json", dest="json_file", metavar="FILE", help="write all values as JSON, too")
+    parser.add_argument("--figure", dest="figure_file", metavar="FILE", help="write the picture, .png or .svg")
+    parser.add_argument("--rounds", metavar="N", help="how often each is measured")
+    parser.add_argument("--readme", dest="with_readme", action="store_true", help="write table and picture into the README")
+    parser.add_argument("--with-tests", action="store_true", help="time nbval and make test, too (half an hour)")
+    try:
+        return bench(**vars(parser.parse_args(arguments)))
+    except Mistake as mistake:
+        print(mistake, file=sys.stderr)
+        return 2
+
+
 def bench(
-    quick: bool = False,
-    json_file: str | None = None,
-    figure_file: str | None = None,
-    rounds: str | None = None,
-    with_readme: bool = False,
-    with_tests: bool = False,
+    quick: bool, json_file: str | None, figure_file: str | None, rounds: str | None, with_readme: bool, with_tests: bool
 ) -> int:
     """Print the report; 0, or 130 when it was interrupted: then it holds what was measured until then.
 

@@ -3,13 +3,12 @@
 import statistics
 from collections.abc import Sequence
 
+from course_lib.measure.comparison.comparing import base_of
+from course_lib.measure.comparison.compiling import Programs
+from course_lib.measure.comparison.peers import PEERS
+from course_lib.measure.comparison.spread import Spread, added, cpu, ratio, ratio_of_added, typical
+from course_lib.measure.comparison.turns import Point, take_turns, two_cores
 from course_lib.measure.work import Work, carry_out
-
-from .comparing import base_of
-from .compiling import Programs
-from .peers import PEERS
-from .spread import Spread, added, cpu, ratio, ratio_of_added, typical
-from .turns import Point, take_turns, two_cores
 
 BUSY = 0.8  # of a core: whoever has had that much had no more to give
 YARDSTICKS = (

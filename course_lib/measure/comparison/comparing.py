@@ -42,10 +42,10 @@ class Row:
         return f"{self.name:26} {self.cpu:7.2f} µs ({self.low:.2f} to {self.high:.2f}), added {self.added:7.2f}"
 
 
-def compare(names: Iterable[str] = NAMES, rounds: int = 3, connections: int = 50) -> list[Row]:
+def compare_servers(names: Iterable[str] = NAMES, rounds: int = 3, connections: int = 50) -> list[Row]:
     """CPU time a request of several servers that echo 64 bytes: of this course, of others, and of a loop in C.
 
-    names        of `course_lib.bench.PEERS`
+    names        of `course_lib.measure.comparison.PEERS`
     rounds       how often each has its turn, in shuffled order; under 20 s in all
     connections  how many clients talk, each as soon as it is answered
 

@@ -1,0 +1,89 @@
+"""The comparison as a still figure: a bar for each server, what the kernel costs in grey, what is added in colour."""
+
+import textwrap
+from collections.abc import Sequence
+
+from matplotlib.patches import Patch
+
+from course_lib.measure.findings import times
+from course_lib.measure.palette import ON_WHITE
+from course_lib.widgets.drawing import SMALL, Drawing
+
+from .comparing import Row
+from .peers import PEERS, C
+
+INK, QUIET, KERNEL = "#222222", "#555555", "#b5b5b5"
+COURSE, OTHERS = ON_WHITE[0], ON_WHITE[1]
+
+
+def plot_servers(rows: Sequence[Row]) -> Drawing:
+    """The rows of `compare_servers`, the cheapest first. Raises ValueError when nothing was measured."""
+    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    if not measured:
+        raise ValueError("there are no rows that were measured")
+    title = finding(rows)
+    figure = Drawing(1.5 + 0.36 * len(measured))
+    axes = figure.subplots()
+    for place, row in enumerate(measured):
+        floor = row.cpu - (row.added or 0.0)
+        axes.barh(place, floor, color=KERNEL, height=0.66)
+        axes.barh(place, row.cpu - floor, left=floor, color=colour_of(row.name), height=0.66)
+        axes.plot([row.low, row.high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
+        axes.annotate(
+            f"{row.cpu:.2f}",
+            (max(row.high, row.cpu), place),
+            xytext=(6, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(measured)), [row.name for row in measured])
+    axes.invert_yaxis()
+    axes.set_xlim(0, 1.12 * max(row.high for row in measured))
+    axes.set_xlabel("µs of CPU time of the server, for one request", color=INK)
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    base = PEERS[C].what if measured[0].base == C else f"what {measured[0].base} costs, the cheapest here"
+    names = {KERNEL: base} | {
+        colour_of(row.name): "added by a server of the course" if PEERS[row.name].course else "added by others"
+        for row in measured
+        if row.added
+    }
+    axes.legend(
+        handles=[Patch(color=colour, label=label) for colour, label in names.items()],
+        loc="upper right",
+        fontsize=SMALL,
+        frameon=False,
+        labelcolor=INK,
+    )
+    finish(figure, title, [f"{row.name}: {row.note}." for row in rows if row.note])
+    figure.words = "\n".join([title + ".", *map(str, rows)])
+    return figure
+
+
+def finding(rows: Sequence[Row]) -> str:
+    """What the rows show, in one sentence. Raises ValueError when nothing was measured."""
+    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    if not measured:
+        raise ValueError("there are no rows that were measured")
+    first, *others = measured
+    text = f"A request costs {first.cpu:.2f} µs of CPU time with {first.name}"
+    ends = dict.fromkeys(others[:1] + others[-1:])  # the others stand in the picture
+    return ", ".join([text, *(f"{times(row.cpu / first.cpu)} as much with {row.name}" for row in ends)])
+
+
+def colour_of(name: str) -> str:
+    return KERNEL if name == C else COURSE if PEERS[name].course else OTHERS
+
+
+def finish(figure: Drawing, title: str, below: Sequence[str]) -> None:
+    inches = figure.get_figwidth()
+    title = textwrap.fill(title, int(inches * 11))
+    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 14), break_on_hyphens=False)]
+    figure.set_figheight(figure.get_figheight() + 0.2 * title.count("\n") + 0.17 * len(lines))
+    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left", parse_math=False)
+    if lines:
+        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=QUIET, x=0.01, ha="left", parse_math=False)

@@ -1,0 +1,99 @@
+"""The figure of a report: what each server costs, as a multiple of the cheapest."""
+
+from pathlib import Path
+
+from matplotlib.lines import Line2D
+
+from course_lib.measure.comparison.figure import COURSE, INK, OTHERS, QUIET, colour_of, finish
+from course_lib.measure.comparison.peers import BARE
+from course_lib.measure.findings import times
+from course_lib.measure.palette import MARKERS
+from course_lib.widgets.drawing import Drawing
+
+
+def plot_report(report: dict) -> Drawing:
+    """The ratios of a report, with 50 clients: CPU time a request as a multiple of the cheapest, on a logarithmic axis.
+
+    Raises ValueError when nothing was measured.
+    """
+    rows = sorted(
+        (row for row in report["servers"] if row["connections"] == 50 and row["cpu"] and row["name"] not in BARE),
+        key=lambda row: row["times"]["value"],
+    )
+    if not rows:
+        raise ValueError("there are no rows that were measured")
+    first, *others = rows
+    ends = [*others[:1], *others[-1:]]
+    title = (
+        "CPU time of a request, as a multiple of "
+        + first["name"]
+        + ": "
+        + ", ".join(f"{times(row['times']['value'])} with {row['name']}" for row in {row["name"]: row for row in ends}.values())
+    )
+    figure = Drawing(1.6 + 0.3 * len(rows))
+    axes = figure.subplots()
+    axes.set_xscale("log")
+    for place, row in enumerate(rows):
+        value, low, high = (row["times"][name] for name in ("value", "low", "high"))
+        colour = colour_of(row["name"]) if row is not first else QUIET
+        marker = MARKERS[0] if row["course"] else MARKERS[3]
+        axes.hlines(place, 0.9, value, color="#dddddd", linewidth=1.0, zorder=1)
+        axes.errorbar(
+            value,
+            place,
+            xerr=[[value - low], [high - value]],
+            color=colour,
+            marker=marker,
+            markersize=7,
+            capsize=2.5,
+            linewidth=1.4,
+        )
+        axes.annotate(
+            f"{value:.2f}" if value < 9.95 else f"{value:.0f}",
+            (high, place),
+            xytext=(7, 0),
+            textcoords="offset points",
+            va="center",
+            color=INK,
+            fontsize=9,
+        )
+    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    axes.invert_yaxis()
+    axes.set_xlim(0.9, 1.6 * max(row["times"]["high"] for row in rows))
+    ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= axes.get_xlim()[1]]
+    axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
+    axes.minorticks_off()
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
+    axes.legend(
+        handles=[
+            Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label)
+            for colour, marker, label in ((COURSE, MARKERS[0], "of the course"), (OTHERS, MARKERS[3], "others"))
+        ],
+        loc="upper right",
+        fontsize=9,
+        frameon=False,
+        labelcolor=INK,
+    )
+    machine = report["machine"]
+    finish(
+        figure,
+        title,
+        [
+            f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, "
+            f"Python {machine['python']}; {report['date']}.",
+            "50 clients, 64 bytes; the lines show the middle half of the rounds.",
+        ],
+    )
+    figure.words = "\n".join([title + ".", *(f"{row['name']}: {row['times']['value']:.2f}" for row in rows)])
+    return figure
+
+
+def write(figure: Drawing, path: Path) -> None:
+    """Write a figure to a .png or an .svg file. Raises OSError."""
+    if path.suffix == ".svg":
+        figure.savefig(path, format="svg")
+    else:
+        path.write_bytes(figure.png())
