@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib import folders, journal
-from course_lib.observe import Call, doing, wait_until
+from course_lib.kernel import Call, doing, wait_until
 from course_lib.servers import Server
 from course_lib.solutions import file_of
 

@@ -31,7 +31,7 @@ from jupyter_client.manager import KernelManager
 from outputs import NOTEBOOKS, environment, notebooks
 
 from course_lib.exercises import all_exercises
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 
 # What leaves plain numbers of descriptors open when it stops halfway; Popen, interrupted, is such a thing too.
 MAKES_NUMBERS = re.compile(r"\bos\.(pipe|openpty|open|dup|eventfd|pidfd_open)\(|\bsubprocess\.|\b(own_process|plain)\(")

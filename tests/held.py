@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from course_lib.observe import open_numbers, wait_until
+from course_lib.kernel import open_numbers, wait_until
 
 
 def children(pid: int) -> set[int]:

@@ -9,7 +9,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 
 PATIENCE = 30  # seconds after which a server is taken for frozen
 HTTP, RESP = "http", "resp"

@@ -16,11 +16,11 @@ from bench.command import main
 from bench.figures import plot_report, write
 from held import children, nothing_more
 
+from course_lib.kernel import wait_until
 from course_lib.measure import compare_servers, plot_servers
 from course_lib.measure.comparison import PEERS, Row, compiling, peers, spread, turns
 from course_lib.measure.comparison.compiling import Programs, compiled
 from course_lib.measure.comparison.pair import Turn
-from course_lib.observe import wait_until
 
 TESTS = Path(__file__).parent  # where `python -m bench` finds it
 BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]

@@ -18,7 +18,7 @@ from course_lib.__main__ import main
 from course_lib.exercises import all_exercises
 from course_lib.grading import validation
 from course_lib.grading.notebook_file import Cell, Unusable, as_shipped, belongs_to, cells
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 
 NOTEBOOK = json.loads((folders.COURSE / "02_blocking_server.ipynb").read_text(encoding="utf-8"))
 BY_TAG = {tag: cell for cell in NOTEBOOK["cells"] for tag in cell["metadata"].get("tags", [])}

@@ -11,7 +11,7 @@ from functools import partial
 
 import pytest
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import MODELS, AsyncioServer, BlockingServer, EpollServer, Server, ThreadedServer
 from course_lib.servers.connection import GONE, NO_ROOM
 

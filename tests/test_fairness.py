@@ -6,7 +6,7 @@ from functools import partial
 
 import pytest
 
-from course_lib.observe import descriptors, wait_until
+from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import MODELS, EpollServer
 
 # A blocking server serves one client at a time, and threads have their turns from the kernel: nothing is promised there.

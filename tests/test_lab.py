@@ -14,6 +14,8 @@ import pytest
 
 from course_lib import folders, journal, lab
 from course_lib.film import film
+from course_lib.kernel import doing, wait_until
+from course_lib.kernel.process import ProcessView
 from course_lib.lab import (
     LoopServer,
     answered_backwards,
@@ -48,8 +50,6 @@ from course_lib.lab import (
     two_clients,
     watched,
 )
-from course_lib.observe import doing, wait_until
-from course_lib.observe.process import ProcessView
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 from course_lib.solutions.blocking import serve_forever
 from course_lib.solutions.coroutines import Loop, http, recv, send_all

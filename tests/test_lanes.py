@@ -11,8 +11,8 @@ from dataclasses import replace
 import pytest
 from panel_state import shown_after
 
-from course_lib.observe import Call, descriptors, wait_until
-from course_lib.observe.recorder import KEPT
+from course_lib.kernel import Call, descriptors, wait_until
+from course_lib.kernel.recorder import KEPT
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets import observe
 from course_lib.widgets.history import THREAD, Changes

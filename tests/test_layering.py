@@ -16,29 +16,29 @@ PACKAGE = Path(__file__).parents[1] / "course_lib"
 MAY_IMPORT = {
     "ports": set(),
     "folders": set(),
-    "observe": {"ports"},
-    "servers": {"observe", "ports"},
+    "kernel": {"ports"},
+    "servers": {"kernel", "ports"},
     "clients": set(),
     "journal": {"folders"},
     "shipped": {"journal", "folders"},
     "saving": {"shipped", "journal", "folders"},
     "claims": set(),
     "solutions": set(),
-    "sandbox": {"observe", "ports", "journal", "folders"},
-    "checks": {"solutions", "sandbox", "observe"},
+    "sandbox": {"kernel", "ports", "journal", "folders"},
+    "checks": {"solutions", "sandbox", "kernel"},
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
     "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
-    "film": {"observe", "clients", "ports"},
-    "widgets": {"observe", "clients", "film"},
-    "lab": {"observe", "servers", "solutions", "journal", "folders"},
-    "measure": {"servers", "observe", "widgets"},
+    "film": {"kernel", "clients", "ports"},
+    "widgets": {"kernel", "clients", "film"},
+    "lab": {"kernel", "servers", "solutions", "journal", "folders"},
+    "measure": {"servers", "kernel", "widgets"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
 }
 STANDARD_LIBRARY_ONLY = [
     "ports",
     "folders",
-    "observe",
+    "kernel",
     "servers",
     "clients",
     "film",
@@ -122,7 +122,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
     )
     parts = {name.split(".")[1] for name in loaded}
     assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "folders"} | (
-        {"observe"} if module in ("descriptors", "leaks") else set()
+        {"kernel"} if module in ("descriptors", "leaks") else set()
     )
     assert "course_lib.sandbox.run" not in loaded
 
@@ -152,7 +152,7 @@ def test_every_part_has_its_place():
 PUBLIC = {
     "servers": "MODELS BlockingServer NonBlockingServer SelectServer PollServer EpollServer CoroutineServer ThreadedServer "
     "AsyncioServer Server NotHere PortInUse echo live_servers stop_all",
-    "observe": "Call Descriptor Doing Pending Recorder TaskView ThreadView descriptors doing tasks wait_until",
+    "kernel": "Call Descriptor Doing Pending Recorder TaskView ThreadView descriptors doing tasks wait_until",
     "widgets": "observe film",
     "film": "Film Moment film",
     "exercises": "Exercise Result all_exercises check hint progress solution",

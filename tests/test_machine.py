@@ -10,7 +10,7 @@ import sys
 
 import pytest
 
-from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
+from course_lib.kernel import Description, OpenFiles, Row, Thing, open_files
 from course_lib.widgets import machine
 from course_lib.widgets.machine_figure import draw, finding
 

@@ -13,6 +13,7 @@ from pathlib import Path
 import pytest
 from held import children, nothing_more
 
+from course_lib.kernel import wait_until
 from course_lib.measure import (
     PUBLISHED,
     SOURCE,
@@ -28,7 +29,6 @@ from course_lib.measure import (
     ready_cost,
     waiting_cost,
 )
-from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 
 QUICK = {"rounds": 1, "seconds": 0.05}
@@ -279,7 +279,7 @@ print(json.dumps([[(r.watched, r.microseconds, r.why_not) for r in rows], [(r.id
 INTERRUPTED = """
 import os, threading
 from course_lib.measure import ladder, waiting_cost
-from course_lib.observe import open_numbers
+from course_lib.kernel import open_numbers
 from course_lib.servers import EpollServer, PollServer
 before = set(open_numbers())
 print("go", flush=True)

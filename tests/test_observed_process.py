@@ -8,8 +8,8 @@ import sys
 
 import pytest
 
-from course_lib.observe import kernel, open_numbers, wait_until
-from course_lib.observe.process import ProcessView
+from course_lib.kernel import libc, open_numbers, wait_until
+from course_lib.kernel.process import ProcessView
 from course_lib.widgets import observe
 
 PROGRAM = """
@@ -113,7 +113,7 @@ def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
     def refuse(process, number):
         raise PermissionError(1, "Operation not permitted")
 
-    monkeypatch.setattr(kernel, "duplicate", refuse)
+    monkeypatch.setattr(libc, "duplicate", refuse)
     with pytest.raises(
         PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"
     ):

@@ -16,7 +16,7 @@ from collections import deque
 
 import pytest
 
-from course_lib.observe import descriptors, wait_until
+from course_lib.kernel import descriptors, wait_until
 from course_lib.widgets import observe
 
 

@@ -15,7 +15,7 @@ import pytest
 
 from course_lib import mine
 from course_lib.exercises import all_exercises
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.solutions import file_of
 
 REPOSITORY = Path(__file__).parents[1]

@@ -10,7 +10,7 @@ import pytest
 from panel_state import shown_after
 
 from course_lib.clients import Client, crowd
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module

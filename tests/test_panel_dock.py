@@ -2,7 +2,7 @@
 
 import pytest
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import BlockingServer, stop_all
 from course_lib.widgets import observe
 from course_lib.widgets import panel as panel_module

@@ -9,7 +9,7 @@ import pytest
 
 from course_lib.clients import bench_of
 from course_lib.film.queue import in_accept_queue
-from course_lib.observe import descriptors, wait_until
+from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, SelectServer, Server, stop_all
 from course_lib.widgets import observe
 

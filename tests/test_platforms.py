@@ -65,7 +65,7 @@ def windows():
 
 IMPORT_ALL = """
 import course_lib.clients, course_lib.exercises, course_lib.lesson, course_lib.measure, course_lib.mine
-import course_lib.observe, course_lib.servers, course_lib.widgets
+import course_lib.kernel, course_lib.servers, course_lib.widgets
 """
 
 
@@ -113,7 +113,7 @@ def test_windows_is_told_of_wsl2_in_one_sentence(tmp_path):
 
 SERVE = """
 import socket, threading
-from course_lib.observe import descriptors, open_numbers
+from course_lib.kernel import descriptors, open_numbers
 from course_lib.servers import %(model)s, live_servers
 
 before = threading.active_count(), open_numbers()

@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from course_lib.observe import open_numbers, wait_until
+from course_lib.kernel import open_numbers, wait_until
 from course_lib.widgets import process_table
 
 

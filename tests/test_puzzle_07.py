@@ -9,7 +9,7 @@ import textwrap
 import pytest
 from puzzle import Puzzle
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import CoroutineServer, Server
 from course_lib.servers.scheduler import Loop, accept, recv, send_all
 

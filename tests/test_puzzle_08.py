@@ -9,7 +9,7 @@ import threading
 import pytest
 from puzzle import Puzzle
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import ThreadedServer
 
 PUZZLE = Puzzle("threaded-server")

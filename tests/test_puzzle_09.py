@@ -10,7 +10,7 @@ import time
 import pytest
 from puzzle import Puzzle
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.solutions.coroutines import Loop, accept, recv, send_all, sleep
 
 PUZZLE = Puzzle("loop-server")

@@ -8,7 +8,7 @@ from functools import partial
 
 import pytest
 
-from course_lib.observe import asleep_on, open_numbers, wait_until
+from course_lib.kernel import asleep_on, open_numbers, wait_until
 from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer, stop_all
 
 MODELS = {

@@ -26,8 +26,8 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.observe import Call, Recorder, wait_until, watched
-from course_lib.observe import recorder as recorder_module
+from course_lib.kernel import Call, Recorder, wait_until, watched
+from course_lib.kernel import recorder as recorder_module
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets.words import fate
 

@@ -11,7 +11,7 @@ import types
 
 import pytest
 
-from course_lib.observe import descriptors, doing, open_numbers, wait_until
+from course_lib.kernel import descriptors, doing, open_numbers, wait_until
 from course_lib.servers import scheduler
 from course_lib.servers.scheduler import Loop, accept, recv, send_all, sleep
 

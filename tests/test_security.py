@@ -16,13 +16,13 @@ from test_lesson import parts
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
+from course_lib.kernel import wait_until
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.parsons import puzzles
 from course_lib.lesson.recall import questions
 from course_lib.measure import ladder, plot_ladder
 from course_lib.measure.ladder import Rung
 from course_lib.measure.live import chart, table
-from course_lib.observe import wait_until
 from course_lib.servers import MODELS, BlockingServer, SelectServer, stop_all
 from course_lib.widgets import observe, process_table, timeline
 

@@ -11,7 +11,7 @@ from contextlib import nullcontext
 
 import pytest
 
-from course_lib.observe import descriptors, doing, open_numbers, wait_until
+from course_lib.kernel import descriptors, doing, open_numbers, wait_until
 from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, live_servers, stop_all
 
 RESET = struct.pack("ii", 1, 0)

@@ -9,6 +9,7 @@ from bench.figures import plot_report
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
+from course_lib.kernel import Call
 from course_lib.measure.comparison import Row
 from course_lib.measure.comparison.figure import plot_servers
 from course_lib.measure.figures import plot_ladder, plot_ready, plot_waiting
@@ -16,7 +17,6 @@ from course_lib.measure.ladder import Rung
 from course_lib.measure.mix import Span, picture
 from course_lib.measure.palette import ON_WHITE
 from course_lib.measure.waiting import Cost
-from course_lib.observe import Call
 from course_lib.widgets import machine, timeline
 from course_lib.widgets.picture import picture_html
 from course_lib.widgets.still import LEAST, TURNED

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.observe import open_numbers, wait_until
+from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import (
     AsyncioServer,
     CoroutineServer,
@@ -126,7 +126,7 @@ class TestWithoutDescriptors:
 
     CHILD = """
 import resource, socket, sys
-from course_lib.observe import open_numbers, wait_until
+from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import {model}
 server = {model}({more}).start()
 address = server.address

@@ -12,8 +12,8 @@ from types import SimpleNamespace
 import pytest
 
 from course_lib.clients import crowd
-from course_lib.observe import TaskView, tasks, wait_until
-from course_lib.observe.tasks import MOST
+from course_lib.kernel import TaskView, tasks, wait_until
+from course_lib.kernel.tasks import MOST
 from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, Server, ThreadedServer, stop_all
 from course_lib.servers.scheduler import Loop, accept, sleep
 from course_lib.widgets import observe

@@ -15,10 +15,10 @@ import pytest
 from held import children, nothing_more
 from panel_state import shown_after
 
+from course_lib.kernel import wait_until
 from course_lib.measure import machine_limits, ten_thousand
 from course_lib.measure.machine_limits import Limits, plan
 from course_lib.measure.ten_thousand_clients import Clients
-from course_lib.observe import wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, PollServer, SelectServer
 from course_lib.widgets import observe
 
@@ -302,7 +302,7 @@ def test_an_address_whose_ports_are_used_up_is_left_for_the_next(monkeypatch):
 INTERRUPTED = """
 import resource, socket, sys, threading
 from course_lib.measure import ten_thousand
-from course_lib.observe import open_numbers
+from course_lib.kernel import open_numbers
 from course_lib.servers import EpollServer
 resource.setrlimit(resource.RLIMIT_NOFILE, (200, resource.getrlimit(resource.RLIMIT_NOFILE)[1]))
 server = EpollServer().start()
@@ -315,7 +315,7 @@ def answer(request):
 answered, server.answer = -97, answer
 before = None
 def asleep(): return server.doing().call == "epoll_wait"
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 wait_until(asleep)
 before = set(open_numbers())
 try:

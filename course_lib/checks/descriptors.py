@@ -10,7 +10,7 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from course_lib.observe import kernel, open_files
+from course_lib.kernel import libc, open_files
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 from course_lib.sandbox.proc import open_numbers
@@ -93,9 +93,9 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
 def _table(process: int | str) -> dict[int, str]:
     """What `fd_table` should give; the handle that lists the folder is not in it."""
     found = {}
-    for name in kernel.names(f"/proc/{process}/fd"):
+    for name in libc.names(f"/proc/{process}/fd"):
         try:
-            found[int(name)] = kernel.readlink(f"/proc/{process}/fd/{name}")
+            found[int(name)] = libc.readlink(f"/proc/{process}/fd/{name}")
         except OSError:
             pass
     return found

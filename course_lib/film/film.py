@@ -3,7 +3,7 @@
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_lib.observe import Call, Descriptor, Pending, TaskView
+from course_lib.kernel import Call, Descriptor, Pending, TaskView
 
 from . import words
 from .source import Listing, Position

@@ -8,8 +8,8 @@ from dataclasses import replace
 from threading import Thread as SystemThread
 
 from course_lib.clients import bench_of
-from course_lib.observe import Call, Descriptor, Pending, descriptors, doing
-from course_lib.observe.descriptors import zombies
+from course_lib.kernel import Call, Descriptor, Pending, descriptors, doing
+from course_lib.kernel.descriptors import zombies
 
 from .actors import Actor, Cast
 from .film import ClientView, Film, Moment, Thread

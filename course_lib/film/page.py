@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course_lib.observe import Descriptor
+from course_lib.kernel import Descriptor
 
 from .words import asks, facts, state, watched
 

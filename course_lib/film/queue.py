@@ -3,7 +3,7 @@
 import socket
 import struct
 
-from course_lib.observe import Descriptor
+from course_lib.kernel import Descriptor
 from course_lib.ports import at_port
 
 _OF_A_CLIENT = {"01", "08"}  # ESTABLISHED, and CLOSE_WAIT when it has left meanwhile (include/net/tcp_states.h)

@@ -6,7 +6,7 @@ import select
 from contextlib import suppress
 from dataclasses import replace
 
-from course_lib.observe import Call, Descriptor
+from course_lib.kernel import Call, Descriptor
 
 _EDGE = getattr(select, "EPOLLET", 0)
 _ASKED = 0x1 | 0x4 | 0x2000  # EPOLLIN, EPOLLOUT, EPOLLRDHUP

@@ -13,7 +13,7 @@ from types import CodeType, FrameType, MemberDescriptorType
 
 LABELS = ("wait", "accept", "read", "answer", "let go")  # the same in each server of the course
 _PACKAGE = Path(__file__).parents[1]
-_OBSERVE = str(_PACKAGE / "observe")
+_KERNEL = str(_PACKAGE / "kernel")
 _LIBRARY = os.path.dirname(os.__file__)
 _LABEL = re.compile(rf"#\s*(?:{'|'.join(LABELS)})(?:, (?:{'|'.join(LABELS)}))*:")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?![\w.]|\s*:=|=[^=])|(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?=\.)")
@@ -74,7 +74,7 @@ def _frames(thread: threading.Thread) -> list[FrameType]:
     """The frames of a thread, innermost first; without those of the recorder, which holds it."""
     frame, frames = sys._current_frames().get(thread.ident), []
     while frame:
-        frames = [] if frame.f_code.co_filename.startswith(_OBSERVE) else [*frames, frame]
+        frames = [] if frame.f_code.co_filename.startswith(_KERNEL) else [*frames, frame]
         frame = frame.f_back
     return frames
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
-from course_lib.observe import Call, Descriptor, TaskView, Watcher
+from course_lib.kernel import Call, Descriptor, TaskView, Watcher
 
 if TYPE_CHECKING:
     from .film import Moment

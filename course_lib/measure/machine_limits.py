@@ -6,7 +6,7 @@ import struct
 from dataclasses import dataclass
 from pathlib import Path
 
-from course_lib.observe import kernel, open_numbers
+from course_lib.kernel import libc, open_numbers
 
 SPARE = 64  # descriptors that the process goes on needing for other things
 ADDRESSES = 254  # 127.0.0.1 to 127.0.0.254: all of 127.0.0.0/8 is this machine (RFC 6890)
@@ -142,13 +142,13 @@ def _notes(limits: Limits, wanted: int, count: int, need: int, soft: int, each: 
 def listener_of(numbers: list[int]) -> int:
     """The descriptor among these that listens. Raises RuntimeError when there is none, OSError when one is closed."""
     for number in numbers:
-        if kernel.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
+        if libc.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
             return number
     raise RuntimeError("the server has no listening socket any more")
 
 
 def _backlog(numbers: list[int]) -> int:
-    info = kernel.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SACKED + 4)
+    info = libc.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SACKED + 4)
     return struct.unpack_from("I", info, _TCP_INFO_SACKED)[0]
 
 

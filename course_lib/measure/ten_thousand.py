@@ -11,7 +11,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
 
-from course_lib.observe import kernel, wait_until
+from course_lib.kernel import libc, wait_until
 from course_lib.servers import Server
 
 from .machine_limits import ADDRESSES, Plan, limits_of, listener_of, memory_line, plan
@@ -136,7 +136,7 @@ def ten_thousand(server: Server, connections: int = 10_000, active: int = 20, se
             raise ValueError(f"{name} is a number from {least} on, not {value!r}")
     if active > connections or not 0 < seconds <= 60:
         raise ValueError("active is at most connections, and seconds more than 0 and at most 60")
-    if not kernel.HAS_PROC:
+    if not libc.HAS_PROC:
         raise RuntimeError("it needs Linux, which tells its limits in /proc: a container or a virtual machine will do")
     if not server.running:
         raise RuntimeError("the server does not run: call start()")
@@ -257,7 +257,7 @@ class _Run:
     def _left(self) -> int:
         """How many connections of clients that have gone the server still has, or has not accepted yet."""
         numbers = self._server.numbers()
-        over = [number for number, bits in kernel.poll_unlike(numbers, _ASKED, kernel.POLLOUT).items() if bits & _GONE]
+        over = [number for number, bits in libc.poll_unlike(numbers, _ASKED, libc.POLLOUT).items() if bits & _GONE]
         return len(dict(filter(None, map(_named, over))).items() - self._old.items()) + _queue(numbers)
 
     def _after(self, before: int | None) -> None:
@@ -304,7 +304,7 @@ def _texts(server: Server) -> list[tuple[str, str]]:
 def _named(number: int) -> tuple[int, int] | None:
     """(descriptor, inode): the inode tells a socket from a later one of the same number. None when it is closed."""
     try:
-        return number, kernel.mode_and_inode(number)[1]
+        return number, libc.mode_and_inode(number)[1]
     except OSError:
         return None
 
@@ -312,7 +312,7 @@ def _named(number: int) -> tuple[int, int] | None:
 def _queue(numbers: list[int]) -> int:
     """How many wait in the accept queue of the listener among these."""
     try:
-        info = kernel.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_UNACKED + 4)
+        info = libc.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_UNACKED + 4)
     except (OSError, RuntimeError):  # it is closed: nobody waits
         return 0
     return struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]

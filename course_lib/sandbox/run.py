@@ -16,8 +16,8 @@ from tempfile import TemporaryDirectory
 from typing import Any
 
 from course_lib import folders
-from course_lib.observe import wait_until
-from course_lib.observe.threads import CALLS
+from course_lib.kernel import wait_until
+from course_lib.kernel.threads import CALLS
 
 from . import MARK
 from .files import memory_file, readable

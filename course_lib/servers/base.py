@@ -14,10 +14,10 @@ from functools import wraps
 from types import TracebackType
 from typing import Self
 
-from course_lib.observe import Doing, ThreadView
-from course_lib.observe.observed import Observed
-from course_lib.observe.threads import runnable
-from course_lib.observe.watched import recorded_thread
+from course_lib.kernel import Doing, ThreadView
+from course_lib.kernel.observed import Observed
+from course_lib.kernel.threads import runnable
+from course_lib.kernel.watched import recorded_thread
 from course_lib.ports import why_in_use
 
 from . import registry

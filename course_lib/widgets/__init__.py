@@ -1,4 +1,4 @@
-"""The observatory: widgets that show what `course_lib.observe` reads from the kernel."""
+"""The observatory: widgets that show what `course_lib.kernel` reads from the kernel."""
 
 from course_lib.film import film
 

@@ -4,7 +4,7 @@ import math
 
 from matplotlib.ticker import FuncFormatter
 
-from course_lib.observe import Call
+from course_lib.kernel import Call
 
 from .drawing import SMALL, Drawing
 

@@ -6,7 +6,7 @@ from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
-from course_lib.observe import Call, Descriptor
+from course_lib.kernel import Call, Descriptor
 
 THREAD = -1  # the lane of the server's thread
 _KEPT = 1.0  # seconds after its end in which a late call may still belong to a lane

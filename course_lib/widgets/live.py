@@ -10,8 +10,8 @@ from course_lib.film.page import MOST_ROWS, drawn
 from course_lib.film.queue import in_accept_queue
 from course_lib.film.source import position
 from course_lib.film.words import watched
-from course_lib.observe import Descriptor, Doing, Pending, TaskView, asleep_on, doing
-from course_lib.observe.descriptors import zombies
+from course_lib.kernel import Descriptor, Doing, Pending, TaskView, asleep_on, doing
+from course_lib.kernel.descriptors import zombies
 
 from .subject import Process, whose
 

@@ -5,8 +5,8 @@ from collections.abc import Iterable
 
 from matplotlib.patches import FancyBboxPatch
 
-from course_lib.observe import Description, OpenFiles, Row, Thing, open_files
-from course_lib.observe.descriptors import number_of
+from course_lib.kernel import Description, OpenFiles, Row, Thing, open_files
+from course_lib.kernel.descriptors import number_of
 
 from .drawing import SMALL, Drawing
 

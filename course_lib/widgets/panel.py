@@ -13,9 +13,9 @@ import traitlets
 from course_lib.clients import NAMES, Address, Client, address_of
 from course_lib.film import Film, film
 from course_lib.film.page import data
-from course_lib.observe import Descriptor, Doing, TaskView, descriptors
-from course_lib.observe.busiest import Busiest, Seldom
-from course_lib.observe.tasks import MOST
+from course_lib.kernel import Descriptor, Doing, TaskView, descriptors
+from course_lib.kernel.busiest import Busiest, Seldom
+from course_lib.kernel.tasks import MOST
 
 from . import words
 from .dock import dock

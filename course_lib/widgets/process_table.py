@@ -11,7 +11,7 @@ from pathlib import Path
 import anywidget
 import traitlets
 
-from course_lib.observe import open_files, open_numbers
+from course_lib.kernel import open_files, open_numbers
 
 from .page import script
 from .routing import while_busy

@@ -6,9 +6,9 @@ import sys
 from collections.abc import Collection, Mapping
 
 from course_lib.clients import Bench, bench_of
-from course_lib.observe import Descriptor, asleep_on, descriptors
-from course_lib.observe.descriptors import is_epoll, numbers_of, watched_numbers
-from course_lib.observe.process import ProcessView
+from course_lib.kernel import Descriptor, asleep_on, descriptors
+from course_lib.kernel.descriptors import is_epoll, numbers_of, watched_numbers
+from course_lib.kernel.process import ProcessView
 
 from . import words
 

@@ -2,7 +2,7 @@
 
 import errno
 
-from course_lib.observe import Descriptor, Doing
+from course_lib.kernel import Descriptor, Doing
 
 _AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
 

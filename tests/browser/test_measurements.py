@@ -7,7 +7,7 @@ from playwright.sync_api import Locator, expect
 IMPORTS = """import socket, threading
 from course_lib.measure import live_ladder
 from course_lib.measure.mix import live_mix
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import EpollServer, PollServer
 """
 LADDER, MIX = "live_ladder([PollServer, EpollServer], ", "live_mix("

@@ -275,7 +275,7 @@ def test_twenty_panels_opened_and_closed_leave_no_pump(open_cells):
     notebook = open_cells(
         "server = BlockingServer().start()",
         "from ipywidgets import VBox\nfrom IPython.display import display, clear_output\nfor _ in range(20): display(observe(server))",
-        "from course_lib.observe import wait_until\npumps = lambda: sum(t.name == 'panel' for t in threading.enumerate())\nprint(wait_until(lambda: pumps() == 20, 20))",
+        "from course_lib.kernel import wait_until\npumps = lambda: sum(t.name == 'panel' for t in threading.enumerate())\nprint(wait_until(lambda: pumps() == 20, 20))",
         "print(wait_until(lambda: pumps() == 0, 20))",
     )
     notebook.run_cell(1)

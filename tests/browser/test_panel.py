@@ -182,7 +182,7 @@ def test_a_kernel_that_is_gone_is_said(open_cells):
 def test_a_cell_run_again_has_one_panel_on_one_server_and_no_pump_is_left(open_cells):
     notebook = open_cells(
         "server = BlockingServer().start()\nobserve(server)",
-        "import threading\nfrom course_lib.observe import wait_until\nfrom course_lib.servers import live_servers\n"
+        "import threading\nfrom course_lib.kernel import wait_until\nfrom course_lib.servers import live_servers\n"
         "pumps = lambda: [t for t in threading.enumerate() if t.name == 'panel']\n"
         "wait_until(lambda: len(pumps()) == 1)\nprint(len(live_servers()), 'server', len(pumps()), 'pump')",
     )
@@ -219,7 +219,7 @@ class TestCompact:
     """As it opens: the picture, the modes and three buttons."""
 
     def test_it_opens_with_the_picture_and_more_is_remembered(self, open_cells):
-        asks = "from course_lib.observe import wait_until\nheard = wait_until(lambda: panel.more is {}, 30)\nobserve(server)"
+        asks = "from course_lib.kernel import wait_until\nheard = wait_until(lambda: panel.more is {}, 30)\nobserve(server)"
         first = "server = BlockingServer().start()\npanel = observe(server)\npanel"
         notebook = open_cells(first, asks.format(True), asks.format(False))
         panel = panel_of(notebook.run_cell(1), more=False)

@@ -70,7 +70,7 @@ def test_it_lives_while_a_cell_is_blocked_and_shows_what_cells_open(open_cells):
 def test_a_cell_run_again_holds_nothing_of_the_earlier_run(open_cells):
     notebook = open_cells(
         IMPORT + "earlier = globals().get('table')\ntable = process_table()\ntable",
-        "from course_lib.observe import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
+        "from course_lib.kernel import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
         "wait_until(lambda: len(pumps()) == 1)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
     )
     for _ in range(3):

@@ -9,7 +9,7 @@ from playwright.sync_api import expect
 
 NUMBER = 2500
 SERVER = """from course_lib.measure import ten_thousand
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 from course_lib.servers import EpollServer
 server = EpollServer().start()
 observe(server)"""

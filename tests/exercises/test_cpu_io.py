@@ -6,7 +6,7 @@ import time
 
 import pytest
 
-from course_lib.observe import open_numbers
+from course_lib.kernel import open_numbers
 from course_lib.servers.scheduler import Loop as SchedulerLoop
 from course_lib.solutions.coroutines import Loop
 from course_lib.solutions.cpu_io import longest_gap, offload

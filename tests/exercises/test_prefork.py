@@ -12,7 +12,7 @@ import pytest
 from exercises.case import changed
 from exercises.wrong.prefork import IMPORTS, WAIT
 
-from course_lib.observe import wait_until
+from course_lib.kernel import wait_until
 
 PROGRAM = """
 {before}

@@ -5,7 +5,7 @@ import socket
 import termios
 from typing import Any
 
-from . import kernel
+from . import libc
 
 _MOST = 1024  # numbers that are tried where no folder lists them
 
@@ -31,7 +31,7 @@ def socket_row(number: int, hangup: bool) -> dict:
             kind = "datagram"
         else:
             kind = "listener" if listening else "connection" if peer or hangup else "socket"
-        queue = None if listening else kernel.ioctl(number, termios.FIONREAD)
+        queue = None if listening else libc.ioctl(number, termios.FIONREAD)
     finally:
         sock.detach()  # the number belongs to the program that is observed
     address = (local if isinstance(local, str) else local and local[:2], peer if isinstance(peer, str) else peer and peer[:2])

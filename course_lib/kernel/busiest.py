@@ -9,9 +9,9 @@ from typing import Any
 
 from course_lib.ports import TCP_STATES
 
-from . import kernel
+from . import libc
 from .descriptors import _ASKED, Descriptor, Interests, described, epolls
-from .kernel import Address
+from .libc import Address
 
 RECENT = 1.0  # seconds after which a connection that was heard counts as silent
 _PART = 500  # descriptors that one look asks, besides those that are shown
@@ -88,14 +88,14 @@ class Busiest:
 
     def _ask(self, numbers: list[int], now: float) -> None:
         """Hear who has something to say, and who had."""
-        self._heard.update(dict.fromkeys(kernel.poll_unlike(numbers, _ASKED, kernel.POLLOUT), now))
+        self._heard.update(dict.fromkeys(libc.poll_unlike(numbers, _ASKED, libc.POLLOUT), now))
         if not hasattr(socket, "TCP_INFO"):
             return  # not Linux
         for number in numbers if _TELLS else ():
             self._listeners.discard(number)
             self._named.discard(number)
             try:
-                info = kernel.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
+                info = libc.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _LAST_DATA_RECV + 4)
                 if info[0] == _LISTEN:
                     self._listeners.add(number)
                     continue
@@ -104,7 +104,7 @@ class Busiest:
                     self.arrived.add(number)
                 if silent < RECENT:
                     self._heard[number] = max(now - silent, self._heard.get(number, 0.0))
-                if self._labels and kernel.peer_address(number) in self._labels:
+                if self._labels and libc.peer_address(number) in self._labels:
                     self._named.add(number)
             except OSError:
                 continue  # closed meanwhile, or no TCP

@@ -11,7 +11,7 @@ from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
 
-from . import kernel
+from . import libc
 
 _X86_64 = {
     0: "read",
@@ -138,7 +138,7 @@ class ThreadView:
 
     def doing(self) -> Doing:
         """What the thread is doing now. Never waits longer than a few milliseconds."""
-        if not kernel.HAS_PROC:
+        if not libc.HAS_PROC:
             return Doing(False, unknown=True) if self.thread.is_alive() else Doing(False, ended="ended")
         try:
             with self._lock:
@@ -213,7 +213,7 @@ class ThreadView:
         return self._read("stat").rpartition(")")[2].split()
 
     def _read(self, name: str) -> str:
-        return kernel.read(f"/proc/self/task/{self.thread.native_id}/{name}")
+        return libc.read(f"/proc/self/task/{self.thread.native_id}/{name}")
 
 
 def _uptime() -> float:
@@ -241,7 +241,7 @@ def _clock_of(processor: int) -> float:
         allowed = os.sched_getaffinity(0)  # of this thread alone
         os.sched_setaffinity(0, {processor})
         try:
-            ahead = _last_ran(kernel.read("/proc/thread-self/sched")) - time.monotonic()
+            ahead = _last_ran(libc.read("/proc/thread-self/sched")) - time.monotonic()
         finally:
             os.sched_setaffinity(0, allowed)
         _clocks[processor] = ahead, time.monotonic()

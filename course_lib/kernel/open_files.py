@@ -9,7 +9,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from . import kernel
+from . import libc
 from .descriptors import Descriptor, _interest, _several, descriptors, event_names, numbers_of, open_numbers
 
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
@@ -121,8 +121,8 @@ def open_files(of: Any = None, processes: Iterable[int] = ()) -> OpenFiles:
 def _look(process: int, number: int) -> tuple[str, int, int, tuple[int, int], int]:
     """(what it names, offset, flags, (device, inode), mode) of one row. Raises OSError where there is no such row."""
     path = f"/proc/{process}/fd/{number}"
-    target = kernel.readlink(path)
-    lines = (line.partition(":") for line in kernel.read(f"/proc/{process}/fdinfo/{number}").splitlines())
+    target = libc.readlink(path)
+    lines = (line.partition(":") for line in libc.read(f"/proc/{process}/fdinfo/{number}").splitlines())
     info = {name: value.strip() for name, _, value in lines}
     status = os.stat(path)  # follows the link to the open thing itself, without opening it
     return target, int(info["pos"]), int(info["flags"], 8), (status.st_dev, status.st_ino), status.st_mode
@@ -169,7 +169,7 @@ def _details(found: Descriptor | None) -> tuple[str, ...]:
     if found is None:
         return ()
     if found.kind == "epoll":
-        lines = kernel.read(f"/proc/self/fdinfo/{found.number}").splitlines()
+        lines = libc.read(f"/proc/self/fdinfo/{found.number}").splitlines()
         entries = [_interest(line) for line in lines if line.startswith("tfd:")]
         unasked = select.EPOLLERR | select.EPOLLHUP  # the kernel adds them to every interest
         return tuple(

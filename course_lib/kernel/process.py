@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
 
-from . import kernel
+from . import libc
 from .descriptors import _ASKED, Descriptor, Interests, _describe
 from .threads import Doing, ThreadView
 
@@ -22,7 +22,7 @@ class _ItsThread(ThreadView):
         self._folder = folder
 
     def _read(self, name: str) -> str:
-        return kernel.read(f"{self._folder}/{name}")
+        return libc.read(f"{self._folder}/{name}")
 
     def _got_on(self) -> bool:
         return False  # it does not wait for our lock
@@ -47,11 +47,11 @@ class ProcessView:
             raise ValueError(f"no process has the number {pid}") from None
         weakref.finalize(self, os.close, self._pidfd)
         self.pid = pid
-        self.name = kernel.read(f"/proc/{pid}/comm").strip()
+        self.name = libc.read(f"/proc/{pid}/comm").strip()
         self._threads: dict[str, _ItsThread] = {}
         try:
             for number in self.numbers()[:1]:
-                os.close(kernel.duplicate(self._pidfd, number))
+                os.close(libc.duplicate(self._pidfd, number))
         except OSError as error:
             raise PermissionError(
                 f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
@@ -64,12 +64,12 @@ class ProcessView:
     @property
     def running(self) -> bool:
         """True until it has ended (pidfd_open(2): its descriptor becomes readable)."""
-        return not kernel.poll([self._pidfd], kernel.POLLIN)
+        return not libc.poll([self._pidfd], libc.POLLIN)
 
     def numbers(self) -> list[int]:
         """The numbers of its open descriptors, lowest first; [] when it has ended."""
         with suppress(OSError):
-            return sorted(map(int, kernel.names(f"/proc/{self.pid}/fd"))) if self.running else []
+            return sorted(map(int, libc.names(f"/proc/{self.pid}/fd"))) if self.running else []
         return []
 
     def descriptors(self, most: int | None = None) -> list[Descriptor]:
@@ -77,8 +77,8 @@ class ProcessView:
         found, inodes = [], {}
         for number in self.numbers()[:most]:
             with suppress(OSError), self._borrowed(number) as own:
-                mode, inodes[number] = kernel.mode_and_inode(own)
-                if row := _describe(own, mode, inodes[number], kernel.poll([own], _ASKED).get(own, 0), Interests([])):
+                mode, inodes[number] = libc.mode_and_inode(own)
+                if row := _describe(own, mode, inodes[number], libc.poll([own], _ASKED).get(own, 0), Interests([])):
                     found.append(replace(row, number=number))
         interests = Interests([row.number for row in found if row.kind == "epoll"], f"/proc/{self.pid}/fdinfo")
         return [replace(row, watched_by=interests.of(row.number, inodes[row.number])) for row in found]
@@ -94,7 +94,7 @@ class ProcessView:
         found = []
         for view in self._views():
             with suppress(OSError):
-                found.append((kernel.read(f"{view._folder}/comm").strip(), view.doing()))
+                found.append((libc.read(f"{view._folder}/comm").strip(), view.doing()))
         return found
 
     def asleep_on(self, numbers: set[int]) -> dict[int, list[tuple[str, str]]]:
@@ -108,7 +108,7 @@ class ProcessView:
     def _views(self) -> list[_ItsThread]:
         folder = f"/proc/{self.pid}/task"
         try:
-            names = sorted(kernel.names(folder), key=int)[:_MOST_THREADS] if self.running else []
+            names = sorted(libc.names(folder), key=int)[:_MOST_THREADS] if self.running else []
         except OSError:
             names = []
         self._threads = {name: self._threads.get(name) or _ItsThread(f"{folder}/{name}") for name in names}
@@ -116,7 +116,7 @@ class ProcessView:
 
     @contextmanager
     def _borrowed(self, number: int) -> Iterator[int]:
-        own = kernel.duplicate(self._pidfd, number)
+        own = libc.duplicate(self._pidfd, number)
         try:
             yield own
         finally:

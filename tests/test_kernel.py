@@ -1,4 +1,4 @@
-"""What `observe` says, held against what was done to the sockets."""
+"""What the kernel says of descriptors and threads, held against what was done to them."""
 
 import itertools
 import os
@@ -12,8 +12,8 @@ from contextlib import ExitStack
 
 import pytest
 
-from course_lib.observe import asleep_on, busiest, descriptors, doing, open_numbers, threads, wait_until
-from course_lib.observe.busiest import Busiest
+from course_lib.kernel import asleep_on, busiest, descriptors, doing, open_numbers, threads, wait_until
+from course_lib.kernel.busiest import Busiest
 
 
 @pytest.fixture

@@ -16,16 +16,16 @@ from typing import Any
 
 from course_lib.ports import TCP_STATES
 
-from . import elsewhere, kernel
-from .kernel import Address
+from . import elsewhere, libc
+from .libc import Address
 
 _TCP_INFO_SIZE = 32  # as far as tcpi_sacked (linux/tcp.h)
 _TCP_INFO_UNACKED = 24
 _SIOCOUTQ = 0x5411
 _TELLS = hasattr(socket, "TCP_INFO") and hasattr(socket, "SO_DOMAIN")  # Linux tells a socket's family and TCP's state
 _RDHUP = getattr(select, "POLLRDHUP", 0)  # only Linux has it
-_ASKED = kernel.POLLIN | kernel.POLLOUT | _RDHUP
-_GONE = kernel.POLLHUP | _RDHUP | kernel.POLLERR
+_ASKED = libc.POLLIN | libc.POLLOUT | _RDHUP
+_GONE = libc.POLLHUP | _RDHUP | libc.POLLERR
 
 _EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL", "RDHUP", "EXCLUSIVE", "ONESHOT", "ET")
 
@@ -92,8 +92,8 @@ def descriptors(of: Any = None) -> list[Descriptor]:
     Raises TypeError for what has no descriptor.
     """
     numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
-    bits = kernel.poll(numbers, _ASKED)
-    looks = {number: look for number in numbers if not bits.get(number, 0) & kernel.POLLNVAL and (look := _nature_of(number))}
+    bits = libc.poll(numbers, _ASKED)
+    looks = {number: look for number in numbers if not bits.get(number, 0) & libc.POLLNVAL and (look := _nature_of(number))}
     watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
     found = (_describe(number, *look, bits.get(number, 0), watchers) for number, look in looks.items())
     return [d for d in found if d is not None]
@@ -102,18 +102,18 @@ def descriptors(of: Any = None) -> list[Descriptor]:
 def described(numbers: Iterable[int], watchers: "Interests") -> list[Descriptor]:
     """The same of open numbers, with interest lists that were read before."""
     numbers = list(numbers)
-    bits = kernel.poll(numbers, _ASKED)
+    bits = libc.poll(numbers, _ASKED)
     found = (_describe(n, *look, bits.get(n, 0), watchers) for n in numbers if (look := _nature_of(n)))
     return [d for d in found if d is not None]
 
 
 def open_numbers() -> list[int]:
     """The numbers of this process's open descriptors, lowest first."""
-    if not kernel.HAS_PROC:
+    if not libc.HAS_PROC:
         return elsewhere.open_numbers()
-    numbers = sorted(int(name) for name in kernel.names("/proc/self/fd"))
-    closed = kernel.poll(numbers, 0)  # such as that of the folder that lists them
-    return [number for number in numbers if not closed.get(number, 0) & kernel.POLLNVAL]
+    numbers = sorted(int(name) for name in libc.names("/proc/self/fd"))
+    closed = libc.poll(numbers, 0)  # such as that of the folder that lists them
+    return [number for number in numbers if not closed.get(number, 0) & libc.POLLNVAL]
 
 
 def _several(of: Any) -> Iterable:
@@ -166,7 +166,7 @@ def number_of(thing: Any) -> int:
 def _nature_of(number: int) -> tuple[int, int] | None:
     """(mode, inode) of what it names; None when it is closed."""
     try:
-        return kernel.mode_and_inode(number)
+        return libc.mode_and_inode(number)
     except OSError:
         return None
 
@@ -178,14 +178,14 @@ def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interest
         if stat.S_ISSOCK(mode):
             named = _socket(number, inode, bits) if _TELLS else elsewhere.socket_row(number, bool(bits & _GONE))
         else:
-            named = _other(number, mode, kernel.readlink(f"/proc/self/fd/{number}") if kernel.HAS_PROC else "")
+            named = _other(number, mode, libc.readlink(f"/proc/self/fd/{number}") if libc.HAS_PROC else "")
     except OSError:
         return None
     return Descriptor(
         number=number,
         blocking=blocking,
-        readable=bool(bits & kernel.POLLIN),
-        writable=bool(bits & kernel.POLLOUT),
+        readable=bool(bits & libc.POLLIN),
+        writable=bool(bits & libc.POLLOUT),
         hangup=bool(bits & _GONE),
         watched_by=watchers.of(number, inode),
         **named,
@@ -196,7 +196,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     family, stream = _nature(inode, number)
     internet, state, accept_queue = family in (socket.AF_INET, socket.AF_INET6), None, None
     if internet and stream:
-        info = kernel.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
+        info = libc.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
         state = TCP_STATES[info[0]] if info[0] < len(TCP_STATES) else str(info[0])
         if state == "LISTEN":
             kind, accept_queue = "listener", struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]
@@ -206,7 +206,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
     elif internet:
         kind = "datagram"
     elif family == socket.AF_UNIX:
-        listening = kernel.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
+        listening = libc.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
         kind = "unix listener" if listening else "unix socket"
     else:
         kind = "other socket"
@@ -218,8 +218,8 @@ def _socket(number: int, inode: int, bits: int) -> dict:
         peer=peer,
         state=state,
         accept_queue=accept_queue,
-        receive_queue=None if listening else kernel.ioctl(number, termios.FIONREAD),
-        send_queue=None if listening else kernel.ioctl(number, _SIOCOUTQ),
+        receive_queue=None if listening else libc.ioctl(number, termios.FIONREAD),
+        send_queue=None if listening else libc.ioctl(number, _SIOCOUTQ),
     )
 
 
@@ -227,8 +227,8 @@ def _socket(number: int, inode: int, bits: int) -> dict:
 def _nature(inode: int, number: int) -> tuple[int, bool]:
     """(family, is it a stream?): fixed for the life of a socket, which its inode names."""
     return (
-        kernel.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
-        kernel.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM,
+        libc.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
+        libc.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM,
     )
 
 
@@ -239,7 +239,7 @@ def _addresses(inode: int, number: int) -> tuple[Address | None, Address | None]
     """Its addresses. Those of a connection never change, and are remembered: a reset one has forgotten its peer."""
     if inode in _connected:
         return _connected[inode]
-    local, peer = kernel.local_address(number), kernel.peer_address(number)
+    local, peer = libc.local_address(number), libc.peer_address(number)
     if peer is not None:
         if len(_connected) >= 1 << 16:
             _connected.clear()
@@ -264,7 +264,7 @@ def _other(number: int, mode: int, target: str) -> dict:
         peer=None,
         state=None,
         accept_queue=None,
-        receive_queue=kernel.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None,
+        receive_queue=libc.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None,
         send_queue=None,
     )
 
@@ -280,7 +280,7 @@ class Interests:
         for epoll in epolls:
             watched: dict[bytes, set[int]] = {}
             with suppress(OSError):  # closed meanwhile
-                for piece in kernel.pieces(f"{folder}/{epoll}"):
+                for piece in libc.pieces(f"{folder}/{epoll}"):
                     for entry in _ENTRY.finditer(piece):
                         number, events, inode = entry.groups()
                         if events not in watched:
@@ -300,7 +300,7 @@ def _name(number: int, inode: int) -> int:
 def watched_numbers(epoll: int) -> list[int]:
     """The numbers in the interest list of an epoll; [] when it was closed meanwhile."""
     with suppress(OSError):
-        return [int(entry[1]) for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}") for entry in _ENTRY.finditer(piece)]
+        return [int(entry[1]) for piece in libc.pieces(f"/proc/self/fdinfo/{epoll}") for entry in _ENTRY.finditer(piece)]
     return []
 
 
@@ -310,7 +310,7 @@ def zombies(epoll: int) -> list[tuple[int, Watcher]]:
     """
     found = []
     with suppress(OSError):  # closed meanwhile
-        for piece in kernel.pieces(f"/proc/self/fdinfo/{epoll}"):
+        for piece in libc.pieces(f"/proc/self/fdinfo/{epoll}"):
             for entry in _ENTRY.finditer(piece):
                 number, look = int(entry[1]), _nature_of(int(entry[1]))
                 if look is None or look[1] != int(entry[3], 16):
@@ -333,7 +333,7 @@ def is_epoll(number: int) -> bool:
         return (
             look is not None
             and not stat.S_ISSOCK(look[0])
-            and kernel.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
+            and libc.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
         )
     except OSError:
         return False
