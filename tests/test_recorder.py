@@ -26,7 +26,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib.kernel import Call, Recorder, wait_until, watched
+from course_lib.kernel import Call, Recorder, recordable, wait_until
 from course_lib.kernel import recorder as recorder_module
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets.words import fate
@@ -118,7 +118,7 @@ MODELS = list(WAITING)
 def no_server_is_left():
     yield
     stop_all()
-    assert not watched._of_thread
+    assert not recordable._of_thread
 
 
 def connect(server: Server) -> socket.socket:
@@ -510,7 +510,7 @@ class TestTheStandardLibraryIsAsItWas:
             )
             assert pickle.loads(pickle.dumps(select)) is select and copy.copy(select) is select
 
-    def test_what_a_watched_thread_finds_looks_and_works_like_it(self):
+    def test_what_a_recordable_thread_finds_looks_and_works_like_it(self):
         def look():
             raw, found = library_in_main[3], select.epoll
             assert set(dir(raw)) <= set(dir(found)) and found.__doc__ == raw.__doc__ and f"{found}" == f"{raw}"
@@ -543,12 +543,12 @@ class TestTheStandardLibraryIsAsItWas:
                 assert look.seen() == ("own", False) == (select.select([], [], []), hasattr(select, "poll"))
             assert (select.select([], [], []), hasattr(select, "poll")) == ("own", False)
 
-    def test_each_of_many_is_watched_while_others_come_and_go(self):
+    def test_each_of_many_is_recordable_while_others_come_and_go(self):
         def come_and_go():
             for _ in range(25):
                 with EpollServer() as server:
                     assert asleep(server, "epoll_wait")
-                    assert type(server.epoll) is not select.epoll, "it was not watched from its first line on"
+                    assert type(server.epoll) is not select.epoll, "it was not recordable from its first line on"
 
         with EpollServer() as lasting:
             together(*[come_and_go] * 4)
@@ -565,7 +565,7 @@ class TestTheStandardLibraryIsAsItWas:
                 os._exit(not (type(select) is types.ModuleType and selectors_own() == (select.select, select.poll, select.epoll)))
             assert os.waitpid(child, 0)[1] == 0
 
-    def test_in_a_child_of_a_watched_thread_it_is_still_watched(self):
+    def test_in_a_child_of_a_recordable_thread_it_is_still_recordable(self):
         def look():
             child = os.fork()
             if not child:

@@ -284,10 +284,10 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
         return
     before, raw, close = open_numbers(), select.select, os.close
     asked = {"calls": 0, "taken": None, "refused": None, "watched": 0, "opened": 0}
-    watched, closes = _watched_select(asked, before), _watched_close(before)
-    select.select, os.close = watched, closes
-    _replace(learner, raw, watched, set())
-    _replace(learner, close, closes, set())
+    noting, guarded = _noting_select(asked, before), _guarded_close(before)
+    select.select, os.close = noting, guarded
+    _replace(learner, raw, noting, set())
+    _replace(learner, close, guarded, set())
     talk.step("fd_limit() did not return within 2 s", 2.0)
     try:
         got = learner()
@@ -305,11 +305,11 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
     talk.tell(got=got if isinstance(got, int) else None, type=a(got), limit=limit, hard=hard, soft=soft, left=left, **asked)
 
 
-def _watched_select(asked: dict, before: set[int]) -> Callable:
+def _noting_select(asked: dict, before: set[int]) -> Callable:
     """select.select, which notes in `asked` what it took and refused."""
     raw = select.select
 
-    def watched(*arguments):
+    def noting(*arguments):
         lists = [list(part) for part in arguments[:3]]
         numbers = [thing if isinstance(thing, int) else thing.fileno() for part in lists for thing in part]
         asked["calls"] += 1
@@ -323,33 +323,33 @@ def _watched_select(asked: dict, before: set[int]) -> Callable:
         asked["taken"] = max([asked["taken"] or 0, *numbers])
         return found
 
-    return watched
+    return noting
 
 
-def _watched_close(before: set[int]) -> Callable:
+def _guarded_close(before: set[int]) -> Callable:
     """os.close, which refuses what was open `before`."""
     close = os.close
 
-    def closes(number: int) -> None:
+    def guarded(number: int) -> None:
         if number in before:
             raise Wrong(
                 f"You closed descriptor {number}, which is not yours: close the number that F_DUPFD gave, for it may be a higher one."
             )
         close(number)
 
-    return closes
+    return guarded
 
 
-def _replace(function: Callable, raw: Callable, watched: Callable, seen: set[int]) -> None:
-    """Put `watched` where ``from select import select`` has put the real one, also in functions that it calls."""
+def _replace(function: Callable, raw: Callable, stand_in: Callable, seen: set[int]) -> None:
+    """Put `stand_in` where ``from select import select`` has put the real one, also in functions that it calls."""
     if not isinstance(function, FunctionType) or id(function) in seen:
         return
     seen.add(id(function))
     for name, value in list(function.__globals__.items()):
         if value is raw:
-            function.__globals__[name] = watched
+            function.__globals__[name] = stand_in
         elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
-            _replace(value, raw, watched, seen)
+            _replace(value, raw, stand_in, seen)
 
 
 CHECKS = {"4.1": check_ready, "4.2": check_server, "4.3": check_fd_limit}

@@ -1,4 +1,4 @@
-"""What is watched from outside: some sockets, and the threads that use them. A server of the course is an `Observed`."""
+"""What is observed from outside: some sockets, and the threads that use them. A server of the course is an `Observed`."""
 
 import errno
 import operator
@@ -10,9 +10,9 @@ from contextlib import suppress
 from typing import Literal
 
 from .descriptors import Descriptor, Interests, described, descriptors, epolls
+from .recordable import SocketClasses, taken_by_name
 from .recorder import Call, Pending, Recorder
 from .tasks import TaskView, has_tasks, tasks
-from .watched import SocketClasses, taken_by_name
 
 _OF_A_THREAD = (
     6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)

@@ -1,6 +1,6 @@
 """The recorder of one server: its calls on its sockets, and its waits, and a gate in front of the next one.
 
-Nothing stands in the server's source: `watched` puts this recorder between the server and the kernel while it is on, and
+Nothing stands in the server's source: `recordable` puts this recorder between the server and the kernel while it is on, and
 takes it away again.
 
 It sees what goes through the server's socket objects (accept, close, shutdown, and all that receives or sends) and through

@@ -16,8 +16,8 @@ from typing import Self
 
 from course_lib.kernel import Doing, ThreadView
 from course_lib.kernel.observed import Observed
+from course_lib.kernel.recordable import recordable_thread
 from course_lib.kernel.threads import runnable
-from course_lib.kernel.watched import recorded_thread
 from course_lib.ports import why_in_use
 
 from . import registry
@@ -249,7 +249,7 @@ class Server(Observed):
 
     def _serve(self, listener: socket.socket) -> None:
         try:
-            with recorded_thread(self._recorder):
+            with recordable_thread(self._recorder):
                 self.serve(listener)
         except BaseException as error:
             if not self._stopping:

@@ -27,7 +27,7 @@ _SELECT = select.select
 _of_thread: dict[int, Recorder] = {}  # thread -> the recorder of the server that it runs
 
 
-class WatchedSocket(socket.socket):
+class RecordableSocket(socket.socket):
     """A plain socket, but for one thing: it tells the base of the sockets that come from it, by accept() or dup().
 
     The quiet and the recording class of a server have the same layout in memory, so that a socket can change between
@@ -169,7 +169,7 @@ class SocketClasses:
         recording = {name: _recorded(name, recorder) for name in _OTHERS if hasattr(socket.socket, name)}
         recording |= _recv_and_send(recorder.append, now)
         held = {name: _held(name, method, recorder) for name, method in recording.items()}
-        self.quiet: type[WatchedSocket] = type("WatchedSocket", (WatchedSocket,), own)
+        self.quiet: type[RecordableSocket] = type("RecordableSocket", (RecordableSocket,), own)
         self._recording = type("RecordedSocket", (self.quiet,), {"__slots__": ()} | recording)
         self._held = type("HeldSocket", (self.quiet,), {"__slots__": ()} | held)
 
@@ -283,15 +283,15 @@ class _Waiter:
 _METHODS = {"poll": "", "register": "ADD", "modify": "MOD", "unregister": "DEL"}
 
 
-def _watched(raw: Any) -> Any:
-    """A poll or epoll object as a watched thread gets it; other threads get the raw one."""
+def _recordable(raw: Any) -> Any:
+    """A poll or epoll object as a recordable thread gets it; other threads get the raw one."""
     recorder = _of_thread.get(threading.get_ident())
     return _Waiter(raw, recorder) if recorder else raw
 
 
 class _EpollType(type):
     def __call__(cls, *arguments: Any, **named: Any) -> Any:
-        return _watched(_EPOLL(*arguments, **named))
+        return _recordable(_EPOLL(*arguments, **named))
 
     def __instancecheck__(cls, thing: Any) -> bool:
         return isinstance(thing, _EPOLL)
@@ -308,7 +308,7 @@ def _of_any(name: str) -> Callable:
 
 
 def _epoll_type() -> type:
-    """What `select.epoll` is to a watched thread: it looks like the real one, and makes waiters."""
+    """What `select.epoll` is to a recordable thread: it looks like the real one, and makes waiters."""
     methods = {name: _of_any(name) for name, found in vars(_EPOLL).items() if isinstance(found, types.MethodDescriptorType)}
     return _EpollType(
         "epoll",
@@ -319,13 +319,13 @@ def _epoll_type() -> type:
             "__slots__": (),
             **methods,
             "closed": property(attrgetter("closed"), doc=_EPOLL.closed.__doc__),
-            "fromfd": staticmethod(wraps(_EPOLL.fromfd)(lambda fd: _watched(_EPOLL.fromfd(fd)))),
+            "fromfd": staticmethod(wraps(_EPOLL.fromfd)(lambda fd: _recordable(_EPOLL.fromfd(fd)))),
         },
     )
 
 
 def _poll() -> Any:
-    return _watched(_POLL())
+    return _recordable(_POLL())
 
 
 def _select(*arguments: Any) -> Any:
@@ -362,8 +362,8 @@ def _number(thing: Any) -> int:
         return -1
 
 
-class _ForWatched:
-    """An attribute of module `select` that is the stand-in to a watched thread, and to all others what it was.
+class _ForRecordable:
+    """An attribute of module `select` that is the stand-in to a recordable thread, and to all others what it was.
 
     always  also while the thread is not recorded: a poll or epoll object may be recorded later
     """
@@ -389,22 +389,22 @@ class _ForWatched:
         vars(module).pop(self._name, None)
 
 
-# Where a watched thread may take its waits from: (who has it, under which name, the real one, the stand-in).
+# Where a recordable thread may take its waits from: (who has it, under which name, the real one, the stand-in).
 _PLACES: list[tuple[type, str, Any, Any]] = [(selectors.SelectSelector, "_select", _SELECT, staticmethod(_select))]
-_seen = {"select": _ForWatched(_SELECT, wraps(_SELECT)(_select), always=False)}
+_seen = {"select": _ForRecordable(_SELECT, wraps(_SELECT)(_select), always=False)}
 if _POLL:
     _PLACES.append((selectors.PollSelector, "_selector_cls", _POLL, staticmethod(_poll)))
-    _seen["poll"] = _ForWatched(_POLL, wraps(_POLL)(_poll), always=True)
+    _seen["poll"] = _ForRecordable(_POLL, wraps(_POLL)(_poll), always=True)
 if _EPOLL:
     _PLACES.append((selectors.EpollSelector, "_selector_cls", _EPOLL, _epoll_type()))
-    _seen["epoll"] = _ForWatched(_EPOLL, _PLACES[-1][3], always=True)
-# The class of module `select` while a watched thread lives. It is pickled as modules are: by name.
+    _seen["epoll"] = _ForRecordable(_EPOLL, _PLACES[-1][3], always=True)
+# The class of module `select` while a recordable thread lives. It is pickled as modules are: by name.
 _Select = type("module", (types.ModuleType,), _seen | {"__reduce__": lambda module: (import_module, ("select",))})
 _lock = threading.Lock()
 
 
 def _fit_modules() -> None:
-    """The stand-ins are there exactly as long as a watched thread lives."""
+    """The stand-ins are there exactly as long as a recordable thread lives."""
     select.__class__ = _Select if _of_thread else types.ModuleType
     for owner, name, real, stand_in in _PLACES:
         setattr(owner, name, stand_in if _of_thread else real)
@@ -426,14 +426,14 @@ if hasattr(os, "register_at_fork"):
 def taken_by_name(function: Callable) -> list[str]:
     """Names in the module of a function that stand for the real select, poll or epoll: `from select import epoll` binds one.
 
-    A watched thread that waits through such a name goes past the recorder.
+    A recordable thread that waits through such a name goes past the recorder.
     """
     names = list(getattr(function, "__globals__", {}).items())
     return [name for name, value in names if value is not None and (value is _SELECT or value is _POLL or value is _EPOLL)]
 
 
 @contextmanager
-def recorded_thread(recorder: Recorder) -> Iterator[None]:
+def recordable_thread(recorder: Recorder) -> Iterator[None]:
     """While it lasts, this thread's use of modules `select` and `selectors` can be recorded. Other threads see the real things."""
     with _lock:
         _of_thread[threading.get_ident()] = recorder
