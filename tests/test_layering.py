@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
     "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
-    "film": {"kernel", "clients", "ports"},
+    "film": {"servers", "kernel", "clients", "ports"},
     "widgets": {"kernel", "clients", "film"},
     "lab": {"kernel", "servers", "solutions", "journal", "folders"},
     "measure": {"servers", "kernel", "widgets"},

@@ -153,7 +153,7 @@ def _is_begun(exercise: Exercise, frame: tuple[str, int] | None) -> bool:
     except SyntaxError:  # a line of IPython's own
         return False
     functions = ast.FunctionDef, ast.AsyncFunctionDef
-    around = [node for node in written if isinstance(node, functions) and node.lineno <= line <= node.end_lineno]
+    around = [node for node in written if isinstance(node, functions) and node.lineno <= line <= (node.end_lineno or 0)]
     stub = {"raise NotImplementedError"}.union(
         *(_statements(node) for node in ast.walk(ast.parse(exercise.stub)) if isinstance(node, functions))
     )

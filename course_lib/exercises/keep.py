@@ -27,7 +27,7 @@ from .exercise import Exercise
 from .stubs import global_names
 
 # A plain number such as SOL_SOCKET does not know where it was imported from.
-_MODULES_OF_CONSTANTS = ("socket", "select", "errno", "os", "signal")
+_MODULES_OF_CONSTANTS: tuple[str, ...] = ("socket", "select", "errno", "os", "signal")
 
 _WRITTEN_BY_PYTHON = ("<string>", sysconfig.get_path("stdlib"))  # into a class: what dataclass and enum add
 
@@ -99,7 +99,7 @@ def as_module(learner: Callable, id: str, name: str, exercises: Collection[str])
     return "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
 
 
-def source(learner: Callable) -> str:
+def source(learner: object) -> str:
     """The source of a function or class, also one defined in a cell. Raises CannotKeep."""
     function = _a_function_of(learner)
     file = function.__code__.co_filename if function else ""
@@ -111,7 +111,7 @@ def source(learner: Callable) -> str:
         for node in ast.walk(_parsed(text)):
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
                 start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                if start == first or not first or isinstance(learner, type) and start <= first <= node.end_lineno:
+                if start == first or not first or isinstance(learner, type) and start <= first <= (node.end_lineno or start):
                     return textwrap.dedent("".join(lines[start - 1 : node.end_lineno])).rstrip() + "\n"
     raise CannotKeep(f"the source of {name or 'it'} is not known (it is not a plain def or class)")
 
@@ -134,7 +134,7 @@ def _under_magics() -> Iterator[str]:
 def _statement_of(name: str) -> ast.Assign | ast.AnnAssign | None:
     """The latest statement of a cell that gave this name its value."""
     for text in itertools.chain(_cells(), _under_magics()):
-        for node in reversed(getattr(_parsed(text), "body", [])):
+        for node in reversed(_parsed(text).body):
             if isinstance(node, ast.Assign):
                 targets = [part for target in node.targets for part in ast.walk(target)]
             elif isinstance(node, ast.AnnAssign) and node.value:
@@ -157,6 +157,7 @@ def _try_import(name: str, text: str) -> None:
         ) as process,
         said,
     ):
+        assert process.stdin  # a pipe
         watch = Stopwatch(process.pid)
         with suppress(BrokenPipeError):  # it has ended before it read
             process.stdin.write(text.encode("utf-8", "backslashreplace"))
@@ -248,14 +249,14 @@ class _Module:
             self._copy(name, names, self.definitions)
 
 
-def _parsed(text: str) -> ast.AST:
+def _parsed(text: str) -> ast.Module:
     try:
         return ast.parse(text)
     except SyntaxError:
         return ast.Module([], [])
 
 
-def _a_function_of(learner: Callable) -> FunctionType | None:
+def _a_function_of(learner: object) -> FunctionType | None:
     """The function itself, or one that stands in the source of the class."""
     values = vars(learner).values() if isinstance(learner, type) else [learner]
     for value in values:
@@ -291,10 +292,9 @@ def _submodules(name: str, package: ModuleType, text: str) -> set[str]:
 
 def _import_of(name: str, value: object) -> str | None:
     """The import that gives a number or a member of an enum this name."""
+    own_name, modules = name, _MODULES_OF_CONSTANTS
     if isinstance(value, enum.Enum):
-        own_name, modules = value.name, [type(value).__module__]
-    else:
-        own_name, modules = name, _MODULES_OF_CONSTANTS
+        own_name, modules = value.name, (type(value).__module__,)
     for module in modules:
         found = getattr(sys.modules.get(module), own_name, None)
         if isinstance(found, (int, enum.Enum)) and type(found) is type(value) and found == value:

@@ -17,7 +17,8 @@ def stub_of(references: tuple[Callable, ...]) -> str:
 
 def _imports_of(references: tuple[Callable, ...]) -> str:
     """The imports that their code needs, and two empty lines; what other exercises ask for comes from ``course_lib.mine``."""
-    modules, names = set(), {}
+    modules: set[str] = set()
+    names: dict[str, set[str]] = {}
     for reference in references:
         module = sys.modules[reference.__module__]
         imported = _imports(module)
@@ -36,7 +37,7 @@ def _imports_of(references: tuple[Callable, ...]) -> str:
 
 def _imports(module: ModuleType) -> dict[str, str | None]:
     """Each name that the module imports -> the module that it is taken from; None: it is a module itself."""
-    found = {}
+    found: dict[str, str | None] = {}
     for node in ast.parse(inspect.getsource(module)).body:
         if isinstance(node, ast.Import):
             found |= {alias.name: None for alias in node.names}
@@ -61,7 +62,7 @@ def _without_bodies(reference: Callable) -> str:
     return "".join(lines)
 
 
-def _first_yield(function: ast.FunctionDef, source: str) -> str:
+def _first_yield(function: ast.FunctionDef | ast.AsyncFunctionDef, source: str) -> str:
     """The first one of the reference if it names nothing but the arguments; a bare one else, and beside ``yield from``."""
     arguments = {argument.arg for argument in function.args.args}
     nodes = [] if any(isinstance(node, ast.YieldFrom) for node in ast.walk(function)) else ast.walk(function)

@@ -56,7 +56,8 @@ class Cast:
 
     def __init__(self, address: Callable[[], tuple[str, int]], settle: Callable[[], object]) -> None:
         self.actors: list[Actor] = []
-        self._address, self._settle, self._acts = address, settle, []
+        self._address, self._settle = address, settle
+        self._acts: list[str] = []
 
     def connect(self, name: str | None = None) -> Actor:
         """Connect one more client; without a name it is alice, bob, carol, … Raises ValueError for a name that is taken."""

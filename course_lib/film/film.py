@@ -79,10 +79,14 @@ class Moment:
         """What the kernel says of one of its descriptors."""
         return next((row for row in self.descriptors if row.number == number), None)
 
+    def name(self, number: int | None) -> str | None:
+        """The name in `names`; None for a number that is not there."""
+        return None if number is None else self.names.get(number)
+
     def who(self, number: int | None) -> str:
         """Whose a descriptor is: "alice", "the listener", "the epoll"."""
         closed = next((f"{who}, who was closed" for old, who, _ in self.zombies if old == number), "another descriptor")
-        name = self.names.get(number, closed)
+        name = self.name(number) or closed
         return f"the {name}" if name in ("listener", "epoll") else name
 
 
@@ -151,7 +155,7 @@ class Film:
             tuple((thread.name, thread.call and thread.call.name, thread.asleep) for thread in m.threads),
         )
 
-    def __eq__(self, other) -> bool:
+    def __eq__(self, other: object) -> bool:
         return self.normal() == other.normal() if isinstance(other, Film) else NotImplemented
 
     def __hash__(self) -> int:

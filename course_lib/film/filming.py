@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from threading import Thread as SystemThread
+from typing import TYPE_CHECKING
 
 from course_lib.clients import bench_of
 from course_lib.kernel import Call, Descriptor, Pending, descriptors, doing
@@ -17,6 +18,9 @@ from .queue import in_accept_queue
 from .ready import ReadyLists
 from .source import Position, label_of, listing, position
 from .words import watched
+
+if TYPE_CHECKING:
+    from course_lib.servers import Server
 
 Script = Callable[[Callable[..., Actor]], Generator[None, None, None]]
 
@@ -42,7 +46,7 @@ _LABELS = {
 }
 
 
-def film(server, script: Script | None = None, calls: int = 40) -> Film:
+def film(server: "Server", script: Script | None = None, calls: int = 40) -> Film:
     """Film a server: a moment before each of its next calls, and whenever it sleeps.
 
     server  a Server, of the course or of one's own; one that does not run is started for the film and stopped after it
@@ -69,18 +73,18 @@ def film(server, script: Script | None = None, calls: int = 40) -> Film:
 
 
 class _Camera:
-    def __init__(self, server, script: Script | None, calls: int) -> None:
+    def __init__(self, server: "Server", script: Script | None, calls: int) -> None:
         self.server, self.calls = server, calls
         self.cast = Cast(lambda: server.address, self._settle)
         self.script: Iterator | None = script(self.cast.connect) if script else None
         self.moments: list[Moment] = []
-        self.inside: dict[SystemThread, Pending] = {}  # the call that a thread was let into
+        self.inside: dict[SystemThread | None, Pending] = {}  # the call that a thread was let into
         self.seen: set[tuple] = set()  # calls that were heard of
         self.came: list[Call] = []  # those that the next moment tells
         self.vain: Counter[tuple] = Counter()  # calls since the last one that brought something
-        self.turns: dict[SystemThread, int] = {}  # when a thread was last let go
+        self.turns: dict[SystemThread | None, int] = {}  # when a thread was last let go
         self.met: dict = {}  # peer -> name of each connection, in the order in which they were met
-        self.moved: Counter[tuple[str, str]] = Counter()  # ("read" or "answer", a client's name) -> bytes
+        self.moved: Counter[tuple[str | None, str | None]] = Counter()  # ("read" or "answer", a client's name) -> bytes
         self.ready = ReadyLists()
         self.owners: dict[int, str] = {}  # whose a number was at the last moment
         self.gone: dict[int, str] = {}  # whose a number was that stands in an interest list although it was closed
@@ -245,7 +249,7 @@ class _Camera:
                 if _brought(call):
                     self.vain.clear()
                 if isinstance(call.result, int) and self.moments:
-                    self.moved[_LABELS.get(call.name), self.moments[-1].names.get(call.descriptor)] += call.result
+                    self.moved[_LABELS.get(call.name), self.moments[-1].name(call.descriptor)] += call.result
                 over = (
                     thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor)
                 )
@@ -281,17 +285,16 @@ class _Camera:
             found.append((thread, Thread("", inside, thread not in standing, call is not None and thread is call.thread)))
         first = [thread.next for _, thread in found].index(True) if call else 0
         order = found[first : first + 1] + found[:first] + found[first + 1 :]
-        return tuple(
-            replace(
-                view,
-                name="the thread"
-                if len(found) == 1
-                else "the first thread"
-                if thread is found[0][0]
-                else f"the thread of {names.get(view.call and view.call.descriptor, 'a client')}",
-            )
-            for thread, view in order
-        )
+
+        def name(thread: SystemThread, call: Pending | None) -> str:
+            if len(found) == 1:
+                return "the thread"
+            if thread is found[0][0]:
+                return "the first thread"
+            number = call.descriptor if call else None
+            return f"the thread of {'a client' if number is None else names.get(number, 'a client')}"
+
+        return tuple(replace(view, name=name(thread, view.call)) for thread, view in order)
 
     def _label(self, call: Pending | None, spot: Position | None) -> str:
         if call is None:

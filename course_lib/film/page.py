@@ -5,7 +5,7 @@ from html import escape
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from course_lib.kernel import Descriptor
+from course_lib.kernel import Descriptor, Pending
 
 from .words import asks, facts, state, watched
 
@@ -126,7 +126,7 @@ def _row(m: "Moment", row: Descriptor) -> dict:
     }
 
 
-def _target(call) -> int | None:
+def _target(call: Pending | None) -> int | None:
     """The number at which a thread's token stands: an epoll_ctl is about the socket, not the epoll."""
     if call is None:
         return None
@@ -149,8 +149,8 @@ def _shown(film: "Film", moment: "Moment", active: set | None = None) -> list[De
     return [row for row in moment.descriptors if row.number in kept]
 
 
-def _active(film: "Film") -> set[str]:
-    return {m.names.get(thread.call.descriptor) for m in film for thread in m.threads if thread.call}
+def _active(film: "Film") -> set[str | None]:
+    return {m.name(thread.call.descriptor) for m in film.moments for thread in m.threads if thread.call}
 
 
 class _Table:
@@ -160,7 +160,7 @@ class _Table:
         self.entries: list = []
         self._places: dict[str, int] = {}
 
-    def index(self, entry) -> int:
+    def index(self, entry: object) -> int:
         key = json.dumps(entry)
         if key not in self._places:
             self._places[key] = len(self.entries)
@@ -172,7 +172,7 @@ def _title(films: tuple["Film", ...]) -> str:
     return " beside ".join(film.name for film in films) + " on film"
 
 
-def _script(value) -> str:
+def _script(value: object) -> str:
     """A value as JavaScript inside of a script element: no text of the network ends it."""
     return (
         json.dumps(value, separators=(",", ":")).replace("<", "\\u003c").replace("\u2028", "\\u2028").replace("\u2029", "\\u2029")

@@ -20,7 +20,7 @@ class ReadyLists:
     """
 
     def __init__(self) -> None:
-        self._epoll = None
+        self._epoll: select.epoll | None = None
         self._watched: dict[int, tuple] = {}  # number -> what was entered in our own list
         self._heard: set[int] = set()
 
@@ -69,21 +69,21 @@ class ReadyLists:
 
     def _enter(self, edges: dict[int, tuple]) -> None:
         """Watch what the server watches. What is ready then is an event, for it as for us."""
-        self._epoll = self._epoll or _out_of_the_way(select.epoll())
+        epoll = self._epoll = self._epoll or _out_of_the_way(select.epoll())
         for number in [number for number, its in self._watched.items() if edges.get(number) != its]:
             del self._watched[number]
             self._heard.discard(number)
             with suppress(OSError):  # closed: it has left the list by itself
-                self._epoll.unregister(number)
+                epoll.unregister(number)
         for number, its in edges.items():
             if number not in self._watched:
                 with suppress(OSError):
-                    self._epoll.register(number, its[0])
+                    epoll.register(number, its[0])
                     self._watched[number] = its
         self._hear(edges)
 
 
-def _out_of_the_way(epoll):
+def _out_of_the_way(epoll: "select.epoll") -> "select.epoll":
     """The same epoll under a high number: the server gets the low ones, as it would without us."""
     limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
     high = fcntl.fcntl(epoll.fileno(), fcntl.F_DUPFD_CLOEXEC, min(limit, 4096) * 3 // 4)

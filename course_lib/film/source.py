@@ -10,6 +10,10 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from pathlib import Path
 from types import CodeType, FrameType, MemberDescriptorType
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from course_lib.servers import Server
 
 LABELS = ("wait", "accept", "read", "answer", "let go")  # the same in each server of the course
 _PACKAGE = Path(__file__).parents[1]
@@ -20,6 +24,7 @@ _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?![\w.]|\s*:=|=[^=])|(?<
 _SETS = re.compile(r"[\w., ]+=[^=]")
 _TEXT = re.compile(r"#.*|b?\"[^\"]*\"|b?'[^']*'")
 _NOTHING = object()
+_BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), dict: ("{", "}")}
 _LONGEST = 40  # characters of a value
 _MOST = 4  # entries of a list or dict that are shown, and names of a line
 
@@ -50,7 +55,7 @@ class Position:
     names: tuple[tuple[str, str], ...]  # the names on the line that have a value worth telling
 
 
-def position(thread: threading.Thread, model: type) -> Position | None:
+def position(thread: threading.Thread, model: type["Server"]) -> Position | None:
     """Where a thread of a server of class `model` stands; None where there is no source to show.
 
     The server's own source is the file of its `serve`, and what is neither a library nor part of the course.
@@ -72,7 +77,8 @@ def position(thread: threading.Thread, model: type) -> Position | None:
 
 def _frames(thread: threading.Thread) -> list[FrameType]:
     """The frames of a thread, innermost first; without those of the recorder, which holds it."""
-    frame, frames = sys._current_frames().get(thread.ident), []
+    frames: list[FrameType] = []
+    frame = sys._current_frames().get(thread.ident or 0)
     while frame:
         frames = [] if frame.f_code.co_filename.startswith(_KERNEL) else [*frames, frame]
         frame = frame.f_back
@@ -123,7 +129,7 @@ def _names(frame: FrameType, line: str) -> tuple[tuple[str, str], ...]:
     return tuple(found.items())
 
 
-def _value(name: str, known: dict):
+def _value(name: str, known: dict[str, Any]) -> Any:
     """The value of a name, or of one attribute of it; one that says nothing for what is not known, or is a property."""
     name, _, attribute = name.partition(".")
     value = known.get(name, _NOTHING)
@@ -136,7 +142,7 @@ def _value(name: str, known: dict):
         return _NOTHING
 
 
-def _short(value) -> str | None:
+def _short(value: Any) -> str | None:
     """A value in a few characters; None for what says nothing to a reader, such as a function. Runs no code of the learner's."""
     kind = type(value)
     if isinstance(value, socket.socket):
@@ -146,19 +152,19 @@ def _short(value) -> str | None:
         return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
     if kind is memoryview:
         return f"{value.nbytes:,} bytes"
-    if kind in (list, tuple, set, dict):
+    if kind in _BRACKETS:
         try:
             shown = [_entry(key, value) for key in list(value)[:_MOST]]
         except RuntimeError:  # it changed meanwhile
             return None
         more = ["…"] if len(value) > _MOST else []
-        left, right = {list: "[]", tuple: "()", set: "{}", dict: "{}"}[kind]
+        left, right = _BRACKETS[kind]
         text = left + ", ".join(shown + more) + right
         return text if len(text) <= 2 * _LONGEST else f"{len(value)} entries"
     return None
 
 
-def _entry(key, of) -> str:
+def _entry(key: Any, of: Any) -> str:
     word = _short(key) or type(key).__name__
     return f"{word}: {_short(of[key]) or type(of[key]).__name__}" if type(of) is dict else word
 
@@ -193,7 +199,8 @@ def listing(spots: Iterable[Spot]) -> Listing:
     for spot in spots:
         files.setdefault(spot.file, {}).update(enumerate(spot.block, spot.first))
         starts.setdefault(spot.file, set()).add(spot.first)
-    lines, places = [], {}
+    lines: list[str] = []
+    places: dict[tuple[str, int], int] = {}
     for file, text in files.items():
         before, indent = None, 0
         for number in sorted(text):

@@ -1,12 +1,12 @@
 """What a moment says in words: what the call asks of the kernel, what came back, and what the kernel holds."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING
 
-from course_lib.kernel import Call, Descriptor, TaskView, Watcher
+from course_lib.kernel import Call, Descriptor, Pending, TaskView, Watcher
 
 if TYPE_CHECKING:
-    from .film import Moment
+    from .film import ClientView, Moment
 
 _WAITS = ("select", "poll", "epoll_wait")
 _A_READ = 4096  # bytes that a server of the course takes at a time
@@ -30,7 +30,7 @@ def asks(m: "Moment") -> str:
     if len(m.threads) > 1 and all(thread.asleep for thread in m.threads):
         return f"All threads sleep: {_list(f'{t.name} in {t.call.name}()' for t in m.threads if t.call)}."
     if m.asleep:
-        return f"The server sleeps in {call.name}(): {_until(m)}{_left_alone(m)}."
+        return f"The server sleeps in {call.name}(): {_until(m, call)}{_left_alone(m, call)}."
     name, row, who = f"{call.name}()", m.row(call.descriptor), m.who(call.descriptor)
     if call.name == "accept":
         if m.waiting:
@@ -86,7 +86,7 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
         )
     if call.error:
         return f"{name} failed on {who}: {call.error}."
-    if call.name == "accept":
+    if call.name == "accept" and isinstance(call.result, int):
         return f"{name} gave a number for {m.who(call.result)}."
     if call.name.startswith("recv"):
         return f"{name} brought {_data(call)} of {who}." if call.result else f"{name} brought b'': {who} has finished sending."
@@ -117,7 +117,7 @@ def state(m: "Moment") -> str:
     if m.handed_in is not None:
         said.append(f"In the list: {_list(f'{m.who(number)} ({events})' for number, events in m.handed_in.items()) or 'nobody'}.")
     if m.tasks is not None:
-        said.append(_tasks(m))
+        said.append(_tasks(m, m.tasks))
     said += [f"{client.name} is {client.state}{_has(client)}." for client in m.clients]
     return " ".join(said)
 
@@ -152,11 +152,11 @@ def facts(m: "Moment", row: Descriptor) -> list[str]:
     return found
 
 
-def _tasks(m: "Moment") -> str:
-    queue = [task for task in m.tasks if task.state in ("running", "ready")]
+def _tasks(m: "Moment", tasks: tuple[TaskView, ...]) -> str:
+    queue = [task for task in tasks if task.state in ("running", "ready")]
     waiting = [
         f"{task_name(m, task)} to {task.state}" if task.number is not None else f"{task.name} ({task.state})"
-        for task in m.tasks
+        for task in tasks
         if task not in queue
     ]
     return (
@@ -170,15 +170,14 @@ def task_name(m: "Moment", task: TaskView) -> str:
     return f"{task.name} of {m.who(task.number)}" if task.number in m.names else task.name
 
 
-def _has(client) -> str:
+def _has(client: "ClientView") -> str:
     if not client.received:
         return ", and has no answer yet" if client.sent else ""
     shown = repr(client.last[-24:]) if client.received <= 24 else f"{client.received:,} bytes"
     return f", and has got {shown}"
 
 
-def _until(m: "Moment") -> str:
-    call = m.call
+def _until(m: "Moment", call: Pending) -> str:
     if call.name == "accept":
         return "it waits for a client"
     if call.name.startswith("recv"):
@@ -190,10 +189,10 @@ def _until(m: "Moment") -> str:
     return "it waits for something that is no socket"
 
 
-def _left_alone(m: "Moment") -> str:
+def _left_alone(m: "Moment", call: Pending) -> str:
     """Who waits for a server that waits for somebody else."""
     said = [f"{_list(m.waiting)} {'stands' if len(m.waiting) == 1 else 'stand'} in the accept queue"] if m.waiting else []
-    if m.call.name not in _WAITS:
+    if call.name not in _WAITS:
         at = {thread.call.descriptor for thread in m.threads if thread.call}
         alone = [m.who(row.number) for row in m.descriptors if row.receive_queue and row.number not in at]
         said += [f"{_list(alone)} {'waits' if len(alone) == 1 else 'wait'} for an answer"] if alone else []
@@ -231,5 +230,5 @@ def _list(words: Iterable[str]) -> str:
     return " and ".join(filter(None, (", ".join(words[:-1]), words[-1]))) if words else ""
 
 
-def _is(things) -> str:
+def _is(things: Sized) -> str:
     return "is" if len(things) == 1 else "are"

@@ -5,6 +5,7 @@ import os
 import queue
 import re
 import time
+from collections.abc import Iterator
 
 import pytest
 from nbval.kernel import RunningKernel
@@ -79,7 +80,7 @@ def _difference(item: IPyNbCell) -> str:
     return "shows another picture or table than the course's"
 
 
-def _lines(outputs: list[dict]):
+def _lines(outputs: list[dict]) -> Iterator[str]:
     for output in outputs:
         yield from (output.get("text") or output.get("data", {}).get("text/plain") or "").splitlines()
 

@@ -67,15 +67,16 @@ class _Step:
     compare: bool = False
 
     def as_json(self, number: int) -> dict:
-        tags = (self.original or self.cell).tags if self.cell else frozenset()
-        outputs = self.original.outputs if self.compare else ()
+        ours = self.original if self.compare else None
+        told = self.original or self.cell
+        tags = told.tags if told else frozenset()
         return {
             "cell_type": "code",
             "id": f"step-{number}",
             "source": self.source,
-            "outputs": list(outputs),
-            "execution_count": number + 1 if self.compare else None,  # nbval compares no cell without one
-            "metadata": {"tags": sorted(tags if self.compare else tags | {"nbval-ignore-output"})},
+            "outputs": list(ours.outputs) if ours else [],
+            "execution_count": number + 1 if ours else None,  # nbval compares no cell without one
+            "metadata": {"tags": sorted(tags if ours else tags | {"nbval-ignore-output"})},
         }
 
 
@@ -293,13 +294,13 @@ def _state(exercise: Exercise, steps: list[_Step], events: list[dict], results: 
     result = results.get(exercise.id)
     if result and not result["reason"]:
         return State(exercise, result["state"])
-    code = [number for number, step in enumerate(steps) if step.cell and _writes(step.cell, exercise)]
+    code = {number: step.cell for number, step in enumerate(steps) if step.cell and _writes(step.cell, exercise)}
     if not code and (result is None or result["reason"].endswith("is not defined")):
         return State(exercise, reason="its cell is gone, and nothing else in the notebook defines it")
     ended = {event["ends"]: event for event in events if "ends" in event}
-    for number in code:
+    for number, cell in code.items():
         if fault := _fault(ended.get(number), time_limit, _begun(events, number)):
-            return State(exercise, reason=f"its cell {steps[number].cell.place} {fault}")
+            return State(exercise, reason=f"its cell {cell.place} {fault}")
     if result:
         return State(exercise, result["state"], result["reason"])
     check = next((number for number, step in enumerate(steps) if step.check == exercise.id), None)
