@@ -1,4 +1,4 @@
-"""Clients for a server under observation: plain sockets that never make their owner wait."""
+"""NamedClients for a server under observation: plain sockets that never make their owner wait."""
 
 import errno
 import os
@@ -150,33 +150,33 @@ def _family(address: Address) -> socket.AddressFamily:
     return socket.AF_INET6 if ":" in address[0] else socket.AF_INET
 
 
-class Bench:
+class NamedClients:
     """The clients that were connected to one server or listener, each with a name that panels show."""
 
     def __init__(self) -> None:
-        self.clients: dict[str, Client] = {}
+        self.by_name: dict[str, Client] = {}
         self.labels: dict[Address, str] = {}
         self._made = 0
 
     def connect(self, address: Address) -> Client:
         """Connect one more client, and forget all but the last few that ended."""
-        for name in [name for name, client in self.clients.items() if not client.open][:-6]:
-            self.labels.pop(getattr(self.clients.pop(name), "address", ""), None)
+        for name in [name for name, client in self.by_name.items() if not client.open][:-6]:
+            self.labels.pop(getattr(self.by_name.pop(name), "address", ""), None)
         name = NAMES[self._made] if self._made < len(NAMES) else f"client {self._made + 1}"
         self._made += 1
-        client = self.clients[name] = Client(address, name)
+        client = self.by_name[name] = Client(address, name)
         if client.open:
             self.labels[client.address] = name
         return client
 
     def look(self) -> None:
         """Let every client take what has arrived."""
-        for client in list(self.clients.values()):
+        for client in list(self.by_name.values()):
             client.look()
 
     def close(self) -> None:
         """Close every client that is still open."""
-        for client in list(self.clients.values()):
+        for client in list(self.by_name.values()):
             if client.open:
                 client.close()
 
@@ -187,20 +187,20 @@ class Bench:
         return self.labels.get(peer) if peer else None
 
 
-_benches: weakref.WeakKeyDictionary[object, Bench] = weakref.WeakKeyDictionary()
+_known: weakref.WeakKeyDictionary[object, NamedClients] = weakref.WeakKeyDictionary()
 
 
-def bench_of(thing) -> Bench:
-    """The bench of a server or socket: the same one for every panel on it. Clients of servers that have stopped are closed."""
-    for server, bench in list(_benches.items()):
+def clients_of(thing) -> NamedClients:
+    """The clients of a server or socket: the same one for every panel on it. NamedClients of servers that have stopped are closed."""
+    for server, clients in list(_known.items()):
         if server is not thing and getattr(server, "running", True) is False:
-            bench.close()
+            clients.close()
     try:
-        return _benches.setdefault(thing, Bench())
+        return _known.setdefault(thing, NamedClients())
     except TypeError:  # a number, an epoll …: nothing can be remembered for it
-        return Bench()
+        return NamedClients()
 
 
 def crowd(server, count: int = 20) -> list[Client]:
     """Connect `count` clients to a server (or to the address of anything that has one); panels on it show them by name."""
-    return [bench_of(server).connect(server.address) for _ in range(count)]
+    return [clients_of(server).connect(server.address) for _ in range(count)]

@@ -1,4 +1,4 @@
-"""The bench of a notebook: small helpers of its experiments, each shown where it teaches and imported afterwards."""
+"""The kit of a notebook: small helpers of its experiments, each shown where it teaches and imported afterwards."""
 
 import ast
 import atexit

@@ -297,10 +297,10 @@ class TestLeftAloneItDoesNotGrow:
     def test_thousands_of_connections(self, server):
         looks = Looks(server)
         server.record()
-        bench = looks.panel.bench
+        clients = looks.panel.clients
 
         def come_and_go():
-            client = bench.connect(server.address)
+            client = clients.connect(server.address)
             client.send(b"hello")
             assert wait_until(lambda: client.look() or client.received == 5, 10)
             client.close()
@@ -310,7 +310,7 @@ class TestLeftAloneItDoesNotGrow:
         looks.sent.clear()
         looks.run(1700, come_and_go)
         changes = looks.panel._changes
-        assert len(bench.clients) <= 20 and len(bench.labels) <= 20
+        assert len(clients.by_name) <= 20 and len(clients.labels) <= 20
         assert (
             len(changes._lanes) <= 30
             and sum(map(len, changes._lanes.values())) <= 200
@@ -338,7 +338,7 @@ class TestLeftAloneItDoesNotGrow:
         looks = Looks(server)
         markup = b"<img src=x onerror=alert(1)><script>alert(2)</script>" * 200_000
         assert len(markup) > 10 << 20
-        client = looks.panel.bench.connect(server.address)
+        client = looks.panel.clients.connect(server.address)
         client.send(markup)
         looks.run(3)
         for _ in range(20_000):

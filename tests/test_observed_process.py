@@ -63,7 +63,7 @@ def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
 def test_a_click_connects_and_its_connection_is_seen_to_the_end(child):
     panel = observe(child)  # a Popen
     panel._act({"type": "connect"})
-    alice = panel.bench.clients["alice"]
+    alice = panel.clients.by_name["alice"]
     assert wait_until(lambda: "alice" in [row["peer"] for row in panel.state()["rows"]])
     panel._act({"type": "send", "client": "alice", "text": "hello"})
     assert wait_until(lambda: alice.look() or alice.last == b"HELLO")

@@ -161,14 +161,16 @@ def talks_through(panel, listener) -> None:
     connection, _ = listener.accept()
     with connection:
         panel.subject.things.append(connection)
-        assert panel._note == "" and wait_until(lambda: panel.bench.look() or panel.bench.clients["alice"].state == "connected")
+        assert panel._note == "" and wait_until(
+            lambda: panel.clients.look() or panel.clients.by_name["alice"].state == "connected"
+        )
         assert "alice" in [row["peer"] for row in panel.state()["rows"]]
         panel._act({"type": "send", "client": "alice", "text": "hello"})
         assert connection.recv(10) == b"hello"
         connection.sendall(b"back")
-        assert wait_until(lambda: panel.bench.look() or panel.bench.clients["alice"].last == b"back")
+        assert wait_until(lambda: panel.clients.look() or panel.clients.by_name["alice"].last == b"back")
         panel._act({"type": "reset", "client": "alice"})
-        assert not panel.bench.clients["alice"].open and panel._note == ""
+        assert not panel.clients.by_name["alice"].open and panel._note == ""
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(10) == b""
 
@@ -201,8 +203,8 @@ class TestButtons:
         listener.listen(0)
         panel = observe(listener)
         panel._act({"type": "connect", "many": True})
-        assert "refused: the accept queue is full" in {client.state for client in panel.bench.clients.values()}
-        panel.bench.close()
+        assert "refused: the accept queue is full" in {client.state for client in panel.clients.by_name.values()}
+        panel.clients.close()
 
     def test_udp_says_why_not(self, kept):
         one = kept(socket.socket(type=socket.SOCK_DGRAM))

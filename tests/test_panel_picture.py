@@ -7,7 +7,7 @@ import threading
 
 import pytest
 
-from course_lib.clients import bench_of
+from course_lib.clients import clients_of
 from course_lib.film.queue import in_accept_queue
 from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, SelectServer, Server, stop_all
@@ -25,7 +25,7 @@ def shows(panel, condition):
     found = {}
 
     def look() -> bool:
-        panel.bench.look()
+        panel.clients.look()
         found.update(panel.state())
         return bool(found["picture"]) and condition(found["picture"])
 
@@ -39,10 +39,10 @@ def test_who_sleeps_where_and_who_waits_is_told_with_the_line_of_the_source():
         assert shows(panel, lambda p: p["threads"][0][0] == "accept" and p["asleep"])["server"]["line"].startswith(
             "connection, peer"
         )
-        panel.bench.connect(server.address)
+        panel.clients.connect(server.address)
         shows(panel, lambda p: p["threads"][0][0] == "recv")
         for _ in range(2):
-            panel.bench.connect(server.address)
+            panel.clients.connect(server.address)
         state = shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
         picture = state["picture"]
         assert picture["asks"] == (
@@ -58,9 +58,9 @@ def test_one_that_left_while_it_waited_still_stands_in_the_queue_under_its_name(
     with BlockingServer() as server:
         panel = observe(server)
         for _ in range(3):
-            panel.bench.connect(server.address)
+            panel.clients.connect(server.address)
         shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
-        panel.bench.clients["bob"].close()
+        panel.clients.by_name["bob"].close()
         shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
 
 
@@ -77,9 +77,9 @@ def test_the_accept_queue_of_the_kernel_names_those_who_were_not_accepted():
 
 def test_a_film_of_a_server_at_which_somebody_waits_already_names_them():
     with BlockingServer() as server:
-        bench = bench_of(server)
+        clients = clients_of(server)
         for _ in range(2):
-            bench.connect(server.address)
+            clients.connect(server.address)
         panel = observe(server)
         shows(panel, lambda p: p["waiting"] == ("bob",))
         filmed = panel.film()
@@ -100,11 +100,11 @@ def test_the_film_button_sends_what_the_player_plays():
 def test_the_lists_and_tasks_are_in_it():
     with EpollServer() as server:
         panel = observe(server)
-        panel.bench.connect(server.address)
+        panel.clients.connect(server.address)
         picture = shows(panel, lambda p: len(p["rows"]) == 3)["picture"]
         assert [row["watched"] for row in picture["rows"]] == ["IN", "IN", ""] and picture["rows"][2]["kind"] == "epoll"
         server.hold()
-        panel.bench.clients["alice"].send(b"x")
+        panel.clients.by_name["alice"].send(b"x")
         alice = picture["rows"][1]["number"]
         shows(panel, lambda p: p["call"].startswith("recv(") and p["ready"] == [alice])
         server.run_on()
@@ -112,11 +112,11 @@ def test_the_lists_and_tasks_are_in_it():
     server.record()
     with server:
         panel = observe(server)
-        panel.bench.connect(server.address)
+        panel.clients.connect(server.address)
         shows(panel, lambda p: p["in"] and len(p["in"]) == 2 and p["asleep"])
     with CoroutineServer() as server:
         panel = observe(server)
-        panel.bench.connect(server.address)
+        panel.clients.connect(server.address)
         shows(panel, lambda p: [name for name, state, _ in p["tasks"]] == ["accept_clients", "serve_client"])
 
 
@@ -130,7 +130,7 @@ def test_a_ready_list_that_the_kernel_does_not_tell_is_not_guessed():
 
     with Edges() as server:
         panel = observe(server)
-        panel.bench.connect(server.address)
+        panel.clients.connect(server.address)
         picture = shows(panel, lambda p: p["waiting"] == ("alice",))["picture"]
         assert picture["ready"] == [] and picture["unknown"] == [picture["rows"][0]["number"]]
 

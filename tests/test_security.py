@@ -261,9 +261,9 @@ def test_network_text_in_a_panel():
         server.record()
         panel._click("connect", {})
         client.close()
-        [name] = panel.bench.clients
+        [name] = panel.clients.by_name
         panel._click("send", {"client": name, "text": EVIL})
-        assert wait_until(lambda: panel.bench.look() or panel.bench.clients[name].received, 10)
+        assert wait_until(lambda: panel.clients.look() or panel.clients.by_name[name].received, 10)
         shown(panel)
         told = json.dumps(panel.state()["clients"]) + "".join(panel.state()["server"]["calls"])
         assert "script" in told and "\x1b" not in told and "\x07" not in told

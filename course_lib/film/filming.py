@@ -8,7 +8,7 @@ from dataclasses import replace
 from threading import Thread as SystemThread
 from typing import TYPE_CHECKING
 
-from course_lib.clients import bench_of
+from course_lib.clients import clients_of
 from course_lib.kernel import Call, Descriptor, Pending, descriptors, doing
 from course_lib.kernel.descriptors import zombies
 
@@ -270,7 +270,7 @@ class _Camera:
         )
 
     def _names(self, rows: list[Descriptor]) -> dict[int, str]:
-        known = bench_of(self.server).labels | {a.address: a.name for a in self.cast.actors if hasattr(a, "address")}
+        known = clients_of(self.server).labels | {a.address: a.name for a in self.cast.actors if hasattr(a, "address")}
         for row in rows:
             if row.peer and row.peer not in self.met:
                 self.met[row.peer] = known.get(row.peer) or f"client {len(self.met) + 1}"
@@ -305,7 +305,7 @@ class _Camera:
 
     def _waiting(self, rows: list[Descriptor]) -> tuple[str, ...]:
         count = sum(row.accept_queue or 0 for row in rows)
-        labels = dict(bench_of(self.server).labels) if count else {}
+        labels = dict(clients_of(self.server).labels) if count else {}
         there = {address for row in rows if row.accept_queue for address in in_accept_queue(row)} if labels else set()
         left = [name for address, name in labels.items() if address in there]  # they came before the film
         left += [a.name for a in self.cast.actors if getattr(a, "address", None) not in self.met]

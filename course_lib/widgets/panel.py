@@ -93,14 +93,14 @@ class Panel(anywidget.AnyWidget):
         parts = [parts] if isinstance(parts, str) else list(PARTS if folded else parts)
         if unknown := [part for part in parts if part not in PARTS]:
             raise ValueError(f"a panel has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}")
-        self.subject, self.bench = subject_of(thing)
+        self.subject, self.clients = subject_of(thing)
         self._is_server = not isinstance(self.subject, (Things, Process))
         self.label(**clients)
         self._note = ""
         self._last = _NOTHING
         self._changes = Changes()
-        self._live = LivePicture(self.subject, self.bench.name_of, self.bench.labels)
-        self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.bench.labels)
+        self._live = LivePicture(self.subject, self.clients.name_of, self.clients.labels)
+        self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.clients.labels)
         self._its_tasks, self._how_many = Seldom(), Seldom(10)
         self._period, self._cost = _PERIOD, 0.0  # seconds: between two looks, and CPU time of one
         self._recorded_until = 0.0
@@ -119,7 +119,7 @@ class Panel(anywidget.AnyWidget):
         """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
         for name, sock in clients.items():
             try:
-                self.bench.labels[address_of(sock)] = name
+                self.clients.labels[address_of(sock)] = name
             except (AttributeError, OSError):
                 raise TypeError(f"{name} is not an open socket: pass the client's socket") from None
 
@@ -199,7 +199,7 @@ class Panel(anywidget.AnyWidget):
         return {
             "number": row.number,
             "kind": row.kind,
-            "peer": self.bench.name_of(row.peer) or _place(row.peer),
+            "peer": self.clients.name_of(row.peer) or _place(row.peer),
             "blocking": row.blocking,
             "readable": row.readable,
             "writable": row.writable,
@@ -223,7 +223,7 @@ class Panel(anywidget.AnyWidget):
         """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
         if tasks is None:
             return None
-        whose = {row.number: self.bench.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
+        whose = {row.number: self.clients.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
         shown = [
             {"name": task.name, "client": whose.get(task.number, ""), "waits": task.waits, "state": task.state}
             for task in tasks[:_TASKS]
@@ -237,7 +237,7 @@ class Panel(anywidget.AnyWidget):
         accepted = {row.peer for row in (descriptors() if isinstance(self.subject, Things) else rows)} if queued else None
         return [
             {"name": c.name, "open": c.open, "slow": c.slow, "state": _client_words(c, accepted)}
-            for c in self.bench.clients.values()
+            for c in self.clients.by_name.values()
         ]
 
     def _address(self, rows: list[Descriptor]) -> Address | None:
@@ -277,7 +277,7 @@ class Panel(anywidget.AnyWidget):
                 if not self._views and self._events.empty():
                     self._pump = None
                     return
-            self.bench.look()
+            self.clients.look()
             looked, begin = time.monotonic(), time.thread_time()
             look, state = self._seen()
             since = time.monotonic() - state["server"]["seconds"] if state["server"] and state["server"]["asleep"] else 0.0
@@ -377,7 +377,7 @@ class Panel(anywidget.AnyWidget):
             self._set_blocking(bool(message.get("blocking")), message["of"])
         elif kind == "connect":
             self._connect(_CROWD if message.get("many") else 1)
-        elif client := self.bench.clients.get(message.get("client")):
+        elif client := self.clients.by_name.get(message.get("client")):
             if kind == "send":
                 text = str(message.get("text", ""))[:_LONGEST_TEXT]
                 client.send(text.encode())
@@ -390,7 +390,7 @@ class Panel(anywidget.AnyWidget):
 
     def film(self) -> Film:
         """The server on film, as it is now, while two more clients come, are answered and leave."""
-        names = [name for name in (*NAMES, "one more", "another") if name not in self.bench.clients]
+        names = [name for name in (*NAMES, "one more", "another") if name not in self.clients.by_name]
 
         def two_clients(connect):
             first = connect(names[0])
@@ -414,7 +414,7 @@ class Panel(anywidget.AnyWidget):
             self._note = why_no_client(self.subject, rows)
             return
         for _ in range(count):
-            self.bench.connect(address)
+            self.clients.connect(address)
 
     def _set_blocking(self, blocking: bool, of: str) -> None:
         self.subject.set_blocking(blocking, of=of)

@@ -5,7 +5,7 @@ import socket
 import sys
 from collections.abc import Collection, Mapping
 
-from course_lib.clients import Bench, bench_of
+from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, asleep_on, descriptors
 from course_lib.kernel.descriptors import is_epoll, numbers_of, watched_numbers
 from course_lib.kernel.process import ProcessView
@@ -76,18 +76,18 @@ class Things:
         }
 
 
-def subject_of(thing) -> tuple[object, Bench]:
-    """(subject, its bench) for what a learner hands to observe(). Raises TypeError in one sentence."""
+def subject_of(thing) -> tuple[object, NamedClients]:
+    """(subject, its clients) for what a learner hands to observe(). Raises TypeError in one sentence."""
     takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     if isinstance(thing, type):
         raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
     if isinstance(thing, Process):
-        return thing, bench_of(thing)
+        return thing, clients_of(thing)
     if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
-        return thing, bench_of(thing)
+        return thing, clients_of(thing)
     if type(pid := getattr(thing, "pid", None)) is int:
         process = Process(pid)
-        return process, bench_of(process)
+        return process, clients_of(process)
     try:
         numbers_of(thing)
     except TypeError:
@@ -102,8 +102,8 @@ def subject_of(thing) -> tuple[object, Bench]:
                 numbers_of(each)
             except TypeError:
                 raise TypeError(f"{takes}, and in this {type(thing).__name__} is a {type(each).__name__}") from None
-        return Things(things), bench_of(things[0])
-    return Things([thing]), bench_of(thing)
+        return Things(things), clients_of(things[0])
+    return Things([thing]), clients_of(thing)
 
 
 def why_no_client(subject, rows: list[Descriptor]) -> str:

@@ -1,4 +1,4 @@
-"""The observatory in a real page: stepping, recording, time lanes, the bench of clients, and whether all can use it."""
+"""The observatory in a real page: stepping, recording, time lanes, its clients, and whether all can use it."""
 
 import importlib.util
 import json
