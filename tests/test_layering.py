@@ -21,7 +21,7 @@ MAY_IMPORT = {
     "clients": set(),
     "journal": {"folders"},
     "shipped": {"journal", "folders"},
-    "saving": {"shipped", "journal", "folders"},
+    "jupyter_extension": {"shipped", "journal", "folders"},
     "claims": set(),
     "solutions": set(),
     "sandbox": {"kernel", "ports", "journal", "folders"},

@@ -10,7 +10,7 @@ from unittest import mock
 import pytest
 from outputs import NOTEBOOKS
 
-from course_lib import folders, saving, shipped
+from course_lib import folders, jupyter_extension, shipped
 from course_lib.__main__ import main
 
 NAME = "00_start_here.ipynb"
@@ -47,8 +47,8 @@ def start_jupyterlab():
             register_pre_save_hook = staticmethod(lambda hook: None)
             notary = None
 
-    with mock.patch.object(saving, "trust_shipped"):  # these are no notebooks: see test_saving
-        saving._load_jupyter_server_extension(Server)
+    with mock.patch.object(jupyter_extension, "trust_shipped"):  # these are no notebooks: see test_jupyter_extension
+        jupyter_extension._load_jupyter_server_extension(Server)
 
 
 def test_the_list_of_what_is_shipped_is_up_to_date():

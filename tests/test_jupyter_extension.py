@@ -4,7 +4,7 @@ import nbformat
 from nbformat.sign import NotebookNotary
 
 from course_lib import folders, shipped
-from course_lib.saving import trust_shipped, without_widget_views
+from course_lib.jupyter_extension import trust_shipped, without_widget_views
 
 VIEW = "application/vnd.jupyter.widget-view+json"
 

@@ -40,7 +40,7 @@ def trust_shipped(notary: NotebookNotary) -> None:
 
 
 def _jupyter_server_extension_points() -> list[dict]:
-    return [{"module": "course_lib.saving"}]
+    return [{"module": "course_lib.jupyter_extension"}]
 
 
 def _load_jupyter_server_extension(server) -> None:
