@@ -27,8 +27,14 @@ def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_
     ]
     page = card._repr_mimebundle_()["text/html"]
     page = page[page.index("<table") :]  # without the style
-    assert page.count("<tr>") == 1 + 4 and page.count("font-weight: bold") == 1
-    assert ">    return epoll<" in page and "epoll &lt; 2" in page and ">epoll.register(listener)<" in page
+    assert page.count("<tr>") == 1 + 4 and page.count("course-joint") == 3 and page.count("course-new") == 1
+    assert ">    return epoll<" in page and "<b>if epoll &lt; 2:</b>" in page and ">epoll.register(listener)<" in page
+
+
+def test_of_two_unlike_lines_only_the_words_that_differ_are_bold():
+    page = side_by_side(first, second)._repr_mimebundle_()["text/html"]
+    assert ">poll = listener.<b>poll</b>()<".replace("poll =", "<b>poll</b> =") in page
+    assert "<b>epoll</b> = listener.<b>epoll</b>()" in page
 
 
 def test_without_words_that_are_alike_every_other_line_differs():

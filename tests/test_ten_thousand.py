@@ -81,7 +81,9 @@ def test_the_table_as_text_and_as_html():
     assert lines["connections"].strip() == "70 at the same time, 5 of them talk"
     assert lines["left behind"].strip() == "nothing" and lines["answers"].endswith("all right")
     page = result._repr_html_()
-    assert page.startswith("<table>") and "70 at the same time" in page
+    assert "<table>" in page and "70 at the same time" in page
+    assert "70 dots, one for each connection: 70 connected, 70 answered, 5 go on asking." in page
+    assert result._repr_mimebundle_() == {"text/plain": str(result), "text/html": page}
     odd = replace(result, opened=60, why_not="<b>")
     assert "&lt;b&gt;" in odd._repr_html_() and "not 70: " in str(odd)
 
@@ -97,6 +99,8 @@ def test_wrong_answers_are_counted():
         result = ten_thousand(server, 100, **BRIEF)
     assert result.opened == 100 and result.wrong > 100 // 7 and not result.all_answered
     assert f"{result.wrong:,} of them wrong" in str(result)
+    assert len(result.wrong_at) == 100 - result.answered > 0 and result.wrong_at[-1] < 100
+    assert f"100 answered, {len(result.wrong_at)} of them wrong" in result.picture
 
 
 def test_a_server_that_answers_nothing_cannot_be_asked():

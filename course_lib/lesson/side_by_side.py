@@ -1,23 +1,22 @@
-"""Two functions side by side: what is new in the second is seen at a glance."""
+"""Two functions side by side: equal lines are joined, and what is new in the second is seen at a glance."""
 
 import ast
 import difflib
 import html
 import inspect
+import re
 import textwrap
 from collections.abc import Callable
 from itertools import zip_longest
 
 from .card import Card
 
-_LINE = "padding: 0 10px; white-space: pre-wrap; text-align: left; width: 50%; font-family: monospace"
-_NEW = "font-weight: bold; border-left: 3px solid var(--jp-brand-color1, #1976d2)"
-
 
 def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")) -> Card:
-    """The statements of two functions, equal ones in the same row, the others bold; as plain text with - and + before them.
+    """The statements of two functions, equal ones in the same row and joined, of the others what differs in bold.
 
-    Comments are left out, and indentation is no difference. `alike` are two words that count as one, such as ("poll", "epoll").
+    As plain text the others have - and + before them. Comments are left out, and indentation is no difference. `alike` are two
+    words that count as one, such as ("poll", "epoll").
     """
     left, right = _statements(old), _statements(new)
     one, other = alike
@@ -31,17 +30,14 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
             [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
         )
         rows += [
-            "<tr>" + "".join(_cell(line, same) for line in pair) + "</tr>"
+            _row(*(map(html.escape, pair) if same else _marked(*pair)), same)
             for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
         ]
-    head = "".join(
-        f"<th scope='col' style='text-align: left; padding: 0 10px'>{html.escape(function.__qualname__)}</th>"
-        for function in (old, new)
-    )
+    heads = [f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new)]
     return Card(
         "side by side",
         "\n".join([f"- {old.__qualname__}, + {new.__qualname__}", *text]),
-        f"<table class='course-pair'><thead><tr>{head}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
+        f"<table class='course-sides'><thead><tr>{'<td></td>'.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
     )
 
 
@@ -51,5 +47,18 @@ def _statements(function: Callable) -> list[str]:
     return "\n".join(map(ast.unparse, definition.body)).splitlines()
 
 
-def _cell(line: str, same: bool) -> str:
-    return f"<td style='{_LINE}{'' if same or not line else '; ' + _NEW}'>{html.escape(line)}</td>"
+def _marked(left: str, right: str) -> tuple[str, str]:
+    """Two lines as HTML, the words that only one of them has in bold."""
+    words = [re.findall(r"\w+|\s+|\W", line) for line in (left, right)]
+    shown: tuple[list[str], list[str]] = ([], [])
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
+        for side, part in zip(shown, (words[0][a:b], words[1][c:d])):
+            told = html.escape("".join(part))
+            side.append(told if tag == "equal" or not told.strip() else f"<b>{told}</b>")
+    return "".join(shown[0]), "".join(shown[1])
+
+
+def _row(left: str, right: str, same: bool) -> str:
+    cells = [f"<td class='course-new'>{line}</td>" if line and not same else f"<td>{line}</td>" for line in (left, right)]
+    joint = "<td class='course-joint'></td>" if same else "<td></td>"
+    return f"<tr>{joint.join(cells)}</tr>"

@@ -10,14 +10,18 @@ Show = Callable[[float, str], None]  # takes how much is done (0 to 1), and what
 @contextmanager
 def progress() -> Iterator[Show]:
     """A function that shows progress until the block is left."""
-    ipython = sys.modules.get("IPython")
-    shell = ipython and ipython.get_ipython()
-    if getattr(shell, "kernel", None):
+    if in_kernel():
         yield from _bar()
     elif sys.stdout and sys.stdout.isatty():
         yield from _line()
     else:
         yield lambda done, what: None
+
+
+def in_kernel() -> bool:
+    """True in a notebook's process."""
+    ipython = sys.modules.get("IPython")
+    return bool(getattr(ipython and ipython.get_ipython(), "kernel", None))
 
 
 def _bar() -> Iterator[Show]:

@@ -13,9 +13,12 @@ from html import escape
 
 from course_lib.kernel import libc, wait_until
 from course_lib.servers import Server
+from course_lib.widgets.still import still
 
+from .dots import dots, live_dots, words
 from .machine_limits import ADDRESSES, Plan, limits_of, listener_of, memory_line, plan
 from .process import Process
+from .progress import Show, progress
 from .work import Work, carry_out
 
 PATIENCE = 10.0  # seconds in which something must happen: an answer, or the end of a connection
@@ -38,6 +41,7 @@ class TenThousand:
     active            how many of them talked; the others were answered once, and were idle
     answered          connections whose first request got the right answer
     requests, wrong   answers in all, and how many of them were not the right ones
+    wrong_at          which connections, counted from 0 in the order of opening, got a wrong answer to their first request
     seconds_to_open   until all were connected and answered
     memory            of the server's process, for one connection
     kernel_memory     of the kernel, for one connection with both of its ends, as both are on this machine
@@ -58,6 +62,7 @@ class TenThousand:
     answered: int = 0
     requests: int = 0
     wrong: int = 0
+    wrong_at: tuple[int, ...] = ()
     seconds_to_open: float | None = None
     memory: float | None = None
     kernel_memory: float | None = None
@@ -100,13 +105,22 @@ class TenThousand:
     def __str__(self) -> str:
         return "\n".join(f"{name + ':':24} {value}" for name, value in (("server", self.server), *self._table()))
 
+    @property
+    def picture(self) -> str:
+        """A dot for each connection that was wanted: which were opened, and which answered. HTML."""
+        drawn = self.wanted, self.opened, self.answered + len(self.wrong_at), self.wrong_at, self.active
+        return still(dots(*drawn).encode(), "svg+xml", words(*drawn), least=0)
+
     def _repr_html_(self) -> str:
         rows = "".join(
             f"<tr><th scope='row' style='text-align: left'>{escape(name)}</th>"
             f"<td style='text-align: left'>{escape(value)}</td></tr>"
             for name, value in self._table()
         )
-        return f"<table><caption>{escape(self.server)}</caption><tbody>{rows}</tbody></table>"
+        return f"{self.picture}<table><caption>{escape(self.server)}</caption><tbody>{rows}</tbody></table>"
+
+    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+        return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
 def ten_thousand(server: Server, connections: int = 10_000, active: int = 20, seconds: float = 2.0) -> TenThousand:
@@ -142,7 +156,8 @@ def ten_thousand(server: Server, connections: int = 10_000, active: int = 20, se
         raise RuntimeError("the server does not run: call start()")
     if server.held:
         raise RuntimeError("the server is held before its next call: call run_on()")
-    return carry_out(_Run(server, connections, active, seconds).carry_out)
+    run = _Run(server, connections, active, seconds)
+    return carry_out(run.carry_out, run.shown)
 
 
 class _Run:
@@ -154,6 +169,18 @@ class _Run:
         self._old: dict[int, int] = {}  # descriptor → inode of what the server had before
         self._found: dict[str, object] = {}
         self._measured = False
+        self._dots, self._answered = "", 0  # what is drawn of the clients' last message, and how many it said to be answered
+
+    @contextmanager
+    def shown(self) -> Iterator[Show]:
+        """The bar, and below it a dot for each connection, as the clients say that it is opened and answered."""
+        with progress() as bar, live_dots() as draw:
+
+            def show(done: float, what: str) -> None:
+                bar(done, what)
+                draw(self._dots)
+
+            yield show
 
     def carry_out(self, work: Work) -> TenThousand:
         begin, before = time.perf_counter(), _sockstat("TCP", "tw")
@@ -220,7 +247,8 @@ class _Run:
                 raise _Over("the process of the clients ended" if said == {} else "the process of the clients says nothing")
             if "connected" in said:
                 opened = said["connected"]
-                self._found |= {"opened": opened, "answered": said["answered"]}
+                self._found |= {"opened": opened, "answered": said["answered"], "wrong_at": tuple(said["wrong_at"])}
+                self._draw(opened, said, "talk" in order)
                 if what == "opening":
                     work.now = f"{opened:,} of {self._wanted:,} connected, {said['answered']:,} answered"
                     work.done = max(done, 0.5 * opened / self._wanted)
@@ -233,6 +261,13 @@ class _Run:
                 if said["why"]:
                     raise _Over(f"after {said['connected']:,} connections: {said['why']}{self._fate()}")
                 return said
+
+    def _draw(self, opened: int, said: dict, talk: bool) -> None:
+        before, self._answered = self._answered, said["answered"] + len(said["wrong_at"])
+        active = self._found.get("active", 0)
+        new = (0, active) if talk else (before, self._answered)
+        label = f"{opened:,} of {self._wanted:,} connected, {said.get('requests', self._answered):,} answers"
+        self._dots = dots(self._wanted, opened, self._answered, said["wrong_at"], active, new, label)
 
     def _fate(self) -> str:
         if wait_until(lambda: not self._server.running, 0.2):

@@ -34,6 +34,7 @@ class Clients:
         self._said = 0.0
         self.too_few = ""  # why fewer were opened than asked for
         self.connected = self.answered = self.requests = self.wrong = 0
+        self.wrong_at: list[int] = []  # which connections got a wrong answer when they were opened
         self.idle: list[socket.socket] = []
         self.active: dict[int, socket.socket] = {}
         self.epoll = select.epoll()
@@ -56,7 +57,7 @@ class Clients:
                 self.idle += group
             self._ask(group)
             count -= len(group)
-            self._say(connected=self.connected, answered=self.answered)
+            self._say()
         if active:
             for client in self.idle:
                 client.setblocking(False)
@@ -91,7 +92,7 @@ class Clients:
     def _ask(self, group: list[socket.socket]) -> None:
         """Have each of them send its request, and compare what comes back."""
         try:
-            first = self.requests
+            first = self.answered + len(self.wrong_at)
             for place, client in enumerate(group, first):
                 client.sendall(self._texts[place % len(self._texts)][0])
             for place, client in enumerate(group, first):
@@ -104,7 +105,9 @@ class Clients:
                     answer += data
                 self.requests += 1
                 self.answered += answer == right
-                self.wrong += answer != right
+                if answer != right:
+                    self.wrong += 1
+                    self.wrong_at.append(place)
         except OSError as error:
             raise Ended(f"no answer came: {_words(error)}") from None
 
@@ -155,10 +158,14 @@ class Clients:
         for client in (*self.active.values(), *self.idle):
             client.close()
 
-    def _say(self, **message: int) -> None:
+    def _say(self) -> None:
         if time.monotonic() > self._said + _OFTEN:
             self._said = time.monotonic()
-            tell(**message)
+            tell(**self.far())
+
+    def far(self) -> dict:
+        """How far it is: what is connected, and how each of these was answered."""
+        return {"connected": self.connected, "answered": self.answered, "wrong_at": self.wrong_at}
 
 
 def _words(error: OSError) -> str:
@@ -193,8 +200,7 @@ def main() -> None:
             too_few=clients.too_few,
             seconds=time.perf_counter() - begin,
             answers=answers,
-            connected=clients.connected,
-            answered=clients.answered,
+            **clients.far(),
             requests=clients.requests,
             wrong=clients.wrong,
         )

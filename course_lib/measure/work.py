@@ -7,9 +7,10 @@ one between two of its lines: it only finds that its processes are gone, and end
 import os
 import threading
 from collections.abc import Callable
+from contextlib import AbstractContextManager
 
 from .process import Process
-from .progress import progress
+from .progress import Show, progress
 
 
 class Stopped(Exception):
@@ -74,12 +75,12 @@ class Work(threading.Thread):
                 process.kill()
 
 
-def carry_out(do: Callable[[Work], list]) -> list:
+def carry_out(do: Callable[[Work], list], shown: Callable[[], AbstractContextManager[Show]] = progress) -> list:
     """Do it, show how far it is, and return its result. An interrupt leaves no process, descriptor or thread."""
     work = Work(do)
     try:
         work.start()
-        with progress() as show:
+        with shown() as show:
             while not work.finished.wait(0.1):
                 show(work.done / work.total, work.now)
     finally:

@@ -14,10 +14,13 @@ _STYLE = (
 )
 
 
-def still(picture: bytes, kind: str, words: str) -> str:
-    """The HTML of a picture on white: a file of the MIME type `image/kind`, with words for those who do not see it."""
+def still(picture: bytes, kind: str, words: str, least: int = LEAST) -> str:
+    """The HTML of a picture on white: a file of the MIME type `image/kind`, with words for those who do not see it.
+
+    least  the pixels of width below which it scrolls
+    """
     source = base64.b64encode(picture).decode()
     return (
-        f'<img alt="{escape(words)}" class="course-figure" style="max-width: 100%; min-width: {LEAST}px" '
+        f'<img alt="{escape(words)}" class="course-figure" style="max-width: 100%; min-width: {least}px" '
         f'src="data:image/{kind};base64,{source}">{_STYLE}'
     )

@@ -27,6 +27,13 @@ WATCH = """panel => {
         }
     }).observe(panel, { subtree: true, childList: true, characterData: true });
 }"""
+# Keeps what is said of each field of dots that is drawn in a cell.
+DRAWN = """cell => {
+    window.drawn = new Set();
+    new MutationObserver(() => {
+        for (const field of cell.querySelectorAll("svg.course-dots")) window.drawn.add(field.getAttribute("aria-label"));
+    }).observe(cell, { subtree: true, childList: true });
+}"""
 
 pytestmark = pytest.mark.skipif(
     resource.getrlimit(resource.RLIMIT_NOFILE)[1] < NUMBER + 400, reason="the hard limit of descriptors is too low (ulimit -Hn)"
@@ -54,6 +61,30 @@ def test_the_panel_stays_live(open_cells):
     button(panel, "Connect a client").click()
     button(panel, "Send text").click()
     expect(panel).to_contain_text(re.compile("alice: .*5 bytes came back: 'hello'"))
+    assert notebook.errors == []
+
+
+def test_each_connection_lights_up_as_it_is_answered(open_cells):
+    notebook = open_cells(SERVER.replace("\nobserve(server)", ""), "None", RUN.format(NUMBER, 5))
+    notebook.page.set_viewport_size({"width": 900, "height": 900})
+    notebook.run_cell(1)
+    notebook.cell(3).evaluate(DRAWN)
+    output = notebook.run_cell(3, wait=False)
+    live = output.locator("svg.course-dots")
+    expect(live).to_be_visible()
+    room, wide = output.evaluate(
+        "cell => [cell, cell.querySelector('svg.course-dots')].map(e => e.getBoundingClientRect().width)"
+    )
+    assert 300 < wide <= room
+    expect(live.locator(".new")).to_have_css("animation-name", "course-glow")
+    notebook.page.emulate_media(reduced_motion="reduce")
+    expect(live.locator(".new")).to_have_css("animation-name", "none")
+    notebook.wait_idle()
+    expect(live).to_be_hidden()
+    expect(output.get_by_role("img", name=re.compile("2,500 dots, .* 2,500 answered, 20 go on asking"))).to_be_visible()
+    drawn = notebook.page.evaluate("() => [...window.drawn]")
+    assert any(text.startswith("20 of 2,500 connected") for text in drawn), drawn
+    assert any(text.startswith("2,500 of 2,500 connected") for text in drawn), drawn
     assert notebook.errors == []
 
 
