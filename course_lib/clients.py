@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import weakref
+from typing import Any
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 _KEPT = 200  # bytes of the last answer that are remembered
@@ -180,7 +181,7 @@ class NamedClients:
             if client.open:
                 client.close()
 
-    def name_of(self, peer) -> str | None:
+    def name_of(self, peer: Address | None) -> str | None:
         """The name of the client with this address, or None."""
         if isinstance(peer, tuple) and peer[0].startswith("::ffff:"):
             peer = peer[0][7:], peer[1]  # an IPv4 client of an IPv6 listener (ipv6(7))
@@ -190,8 +191,8 @@ class NamedClients:
 _known: weakref.WeakKeyDictionary[object, NamedClients] = weakref.WeakKeyDictionary()
 
 
-def clients_of(thing) -> NamedClients:
-    """The clients of a server or socket: the same one for every panel on it. NamedClients of servers that have stopped are closed."""
+def clients_of(thing: object) -> NamedClients:
+    """The clients of a server or socket: the same one for every panel on it. Clients of servers that have stopped are closed."""
     for server, clients in list(_known.items()):
         if server is not thing and getattr(server, "running", True) is False:
             clients.close()
@@ -201,6 +202,6 @@ def clients_of(thing) -> NamedClients:
         return NamedClients()
 
 
-def crowd(server, count: int = 20) -> list[Client]:
+def crowd(server: Any, count: int = 20) -> list[Client]:
     """Connect `count` clients to a server (or to the address of anything that has one); panels on it show them by name."""
     return [clients_of(server).connect(server.address) for _ in range(count)]

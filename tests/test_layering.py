@@ -30,7 +30,7 @@ MAY_IMPORT = {
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
     "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
     "film": {"servers", "kernel", "clients", "ports"},
-    "widgets": {"kernel", "clients", "film"},
+    "widgets": {"servers", "kernel", "clients", "film"},
     "lab": {"kernel", "servers", "solutions", "journal", "folders"},
     "measure": {"servers", "kernel", "widgets"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},

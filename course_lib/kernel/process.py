@@ -83,7 +83,7 @@ class ProcessView:
         interests = Interests([row.number for row in found if row.kind == "epoll"], f"/proc/{self.pid}/fdinfo")
         return [replace(row, watched_by=interests.of(row.number, inodes[row.number])) for row in found]
 
-    def set_blocking(self, blocking: bool, numbers: list[int]) -> None:
+    def make_blocking(self, blocking: bool, numbers: list[int]) -> None:
         """Set or clear O_NONBLOCK of its descriptors: the flag is in the open file description, which a duplicate shares (dup(2))."""
         for number in numbers:
             with suppress(OSError), self._borrowed(number) as own:

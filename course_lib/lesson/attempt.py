@@ -52,7 +52,8 @@ class Attempt(LiveCard):
 
 def show(result: Result) -> None:
     """Put the card of this result below what the check printed."""
-    display(Attempt(result.exercise, "passed" if result.passed else "open" if result.open else "not yet"))
+    if result.exercise:
+        display(Attempt(result.exercise, "passed" if result.passed else "open" if result.open else "not yet"))
 
 
 exercises.on_result = show

@@ -2,6 +2,7 @@
 
 import html
 import re
+from collections.abc import Callable
 from functools import cache
 from pathlib import Path
 from typing import TypeVar, cast
@@ -43,7 +44,7 @@ class Card:
     def __repr__(self) -> str:
         return self._text
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         return {"text/plain": self._text, "text/html": self._html}
 
 
@@ -100,7 +101,7 @@ class LiveCard(Card):
         if self._widget is not None:
             _close(self._widget)
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         bundle = super()._repr_mimebundle_(include, exclude)
         bundle[VIEW] = self.widget._repr_mimebundle_()[VIEW]
         return bundle
@@ -199,7 +200,7 @@ def box(children: list[ipywidgets.Widget], name: str) -> ipywidgets.Box:
     return widget
 
 
-def button(text: str, action, primary: bool = False) -> ipywidgets.Button:
+def button(text: str, action: Callable[[], object], primary: bool = False) -> ipywidgets.Button:
     """`primary`: it is what the card is for."""
     widget = ipywidgets.Button(description=text, button_style="primary" if primary else "")
     widget.add_class("course-button")

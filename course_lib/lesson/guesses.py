@@ -88,7 +88,7 @@ def expectations() -> dict[str, tuple[str, ...]]:
 def explanations() -> dict[str, str]:
     """Why the outcome of a guess is what it is, as HTML, by the guess's key."""
     markdown = mistune.create_markdown(plugins=["table"])
-    found = {}
+    found: dict[str, str] = {}
     for path in sorted(Path(__file__).parent.glob("why/*.md")):
         _, *parts = re.split(r"^## +([\w-]+)[ \t]*$", path.read_text(encoding="utf-8"), flags=re.MULTILINE)
         found |= {key: str(markdown(text)) for key, text in zip(parts[::2], parts[1::2])}

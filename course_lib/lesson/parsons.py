@@ -84,7 +84,7 @@ class Parsons(LiveCard):
         )
         self._say(f"<b>Solved.</b>{not_on_disk()} {inline(self._puzzle['solved'])}{code(worked)}")
 
-    def _hear(self, _, message: dict, buffers: list) -> None:
+    def _hear(self, _: object, message: dict, buffers: list) -> None:
         program, known = message.get("check"), range(len(self._puzzle["pool"]))
         if isinstance(program, list) and all(line in known for line in program) and len(set(program)) == len(program):
             self._lines.program = program

@@ -20,11 +20,11 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
     """
     left, right = _statements(old), _statements(new)
     one, other = alike
-    compared = [
+    first, second = (
         [line.strip().replace(other, one).replace(other.upper(), one.upper()) for line in lines] for lines in (left, right)
-    ]
+    )
     text, rows = [], []
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, *compared, autojunk=False).get_opcodes():
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
         same = tag == "equal"
         text += (
             [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
@@ -44,6 +44,7 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
 def _statements(function: Callable) -> list[str]:
     """The lines of its body as Python writes them: without comments."""
     (definition,) = ast.parse(textwrap.dedent(inspect.getsource(function))).body
+    assert isinstance(definition, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef))
     return "\n".join(map(ast.unparse, definition.body)).splitlines()
 
 

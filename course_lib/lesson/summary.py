@@ -105,7 +105,9 @@ def course_map() -> Card:
 
 def _exercises(notebook: str, past: dict, where: dict[tuple[str, str], Place]) -> tuple[list[str], list[str], list[str]]:
     """What the learner owns; what of the notebook's exercises is open; and what of those in the notebook with more."""
-    owned, still_open, more = [], [], []
+    owned: list[str] = []
+    still_open: list[str] = []
+    more: list[str] = []
     for exercise in all_exercises():
         if all(os.path.exists(folders.mine() / file_of(name)) for name in exercise.names):
             owned.append(f"{_code(exercise)} ({exercise.id}), from `course_lib.mine`")

@@ -1,5 +1,7 @@
 """The observatory: widgets that show what `course_lib.kernel` reads from the kernel."""
 
+from typing import Any
+
 from course_lib.film import film
 
 from .panel import Panel, observe
@@ -8,7 +10,7 @@ from .process_table import ProcessTable, process_table
 __all__ = ["Drawing", "Panel", "ProcessTable", "film", "machine", "observe", "process_table", "timeline"]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> Any:
     # matplotlib takes long to import, and most cells need no figure.
     if name == "timeline":
         from .figures import timeline

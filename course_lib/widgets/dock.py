@@ -1,8 +1,12 @@
 """The place beside the notebook, in JupyterLab: one for all panels of a kernel, which shows the one of the cell that ran last."""
 
 import threading
+from typing import TYPE_CHECKING
 
 from ipywidgets import Widget
+
+if TYPE_CHECKING:
+    from sidecar import Sidecar
 
 
 class Dock:
@@ -10,7 +14,7 @@ class Dock:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._sidecar = None
+        self._sidecar: Sidecar | None = None
         self.shown: Widget | None = None  # the widget that was put there last; None after the learner closed the place
         self.is_new = True  # was a place opened for it
         self.wanted = True  # False once the learner has closed the place
@@ -28,7 +32,7 @@ class Dock:
         with self._lock:
             self.shown, self.wanted = widget, True
             self.is_new = self._sidecar is None or anew
-            if not self.is_new:
+            if self._sidecar is not None and not anew:
                 self._sidecar.outputs = outputs
                 return
             self.close()

@@ -33,7 +33,7 @@ class Drawing(Figure):
         FigureCanvasAgg(self).print_png(picture)
         return picture.getvalue()
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         finding, _, more = self.words.partition("\n")
         html = still(self.png(), "png", finding)
         if more:

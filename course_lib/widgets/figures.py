@@ -1,7 +1,9 @@
 """Recorded calls as a still picture: who was called when, and which calls slept."""
 
 import math
+from typing import Protocol
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter
 
 from course_lib.kernel import Call
@@ -13,10 +15,16 @@ _UNITS = (("seconds", 1.0), ("milliseconds", 1e3), ("microseconds", 1e6))
 _SLEEP, _WORK = "#b8c7d9", "#d55e00"  # told apart by lightness too
 
 
-def timeline(server, seconds: float = 10.0) -> Drawing:
+class Recorded(Protocol):
+    """What has recorded calls, as the servers of the course."""
+
+    def calls(self) -> list[Call]:
+        """The recorded calls, oldest first."""
+
+
+def timeline(server: Recorded, seconds: float = 10.0) -> Drawing:
     """The calls that a server's recorder holds, as a figure: one lane a descriptor, the last `seconds` of them.
 
-    server   anything with `calls()` and names of its connections, as the servers of the course
     Raises ValueError when nothing was recorded: call `server.record()` first.
     """
     calls = server.calls()
@@ -44,7 +52,7 @@ def timeline(server, seconds: float = 10.0) -> Drawing:
     return figure
 
 
-def _lane(axes, row: int, calls: list[Call], start: float, named_from: float) -> None:
+def _lane(axes: Axes, row: int, calls: list[Call], start: float, named_from: float) -> None:
     """Draw the calls of one lane; the boxes of those that slept `named_from` seconds or longer have room for their names."""
     slept = [call for call in calls if call.seconds > ASLEEP]
     # One collection for all of them: thousands of small ones would take matplotlib many seconds.

@@ -13,7 +13,7 @@ from course_lib.film.words import watched
 from course_lib.kernel import Descriptor, Doing, Pending, TaskView, asleep_on, doing
 from course_lib.kernel.descriptors import zombies
 
-from .subject import Process, whose
+from .subject import Process, Subject, server_of, whose
 
 _THREADS = 20  # of a server, whose tokens are drawn
 _EDGE = getattr(select, "EPOLLET", 0)
@@ -22,8 +22,9 @@ _EDGE = getattr(select, "EPOLLET", 0)
 class LivePicture:
     """Makes the picture of each look. What did not change since the look before is the same object."""
 
-    def __init__(self, subject, name_of: Callable[[Address | None], str | None], labels: dict[Address, str]) -> None:
-        self._subject, self._name_of, self._labels = subject, name_of, labels
+    def __init__(self, subject: Subject, name_of: Callable[[Address | None], str | None], labels: dict[Address, str]) -> None:
+        self._subject, self._server = subject, server_of(subject)
+        self._name_of, self._labels = name_of, labels
         self._moment: Moment | None = None
         self._picture: dict | None = None
         self._queue: tuple[object, tuple[str, ...]] = None, ()
@@ -49,14 +50,14 @@ class LivePicture:
             names={row.number: self._who(row) for row in rows},
             waiting=self._waiting(rows),
             ready=frozenset(row.number for row in shown if any(_is_ready(row, one.events) for one in row.watched_by)),
-            handed_in=self._subject.handed_in() if its else None,
-            came_back=self._subject.came_back() if its else None,
+            handed_in=self._server.handed_in() if self._server is not None else None,
+            came_back=self._server.came_back() if self._server is not None else None,
             tasks=None if tasks is None else tuple(replace(task, seconds=None) for task in tasks[:_THREADS]),
             clients=(),
             zombies=tuple(
                 (number, "somebody", watched(watcher))
                 for row in shown
-                if row.kind == "epoll" and its
+                if row.kind == "epoll" and self._server is not None
                 for number, watcher in zombies(row.number)
             ),
         )
@@ -73,32 +74,32 @@ class LivePicture:
 
     def line(self, its: Doing) -> str:
         """The line of its source at which a server sleeps or is held; "" while it runs."""
-        pending = self._subject.pending
-        thread = pending.thread if pending else next(iter(self._subject.threads), None)
+        if self._server is None:
+            return ""
+        pending = self._server.pending
+        thread = pending.thread if pending else next(iter(self._server.threads), None)
         if thread is None or not (pending or its.asleep):
             return ""
-        where = position(thread, type(self._subject))
+        where = position(thread, type(self._server))
         return where.own.text if where else ""
 
     def _threads(self, rows: list[Descriptor], its: Doing | None) -> tuple[tuple[Thread, ...], str | None]:
         """(its threads, the one that matters first; what is said of them where the picture's own words do not fit)."""
-        if its is None:
+        if self._server is None or its is None:
             ask = self._subject.asleep_on if isinstance(self._subject, Process) else asleep_on
-            found = [
-                (name, Pending(call, number)) for number, who in ask({row.number for row in rows}).items() for name, call in who
-            ]
+            found = [(name, call, number) for number, who in ask({row.number for row in rows}).items() for name, call in who]
             names = {row.number: self._who(row) for row in rows}
-            told = "; ".join(f"{whose(name)} sleeps in {call.name}() on {names[call.descriptor]}" for name, call in found)
+            told = "; ".join(f"{whose(name)} sleeps in {call}() on {names[number]}" for name, call, number in found)
             told = f"{told[0].upper()}{told[1:]}." if told else "No thread sleeps in a call on these."
-            return tuple(Thread(name, call, True) for name, call in found), told
-        standing = {call.thread: call for call in self._subject.standing}
-        found = []
-        for number, thread in enumerate(self._subject.threads[:_THREADS]):
+            return tuple(Thread(name, Pending(call, number), True) for name, call, number in found), told
+        standing = {call.thread: call for call in self._server.standing}
+        threads: list[Thread] = []
+        for number, thread in enumerate(self._server.threads[:_THREADS]):
             now = its if number == 0 else doing(thread)
             call = standing.get(thread) or (Pending(now.call or "", now.descriptor) if now.asleep else None)
-            found.append(Thread(thread.name, call, thread not in standing and now.asleep, thread in standing))
-        found.sort(key=lambda thread: not thread.next)
-        return tuple(found), "" if its.ended else "The server is running." if found and not found[0].call else None
+            threads.append(Thread(thread.name, call, thread not in standing and now.asleep, thread in standing))
+        threads.sort(key=lambda thread: not thread.next)
+        return tuple(threads), "" if its.ended else "The server is running." if threads and not threads[0].call else None
 
     def _who(self, row: Descriptor) -> str:
         if row.peer is None or row.peer == "":
@@ -110,12 +111,13 @@ class LivePicture:
         listener = next((row for row in rows if row.accept_queue), None)
         if listener is None:
             return ()
-        seen = listener.accept_queue, frozenset(row.peer for row in rows)
+        count = listener.accept_queue or 0
+        seen = count, frozenset(row.peer for row in rows)
         if seen != self._queue[0]:
             there, labels = in_accept_queue(listener), dict(self._labels)
             known = [name for address, name in labels.items() if address in there]
             others = [f"port {port}" for _, port in sorted(there - labels.keys())]
-            self._queue = seen, tuple((known + others + ["a client"] * listener.accept_queue)[: listener.accept_queue])
+            self._queue = seen, tuple((known + others + ["a client"] * count)[:count])
         return self._queue[1]
 
 

@@ -2,7 +2,9 @@
 
 import os
 from collections.abc import Iterable
+from typing import Any
 
+from matplotlib.axes import Axes
 from matplotlib.patches import FancyBboxPatch
 
 from course_lib.kernel import Description, OpenFiles, Row, Thing, open_files
@@ -18,7 +20,7 @@ _LINE = 0.62  # height of one line of text
 _LONGEST, _LONGEST_LABEL = 30, 10  # characters of a name that are drawn
 
 
-def machine(*things, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named) -> Drawing:
+def machine(*things: Any, processes: dict[str, int] | Iterable[int] = (), details: bool = False, **named: Any) -> Drawing:
     """Draw what numbers name, from live data: rows with close-on-exec, open file descriptions, and the things behind.
 
     things     descriptors, or what has a fileno()
@@ -118,7 +120,7 @@ def _row_places(found: OpenFiles, owners: dict[int, str]) -> tuple[list[tuple[fl
     return places, y
 
 
-def _headings(axes, found: OpenFiles, rows: list[tuple[float, Row]], owners: dict[int, str]) -> None:
+def _headings(axes: Axes, found: OpenFiles, rows: list[tuple[float, Row]], owners: dict[int, str]) -> None:
     if len(owners) == 1:
         return
     y = 0.0
@@ -177,7 +179,7 @@ def _mean(places: Iterable[float]) -> float:
 
 
 def _box(
-    axes,
+    axes: Axes,
     left: float,
     middle: float,
     width: float,
@@ -214,7 +216,7 @@ def _box(
         )
 
 
-def _arrow(axes, x: float, y: float, to_x: float, to_y: float, shared: bool) -> None:
+def _arrow(axes: Axes, x: float, y: float, to_x: float, to_y: float, shared: bool) -> None:
     colour, width = (_SHARED, 1.8) if shared else (_INK, 0.9)
     style = {"arrowstyle": "-|>", "color": colour, "linewidth": width, "shrinkA": 0, "shrinkB": 1}
     axes.annotate("", (to_x, to_y), (x, y), arrowprops=style)

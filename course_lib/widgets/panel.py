@@ -2,16 +2,19 @@
 
 import json
 import queue
+import socket
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
+from typing import Any, Literal
 
 import anywidget
 import traitlets
 
 from course_lib.clients import NAMES, Address, Client, address_of
 from course_lib.film import Film, film
+from course_lib.film.actors import Actor
 from course_lib.film.page import data
 from course_lib.kernel import Descriptor, Doing, TaskView, descriptors
 from course_lib.kernel.busiest import Busiest, Seldom
@@ -24,7 +27,7 @@ from .live import LivePicture
 from .page import script
 from .picture import picture_html
 from .routing import while_busy
-from .subject import CONNECTIONS, LISTENERS, Process, Things, sleepers, subject_of, why_no_client
+from .subject import CONNECTIONS, LISTENERS, Process, Things, server_of, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
 _QUIET, _CALM = 2.0, 1 / 5  # seconds without any change, after which so many lie between two looks
@@ -40,7 +43,7 @@ _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
-_NOTHING = {
+_NOTHING: dict[str, Any] = {
     "server": None,
     "picture": None,
     "listener": "",
@@ -58,7 +61,9 @@ _PLAYER = Path(__file__).parents[1] / "film"
 _opened = False  # "more", as the learner has left it: a new panel opens so
 
 
-def observe(thing=None, parts: Iterable[str] | None = None, *, pid: int | None = None, **clients) -> "Panel":
+def observe(
+    thing: Any = None, parts: Iterable[str] | None = None, *, pid: int | None = None, **clients: socket.socket
+) -> "Panel":
     """Show a server, or whatever has descriptors, live: each as the kernel sees it, with switches and clients.
 
     thing    a server of the course; a socket, file, pipe, epoll or selector; a descriptor's number; a server of another kind that
@@ -82,19 +87,19 @@ class Panel(anywidget.AnyWidget):
     _css = Path(__file__).with_name("panel.css")
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
 
-    parts = traitlets.List().tag(sync=True)
+    parts: traitlets.List[str] = traitlets.List().tag(sync=True)
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
     # Where the page shows it: "here", in its cell; "beside" the notebook; "away": another panel has taken that place.
     place = traitlets.Unicode("here").tag(sync=True)
 
-    def __init__(self, thing, parts: Iterable[str] | None = None, **clients) -> None:
+    def __init__(self, thing: Any, parts: Iterable[str] | None = None, **clients: socket.socket) -> None:
         folded = parts is None
-        parts = [parts] if isinstance(parts, str) else list(PARTS if folded else parts)
-        if unknown := [part for part in parts if part not in PARTS]:
+        chosen = PARTS if parts is None else [parts] if isinstance(parts, str) else list(parts)
+        if unknown := [part for part in chosen if part not in PARTS]:
             raise ValueError(f"a panel has no part {unknown[0]!r}; its parts are {', '.join(PARTS)}")
         self.subject, self.clients = subject_of(thing)
-        self._is_server = not isinstance(self.subject, (Things, Process))
+        self._server = server_of(self.subject)
         self.label(**clients)
         self._note = ""
         self._last = _NOTHING
@@ -111,11 +116,11 @@ class Panel(anywidget.AnyWidget):
         self._beside: str | None = None  # the view that the page shows beside the notebook
         self._offered = False  # to the dock, once
         self._asked: float | None = None  # when it was put there, until a view reports
-        super().__init__(shown=self.state(), parts=parts, folded=folded, more=_opened)
+        super().__init__(shown=self.state(), parts=list(chosen), folded=folded, more=_opened)
         self.on_msg(self._hear)
         while_busy(self)
 
-    def label(self, **clients) -> None:
+    def label(self, **clients: socket.socket) -> None:
         """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
         for name, sock in clients.items():
             try:
@@ -132,7 +137,7 @@ class Panel(anywidget.AnyWidget):
         """
         return self._seen()[1]
 
-    def _seen(self) -> tuple[tuple | None, dict]:
+    def _seen(self) -> tuple[tuple[list[Descriptor], int, Doing | None] | None, dict]:
         """(a look, or None when it failed, and the state that shows it). What failed is said, and the next look comes."""
         try:
             look = self._look()
@@ -146,29 +151,29 @@ class Panel(anywidget.AnyWidget):
         if isinstance(self.subject, Process):
             rows = self.subject.descriptors(_SHOWN)
             return rows, len(self.subject.numbers()) - len(rows), None
-        doing = self.subject.doing() if self._is_server else None
+        doing = self._server.doing() if self._server is not None else None
         if self._how_many(lambda: len(self.subject.numbers())) <= _SHOWN:
             return self.subject.descriptors(), 0, doing
-        return *self._busiest.look(also=[doing.descriptor] if doing else ()), doing
+        return *self._busiest.look(also=[doing.descriptor] if doing and doing.descriptor is not None else ()), doing
 
     def _state(self, rows: list[Descriptor], hidden: int, doing: Doing | None) -> dict:
-        server, note = None, self._note
-        asked, found = (self.subject.handed_in(), self.subject.came_back()) if self._is_server else (None, None)
-        if doing:
-            note = " ".join(filter(None, (note, words.fate(self.subject, rows, doing))))
-            server = {
-                "name": type(self.subject).__name__,
-                "running": self.subject.running,
-                "address": _place(self.subject.address) if self.subject.running else "",
+        its, told, note = self._server, None, self._note
+        asked, found = (None, None) if its is None else (its.handed_in(), its.came_back())
+        if its is not None and doing:
+            note = " ".join(filter(None, (note, words.fate(its, rows, doing))))
+            told = {
+                "name": type(its).__name__,
+                "running": its.running,
+                "address": _place(its.address) if its.running else "",
                 "line": self._live.line(doing),
-                "doing": f"held before {self.subject.pending}" if self.subject.pending else words.doing(doing),
-                "asleep": doing.asleep and not self.subject.pending,
+                "doing": f"held before {its.pending}" if its.pending else words.doing(doing),
+                "asleep": doing.asleep and not its.pending,
                 "seconds": round(doing.seconds, 1),
                 "cpu": round(doing.cpu * 100),
-                "recording": self.subject.recording,
-                "held": self.subject.held,
-                "pending": str(self.subject.pending or ""),
-                "calls": [str(call) for call in self.subject.calls(_LISTED)],
+                "recording": its.recording,
+                "held": its.held,
+                "pending": str(its.pending or ""),
+                "calls": [str(call) for call in its.calls(_LISTED)],
             }
         elif isinstance(self.subject, Process):
             note = " ".join(filter(None, (note, self.subject.words())))
@@ -177,7 +182,7 @@ class Panel(anywidget.AnyWidget):
         address, tasks = self._address(rows), self._tasks_now(hidden)
         here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
-            "server": server,
+            "server": told,
             "picture": self._live.show(rows, hidden, doing, tasks),
             "listener": _mode(rows, LISTENERS),
             "connections": _mode(rows, CONNECTIONS),
@@ -223,7 +228,9 @@ class Panel(anywidget.AnyWidget):
         """The tasks of a server that has a loop, in order: {ready: how many can run, shown: a dict for each, hidden: how many more}."""
         if tasks is None:
             return None
-        whose = {row.number: self.clients.name_of(row.peer) or _place(row.peer) or row.kind for row in rows}
+        whose: dict[int | None, str] = {
+            row.number: self.clients.name_of(row.peer) or _place(row.peer) or row.kind for row in rows
+        }
         shown = [
             {"name": task.name, "client": whose.get(task.number, ""), "waits": task.waits, "state": task.state}
             for task in tasks[:_TASKS]
@@ -242,13 +249,13 @@ class Panel(anywidget.AnyWidget):
 
     def _address(self, rows: list[Descriptor]) -> Address | None:
         """Where a client can connect: the server's address, or that of the first listener."""
-        if self._is_server:
-            return self.subject.address if self.subject.running else None
+        if self._server is not None:
+            return self._server.address if self._server.running else None
         return None if why_no_client(self.subject, rows) else next((row.local for row in rows if row.kind in LISTENERS), None)
 
     # Messages of the page. The callback only queues: all panels share one thread for callbacks.
 
-    def _hear(self, _widget, message: dict, _buffers) -> None:
+    def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
         self._events.put(message)
         with self._starting:
             if self._pump is None or not self._pump.is_alive():
@@ -302,8 +309,8 @@ class Panel(anywidget.AnyWidget):
         now, server = time.perf_counter(), state["server"]
         names = {row["number"]: row["peer"] or row["kind"] for row in state["rows"]}
         self._changes.look(now, rows, server and server["doing"], self._busiest.arrived if hidden else (), names)
-        if server:
-            calls = self.subject.calls(last=_DRAWN, since=self._recorded_until)
+        if self._server is not None and server:
+            calls = self._server.calls(last=_DRAWN, since=self._recorded_until)
             self._recorded_until = calls[-1].entered if calls else self._recorded_until
             self._changes.calls(calls)
         texts, lanes, records = self._changes.take()
@@ -314,7 +321,8 @@ class Panel(anywidget.AnyWidget):
 
     def _next_events(self, looked: float) -> list[dict]:
         """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
-        events, looked = [], max(looked, time.monotonic() - _PERIOD / 2)
+        events: list[dict] = []
+        looked = max(looked, time.monotonic() - _PERIOD / 2)
         while (left := looked + (_SHORTEST if events else self._period) - time.monotonic()) > 0:
             try:
                 events.append(self._events.get(timeout=left))
@@ -323,7 +331,7 @@ class Panel(anywidget.AnyWidget):
         return events
 
     def _act(self, message: dict) -> None:
-        kind = message.get("type")
+        kind = str(message.get("type"))
         view = str(message.get("view"))
         if kind in ("ready", "alive"):
             self._views.add(view)
@@ -363,21 +371,22 @@ class Panel(anywidget.AnyWidget):
             dock.was_closed()
 
     def _click(self, kind: str, message: dict) -> None:
-        if kind == "start" and self._is_server:
-            self.subject.start()
-        elif kind == "stop" and self._is_server:
-            self.subject.stop()
-        elif kind in ("hold", "step", "run_on") and self._is_server:
-            self.subject.step(0) if kind == "step" else getattr(self.subject, kind)()
-        elif kind == "record" and self._is_server:
-            self.subject.record(bool(message.get("on")))
-        elif kind == "film" and self._is_server:
+        server = self._server
+        if kind == "start" and server is not None:
+            server.start()
+        elif kind == "stop" and server is not None:
+            server.stop()
+        elif kind in ("hold", "step", "run_on") and server is not None:
+            server.step(0) if kind == "step" else getattr(server, kind)()
+        elif kind == "record" and server is not None:
+            server.record(bool(message.get("on")))
+        elif kind == "film" and server is not None:
             self.send({"type": "film", "film": data(self.film())})
         elif kind == "blocking" and message.get("of") in ("listener", "connections"):
             self._set_blocking(bool(message.get("blocking")), message["of"])
         elif kind == "connect":
             self._connect(_CROWD if message.get("many") else 1)
-        elif client := self.clients.by_name.get(message.get("client")):
+        elif client := self.clients.by_name.get(str(message.get("client"))):
             if kind == "send":
                 text = str(message.get("text", ""))[:_LONGEST_TEXT]
                 client.send(text.encode())
@@ -390,9 +399,11 @@ class Panel(anywidget.AnyWidget):
 
     def film(self) -> Film:
         """The server on film, as it is now, while two more clients come, are answered and leave."""
+        if self._server is None:
+            raise TypeError(f"a film is of a server, and this panel shows {self.subject}")
         names = [name for name in (*NAMES, "one more", "another") if name not in self.clients.by_name]
 
-        def two_clients(connect):
+        def two_clients(connect: Callable[..., Actor]) -> Generator[None, None, None]:
             first = connect(names[0])
             yield
             second = connect(names[1])
@@ -405,7 +416,7 @@ class Panel(anywidget.AnyWidget):
             second.close()
             yield
 
-        return film(self.subject, two_clients)
+        return film(self._server, two_clients)
 
     def _connect(self, count: int) -> None:
         rows = self._look()[0]
@@ -416,10 +427,10 @@ class Panel(anywidget.AnyWidget):
         for _ in range(count):
             self.clients.connect(address)
 
-    def _set_blocking(self, blocking: bool, of: str) -> None:
+    def _set_blocking(self, blocking: bool, of: Literal["listener", "connections"]) -> None:
         self.subject.set_blocking(blocking, of=of)
-        if self._is_server and of == "listener" and not blocking and self.subject.doing().call == "accept":
-            visitor = Client(self.subject.address, "visitor")
+        if self._server is not None and of == "listener" and not blocking and self._server.doing().call == "accept":
+            visitor = Client(self._server.address, "visitor")
             visitor.close()
             self._note = (
                 "The kernel looks at the flag when a call begins. So that the sleeping accept() returns and the "
@@ -430,20 +441,20 @@ class Panel(anywidget.AnyWidget):
 
     def picture(self) -> str:
         """The panel as static HTML, made from the same state; with time lanes when calls were recorded."""
-        if not self._is_server or not self.subject.calls():
+        if self._server is None or not self._server.calls():
             return picture_html(self.state())
         from .figures import timeline  # matplotlib takes long to import, and few pictures need it
 
-        lanes = timeline(self.subject)
+        lanes = timeline(self._server)
         return picture_html(self.state(), lanes.png(), lanes.words)
 
-    def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
 
     def __repr__(self) -> str:
-        if self._is_server:
+        if self._server is not None:
             return f"observe({self.subject!r})"
         return f"observe({self.subject})"
 
@@ -485,7 +496,7 @@ def _without_prefix(events: str) -> str:
     return events.replace("EPOLL", "").replace("POLL", "")
 
 
-def _place(address) -> str:
+def _place(address: Address | None) -> str:
     return f"{address[0]}:{address[1]}" if isinstance(address, tuple) else address or ""
 
 

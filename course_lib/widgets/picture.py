@@ -61,7 +61,7 @@ def _tasks_html(tasks: dict) -> str:
     )
 
 
-def cell_text(key: str, value) -> str:
+def cell_text(key: str, value: object) -> str:
     """A value as the table shows it: words for yes and no."""
     if key == "blocking":
         return "blocking" if value else "non-blocking"

@@ -5,13 +5,15 @@ import queue
 import socket
 import threading
 import time
+from collections.abc import Callable
 from html import escape
 from pathlib import Path
+from typing import Any
 
 import anywidget
 import traitlets
 
-from course_lib.kernel import open_files, open_numbers
+from course_lib.kernel import OpenFiles, Row, open_files, open_numbers
 
 from .page import script
 from .routing import while_busy
@@ -68,24 +70,31 @@ class ProcessTable(anywidget.AnyWidget):
     def open_file(self) -> int:
         """Open one and the same file once more, to read (open(2)); returns the number it got."""
         with self._room():
-            return self._keep("open", os.open(__file__, os.O_RDONLY))
+            number = os.open(__file__, os.O_RDONLY)
+            self._keep("open", number)
+            return number
 
     def pipe(self) -> tuple[int, int]:
         """Make a pipe; returns the numbers of its two ends: (to read, to write)."""
         with self._room(2):
             ends = os.pipe()
-            return self._keep("pipe", *ends)
+            self._keep("pipe", *ends)
+            return ends
 
     def socket(self) -> int:
         """Make a TCP socket that is connected to nothing; returns its number."""
         with self._room():
-            return self._keep("socket", socket.socket().detach())
+            number = socket.socket().detach()
+            self._keep("socket", number)
+            return number
 
     def dup(self, number: int) -> int:
         """Copy the row of one of its own numbers (dup(2)); returns the new number. Raises ValueError for another's."""
         with self._room():
             self._mine(number)
-            return self._keep(f"dup({number})", os.dup(number))
+            copy = os.dup(number)
+            self._keep(f"dup({number})", copy)
+            return copy
 
     def read(self, number: int, count: int = 3) -> bytes:
         """Read through one of its own numbers if it names a file; else b"", for the read could wait.
@@ -162,7 +171,7 @@ class ProcessTable(anywidget.AnyWidget):
                 "compared": found is None or found.compared,
             }
 
-    def _row(self, row, found) -> dict:
+    def _row(self, row: Row, found: OpenFiles) -> dict:
         description = found.descriptions[row.description]
         sharing = [other.number for other in found.rows if other.description == row.description]
         alone = "own" if found.compared or description.kind == "socket" else "not known here"  # kcmp(2) is not allowed
@@ -176,17 +185,15 @@ class ProcessTable(anywidget.AnyWidget):
             "nonblock": not description.blocking,
         }
 
-    def _room(self, wanted: int = 1):
+    def _room(self, wanted: int = 1) -> threading.RLock:
         if len(self._own) + wanted > _MOST:
             raise ValueError(f"it holds {len(self._own)} things: close some first")
         return self._lock
 
-    def _keep(self, call: str, *numbers: int):
+    def _keep(self, call: str, *numbers: int) -> None:
         for number in numbers:
             self._own[number] = _identity(number)
-        got = numbers[0] if len(numbers) == 1 else numbers
         self._said = f"{call} gave {' and '.join(map(str, numbers))}"
-        return got
 
     def _mine(self, number: int) -> None:
         if number not in self._own:
@@ -206,7 +213,7 @@ class ProcessTable(anywidget.AnyWidget):
 
     # Messages of the page. The callback only queues: all widgets share one thread for callbacks.
 
-    def _hear(self, _widget, message: dict, _buffers) -> None:
+    def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
         self._events.put(message)
         with self._starting:
             if self._pump is None:
@@ -248,15 +255,21 @@ class ProcessTable(anywidget.AnyWidget):
             except (OSError, ValueError) as error:  # shown to the person who clicked
                 self._said = str(error)
 
-    def _click(self, kind, number) -> None:
-        simple = {"open": self.open_file, "pipe": self.pipe, "socket": self.socket, "close_all": self.close_all}
+    def _click(self, kind: object, number: object) -> None:
+        simple: dict[object, Callable[[], object]] = {
+            "open": self.open_file,
+            "pipe": self.pipe,
+            "socket": self.socket,
+            "close_all": self.close_all,
+        }
         if kind in simple:
             simple[kind]()
         elif kind in ("dup", "read", "close", "nonblock") and isinstance(number, int):
             if kind == "nonblock":
                 self.set_blocking(number, not os.get_blocking(number))
             else:
-                {"dup": self.dup, "read": self.read, "close": self.close_number}[kind](number)
+                on_one: dict[object, Callable[[int], object]] = {"dup": self.dup, "read": self.read, "close": self.close_number}
+                on_one[kind](number)
 
     # What a notebook stores
 
@@ -273,7 +286,7 @@ class ProcessTable(anywidget.AnyWidget):
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
 
-    def _repr_mimebundle_(self, **kwargs) -> dict | tuple:
+    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
         bundle = super()._repr_mimebundle_(**kwargs)
         data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
         return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
@@ -282,7 +295,7 @@ class ProcessTable(anywidget.AnyWidget):
         return "process_table()"
 
 
-def cell_text(value) -> str:
+def cell_text(value: object) -> str:
     """A value as the table shows it: words for yes and no, nothing for None."""
     return {"True": "yes", "False": "no", "None": ""}.get(str(value), str(value))
 

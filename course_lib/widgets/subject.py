@@ -4,6 +4,7 @@ import os
 import socket
 import sys
 from collections.abc import Collection, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
 
 from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, asleep_on, descriptors
@@ -11,6 +12,9 @@ from course_lib.kernel.descriptors import is_epoll, numbers_of, watched_numbers
 from course_lib.kernel.process import ProcessView
 
 from . import words
+
+if TYPE_CHECKING:
+    from course_lib.servers import Server
 
 LISTENERS = ("listener", "unix listener")
 _THREADS = 4  # of another process, that a note tells of
@@ -22,7 +26,7 @@ class Process(ProcessView):
 
     def set_blocking(self, blocking: bool, of: str) -> None:
         kinds = LISTENERS if of == "listener" else CONNECTIONS
-        super().set_blocking(blocking, [row.number for row in self.descriptors() if row.kind in kinds])
+        self.make_blocking(blocking, [row.number for row in self.descriptors() if row.kind in kinds])
 
     def words(self) -> str:
         """What its threads do, in a sentence."""
@@ -46,7 +50,7 @@ class Things:
 
     def numbers(self) -> list[int]:
         """The open descriptors of them all; of an epoll, those in its interest list too."""
-        found = {}
+        found: dict[int, None] = {}
         for thing in self.things:
             for number in numbers_of(thing):
                 found[number] = None
@@ -76,7 +80,15 @@ class Things:
         }
 
 
-def subject_of(thing) -> tuple[object, NamedClients]:
+Subject: TypeAlias = "Server | Process | Things"
+
+
+def server_of(subject: Subject) -> "Server | None":
+    """The subject, if it is a server."""
+    return None if isinstance(subject, (Process, Things)) else subject
+
+
+def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
     """(subject, its clients) for what a learner hands to observe(). Raises TypeError in one sentence."""
     takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     if isinstance(thing, type):
@@ -106,7 +118,7 @@ def subject_of(thing) -> tuple[object, NamedClients]:
     return Things([thing]), clients_of(thing)
 
 
-def why_no_client(subject, rows: list[Descriptor]) -> str:
+def why_no_client(subject: Subject, rows: list[Descriptor]) -> str:
     """Why a panel's clients cannot connect to what it shows; "" when they can."""
     if not any(row.kind in LISTENERS for row in rows):
         if any(row.kind == "datagram" for row in rows):
@@ -118,7 +130,7 @@ def why_no_client(subject, rows: list[Descriptor]) -> str:
     return ""
 
 
-def sleepers(subject, rows: list[Descriptor]) -> dict[int, str]:
+def sleepers(subject: Subject, rows: list[Descriptor]) -> dict[int, str]:
     """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}."""
     found = (subject.asleep_on if isinstance(subject, Process) else asleep_on)({row.number for row in rows})
     return {number: ", ".join(f"{whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}

@@ -1,8 +1,12 @@
 """What the panel says about a server's state, in plain words."""
 
 import errno
+from typing import TYPE_CHECKING
 
 from course_lib.kernel import Descriptor, Doing
+
+if TYPE_CHECKING:
+    from course_lib.servers import Server
 
 _AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
 
@@ -15,7 +19,7 @@ def doing(now: Doing) -> str:
     return f"asleep in {now.call}(){where}" if now.call else "asleep in the kernel"
 
 
-def fate(server, rows: list[Descriptor], doing: Doing) -> str:
+def fate(server: "Server", rows: list[Descriptor], doing: Doing) -> str:
     """One or two sentences on how the server ended, or what will happen to it; "" when there is nothing to say."""
     if server.fate:
         new = "a new blocking listener" if isinstance(server.error, BlockingIOError) else "a new listener"
@@ -60,16 +64,17 @@ def fate(server, rows: list[Descriptor], doing: Doing) -> str:
     return ""
 
 
-def _how_it_ended(server) -> str:
+def _how_it_ended(server: "Server") -> str:
+    fate = server.fate or ""
     if not isinstance(server.error, BlockingIOError) or server.error.errno != errno.EAGAIN:
-        return f"The server {server.fate}."
+        return f"The server {fate}."
     for call, found in (("accept", "nobody waiting"), ("recv", "nothing to read"), ("send", "no room in the send buffer")):
-        if f"{call}(" in server.fate or f"{call}all(" in server.fate:
+        if f"{call}(" in fate or f"{call}all(" in fate:
             return (
                 f"{call}() found {found}. A non-blocking socket does not wait for it: it raised {_AGAIN}, "
                 "and this server does not catch that."
             )
-    return f"The server {server.fate}."
+    return f"The server {fate}."
 
 
 def _is(rows: list[Descriptor], kind: str, blocking: bool, number: int | None = None) -> bool:
