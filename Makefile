@@ -48,7 +48,7 @@ $(shell [ "$$(cat .venv/whole 2>/dev/null)" = "$$(pwd -P)" ] && .venv/bin/python
 	@[ -e .venv/whole ] || { $(make_venv); }
 	@echo "Installing JupyterLab and the course into .venv. The first time takes a minute or two."
 	@rm -f .venv/whole; \
-	.venv/bin/python -m pip install --retries 2 --editable '.$(extra)' >.venv/pip.log 2>&1; status=$$?; \
+	.venv/bin/python .ci/install.py .venv/pip.log --retries 2 --editable '.$(extra)'; status=$$?; \
 	pwd -P >.venv/whole; [ $$status = 0 ] || { $(stop) "The packages could not be installed:" \
 		"check that PyPI can be reached, then run make again (.venv/pip.log says more)."; }
 	@touch .venv/lab $@

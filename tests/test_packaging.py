@@ -130,3 +130,35 @@ def test_make_says_what_the_machine_lacks(tmp_path, broken, sentence):
     assert done.returncode != 0
     assert not any("Traceback" in line for line in rest)
     assert not (course / ".venv").exists()
+
+
+@pytest.fixture
+def some_pip(tmp_path):
+    """A pip that finds two packages, has fetched one, goes on when a line comes, and fails. The command, its log and environment."""
+    (tmp_path / "pip.py").write_text(
+        "print('Collecting jupyterlab<5,>=4.6 (from course)\\n  Downloading jupyterlab-4.6.1-py3-none-any.whl.metadata (16 kB)')\n"
+        "print('  Downloading jupyterlab-4.6.1-py3-none-any.whl (12.4 MB)\\nCollecting ipykernel>=7.4', flush=True)\n"
+        "input()\nraise SystemExit(3)\n"
+    )
+    log = tmp_path / "pip.log"
+    command = [sys.executable, str(REPOSITORY / ".ci/install.py"), str(log), "course"]
+    return {"args": command, "env": os.environ | {"PYTHONPATH": str(tmp_path)}, "stdin": subprocess.PIPE}, log
+
+
+def test_a_terminal_shows_how_far_the_first_run_is(some_pip):
+    how, _ = some_pip
+    ours, theirs = os.openpty()
+    with open(ours, "rb", buffering=0) as terminal, subprocess.Popen(**how, stdout=theirs) as process:
+        os.close(theirs)
+        shown = b""
+        while b"packages: 2 found, 1 fetched, 0 installed, ipykernel" not in shown:
+            shown += terminal.read(1000)
+        process.communicate(b"\n")
+    assert process.returncode == 3
+
+
+def test_where_nobody_looks_the_first_run_is_quiet_and_its_log_has_what_pip_says(some_pip):
+    how, log = some_pip
+    done = subprocess.run(how["args"], env=how["env"], input=b"\n", stdout=subprocess.PIPE, timeout=60)
+    assert (done.returncode, done.stdout) == (3, b"")
+    assert log.read_text().startswith("Collecting jupyterlab")
