@@ -101,7 +101,7 @@ def _here() -> Path:
     """The folder of the notebooks."""
     folder = folders.notebooks()
     if not folder.is_dir():
-        raise Mistake("the notebooks are not here: change to their folder (cd) and try again")
+        raise Mistake(folders.NOT_HERE)
     return folder
 
 

@@ -5,16 +5,22 @@ from pathlib import Path
 
 COURSE = Path(__file__).resolve().parents[1] / "notebooks"
 FIRST = "00_start_here.ipynb"
+NOT_HERE = "the notebooks are not here: change to their folder (cd) and try again"
 MORE = "more"  # the folder, beside the main path, of what nobody has to open
 
 
 def notebooks() -> Path:
     """The folder of the learner's notebooks: the working directory, its ``notebooks``, or the one above ``more``; else
-    the course's own. Where a class shares one installed course, each learner has a copy of the notebooks.
+    ``~/notebooks``, where a class that shares one installed course has copies; else the course's own; else
+    ``~/ANY/notebooks``, a clone of nbgitpuller's, if it is the only one. Without any it need not exist.
     """
     here = Path.cwd()
-    above = [here.parent] if here.name == MORE else []
-    return next((folder for folder in (here, here / "notebooks", *above) if (folder / FIRST).exists()), COURSE)
+    above, home = [here.parent] if here.name == MORE else [], Path(os.path.expanduser("~"))
+    for folder in (here, here / "notebooks", *above, home / "notebooks", COURSE):
+        if (folder / FIRST).exists():
+            return folder
+    copies = list(home.glob(f"*/notebooks/{FIRST}"))
+    return copies[0].parent if len(copies) == 1 else COURSE
 
 
 def names(folder: Path) -> list[str]:

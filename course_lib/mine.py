@@ -70,6 +70,8 @@ def _main(arguments: list[str] | None = None) -> int:
     parser.add_argument("--processes", type=int, default=1, help="how many processes share the port (default: 1)")
     options = parser.parse_args(arguments)
     try:
+        if not os.environ.get("COURSE_HOME") and not folders.notebooks().is_dir():
+            raise _Mistake(folders.NOT_HERE)
         return _serve(options.protocol, options.port, options.processes) if options.protocol else _list()
     except _Mistake as mistake:
         print(mistake, file=sys.stderr)

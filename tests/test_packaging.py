@@ -67,21 +67,16 @@ def test_every_import_is_required(folder, extras):
     assert undeclared == set()
 
 
-def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
-    command = [
-        sys.executable,
-        "-m",
-        "pip",
-        "wheel",
-        "--no-deps",
-        "--no-build-isolation",
-        "--no-index",
-        "--wheel-dir",
-        str(tmp_path),
-        str(REPOSITORY),
-    ]
-    subprocess.run(command, check=True, capture_output=True)
-    [wheel] = tmp_path.glob("*.whl")
+@pytest.fixture(scope="module")
+def wheel(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("wheel")
+    options = ["--no-deps", "--no-build-isolation", "--no-index", "--wheel-dir", str(folder)]
+    subprocess.run([sys.executable, "-m", "pip", "wheel", *options, str(REPOSITORY)], check=True, capture_output=True)
+    [wheel] = folder.glob("*.whl")
+    return wheel
+
+
+def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(wheel):
     with zipfile.ZipFile(wheel) as archive:
         names = set(archive.namelist())
         settings = [name for name in names if name.endswith("/share/jupyter/lab/settings/overrides.d/course_lib.json")]
@@ -96,6 +91,55 @@ def test_wheel_holds_the_whole_package_and_jupyterlabs_settings(tmp_path):
         if path.is_file() and path.suffix != ".pyc"
     }
     assert {name for name in names if name.startswith("course_lib/")} == on_disk
+
+
+@pytest.fixture
+def alone(wheel, tmp_path):
+    """Run `python -m …` in a folder of a learner's home, with the wheel alone; the notebooks are a copy in it. (status, said)"""
+    site, home = tmp_path / "site", tmp_path / "home"
+    site.mkdir()
+    zipfile.ZipFile(wheel).extractall(site)
+    shutil.copytree(REPOSITORY / "notebooks", home / "notebooks", ignore=shutil.ignore_patterns("mine", ".ipynb_checkpoints"))
+    environment = {name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "PYTHON"))}
+    environment |= {"HOME": str(home), "PYTHONPATH": str(site)}
+
+    def run(folder: str, *words: str) -> tuple[int, str]:
+        (home / folder).mkdir(exist_ok=True)
+        done = subprocess.run(
+            [sys.executable, *words], cwd=home / folder, env=environment, capture_output=True, text=True, timeout=240
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    # These notebooks are the shipped ones, and JupyterLab has started once.
+    prepare = "from course_lib import folders, shipped; shipped.write_list(folders.notebooks()); shipped.put_aside()"
+    assert run("notebooks", "-c", prepare) == (0, "")
+    return run
+
+
+@pytest.mark.parametrize("folder", [".", "notebooks", "notebooks/more", "elsewhere"])
+def test_the_wheel_alone_finds_a_learners_copy(alone, folder, tmp_path):
+    status, said = alone(folder, "-m", "course_lib.mine")
+    assert status == 0 and f"goes to {tmp_path}/home/notebooks/mine" in said
+    notebook = tmp_path / "home/notebooks/04_select.ipynb"
+    shipped = notebook.read_bytes()
+    notebook.write_text("{}")
+    status, said = alone(folder, "-m", "course_lib", "reset", "04_select")
+    assert status == 0 and notebook.read_bytes() == shipped, said
+
+
+def test_the_wheel_alone_checks_a_notebook_as_the_clone_does(alone):
+    status, said = alone(".", "-m", "course_lib", "check", "00")
+    assert status == 0 and "differs" not in said, said
+
+
+def test_a_clone_of_nbgitpullers_is_found_from_home_and_with_none_or_two_one_is_told_to_go_there(alone, tmp_path):
+    home = tmp_path / "home"
+    (home / "a clone").mkdir()
+    (home / "notebooks").rename(home / "a clone/notebooks")
+    assert f"goes to {home}/a clone/notebooks/mine" in alone(".", "-m", "course_lib.mine")[1]
+    shutil.copytree(home / "a clone", home / "another")
+    for command in ["course_lib.mine"], ["course_lib", "reset", "00"], ["course_lib", "check"]:
+        assert alone(".", "-m", *command) == (2, "the notebooks are not here: change to their folder (cd) and try again\n")
 
 
 NO_EPOLL = ("sitecustomize.py", "import select\ndel select.epoll\n")

@@ -1,6 +1,7 @@
 """Run one learner's notebook under nbval, in a copy, and find out what became of each exercise and each cell."""
 
 import ast
+import contextlib
 import json
 import os
 import subprocess
@@ -12,7 +13,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from course_lib import shipped
+from course_lib import folders, shipped
 from course_lib.exercises import Exercise, all_exercises
 from course_lib.sandbox.run import environment, kill_marked
 
@@ -184,6 +185,8 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
     with tempfile.TemporaryDirectory(prefix="course-check-", ignore_cleanup_errors=True) as folder:
         copy, events, results = (Path(folder) / name for name in ("notebook.ipynb", "events.jsonl", "results.jsonl"))
         notebook = {"nbformat": 4, "nbformat_minor": 5, "metadata": {}, "cells": [s.as_json(n) for n, s in enumerate(steps)]}
+        with contextlib.suppress(OSError):  # what a cell says of the course's notebooks, it reads beside itself
+            (Path(folder) / "notebooks").symlink_to(folders.notebooks(), target_is_directory=True)
         copy.write_text(json.dumps(notebook), encoding="ascii")  # escapes hold lone surrogates too
         variables = {name: value for name, value in environment().items() if not name.startswith(("COURSE_", "PYTEST_"))}
         variables |= {
