@@ -10,6 +10,7 @@ from typing import Any
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
 _KEPT = 200  # bytes of the last answer that are remembered
 _AT_ONCE, _SLOWLY = 1 << 20, 1024  # bytes that one look reads
+_OF_ANOTHER_TYPE = (errno.EPROTOTYPE, errno.ECONNREFUSED)  # what a Unix listener of another type says: by path, by name
 _RESET_ON_CLOSE = struct.pack("ii", 1, 0)  # struct linger: on, no time (socket(7): SO_LINGER)
 
 
@@ -42,17 +43,24 @@ class Client:
         self.last = b""
         self.unsent = bytearray()
         self.slow = False
-        self.socket = socket.socket(_family(address))
-        self.socket.setblocking(False)
-        if isinstance(address, str):
-            self.socket.bind("")  # the kernel finds a name, by which its peer can be known
-            address = "\0" + address[1:] if address.startswith("@") else address
-        refused = self.socket.connect_ex(address)
+        refused = self._connect(address)
+        if refused in _OF_ANOTHER_TYPE and self.unix:
+            self.socket.close()
+            refused = self._connect(address, socket.SOCK_SEQPACKET)
         if refused not in (0, errno.EINPROGRESS):
             self._over(OSError(refused, ""))
         else:
             self.address = address_of(self.socket)
             self.look()
+
+    def _connect(self, address: Address, type: int = socket.SOCK_STREAM) -> int:
+        """Begin to connect; what connect(2) says."""
+        self.socket = socket.socket(_family(address), type)
+        self.socket.setblocking(False)
+        if isinstance(address, str):
+            self.socket.bind("")  # the kernel finds a name, by which its peer can be known
+            address = "\0" + address[1:] if address.startswith("@") else address
+        return self.socket.connect_ex(address)
 
     @property
     def unix(self) -> bool:

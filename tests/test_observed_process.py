@@ -1,7 +1,10 @@
 """The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source."""
 
+import gc
+import os
 import re
 import shutil
+import signal
 import socket
 import subprocess
 import sys
@@ -34,6 +37,7 @@ while True:
 
 @pytest.fixture
 def child():
+    gc.collect()  # what an earlier test has left would go meanwhile
     before = open_numbers()
     with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child:
         child.listener, child.epoll = map(int, child.stdout.readline().split())
@@ -71,6 +75,34 @@ def test_a_click_connects_and_its_connection_is_seen_to_the_end(child):
     assert connection["state"] == "ESTABLISHED" and connection["watched"] == f"{child.epoll}: IN"
     alice.close()  # no duplicate keeps the other end open: the child closes it, and it is gone
     assert wait_until(lambda: connection["number"] not in by_number(panel))
+
+
+PREFORK = """
+import os, socket, time
+listener = socket.create_server(("127.0.0.1", 0))
+for _ in range(2):
+    if not os.fork():
+        listener.accept()
+        os._exit(0)
+print("ready", flush=True)
+time.sleep(60)
+"""
+
+
+def test_the_workers_of_a_prefork_server_are_named_and_can_be_looked_at():
+    with subprocess.Popen([sys.executable, "-c", PREFORK], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as parent:
+        parent.stdout.readline()
+        workers = ProcessView(parent.pid).children()
+        try:
+            panel = observe(parent)
+            assert len(workers) == 2 and panel.state()["note"].endswith(
+                f" Its child processes: {workers[0]}, {workers[1]}; observe(pid=…) shows each."
+            )
+            assert wait_until(lambda: "accept" in observe(pid=workers[0]).state()["note"])
+        finally:
+            for pid in (parent.pid, *workers):
+                os.kill(pid, signal.SIGKILL)
+    assert wait_until(lambda: panel.state()["note"].endswith("has ended."))
 
 
 def test_a_mode_is_set_in_the_open_file_description_that_both_share(child):

@@ -17,6 +17,7 @@ from collections import deque
 import pytest
 
 from course_lib.kernel import descriptors, wait_until
+from course_lib.servers import BlockingServer
 from course_lib.widgets import observe
 
 
@@ -139,11 +140,75 @@ class TestWhatIsTaken:
 
         asyncio.run(look())
 
-    def test_a_server_that_has_its_listener_in_an_attribute(self, kept):
-        class Streams:  # as gevent's StreamServer and trio's SocketListener
-            socket = kept(socket.create_server(("127.0.0.1", 0)))
+    @pytest.mark.parametrize(
+        "names",
+        [
+            ["socket"],  # gevent's StreamServer, trio's SocketListener, tornado's IOStream
+            ["sockets", 1],
+            ["_sockets", {}],  # tornado's TCPServer
+            ["servers", 1, "sockets", 1],  # uvicorn
+            ["sites", 1, "_server", "sockets", 1],  # aiohttp's AppRunner
+            ["_server", "sockets", 1],  # its TCPSite
+            ["_listener", "_socket"],  # multiprocessing.connection.Listener
+            ["sock"],  # http.client and all that is made like it
+            ["connection"],  # socketserver's handler of a request
+        ],
+        ids=lambda names: ".".join(name for name in names if isinstance(name, str)),
+    )
+    def test_a_thing_that_holds_its_listener_in_another_thing(self, kept, names):
+        held = listener = kept(socket.create_server(("127.0.0.1", 0)))
+        for name in reversed(names):
+            held = [held] if name == 1 else {7: held} if name == {} else type("Holder", (), {name: held})()
+        assert rows(held) == rows([held]) == [(listener.fileno(), "listener")] and len(descriptors(held)) == 1
+        assert observe(held).state()["can_connect"]
 
-        assert rows(Streams()) == [(Streams.socket.fileno(), "listener")]
+    def test_an_asyncio_loop_with_all_that_it_watches(self):
+        async def look():
+            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+            assert (server.sockets[0].fileno(), "listener") in rows(asyncio.get_running_loop())
+            server.close()
+
+        asyncio.run(look())
+
+    def test_a_selectors_key_and_its_map(self, kept):
+        one, other = map(kept, socket.socketpair())
+        selector = kept(selectors.DefaultSelector())
+        key = selector.register(one, selectors.EVENT_READ)
+        selector.register(other, selectors.EVENT_READ)
+        assert rows(key) == [(one.fileno(), "unix socket")] and rows(selector.get_map()) == rows(selector)
+
+    def test_servers_of_the_course_in_a_list(self):
+        with BlockingServer() as one, BlockingServer() as other:
+            assert rows([one, other]) == sorted((*rows(one), *rows(other))) and len(rows([one, other])) == 2
+
+    def test_a_number_that_is_none_of_pythons(self):
+        class Number:  # as numpy's
+            def __index__(self):
+                return 0
+
+        assert [number for number, _ in rows(Number())] == [0] and rows([Number()]) == rows(0)
+
+    @pytest.mark.parametrize("number", [-1, 1 << 31, 1 << 32, 10**30])
+    def test_a_number_that_names_nothing_is_closed(self, number):
+        assert "is closed" in observe(number).state()["note"] and descriptors(number) == []
+
+    @pytest.mark.parametrize("name", ["fileno", "pid", "sockets", "socket"])
+    def test_a_thing_that_refuses_to_tell_is_one_sentence(self, name):
+        def refuses(self):
+            raise RuntimeError("not started")
+
+        thing = type("Shy", (), {name: property(refuses)})()
+        with pytest.raises(TypeError, match="; this Shy has no descriptor now$"):
+            observe(thing)
+        if name == "fileno":
+            with pytest.raises(TypeError, match="this Shy has no descriptor"):
+                observe(type("Shy", (), {name: refuses})())
+
+    def test_what_it_held_is_gone(self, kept):
+        holder = type("Client", (), {"sock": kept(socket.create_server(("127.0.0.1", 0)))})()
+        panel = observe(holder)
+        holder.sock = None
+        assert "is closed" in panel.state()["note"]
 
     def test_what_is_closed_is_said(self):
         one, other = socket.socketpair()
@@ -190,9 +255,10 @@ class TestButtons:
         connection = kept(listener.accept()[0])
         assert [row["peer"] for row in observe([listener, connection], mine=client).state()["rows"]] == ["", "mine"]
 
+    @pytest.mark.parametrize("type_", [socket.SOCK_STREAM, socket.SOCK_SEQPACKET])
     @pytest.mark.parametrize("name", ["path", "abstract"])
-    def test_clients_of_a_unix_listener(self, kept, tmp_path, name):
-        listener = kept(socket.socket(socket.AF_UNIX))
+    def test_clients_of_a_unix_listener(self, kept, tmp_path, name, type_):
+        listener = kept(socket.socket(socket.AF_UNIX, type_))
         listener.bind(str(tmp_path / "door") if name == "path" else "\0course-" + os.urandom(4).hex())
         listener.listen()
         talks_through(observe([listener]), listener)
@@ -206,13 +272,12 @@ class TestButtons:
         assert "refused: the accept queue is full" in {client.state for client in panel.clients.by_name.values()}
         panel.clients.close()
 
-    def test_udp_says_why_not(self, kept):
-        one = kept(socket.socket(type=socket.SOCK_DGRAM))
-        one.bind(("127.0.0.1", 0))
+    @pytest.mark.parametrize("family, address", [(socket.AF_INET, ("127.0.0.1", 0)), (socket.AF_UNIX, "")])
+    def test_a_datagram_socket_says_why_not(self, kept, family, address):
+        one = kept(socket.socket(family, socket.SOCK_DGRAM))
+        one.bind(address)
         panel = observe(one)
-        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith(
-            "A datagram socket (UDP) has no connections"
-        )
+        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith("A datagram socket has no connections")
         panel._act({"type": "connect"})
         assert panel._note == panel.state()["why_not"]
 

@@ -272,22 +272,22 @@ def test_a_server_of_ones_own_that_breaks_tells_its_fate():
 @pytest.mark.parametrize(
     "thing, why",
     [
-        (None, "not NoneType"),
-        (True, "not bool"),
-        ("text", "not str"),
-        (b"text", "not bytes"),
-        (object(), "not object"),
-        (io.StringIO("text"), "not StringIO"),
-        (iter([]), "not list_iterator"),
-        (BlockingServer, r"not a class: make one of it, BlockingServer\(…\)"),
-        ([], "and this list is empty"),
-        ({}, "and this dict is empty"),
-        ([1, "text"], "and in this list is a str"),
+        (None, "; this NoneType has no descriptor now"),
+        (True, "; this bool has no descriptor now"),
+        ("text", "; this str has no descriptor now"),
+        (b"text", "; this bytes has no descriptor now"),
+        (object(), "; this object has no descriptor now"),
+        (io.StringIO("text"), "; this StringIO has no descriptor now"),
+        (iter([]), "; this list_iterator has no descriptor now"),
+        (BlockingServer, r", not a class: make one of it, BlockingServer\(…\)"),
+        ([], ", and this list is empty"),
+        ({}, ", and this dict is empty"),
+        ([1, "text"], "; in this list, this str has no descriptor now"),
     ],
 )
 def test_what_cannot_be_observed_is_one_sentence(thing, why):
     takes = "takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
-    with pytest.raises(TypeError, match=rf"{takes}, {why}$"):
+    with pytest.raises(TypeError, match=rf"{takes}{why}$"):
         observe(thing)
 
 

@@ -246,6 +246,19 @@ class TestLife:
             client.shutdown(socket.SHUT_WR)
             assert client.recv(100) == reply and client.recv(100) == b"" and server.running
 
+    def test_a_default_timeout_of_the_notebook_is_not_the_servers(self, model):
+        socket.setdefaulttimeout(0.05)
+        try:
+            with model() as server, connect(server) as client:
+                assert not server._thread.join(0.2) and server.running  # longer than that timeout
+                client.sendall(b"x")
+                assert client.recv(1) == b"x"
+                assert not server._thread.join(0.2) and server.running
+                client.sendall(b"y")
+                assert client.recv(1) == b"y"
+        finally:
+            socket.setdefaulttimeout(None)
+
     @pytest.mark.parametrize("interrupted", ["wait", "stop"])
     def test_an_interrupt_of_wait_or_stop_leaves_it_running_and_stoppable(self, interrupted):
         release, before = threading.Event(), signal.signal(signal.SIGINT, signal.default_int_handler)

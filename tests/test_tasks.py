@@ -29,7 +29,7 @@ def no_server_is_left():
 @pytest.fixture
 def clock(monkeypatch) -> float:
     """The time at which all looks are taken."""
-    monkeypatch.setattr(sys.modules[TaskView.__module__], "time", SimpleNamespace(monotonic=lambda: 100.0))
+    monkeypatch.setattr(sys.modules[TaskView.__module__], "time", SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 1e9))
     return 100.0
 
 
@@ -100,7 +100,7 @@ class TestOfALoop:
 
         class Unhashable:
             __hash__ = None
-            send = None
+            throw = None
 
         slotted, late = Slotted(), clock + 5
         slotted.task, slotted.deadline = task(), late + 4
@@ -128,6 +128,28 @@ class TestOfALoop:
             del loop.ready
             assert len(tasks(loop)) == 8
         assert waits(loop)[:4] == ["task: read ?"] * 4, "closed sockets"
+
+    def test_a_sleeper_by_the_clock_of_the_day(self, clock):
+        def task():
+            yield
+
+        sleepers = [(1e9 + 5, 0, task()), (clock + 5, 1, task()), (float("nan"), 2, task()), (float("inf"), 3, task())]
+        loop = SimpleNamespace(readers={}, sleepers=sleepers)
+        assert sorted(waits(loop)) == ["task: sleeping"] * 2 + ["task: sleeping 5.0 s"] * 2
+
+    def test_a_socket_beside_a_task_is_no_task(self):
+        def task():
+            yield
+
+        class Waiter:
+            __slots__ = "task"  # one name, as it may be written
+
+        waiter = Waiter()
+        waiter.task = task()
+        left, right = socket.socketpair()
+        with left, right:
+            loop = SimpleNamespace(readers={left: (task(), right)}, ready=[waiter, (task(), left)])
+            assert [task.name for task in tasks(loop)] == ["task"] * 3
 
     def test_the_reference_of_the_exercise(self):
         coroutines = pytest.importorskip("course_lib.solutions.coroutines")

@@ -185,7 +185,7 @@ def _unfit(exercise: Exercise, learners: tuple) -> str | None:
         things = _kind(exercise.solutions[0])
     else:
         things = f"{asked} {'classes' if all(map(inspect.isclass, exercise.solutions)) else 'functions'}"
-    if learners in ((), (None,)):
+    if not learners or len(learners) == 1 and learners[0] is None:
         return f"Hand over your {things} too: {exercise.call}."
     if len(learners) != asked:
         return f"{exercise.id} asks for {'one ' * (asked == 1)}{things}, and you handed over {len(learners)}: {exercise.call}."

@@ -1,5 +1,7 @@
 """Put what passed into the learner's own library: one file a function or class, which can be imported on its own."""
 
+import __future__
+
 import ast
 import builtins
 import enum
@@ -94,7 +96,7 @@ def as_module(learner: Callable, id: str, name: str, exercises: Collection[str])
         raise
     except Exception as error:  # whatever stands in a cell: the pass counts
         raise CannotKeep(f"its source cannot be taken apart ({type(error).__name__}: {printable(str(error))})") from None
-    blocks = [sorted(module.imports), sorted(module.mine), module.constants]
+    blocks = [module.future, sorted(module.imports), sorted(module.mine), module.constants]
     head = [f'"""{id} {name}: my own version."""', *("\n".join(block) for block in blocks if block)]
     return "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
 
@@ -112,8 +114,14 @@ def source(learner: object) -> str:
             if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
                 start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
                 if start == first or not first or isinstance(learner, type) and start <= first <= (node.end_lineno or start):
-                    return textwrap.dedent("".join(lines[start - 1 : node.end_lineno])).rstrip() + "\n"
+                    return _at_the_margin("".join(lines[start - 1 : node.end_lineno]).rstrip() + "\n")
     raise CannotKeep(f"the source of {name or 'it'} is not known (it is not a plain def or class)")
+
+
+def _at_the_margin(text: str) -> str:
+    """Without its indentation; where a string of several lines stands in the way, in a block of its own."""
+    bare = textwrap.dedent(text)
+    return bare if bare[:1].strip() else f"if True:\n{text}"
 
 
 def _cells() -> Iterator[str]:
@@ -175,6 +183,7 @@ class _Module:
     """What the file will hold; each thing in the order in which it is found to be needed."""
 
     def __init__(self, exercises: set[str]) -> None:
+        self.future: list[str] = []
         self.imports: set[str] = set()
         self.mine: set[str] = set()
         self.constants: list[str] = []
@@ -196,8 +205,10 @@ class _Module:
     def define(self, learner: Callable, names: dict | None = None) -> None:
         """Add a function or class, and before it what it uses; `names` is the notebook's namespace."""
         self._seen.add(learner.__name__)
-        text = source(learner)
-        names = getattr(_a_function_of(learner), "__globals__", names or vars(sys.modules["__main__"]))
+        text, function = source(learner), _a_function_of(learner)
+        names = getattr(function, "__globals__", names or vars(sys.modules["__main__"]))
+        if function and function.__code__.co_flags & __future__.annotations.compiler_flag:
+            self.future = ["from __future__ import annotations"]
         if isinstance(learner, FunctionType) and learner.__code__.co_freevars:
             raise CannotKeep(f"it uses {learner.__code__.co_freevars[0]} of the function around it")
         self._need_all(text, names)

@@ -1,5 +1,6 @@
 """The table of descriptors: what each number is, and what the kernel says of it now."""
 
+import errno
 import os
 import re
 import select
@@ -7,11 +8,12 @@ import socket
 import stat
 import struct
 import termios
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
 from io import UnsupportedOperation
+from operator import index
 from typing import Any
 
 from course_lib.ports import TCP_STATES
@@ -117,50 +119,76 @@ def open_numbers() -> list[int]:
 
 
 def _several(of: Any) -> Iterable:
-    if isinstance(of, int) or any(hasattr(of, name) for name in _HAVE_DESCRIPTORS):
-        return [of]
     try:
-        return list(of)
-    except TypeError:
-        raise TypeError(f"observe a socket, a file, a descriptor's number or a list of these, not {type(of).__name__}") from None
+        return numbers_of(of)
+    except TypeError as error:
+        if not isinstance(of, Iterable) or isinstance(of, (str, bytes, bytearray, memoryview)):
+            raise TypeError(f"observe a socket, a file, a descriptor's number or a list of these: {error}") from None
+    return of
 
 
-_HAVE_DESCRIPTORS = ("fileno", "sockets", "socket", "_sockets", "get_map", "get_extra_info")
+# Where things hold their sockets: servers (asyncio, gevent, trio, tornado, uvicorn, aiohttp, multiprocessing …), streams, clients,
+# an asyncio loop its epoll, a selector's key its descriptor.
+_HOLD = tuple(
+    "sockets socket _sockets servers sites server _server _listener _socket sock _sock connection _transport _selector fd".split()
+)
+_DEEP = 4  # things in things: a runner's site has a server with a socket
 
 
-def numbers_of(thing: Any) -> list[int]:
-    """The open descriptors of one thing now: of a number, of what has a fileno(), of a server, selector or transport.
+def numbers_of(thing: Any, deep: int = _DEEP) -> list[int]:
+    """The open descriptors of one thing now: of a number, of what has a fileno(), of what holds such things.
 
-    A server tells them by `.sockets` (asyncio, uvloop), `.socket` (gevent, trio) or `._sockets` (tornado), a selector without a
-    descriptor of its own by `get_map()`, a transport or stream by `get_extra_info()`. Raises TypeError for anything else.
+    A server tells them by `.sockets`, `.socket` or another name of `_HOLD`, a selector without a descriptor of its own by
+    `get_map()`, a transport or stream by `get_extra_info()`, a server of the course by `numbers()`. Raises TypeError for anything
+    else.
     """
-    if hasattr(thing, "fileno") or isinstance(thing, int) and not isinstance(thing, bool):
-        of = [thing]
-    elif isinstance(getattr(thing, "sockets", None), Iterable):
-        of = thing.sockets
-    elif hasattr(thing, "socket"):
-        of = [thing.socket]
-    elif isinstance(getattr(thing, "_sockets", None), dict):
-        of = list(thing._sockets.values())
-    elif hasattr(thing, "get_map"):
-        of = [key.fd for key in list((thing.get_map() or {}).values())]
-    elif hasattr(thing, "get_extra_info"):
-        of = [thing.get_extra_info("socket") or thing.get_extra_info("pipe")]
-    else:
-        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method")
-    return [number for number in map(number_of, of) if number >= 0]
+    if hasattr(thing, "doing") and hasattr(thing, "numbers"):
+        return list(thing.numbers())
+    if attribute(thing, "fileno") or hasattr(thing, "__index__") and not isinstance(thing, bool):
+        number = number_of(thing)
+        return [number] if number >= 0 else []
+    if not deep or (held := _held_by(thing)) is None:
+        raise _none(thing)
+    return [number for each in held for number in numbers_of(each, deep - 1)]
+
+
+def _held_by(thing: Any) -> list | None:
+    """The things with descriptors that this one holds; None where it tells of none."""
+    if attribute(thing, "get_map"):
+        return list((thing.get_map() or {}).values())
+    if attribute(thing, "get_extra_info"):
+        return [thing.get_extra_info("socket") or thing.get_extra_info("pipe")]
+    found = next((held for name in _HOLD if (held := attribute(thing, name)) is not None), None)
+    if isinstance(found, Mapping):
+        return list(found.values())
+    return None if found is None else list(found) if isinstance(found, (list, tuple, set)) else [found]
+
+
+def attribute(thing: Any, name: str) -> Any:
+    """An attribute of anybody's object; None where it has none, or does not give it."""
+    try:
+        return getattr(thing, name, None)
+    except Exception:  # a property of somebody else's
+        return None
 
 
 def number_of(thing: Any) -> int:
     """The number itself, or that of something with a fileno(); -1 when it is closed. Raises TypeError for anything else."""
-    if isinstance(thing, int):
-        return thing
     try:
-        return int(thing.fileno())
-    except (AttributeError, UnsupportedOperation):
-        raise TypeError(f"{type(thing).__name__} has no descriptor: no fileno() method") from None
+        number = index(thing if hasattr(thing, "__index__") else thing.fileno())
+    except UnsupportedOperation:
+        raise _none(thing) from None
     except ValueError:  # a closed file object
         return -1
+    except Exception as error:
+        if getattr(error, "errno", None) == errno.EBADF:
+            return -1
+        raise _none(thing) from None
+    return number if number < 1 << 31 else -1  # an int of C
+
+
+def _none(thing: Any) -> TypeError:
+    return TypeError(f"this {type(thing).__name__} has no descriptor now")
 
 
 def _nature_of(number: int) -> tuple[int, int] | None:
@@ -193,9 +221,9 @@ def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interest
 
 
 def _socket(number: int, inode: int, bits: int) -> dict:
-    family, stream = _nature(inode, number)
+    family, type_ = _nature(inode, number)
     internet, state, accept_queue = family in (socket.AF_INET, socket.AF_INET6), None, None
-    if internet and stream:
+    if internet and type_ == socket.SOCK_STREAM:
         info = libc.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SIZE)
         state = TCP_STATES[info[0]] if info[0] < len(TCP_STATES) else str(info[0])
         if state == "LISTEN":
@@ -203,7 +231,7 @@ def _socket(number: int, inode: int, bits: int) -> dict:
         else:
             # A connection that was reset is in state CLOSE like a new socket, but it has hung up.
             kind = "socket" if state == "CLOSE" and not bits & _RDHUP else "connection"
-    elif internet:
+    elif internet or type_ == socket.SOCK_DGRAM:
         kind = "datagram"
     elif family == socket.AF_UNIX:
         listening = libc.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN)
@@ -224,11 +252,11 @@ def _socket(number: int, inode: int, bits: int) -> dict:
 
 
 @lru_cache(maxsize=1 << 16)
-def _nature(inode: int, number: int) -> tuple[int, bool]:
-    """(family, is it a stream?): fixed for the life of a socket, which its inode names."""
+def _nature(inode: int, number: int) -> tuple[int, int]:
+    """(family, type): fixed for the life of a socket, which its inode names."""
     return (
         libc.option(number, socket.SOL_SOCKET, socket.SO_DOMAIN),
-        libc.option(number, socket.SOL_SOCKET, socket.SO_TYPE) == socket.SOCK_STREAM,
+        libc.option(number, socket.SOL_SOCKET, socket.SO_TYPE),
     )
 
 

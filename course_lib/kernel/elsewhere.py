@@ -25,10 +25,10 @@ def socket_row(number: int, hangup: bool) -> dict:
     try:
         listening = bool(sock.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN))
         local, peer = sock.getsockname() or None, _peer(sock)
-        if sock.family == socket.AF_UNIX:
-            kind = "unix listener" if listening else "unix socket"
-        elif sock.type != socket.SOCK_STREAM:
+        if sock.type == socket.SOCK_DGRAM or sock.family != socket.AF_UNIX and sock.type != socket.SOCK_STREAM:
             kind = "datagram"
+        elif sock.family == socket.AF_UNIX:
+            kind = "unix listener" if listening else "unix socket"
         else:
             kind = "listener" if listening else "connection" if peer or hangup else "socket"
         queue = None if listening else libc.ioctl(number, termios.FIONREAD)

@@ -97,6 +97,12 @@ class ProcessView:
                 found.append((libc.read(f"{view._folder}/comm").strip(), view.doing()))
         return found
 
+    def children(self) -> list[int]:
+        """The processes that it has started and that live, oldest first: the workers of a prefork server (proc(5): children)."""
+        with suppress(OSError):
+            return [int(child) for view in self._views() for child in libc.read(f"{view._folder}/children").split()]
+        return []
+
     def asleep_on(self, numbers: set[int]) -> dict[int, list[tuple[str, str]]]:
         """The threads that sleep in a call on one of these descriptors: {number: [(thread, call)]}."""
         found: dict[int, list[tuple[str, str]]] = {}

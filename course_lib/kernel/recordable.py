@@ -52,8 +52,9 @@ class RecordableSocket(socket.socket):
         if recorder.on:
             recorder.append((entered, now(), own, "accept", number, 0, b""))
         connection = type(self)(self.family, self.type, self.proto, fileno=number)
-        # As in the standard library: a listener with a timeout still gives blocking connections.
-        if socket.getdefaulttimeout() is None and self.gettimeout():
+        # As in the standard library: a listener with a timeout still gives blocking connections. So it is here, too, where a
+        # cell has called socket.setdefaulttimeout().
+        if self.gettimeout() or connection.gettimeout() is not None:
             connection.setblocking(True)
         self.adopt(connection)
         return connection, peer

@@ -3,6 +3,7 @@
 import math
 import time
 from collections import deque
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -51,7 +52,8 @@ def tasks(loop: Any) -> list[TaskView]:
     """The tasks of a scheduler at this moment: who runs, the ready queue in its order, who waits, who sleeps.
 
     loop    an object with `readers` and `writers` ({descriptor: task}), `ready` (a deque or list of tasks; the first may be
-            running), `sleepers` (a list of (time.monotonic() of its end, …, task)); all but the first may be missing.
+            running), `sleepers` (a list of (its end, …, task), by time.monotonic() or time.time()); all but the first may be
+            missing.
             A task is a generator or coroutine, or has one as `code`; its name is its `name`, or stands in `loop.names`.
             Other shapes are read as far as they go: waiters by socket, many in the place of one, and entries that are tuples
             or objects with a task, and for a sleeper a number, in them.
@@ -65,7 +67,7 @@ def tasks(loop: Any) -> list[TaskView]:
         for number, task in _waiters(loop, name)
     ]
     waiting.sort(key=lambda entry: math.inf if entry[0] is None else entry[0])
-    names, now = getattr(loop, "names", {}), time.monotonic()
+    names, clocks = getattr(loop, "names", {}), (time.monotonic(), time.time())
     its = {id(task): number for number, _, task in waiting}
     seen: set[int] = set()
     running, found = [], []
@@ -85,7 +87,8 @@ def tasks(loop: Any) -> list[TaskView]:
     for _, what, task in waiting:
         enter(task, what)
     for when, task in sorted(map(_in, _entries(loop, "sleepers")), key=lambda pair: pair[0]):
-        enter(task, "sleeping", seconds=None if when == math.inf else max(0.0, when - now))
+        # The nearer clock is the one it goes by: they are years apart.
+        enter(task, "sleeping", seconds=max(0.0, min((when - now for now in clocks), key=abs)) if math.isfinite(when) else None)
     return running + found
 
 
@@ -112,7 +115,7 @@ def _in(entry: Any) -> tuple[float, object]:
         entry
         if isinstance(entry, (list, tuple))
         else [
-            *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in getattr(kind, "__slots__", ())),
+            *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in _slots(kind)),
             *getattr(entry, "__dict__", {}).values(),
         ]
     )
@@ -120,8 +123,13 @@ def _in(entry: Any) -> tuple[float, object]:
     return number, next(filter(_is_task, reversed(parts)), entry)
 
 
+def _slots(kind: type) -> Iterable[str]:
+    slots = getattr(kind, "__slots__", ())
+    return [slots] if isinstance(slots, str) else slots
+
+
 def _is_task(thing: Any) -> bool:
-    return hasattr(getattr(thing, "code", thing), "send")
+    return hasattr(getattr(thing, "code", thing), "throw")  # a socket has send() too
 
 
 def _number(key: Any) -> int | None:

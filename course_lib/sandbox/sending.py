@@ -3,14 +3,16 @@
 import functools
 import inspect
 import io
+import struct
 from collections import ChainMap
 from collections.abc import Callable
 from types import CodeType
-from typing import Any
+from typing import Any, NewType
 
 import cloudpickle
 
 from .outcome import Wrong
+from .talk import is_learners
 from .words import printable
 
 
@@ -33,10 +35,22 @@ def _cached(wrapper: Any) -> tuple[Any, ...]:
     return _make_cached, (wrapper.cache_parameters(), wrapper.__wrapped__)
 
 
+def _struct(layout: struct.Struct) -> tuple[Any, ...]:
+    return struct.Struct, (layout.format,)
+
+
+def _new_type(name: Any) -> tuple[Any, ...]:
+    """A typing.NewType of a cell, which pickle would look for by its name in a module."""
+    return NewType, (name.__name__, name.__supertype__)
+
+
 class _Pickler(cloudpickle.Pickler):
     """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
 
-    dispatch_table = ChainMap({CodeType: _code_of_cell, type(functools.cache(len)): _cached}, cloudpickle.Pickler.dispatch_table)
+    dispatch_table = ChainMap(
+        {CodeType: _code_of_cell, type(functools.cache(len)): _cached, struct.Struct: _struct, NewType: _new_type},
+        cloudpickle.Pickler.dispatch_table,
+    )
 
 
 def pickled(inside: Callable[..., None], learner: object, name: str) -> bytes:
@@ -59,7 +73,7 @@ def _unpicklable(learner: object, seen: set[int]) -> tuple[str, object] | None:
     several = learner if isinstance(learner, tuple) else [learner]
     functions = [part for one in several for part in (vars(one).values() if inspect.isclass(one) else [one])]
     for function in filter(inspect.isfunction, functions):
-        if id(function) in seen:
+        if id(function) in seen or not is_learners(function.__code__.co_filename):
             continue
         seen.add(id(function))
         used = inspect.getclosurevars(function)

@@ -22,7 +22,8 @@ class AsyncioServer(Server):
 
     def serve(self, listener: socket.socket) -> None:
         # wait: asyncio sleeps in epoll_wait while no coroutine is ready
-        asyncio.run(self.accept_clients(listener))
+        with asyncio.Runner(loop_factory=asyncio.SelectorEventLoop) as runner:  # not uvloop's, where a cell has installed it
+            runner.run(self.accept_clients(listener))
 
     async def accept_clients(self, listener: socket.socket) -> None:
         self._loop = asyncio.get_running_loop()

@@ -231,6 +231,7 @@ class Server(Observed):
 
     def _listen_on(self, port: int) -> socket.socket:
         listener = self._classes.quiet(socket.AF_INET, socket.SOCK_STREAM)
+        listener.setblocking(True)  # whatever socket.setdefaulttimeout() a cell has called
         try:
             # Before bind: it lets the port be taken again while old connections wait in TIME_WAIT (socket(7)).
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)

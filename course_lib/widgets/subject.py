@@ -4,11 +4,12 @@ import os
 import socket
 import sys
 from collections.abc import Collection, Mapping
-from typing import TYPE_CHECKING, Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, asleep_on, descriptors
-from course_lib.kernel.descriptors import is_epoll, numbers_of, watched_numbers
+from course_lib.kernel.descriptors import attribute, is_epoll, numbers_of, watched_numbers
+from course_lib.kernel.observed import Observed
 from course_lib.kernel.process import ProcessView
 
 from . import words
@@ -34,8 +35,11 @@ class Process(ProcessView):
             return f"{self.name} (process {self.pid}) has ended."
         threads = self.threads()
         said = [f"{name} {words.doing(doing)}, CPU {round(doing.cpu * 10) * 10} %" for name, doing in threads[:_THREADS]]
-        more = f"; {len(threads) - _THREADS} more threads" if len(threads) > _THREADS else ""
-        return f"{self.name} (process {self.pid}): {'; '.join(said)}{more}."
+        if left := len(threads[_THREADS:]):
+            said.append(f"{left} more thread{'s' * (left > 1)}")
+        children = ", ".join(map(str, self.children()[:_THREADS]))
+        more = f" Its child processes: {children}; observe(pid=…) shows each." if children else ""
+        return f"{self.name} (process {self.pid}): {'; '.join(said)}.{more}"
 
 
 class Things:
@@ -52,7 +56,7 @@ class Things:
         """The open descriptors of them all; of an epoll, those in its interest list too."""
         found: dict[int, None] = {}
         for thing in self.things:
-            for number in numbers_of(thing):
+            for number in _numbers_now(thing):
                 found[number] = None
                 if not isinstance(thing, socket.socket) and is_epoll(number):
                     found.update(dict.fromkeys(watched_numbers(number)))
@@ -88,32 +92,37 @@ def server_of(subject: Subject) -> "Server | None":
     return None if isinstance(subject, (Process, Things)) else subject
 
 
+def _numbers_now(thing: Any) -> list[int]:
+    try:
+        return numbers_of(thing)
+    except TypeError:  # it holds no socket any more
+        return []
+
+
 def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
     """(subject, its clients) for what a learner hands to observe(). Raises TypeError in one sentence."""
     takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
     if isinstance(thing, type):
         raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
-    if isinstance(thing, Process):
-        return thing, clients_of(thing)
-    if hasattr(thing, "descriptors") and hasattr(thing, "doing"):
-        return thing, clients_of(thing)
-    if type(pid := getattr(thing, "pid", None)) is int:
+    if isinstance(thing, (Observed, Process)):
+        return cast("Server | Process", thing), clients_of(thing)
+    if type(pid := attribute(thing, "pid")) is int:
         process = Process(pid)
         return process, clients_of(process)
     try:
         numbers_of(thing)
-    except TypeError:
+    except TypeError as error:
         # A list is taken apart; a file or a generator is not: to walk through it is to read it.
         if not isinstance(thing, Collection) or isinstance(thing, (str, bytes, bytearray, memoryview)):
-            raise TypeError(f"{takes}, not {type(thing).__name__}") from None
+            raise TypeError(f"{takes}; {error}") from None
         things = list(thing.values() if isinstance(thing, Mapping) else thing)
         if not things:
             raise TypeError(f"{takes}, and this {type(thing).__name__} is empty") from None
         for each in things:
             try:
                 numbers_of(each)
-            except TypeError:
-                raise TypeError(f"{takes}, and in this {type(thing).__name__} is a {type(each).__name__}") from None
+            except TypeError as error:
+                raise TypeError(f"{takes}; in this {type(thing).__name__}, {error}") from None
         return Things(things), clients_of(things[0])
     return Things([thing]), clients_of(thing)
 
@@ -122,7 +131,7 @@ def why_no_client(subject: Subject, rows: list[Descriptor]) -> str:
     """Why a panel's clients cannot connect to what it shows; "" when they can."""
     if not any(row.kind in LISTENERS for row in rows):
         if any(row.kind == "datagram" for row in rows):
-            return "A datagram socket (UDP) has no connections: whoever wants to talk to it sends to its address."
+            return "A datagram socket has no connections: whoever wants to talk to it sends to its address."
         return "Nobody listens, so a client would be refused."
     number = next(row.number for row in rows if row.kind in LISTENERS)
     if isinstance(subject, Things) and number in subject.in_openssl():

@@ -1,5 +1,11 @@
 """What a learner calls: check with odd arguments, hint, solution, progress, and what is counted as a try."""
 
+import sys
+import threading
+from pathlib import Path
+from unittest.mock import MagicMock
+
+import numpy as np
 import pytest
 
 from course_lib import journal
@@ -53,6 +59,44 @@ def test_odd_arguments_are_one_sentence(arguments, says, capsys):
     assert says in said and said.count("\n") == 1
     assert result.open and not result.passed
     assert journal.read() == {}
+
+
+class Sly(type):
+    """Of a class that cannot be compared."""
+
+    def __eq__(cls, other):
+        raise RuntimeError
+
+    __hash__ = type.__hash__
+
+
+@pytest.mark.parametrize(
+    "thing",
+    [np.array([1, 2]), MagicMock(), Sly("Lines", (), {})(), float("nan"), threading.Lock()],
+    ids=lambda thing: type(thing).__name__,
+)
+def test_whatever_is_handed_over_it_is_one_sentence(thing, capsys):
+    assert check("2.2", thing).open
+    assert capsys.readouterr().out.startswith("2.2 asks for the class Lines itself, not for a value of type ")
+
+
+def test_a_class_that_cannot_be_compared_is_checked(capsys):
+    assert not check("2.2", Sly("Lines", (), {})).passed and "not yet" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("entry", [None, Path("somewhere"), 5, b"bytes"], ids=repr)
+def test_whatever_a_cell_puts_into_the_path_of_imports(entry, cell, checked, monkeypatch):
+    monkeypatch.setattr(sys, "path", [entry, *sys.path])
+    assert not checked("2.1", cell("def make_listener(port=0, backlog=16): raise KeyError")["make_listener"]).open
+
+
+def test_a_notebook_whose_folder_is_gone(cell, checked, monkeypatch, tmp_path):
+    gone = tmp_path / "gone"
+    gone.mkdir()
+    monkeypatch.setattr(sys, "path", ["", *sys.path])
+    monkeypatch.chdir(gone)
+    gone.rmdir()
+    assert not checked("2.1", cell("def make_listener(port=0, backlog=16): raise KeyError")["make_listener"]).open
 
 
 @pytest.mark.parametrize("head, body", [("async def", "pass"), ("def", "yield")])

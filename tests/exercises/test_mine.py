@@ -365,8 +365,41 @@ KEPT = {
         def serve_one(conn): return at_ends(b"axb")
     """,
     "a cached helper": "import functools\n@functools.cache\ndef end(name): return b'x'\ndef serve_one(conn): return end('a')",
+    "annotations that are not evaluated": """
+        from __future__ import annotations
+        def helper(x: Unknown) -> Unknown: return x
+        def serve_one(conn: Nothing): return helper(conn)
+    """,
+    "a Struct": "import struct\nHEAD = struct.Struct('!I')\ndef serve_one(conn): return HEAD.pack(1)",
+    "a type of another name": "from typing import NewType\nFd = NewType('Fd', int)\ndef serve_one(conn): return Fd(1)",
+    "lines at the margin in a block": 'if True:\n    def serve_one(conn):\n        return """one\ntwo"""',
     "two names of one statement": "low, high = object(), object()\ndef serve_one(conn): return low, high",
 }
+
+
+PASSES = """
+class Lines:
+    def __init__(self): self.rest = b""
+    def feed(self, chunk):
+        {}
+        *lines, self.rest = (self.rest + chunk).split(b"\\n")
+        if max(map(len, [*lines, self.rest])) > 65536: raise ValueError("too long a line")
+        return lines
+"""
+
+
+@pytest.mark.parametrize(
+    "before, used",
+    [
+        ("import struct\nHEAD = struct.Struct('!I')", "HEAD.pack(1)"),
+        ("from typing import NewType\nFd = NewType('Fd', int)", "Fd(1)"),
+        ("import numpy", "numpy.zeros(1)"),
+    ],
+    ids=["a Struct", "a type of another name", "an import that starts threads elsewhere"],
+)
+def test_a_solution_with_it_passes_and_is_kept(before, used, cell, checked, home):
+    assert checked("2.2", cell(before + PASSES.format(used))["Lines"]).passed
+    assert mine.Lines().feed(b"a\nb") == [b"a"]
 
 
 @pytest.mark.parametrize("source_of_cell", KEPT.values(), ids=KEPT)

@@ -173,6 +173,11 @@ NOT_PICKLABLE = {
         "helper()",
         "make_listener uses lock, a lock of this notebook.",
     ),
+    "what a decorator of Python's keeps": (
+        "import functools\n@functools.singledispatch\ndef helper(thing): pass",
+        "helper(1)",
+        "make_listener uses helper, a function of this notebook.",
+    ),
     "a server": (
         "class Server:\n    def __init__(self): self.lock = threading.Lock()\nserver = Server()",
         "return server",
