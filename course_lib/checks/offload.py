@@ -12,7 +12,7 @@ from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.proc import children, open_numbers, state
 from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox.words import a, refused_by_pickle
 
 _BIG = 300_000  # bytes
 _NOT_HANDED_OVER = ("PicklingError", "AttributeError", "TypeError")
@@ -365,7 +365,7 @@ def _blame(error: BaseException) -> Exception:
     if isinstance(error, NotImplementedError):
         return error
     name, text = type(error).__name__, str(error)
-    if name in _NOT_HANDED_OVER and "pickle" in text:
+    if name in _NOT_HANDED_OVER and refused_by_pickle(text):
         return Wrong(
             f"{name}: {text:.100}. The function was pickled, and only functions of a module can be: spawn and pools do that. "
             "os.fork() copies the whole process, fn included; only the result has to go through the pipe."

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.sandbox.outcome import Raised, Wrong
 from course_lib.sandbox.proc import state
+from course_lib.sandbox.words import refused_by_pickle
 
 if TYPE_CHECKING:
     from .prefork import Crew
@@ -75,7 +76,7 @@ def explained(error: Raised) -> Wrong:
         why = "This process has ended already, and its status was taken."
     elif error.errno == 9 or "negative" in text:  # EBADF
         why = "A listener was closed in the parent. It stays open there: a worker that is started anew needs it."
-    elif error.type in ("PicklingError", "AttributeError", "TypeError") and "pickle" in text:
+    elif error.type in ("PicklingError", "AttributeError", "TypeError") and refused_by_pickle(text):
         why = "The start methods spawn and forkserver pickle the function; os.fork() copies the whole process."
     return Wrong(f"{error}{why and ' '}{why}")
 

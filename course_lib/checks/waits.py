@@ -1,5 +1,6 @@
 """Exercise 7.2: calls that wait by yield, and the check that resumes them by hand."""
 
+import re
 import select
 import socket
 import sys
@@ -129,7 +130,7 @@ def explained_waits(error: Raised) -> Exception:
         )
     if error.type == "RuntimeError" and "StopIteration" in error.text:
         return Wrong(f"{error} In a generator, `return value` ends it; to raise StopIteration there is an error (PEP 479).")
-    if error.type == "TypeError" and "'await' expression" in error.text:
+    if error.type == "TypeError" and re.search("'await' expression|can't be awaited", error.text):
         return Wrong(
             f"{error} Behind await stands a coroutine, or an object whose class has __await__ (PEP 492): `Wait(event, about)`."
         )

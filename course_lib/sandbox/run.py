@@ -363,12 +363,13 @@ class Run:
 
 
 def environment(mark: str = "1") -> dict[str, str]:
-    """The environment of a child: in any folder it finds the same modules and `mine/`; it prints in UTF-8 and carries the mark."""
+    """The environment of a child: in any folder the same modules and `mine/`; it prints UTF-8 without colours, and carries the mark."""
     return os.environ | {
         "PYTHONPATH": os.pathsep.join(_whole(entry) for entry in sys.path if isinstance(entry, str)),
         "COURSE_HOME": str(folders.mine()),
         "PYTHONIOENCODING": "utf-8:backslashreplace",
         "OPENBLAS_NUM_THREADS": "1",  # an import of numpy starts no threads, which a check would count as the learner's
+        "PYTHON_COLORS": "0",  # a kernel's FORCE_COLOR would colour tracebacks (Python 3.13 and later)
         MARK: mark,
     }
 

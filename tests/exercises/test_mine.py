@@ -209,7 +209,8 @@ def test_another_name_of_the_function_is_turned_into_the_right_one(cell, home):
         ),
     ],
 )
-def test_what_cannot_be_stored_is_one_sentence(cell_source, says, cell, home):
+def test_what_cannot_be_stored_is_one_sentence(cell_source, says, cell, home, monkeypatch):
+    monkeypatch.setenv("FORCE_COLOR", "1")  # as ipykernel does
     names = {"__name__": "__main__", "missing_later": 1}
     cell(cell_source, names)
     del names["missing_later"]
