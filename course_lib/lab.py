@@ -19,7 +19,7 @@ import threading
 import time
 import warnings
 from collections.abc import Callable, Generator, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Any
@@ -27,6 +27,7 @@ from typing import Any
 from course_lib import folders, journal
 from course_lib.kernel import Call, doing, wait_until
 from course_lib.servers import Server
+from course_lib.servers.scheduler import accept
 from course_lib.solutions import file_of
 
 PATIENCE = 10  # seconds until a helper no longer waits for what has to happen
@@ -172,19 +173,10 @@ class LoopServer(Server):
         del self.loop  # nobody else has its epoll: now the kernel closes it
 
     def clients(self, listener: socket.socket) -> Generator:
-        """The task that accepts."""
-        while True:
-            yield "read", listener
-            try:
-                connection, peer = listener.accept()
-            except BlockingIOError:
-                continue  # that client has gone
-            except OSError as error:
-                if error.errno in (errno.EBADF, errno.EINVAL):
-                    return  # the server is stopped
-                yield "sleep", 0.1  # no number is free, say: the client stays in the queue, and the listener readable
-            else:
-                connection.setblocking(False)
+        """The task that accepts, until its listener is shut down: `accept` raises no other error."""
+        with suppress(OSError):
+            while True:
+                connection, peer = yield from accept(listener)
                 self.loop.spawn(self.client(connection))
 
 
