@@ -46,6 +46,15 @@ def child():
     assert before == [number for number in open_numbers() if number in before]
 
 
+def test_between_two_looks_nothing_of_it_is_held(child):
+    before = open_numbers()
+    view = ProcessView(child.pid)
+    assert view.descriptors() and view.threads() and open_numbers() == before
+    child.kill()
+    child.wait()
+    assert not view.running and view.descriptors() == [] == view.threads() and open_numbers() == before
+
+
 def by_number(panel) -> dict[int, dict]:
     return {row["number"]: row for row in panel.state()["rows"]}
 

@@ -2,7 +2,6 @@
 
 import os
 import threading
-import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -32,7 +31,7 @@ class ProcessView:
     """A process that was started from here: `ProcessView(child.pid).descriptors()`.
 
     To look at a descriptor it is duplicated for the moment of the look (pidfd_getfd(2)), which needs the right to trace the process
-    (ptrace(2)): one has it for one's own children.
+    (ptrace(2)): one has it for one's own children. Between two looks nothing of it is held here.
     Raises ValueError where no such process lives, PermissionError where it may not be looked at, OSError where there is no Linux.
     """
 
@@ -41,30 +40,31 @@ class ProcessView:
             raise ValueError(f"a process has a number from 1 on, not {pid!r}")
         if not hasattr(os, "pidfd_open"):
             raise OSError("another process can be looked at on Linux only")
+        self.pid, self.name = pid, "?"
         try:
-            self._pidfd = os.pidfd_open(pid)
-        except (ProcessLookupError, OverflowError):
+            self._began = _began(pid)
+            with self._held() as pidfd:
+                self.name = libc.read(f"/proc/{pid}/comm").strip()
+                for number in self.numbers()[:1]:
+                    os.close(libc.duplicate(pidfd, number))
+        except (ProcessLookupError, FileNotFoundError, OverflowError):
             raise ValueError(f"no process has the number {pid}") from None
-        weakref.finalize(self, os.close, self._pidfd)
-        self.pid = pid
-        self.name = libc.read(f"/proc/{pid}/comm").strip()
-        self._threads: dict[str, _ItsThread] = {}
-        try:
-            for number in self.numbers()[:1]:
-                os.close(libc.duplicate(self._pidfd, number))
         except OSError as error:
             raise PermissionError(
                 f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
                 "as the same user."
             ) from None
+        self._threads: dict[str, _ItsThread] = {}
 
     def __repr__(self) -> str:
         return f"<{self.name}, process {self.pid}, {'running' if self.running else 'ended'}>"
 
     @property
     def running(self) -> bool:
-        """True until it has ended (pidfd_open(2): its descriptor becomes readable)."""
-        return not libc.poll([self._pidfd], libc.POLLIN)
+        """True until it has ended."""
+        with suppress(OSError), self._held():
+            return True
+        return False
 
     def numbers(self) -> list[int]:
         """The numbers of its open descriptors, lowest first; [] when it has ended."""
@@ -121,9 +121,26 @@ class ProcessView:
         return list(self._threads.values())
 
     @contextmanager
+    def _held(self) -> Iterator[int]:
+        """A descriptor that names it, for a moment (pidfd_open(2)). Raises OSError when it has ended, whoever has its number now."""
+        pidfd = os.pidfd_open(self.pid)
+        try:
+            if libc.poll([pidfd], libc.POLLIN) or _began(self.pid) != self._began:
+                raise ProcessLookupError
+            yield pidfd
+        finally:
+            os.close(pidfd)
+
+    @contextmanager
     def _borrowed(self, number: int) -> Iterator[int]:
-        own = libc.duplicate(self._pidfd, number)
+        with self._held() as pidfd:
+            own = libc.duplicate(pidfd, number)
         try:
             yield own
         finally:
             os.close(own)
+
+
+def _began(pid: int) -> str:
+    """When a process began: no two of one number have it in common (proc_pid_stat(5), field 22)."""
+    return libc.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
