@@ -23,7 +23,7 @@ _MODULES = {
     "6": ("epolling", "bugs"),
     "7": ("coroutines", "waits", "event_loop", "web"),
     "8": ("cpu_io", "offload"),
-    "9": ("redis_protocol", "prefork", "hand_over"),
+    "9": ("redis_protocol", "prefork", "hand_over", "time_limit"),
 }
 
 

@@ -1,4 +1,4 @@
-"""References of notebook 09: the protocol of Redis, worker processes at one port, a listener handed over."""
+"""References of notebook 09: the protocol of Redis, worker processes at one port, a listener handed over, a time limit."""
 
 import errno
 import itertools
@@ -9,8 +9,9 @@ import sys
 import time
 import traceback
 from collections.abc import Callable, Generator
+from contextlib import suppress
 
-from .coroutines import recv, send_all
+from .coroutines import Loop, http, recv, send_all
 
 
 def resp(conn: socket.socket, store: dict[bytes, bytes]) -> Generator[object, None, None]:
@@ -186,8 +187,54 @@ def take_over(unix_sock: socket.socket) -> socket.socket:
     return listener
 
 
+class RequestTimeout:
+    """Serves HTTP on `loop` to clients that may take so many `seconds` for each request; who takes longer is let go."""
+
+    def __init__(self, loop: Loop, seconds: float) -> None:
+        self.loop, self.seconds = loop, seconds
+        self._until = {}  # connection -> moment; all may take equally long, so the first one is the next
+        self._watched = False
+
+    def serve(self, conn: socket.socket, page: Callable[[str], Generator[object, None, bytes | None]]) -> Generator:
+        """http(conn, page) of 7.4; a limit runs from the first step, and from each answer, until the request is whole."""
+
+        def asked(path: str) -> Generator[object, None, bytes | None]:
+            self._until.pop(conn, None)  # the request is whole: what comes now may take its time
+            return (yield from page(path))
+
+        task = http(conn, asked)
+        try:
+            self._begin(conn)
+            for wait in task:
+                if wait == ("read", conn) and conn not in self._until:  # the answer is out: the next request
+                    self._begin(conn)
+                yield wait
+        finally:
+            self._until.pop(conn, None)
+            task.close()
+
+    def _begin(self, conn: socket.socket) -> None:
+        self._until[conn] = time.monotonic() + self.seconds
+        if not self._watched:
+            self._watched = True
+            self.loop.spawn(self._watch())
+
+    def _watch(self) -> Generator[tuple, None, None]:
+        """One task for all clients; it ends when no limit runs."""
+        while self._until:
+            conn, moment = next(iter(self._until.items()))
+            if (left := moment - time.monotonic()) > 0:
+                yield "sleep", left
+            else:
+                del self._until[conn]
+                with suppress(OSError):  # its peer has gone
+                    conn.shutdown(socket.SHUT_RDWR)  # wakes its task: recv gives b"", and http closes
+        self._watched = False
+
+
 EXERCISES = {
     "9.1": (resp,),
     "9.2": (open_listeners, prefork),
     "9.3": (hand_over, take_over),
+    "9.4": (RequestTimeout,),
 }
