@@ -16,7 +16,7 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
     """The statements of two functions, equal ones in the same row and joined, of the others what differs in bold.
 
     As plain text the others have - and + before them. Comments are left out, and indentation is no difference. `alike` are two
-    words that count as one, such as ("poll", "epoll").
+    words that count as one, such as ("poll", "epoll"). Where there is no room for two columns, the page shows what the text does.
     """
     left, right = _statements(old), _statements(new)
     one, other = alike
@@ -60,6 +60,9 @@ def _marked(left: str, right: str) -> tuple[str, str]:
 
 
 def _row(left: str, right: str, same: bool) -> str:
-    cells = [f"<td class='course-new'>{line}</td>" if line and not same else f"<td>{line}</td>" for line in (left, right)]
+    # Where a line is broken, its indentation stays with its first word.
+    code = [line.lstrip(" ") for line in (left, right)]
+    lines = ["&nbsp;" * (len(line) - len(rest)) + rest for line, rest in zip((left, right), code)]
+    cells = [f"<td class='course-new'>{line}</td>" if line and not same else f"<td>{line}</td>" for line in lines]
     joint = "<td class='course-joint'></td>" if same else "<td></td>"
     return f"<tr>{joint.join(cells)}</tr>"
