@@ -36,15 +36,23 @@ const traits = (film) => ({
   tasks: film.tasks.length > 0,
   hidden: film.moments.some((m) => m.hidden),
 });
+// Widths of the parts of a picture: as they are where there is room, and as they are on a narrow page.
+const ROOMY = { tasks: 112, carries: 70, chip: 50, task: 102, edge: 12, process: 148, gap: 16, name: 88, watched: 122, list: 64, least: 386 };
+const NARROW = { tasks: 88, carries: 64, chip: 54, task: 80, edge: 6, process: 122, gap: 6, name: 84, watched: 64, list: 60, least: 288 };
+const beforeNumbers = ({ carries, tasks }, wide) => (tasks ? wide.tasks : carries ? wide.carries : 0);
+const lastColumn = ({ carries, watched }, wide) => (watched ? wide.watched : carries ? wide.list : 0);
 // The least width at which a picture can be read.
-const leastWidth = ({ carries, watched, tasks }) => (tasks ? 112 : carries ? 70 : 0) + 386 + (watched ? 122 : carries ? 64 : 0);
+const leastWidth = (has, wide = ROOMY) => beforeNumbers(has, wide) + wide.least + (wide === NARROW && has.crowded ? 40 : 0) + lastColumn(has, wide);
+// How wide it is drawn where there is so much room.
+const drawnWidth = (has, room) => Math.max(leastWidth(has, NARROW), Math.min(840, room));
 const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length + (m.zombies?.length ?? 0)));
 
 function kernelPicture() {
   const svg = draw("svg", { role: "img" });
   let places = new Map(); // where each thing that can move stood
 
-  function show(film, number, width, most, { carries, watched, crowded, hidden } = traits(film)) {
+  function show(film, number, width, most, has = traits(film)) {
+    const { carries, watched, crowded, hidden } = has;
     const m = film.moments[number];
     const before = film.moments[number - 1];
     const rows = m.rows.map((i) => film.rows[i]);
@@ -62,14 +70,18 @@ function kernelPicture() {
     };
 
     // Columns
-    const height = most <= 5 ? 50 : most <= 11 ? 40 : 30;
-    const left = tasks ? 112 : carries ? 70 : 0;
-    const border = left + 148;
-    const kernel = border + 16;
-    const name = kernel + 12;
-    const lists = watched || carries ? width - (watched ? 122 : 64) : width;
+    const narrow = width < leastWidth(has);
+    const wide = narrow ? NARROW : ROOMY;
+    const height = most <= 5 || (narrow && watched) ? 50 : most <= 11 ? 40 : 30;
+    const left = beforeNumbers(has, wide);
+    const numbers = left + wide.edge;
+    const chips = narrow ? 4 : 8; // where chips before the numbers begin
+    const border = left + wide.process;
+    const kernel = border + wide.gap;
+    const name = kernel + wide.edge;
+    const lists = width - lastColumn(has, wide);
     const both = lists - name >= 230 || crowded;
-    const queues = name + Math.max(88, Math.min(104, (lists - name) * 0.27));
+    const queues = name + Math.max(wide.name, Math.min(104, (lists - name) * 0.27));
     const room = (lists - 12 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
     const sending = queues + room + 10;
     const top = 54;
@@ -81,14 +93,14 @@ function kernelPicture() {
 
     add(box(0, 0, border, tall, "zone", { rx: 8 }), box(kernel, 0, width - kernel, tall, "zone", { rx: 8 }));
     add(text(12, 22, "the process", "title"), text(name, 22, "the kernel", "title"));
-    add(text(left + 12, 44, "number", "dim"), text(queues, 44, room < 84 ? "receive" : "receive queue", "dim"));
+    add(text(numbers, 44, "number", "dim"), text(queues, 44, room < 84 ? "receive" : "receive queue", "dim"));
     if (both) add(text(sending, 44, room < 84 ? "send" : "send queue", "dim"));
     if (tasks) add(text(12, 44, "task waiting", "dim"));
     const wait = call === "select" || call === "poll";
     const inside = wait && m.asleep;
     if (carries && !inside) add(text(10, 44, wait ? "carries in" : "came back", "dim"));
-    if (watched) add(text(lists, 44, "interest", "dim"), text(lists + 64, 44, "ready", "dim"));
-    if (watched) add(box(lists - 6, 28, 122, bottom + 12, "frame", { rx: 8 }));
+    if (watched) add(text(lists, 44, "interest", "dim"), ...(narrow ? [] : [text(lists + 64, 44, "ready", "dim")]));
+    if (watched) add(box(lists - 6, 28, wide.watched, bottom + 12, "frame", { rx: 8 }));
     if (carries && inside) add(text(lists, 44, "the list", "dim"));
 
     sockets.forEach((row, i) => {
@@ -96,8 +108,8 @@ function kernelPicture() {
       const same = old && old.who === row.who;
       const changed = (key) => before && (!same || old[key] !== row[key]);
       const mid = middle(i);
-      add(draw("path", { class: "wire", d: `M${left + 48} ${mid} H${name - 4}` }));
-      add(box(left + 12, mid - 13, 36, 26, `box ${before && !same ? "changed" : ""}`), text(left + 30, mid + 4, row.number, "mono center"));
+      add(draw("path", { class: "wire", d: `M${numbers + 36} ${mid} H${name - 4}` }));
+      add(box(numbers, mid - 13, 36, 26, `box ${before && !same ? "changed" : ""}`), text(numbers + 18, mid + 4, row.number, "mono center"));
       add(box(name - 4, y(i), lists - name - 6, height - 6, `box ${before && !same ? "changed" : ""}`, { rx: 6 }));
       const two = height >= 40;
       const plain = row.state === "ESTABLISHED" || row.state === "LISTEN";
@@ -109,23 +121,24 @@ function kernelPicture() {
         if (row.receive !== null) vessel(queues, mid, room, row.receive, changed("receive"), false);
         if (both && row.send !== null) vessel(sending, mid, room, row.writable ? 0 : row.send, changed("writable"), !row.writable);
       }
-      if (row.watched) chip(`interest ${row.number}`, lists, mid, 54, short(row.watched), "chip", changed("watched"));
-      if (m.unknown?.includes(row.number)) add(text(lists + 87, mid + 4, "not known", "small dim center"));
-      if (m.ready.includes(row.number)) chip(`ready ${row.number}`, lists + 62, mid, 50, "ready", "chip full", before && !before.ready.includes(row.number));
+      if (row.watched) chip(`interest ${row.number}`, lists, narrow ? mid - 11 : mid, 54, short(row.watched), "chip", changed("watched"));
+      if (m.unknown?.includes(row.number)) add(text(narrow ? lists + 26 : lists + 87, narrow ? mid + 15 : mid + 4, "not known", "small dim center"));
+      if (m.ready.includes(row.number)) chip(`ready ${row.number}`, narrow ? lists : lists + 62, narrow ? mid + 11 : mid, narrow ? 54 : 50, "ready", "chip full", before && !before.ready.includes(row.number));
       const handed = m.in?.[row.number];
       const back = wait ? null : m.back?.[row.number];
-      if (carries && handed) chip(`list ${row.number}`, inside ? lists : 8, mid, 50, events(handed), "chip", false);
-      else if (carries && back) chip(`list ${row.number}`, 8, mid, 50, events(back), "chip full", before && before.threads[0]?.[0] !== call);
+      if (carries && handed) chip(`list ${row.number}`, inside ? lists : chips, mid, wide.chip, events(handed), "chip", false);
+      else if (carries && back) chip(`list ${row.number}`, chips, mid, wide.chip, events(back), "chip full", before && before.threads[0]?.[0] !== call);
       const waits = tasks?.filter((task) => task[2] === row.number && (task[1] === "read" || task[1] === "write"));
-      if (waits?.length) chip(`task ${waits[0][0]} ${row.number}`, 8, mid, 102, cut(waits[0][0], 14), "chip", false);
+      if (waits?.length) chip(`task ${waits[0][0]} ${row.number}`, chips, mid, wide.task, cut(waits[0][0], narrow ? 11 : 14), "chip", false);
       const runs = tasks?.find((task) => task[2] === row.number && task[1] === "running");
-      if (runs) chip(`task ${runs[0]} ${row.number}`, 8, mid, 102, `▶ ${cut(runs[0], 12)}`, "chip", true);
+      if (runs) chip(`task ${runs[0]} ${row.number}`, chips, mid, wide.task, `▶ ${cut(runs[0], narrow ? 9 : 12)}`, "chip", true);
     });
     // Interests that have outlived their number: a duplicate keeps the connection open, and no number of the process leads to it.
     (m.zombies ?? []).forEach(([number, who, watched], i) => {
       const mid = middle(sockets.length + i);
       add(box(name - 4, mid - (height - 6) / 2, lists - name - 6, height - 6, "frame", { rx: 6 }));
-      add(text(name + 4, mid + 4, `${who}: number ${number} was closed, a duplicate lives on`, "small dim"));
+      const words = [`${who}: number ${number} was closed`, "a duplicate lives on"];
+      (narrow ? words : [words.join(", ")]).forEach((line, k, all) => add(text(name + 4, mid + (all.length > 1 ? -3 + 15 * k : 4), line, "small dim")));
       chip(`interest of old ${number}`, lists, mid, 54, short(watched), "chip", before && !before.zombies);
     });
     if (m.hidden) add(text(name, bottom + 52, `and ${m.hidden.toLocaleString("en")} more, which are not drawn`, "small dim"));
@@ -134,14 +147,14 @@ function kernelPicture() {
     const mid = bottom + 20;
     const epoll = epolls[0];
     if (epoll) {
-      add(draw("path", { class: "wire", d: `M${left + 48} ${mid} H${lists - 6}` }));
-      add(box(left + 12, mid - 13, 36, 26, "box"), text(left + 30, mid + 4, epoll.number, "mono center"));
-      add(text(lists + 55, mid + 4, "epoll", "who center"));
+      add(draw("path", { class: "wire", d: `M${numbers + 36} ${mid} H${lists - 6}` }));
+      add(box(numbers, mid - 13, 36, 26, "box"), text(numbers + 18, mid + 4, epoll.number, "mono center"));
+      add(text(lists + wide.watched / 2 - 6, mid + 4, "epoll", "who center"));
     } else if (carries) add(text(name, mid + 5, inside ? "walks through the list" : "keeps no list between two calls", "small dim"));
     if (tasks) {
       const turns = tasks.filter((task) => task[1] === "running" || task[1] === "ready");
       const words = turns.length ? turns.map((task) => (task[1] === "running" ? "▶ " : "") + task[0]) : ["empty"];
-      add(text(12, mid - 6, "ready queue", "dim"), text(12, mid + 11, cut(words.join(", "), 15), "small"));
+      add(text(12, mid - 6, "ready queue", "dim"), text(12, mid + 11, cut(words.join(", "), narrow ? 12 : 15), "small"));
     }
 
     // The threads, each a token with the name of its call
@@ -156,8 +169,8 @@ function kernelPicture() {
       const words = called + (asleep ? " z z" : "");
       const long = words.length * 6.7 + 14;
       let x = border - long - 6;
-      if (asleep && i >= 0) x = called.startsWith("send") && both ? sending + 2 : queues + 2;
-      else if (asleep) x = epoll ? lists - 16 - long : lists - 16 - long;
+      if (asleep && i >= 0) x = Math.min(called.startsWith("send") && both ? sending + 2 : queues + 2, lists - 12 - long);
+      else if (asleep) x = lists - 16 - long;
       const first = index === m.threads.length - 1;
       moving(m.threads.length === 1 ? "thread" : `thread ${on} ${called}`, x, row + stack * 6,
         box(0, -11, long, 22, `token ${first ? "first" : ""} ${asleep ? "asleep" : ""}`, { rx: 11 }), text(long / 2, 4, words, `mono center ${first ? "on" : ""}`));
@@ -174,7 +187,7 @@ function kernelPicture() {
         const long = who.length * 6.6 + 16;
         const last = k === waiting.length - 1;
         if (left + long > x + room - (last ? 0 : 28)) {
-          if (left < x + room) add(text(left, mid + 4, `+${waiting.length - k}`, "small"));
+          if (left < x + room) add(text(left, mid + 4, k ? `+${waiting.length - k}` : `${waiting.length} wait`, "small"));
           left = x + room + 1;
         } else if (left <= x + room) {
           moving(`waiting ${who} ${k}`, left, mid, box(0, -11, long, 22, `person ${before.includes(who) ? "" : "changed"}`, { rx: 11 }), text(long / 2, 4, who, "small center on-water"));
@@ -362,7 +375,7 @@ function filmView(film, spans, most, go, titled) {
     view.classList.toggle("wide", wide);
     const column = Math.floor(Math.min(430, beside, Math.max(270, width * 0.33)));
     both.style.gridTemplateColumns = wide ? `${column}px minmax(0, 1fr)` : "";
-    picture.show(film, shown, Math.max(leastWidth(has), Math.min(840, wide ? width - column - 14 : width)), most, has);
+    picture.show(film, shown, drawnWidth(has, wide ? width - column - 14 : width), most, has);
     source.pane.style.maxHeight = wide ? `${Math.max(250, stage.clientHeight)}px` : "";
   }
   return { view, show, size };
