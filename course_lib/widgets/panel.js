@@ -56,7 +56,7 @@ function livePicture() {
     }
     for (const [name, present] of Object.entries(traits(film))) has[name] ||= present;
     most = Math.max(most, mostRows(film));
-    picture.show(film, 1, Math.max(leastWidth(has), Math.min(840, Math.floor(box.clientWidth))), most, has);
+    picture.show(film, 1, drawnWidth(has, Math.floor(box.clientWidth)), most, has);
   }
   const resized = new ResizeObserver(size);
   resized.observe(box);
@@ -377,11 +377,11 @@ function render({ model, el }) {
   }
 
   function lost() {
-    panel.classList.add("silent");
+    panel.classList.add("silent", "gone");
     setText(note, "The notebook's process that this panel showed is gone. Run the cells again from the first one.");
     note.hidden = false;
-    for (const control of panel.querySelectorAll("button, select, input")) control.disabled = true;
     clearInterval(alive);
+    clearInterval(ticking);
     // What it showed is over: it is said in the cell, and the place beside the notebook is closed, for the next one opens its own.
     if (beside) closeTab(panel);
     else if (off) { kept = true; goWhereItIs(); }

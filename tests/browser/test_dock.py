@@ -39,6 +39,49 @@ def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells,
     assert notebook.errors == []
 
 
+NARROW = (
+    AGAIN + "from course_lib.lesson import side_by_side\nfrom course_lib.servers import EpollServer, PollServer\n"
+    "from course_lib.servers import CoroutineServer\nobserve(CoroutineServer().start())",
+    "side_by_side(PollServer.serve, EpollServer.serve_levels)",
+    "from course_lib.lesson import believe\n"
+    "print('serve_forever is the reference here, until your own function passes its check ' * 3)\nbelieve('C28')",
+    "from course_lib.widgets import film\nfilm(EpollServer())",
+)
+# What is wider than its place in the notebook and the panel, and the smallest type in their pictures, in pixels.
+TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .jp-Notebook .cm-scroller, .observatory")]
+    .filter(shown => shown.scrollWidth > shown.clientWidth + 1).map(shown => shown.innerText.slice(0, 60))"""
+SMALLEST = """svg => Math.min(...[...svg.querySelectorAll("text")].map(text =>
+    parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.getAttribute("width")))"""
+
+
+@pytest.mark.parametrize("theme", ["light", "dark"])
+def test_at_900_pixels_both_can_be_read(open_cells, theme):
+    notebook = open_cells(*NARROW)
+    notebook.theme(theme)
+    notebook.page.set_viewport_size({"width": 900, "height": 900})
+    notebook.run_cell(1)
+    panel = beside(notebook)
+    for number in range(2, len(NARROW) + 1):
+        notebook.run_cell(number)
+    # Two sources stand one under the other, and what is equal in both once.
+    sides = notebook.output(2).locator(".course-sides")
+    equal, other = (
+        sides.locator("tr.course-equal").first,
+        sides.locator("tr:not(.course-equal):has(td:first-child:not(:empty))").nth(1),
+    )
+    expect(equal.locator("td").first).to_be_hidden()
+    expect(equal.locator("td").last).to_be_visible()
+    assert other.locator("td").first.bounding_box()["x"] == equal.locator("td").last.bounding_box()["x"]
+    # What is printed is broken between words.
+    printed = notebook.output(3).locator("pre").first
+    assert printed.evaluate("pre => getComputedStyle(pre).wordBreak") == "normal"
+    assert notebook.page.evaluate(TOO_WIDE) == []
+    assert notebook.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
+    pictures = [panel.locator("svg").first, notebook.output(4).locator(".stage svg")]
+    assert all(picture.evaluate(SMALLEST) > 8.5 for picture in pictures)
+    assert notebook.errors == []
+
+
 def test_who_closes_it_finds_it_in_the_cell_and_can_have_it_back(open_cells):
     notebook = open_cells(*CELLS)
     notebook.run_cell(1)
@@ -62,6 +105,7 @@ def test_after_a_restart_one_place_is_left(open_cells):
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
     notebook.restart()
     expect(notebook.output(1).get_by_role("status").filter(has_text="is gone")).to_be_visible()
+    assert notebook.output(1).locator(".observatory").inner_text().count("\n") == 0  # one sentence, in little room
     expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
     notebook.run_cell(0)
     notebook.run_cell(1)

@@ -262,8 +262,7 @@ def test_a_kernel_restart_leaves_the_page_sane(open_cells):
     expect(row(panel, "alice")).to_be_visible()
     notebook.restart()
     expect(panel.get_by_role("status").filter(has_text="is gone")).to_contain_text(re.compile("Run the cells? again"))
-    for name in ("Hold", "Record", "Connect 20", "Pause"):
-        expect(button(panel, name)).to_be_disabled()
+    expect(panel.get_by_role("button")).to_have_count(0)
     notebook.run_cell(0)
     anew = panel_of(notebook.run_cell(1))
     button(anew, "Connect a client").click()
