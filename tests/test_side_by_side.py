@@ -28,7 +28,11 @@ def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_
     page = card._repr_mimebundle_()["text/html"]
     page = page[page.index("<table") :]  # without the style
     assert page.count("<tr>") == 1 + 4 and page.count("course-joint") == 3 and page.count("course-new") == 1
-    assert ">&nbsp;&nbsp;&nbsp;&nbsp;return epoll<" in page and "<b>if epoll &lt; 2:</b>" in page and ">epoll.register(listener)<" in page
+    assert (
+        ">&nbsp;&nbsp;&nbsp;&nbsp;return epoll<" in page
+        and "<b>if epoll &lt; 2:</b>" in page
+        and ">epoll.register(listener)<" in page
+    )
 
 
 def test_of_two_unlike_lines_only_the_words_that_differ_are_bold():
