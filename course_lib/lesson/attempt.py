@@ -7,8 +7,9 @@ from IPython.display import display
 
 from course_lib import exercises
 from course_lib.exercises import Exercise, Result
+from course_lib.widgets.view import view_of
 
-from .card import VIEW, LiveCard, box, button, code, inline, note, status
+from .card import LiveCard, box, button, code, inline, note, status
 
 
 class Attempt(LiveCard):
@@ -47,7 +48,8 @@ class Attempt(LiveCard):
 
     def _ipython_display_(self) -> None:
         # no text/plain and no picture: what the check printed says it all where there is no page
-        display({VIEW: self._repr_mimebundle_()[VIEW]}, raw=True)
+        if view := view_of(lambda: self.widget):
+            display(view, raw=True)
 
 
 def show(result: Result) -> None:

@@ -16,9 +16,7 @@ from pygments.token import STANDARD_TYPES
 from course_lib import journal
 from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
-
-VIEW = "application/vnd.jupyter.widget-view+json"
-
+from course_lib.widgets.view import view_of
 
 # How one is doing: a sign, a word and a colour (in style.css) each.
 STATES = {
@@ -102,9 +100,7 @@ class LiveCard(Card):
             _close(self._widget)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
-        bundle = super()._repr_mimebundle_(include, exclude)
-        bundle[VIEW] = self.widget._repr_mimebundle_()[VIEW]
-        return bundle
+        return super()._repr_mimebundle_(include, exclude) | view_of(lambda: self.widget)
 
 
 def _close(widget: ipywidgets.Widget) -> None:

@@ -86,9 +86,14 @@ def live_dots() -> Iterator[Callable[[str], None]]:
     import ipywidgets
     from IPython.display import display
 
+    from course_lib.widgets.view import is_run_by_a_program, view_of
+
+    if is_run_by_a_program():
+        display({"text/plain": ""}, raw=True)
+        yield lambda drawing: None
+        return
     page = ipywidgets.HTML()
-    view = "application/vnd.jupyter.widget-view+json"
-    display({"text/plain": "", view: page._repr_mimebundle_()[view]}, raw=True)  # stored, it is the picture of the result
+    display({"text/plain": "", **view_of(lambda: page)}, raw=True)  # stored, it is the picture of the result
 
     def show(drawing: str) -> None:
         page.value = drawing  # sent only where it is another one

@@ -10,10 +10,10 @@ import ipywidgets
 from course_lib.servers.registry import current_run
 from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
+from course_lib.widgets.view import view_of
 
 from .work import Work
 
-_VIEW = "application/vnd.jupyter.widget-view+json"
 _LOOK = 0.25  # seconds between two looks at how far the measurement is
 
 _shown: dict[tuple[type, str], "LiveMeasurement"] = {}  # by its class, and by the notebook cell that made it
@@ -155,8 +155,7 @@ class LiveMeasurement(ABC):
         self._chart.value = self._drawn()
 
     def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
-        view = self.widget._repr_mimebundle_()[_VIEW]
-        return {"text/plain": repr(self), "text/html": self.picture(), _VIEW: view}
+        return {"text/plain": repr(self), "text/html": self.picture(), **view_of(lambda: self.widget)}
 
 
 def slider(numbers: Sequence[int], value: int, words: str, width: str, shown: Callable[[int], str]) -> ipywidgets.SelectionSlider:

@@ -28,9 +28,15 @@ def _bar() -> Iterator[Show]:
     import ipywidgets
     from IPython.display import display
 
-    bar = ipywidgets.IntProgress(max=100, style={"description_width": "initial"}, layout={"width": "60%"})
+    from course_lib.widgets.view import is_run_by_a_program, view_of
+
     # The empty text stands for the bar in a stored notebook.
-    display({"text/plain": "", **_view(bar)}, raw=True)
+    if is_run_by_a_program():
+        display({"text/plain": ""}, raw=True)
+        yield lambda done, what: None
+        return
+    bar = ipywidgets.IntProgress(max=100, style={"description_width": "initial"}, layout={"width": "60%"})
+    display({"text/plain": "", **view_of(lambda: bar)}, raw=True)
 
     def show(done: float, what: str) -> None:
         if (bar.value, bar.description) != (int(100 * done), what):
@@ -42,11 +48,6 @@ def _bar() -> Iterator[Show]:
     finally:
         # Hidden, not closed: a closed widget reads "model not found" when the page is loaded again.
         bar.layout.display = "none"
-
-
-def _view(widget) -> dict:
-    view = "application/vnd.jupyter.widget-view+json"
-    return {view: widget._repr_mimebundle_()[view]}
 
 
 def _line() -> Iterator[Show]:

@@ -1,23 +1,5 @@
 // The page's side of the panel. It shows what the kernel process sends and reports clicks; it decides nothing.
 
-const COLUMNS = [
-  ["number", "fd", "the descriptor's number"],
-  ["kind", "what", "what the number names"],
-  ["peer", "peer", "the other end"],
-  ["asleep", "asleep here", "the threads that sleep in a call on this descriptor"],
-  ["blocking", "mode", "is O_NONBLOCK set on it?"],
-  ["readable", "readable", "a read, recv or accept would not sleep now"],
-  ["writable", "writable", "a send would not sleep now"],
-  ["hangup", "hang-up", "the peer has finished sending, or the connection is over"],
-  ["receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet"],
-  ["send", "send queue", "bytes sent that the other side has not acknowledged"],
-  ["state", "TCP state", "the kernel's state of the connection"],
-  ["watched", "interest list", "the epoll that has it in its interest list, and the events it is watched for"],
-  ["asked", "handed in", "the lists of the server's select() or poll() that it stands in"],
-  ["found", "came back", "what the last select(), poll() or epoll_wait() gave back for it"],
-];
-// Columns that are shown once a row has had something in them.
-const ONLY_IF_ANY = ["asleep", "watched", "asked", "found"];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
 function words(key, value) {
@@ -168,7 +150,8 @@ function render({ model, el }) {
   const clientList = element("ul", { className: "clients", tabIndex: 0, "aria-label": "what each client sees" });
 
   const body = element("tbody");
-  const heads = COLUMNS.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
+  const columns = model.get("columns");
+  const heads = columns.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
   const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
   const hidden = element("div", { className: "hidden-rows" });
 
@@ -214,7 +197,7 @@ function render({ model, el }) {
   let state = null;
   let heardAt = 0;
   const rows = new Map();
-  const used = new Set(); // those of ONLY_IF_ANY
+  const used = new Set(); // columns that a row has had something in
 
   function showServer() {
     serverLine.hidden = stepLine.hidden = filming.hidden = !state.server;
@@ -275,11 +258,11 @@ function render({ model, el }) {
       let row = rows.get(data.number);
       const isNew = !row;
       if (isNew) {
-        row = element("tr", {}, ...COLUMNS.map(([key]) => key === "number" ? element("th", { className: key, scope: "row" }) : element("td", { className: key })));
+        row = element("tr", {}, ...columns.map(([key]) => key === "number" ? element("th", { className: key, scope: "row" }) : element("td", { className: key })));
         rows.set(data.number, row);
       }
       if (body.children[i] !== row) body.insertBefore(row, body.children[i] ?? null);
-      COLUMNS.forEach(([key], column) => {
+      columns.forEach(([key], column) => {
         const cell = row.children[column];
         const shown = words(key, data[key]);
         if (cell.textContent === shown) return;
@@ -290,11 +273,11 @@ function render({ model, el }) {
         }
       });
     });
-    for (const key of ONLY_IF_ANY) {
+    columns.forEach(([key, , , always], column) => {
       if (state.rows.some((row) => row[key])) used.add(key);
       const over = (key === "asked" || key === "found") && !state.server?.recording;
-      table.classList.toggle(`without-${key}`, over || !used.has(key));
-    }
+      for (const row of table.rows) row.cells[column].hidden = !always && (over || !used.has(key));
+    });
     hidden.hidden = !state.hidden;
     setText(hidden, state.hidden ? `${state.hidden.toLocaleString("en")} more descriptors are not shown; the active ones come first` : "");
   }

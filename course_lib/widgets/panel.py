@@ -9,7 +9,6 @@ from collections.abc import Callable, Generator, Iterable
 from pathlib import Path
 from typing import Any, Literal
 
-import anywidget
 import traitlets
 
 from course_lib.clients import NAMES, Address, Client, address_of
@@ -24,9 +23,9 @@ from . import words
 from .dock import dock
 from .history import Changes
 from .live import LivePicture
+from .live_panel import UNSEEN, LivePanel
 from .page import script
-from .picture import picture_html
-from .routing import while_busy
+from .picture import COLUMNS, picture_html
 from .subject import CONNECTIONS, LISTENERS, Process, Things, server_of, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
@@ -34,7 +33,6 @@ _QUIET, _CALM = 2.0, 1 / 5  # seconds without any change, after which so many li
 _SHORTEST = 0.02  # seconds between them after a click
 _DRAWN = 100  # calls that one look adds to the lanes; of more, the newest
 _LISTED = 8  # calls in the listing
-_UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _APPEARS = 3.0  # seconds in which a view appears beside the notebook, or the place is not there any more
 _SHOWN = 200  # descriptors that are all shown
 _OF_MANY = 60  # rows when there are more: the active ones come first
@@ -78,15 +76,13 @@ def observe(
     return Panel(thing if pid is None else Process(pid), parts, **clients)
 
 
-class Panel(anywidget.AnyWidget):
+class Panel(LivePanel):
     """The live panel. `state()` is what it shows, as a plain value."""
 
     _esm = script("../film/player.js", "lanes.js", "panel.js") + (
         f"\nconst PLAYER_STYLE = {json.dumps((_PLAYER / 'player.css').read_text(encoding='utf-8'))};\n"
     )
     _css = Path(__file__).with_name("panel.css")
-    shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
-
     parts: traitlets.List[str] = traitlets.List().tag(sync=True)
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
@@ -109,16 +105,10 @@ class Panel(anywidget.AnyWidget):
         self._its_tasks, self._how_many = Seldom(), Seldom(10)
         self._period, self._cost = _PERIOD, 0.0  # seconds: between two looks, and CPU time of one
         self._recorded_until = 0.0
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
-        self._pump: threading.Thread | None = None
-        self._starting = threading.Lock()
-        self._views: set[str] = set()
         self._beside: str | None = None  # the view that the page shows beside the notebook
         self._offered = False  # to the dock, once
         self._asked: float | None = None  # when it was put there, until a view reports
-        super().__init__(shown=self.state(), parts=list(chosen), folded=folded, more=_opened)
-        self.on_msg(self._hear)
-        while_busy(self)
+        super().__init__(columns=COLUMNS, parts=list(chosen), folded=folded, more=_opened)
 
     def label(self, **clients: socket.socket) -> None:
         """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
@@ -253,14 +243,7 @@ class Panel(anywidget.AnyWidget):
             return self._server.address if self._server.running else None
         return None if why_no_client(self.subject, rows) else next((row.local for row in rows if row.kind in LISTENERS), None)
 
-    # Messages of the page. The callback only queues: all panels share one thread for callbacks.
-
-    def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
-        self._events.put(message)
-        with self._starting:
-            if self._pump is None or not self._pump.is_alive():
-                self._pump = threading.Thread(target=self._run, name="panel", daemon=True)
-                self._pump.start()
+    # Messages of the page
 
     def _run(self) -> None:
         """Carry out what was clicked, look at the kernel, send what changed; end when no page shows the panel."""
@@ -274,7 +257,7 @@ class Panel(anywidget.AnyWidget):
                     sent = None
                     self._changes.begin_again()
                 self._act(message)
-            if time.monotonic() - heard > _UNSEEN:
+            if time.monotonic() - heard > UNSEEN:
                 self._views.clear()
             if self._asked and time.monotonic() - self._asked > _APPEARS:
                 self._asked = None
@@ -447,11 +430,6 @@ class Panel(anywidget.AnyWidget):
 
         lanes = timeline(self._server)
         return picture_html(self.state(), lanes.png(), lanes.words)
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
 
     def __repr__(self) -> str:
         if self._server is not None:

@@ -5,23 +5,22 @@ from html import escape
 from .still import still
 
 COLUMNS = (
-    ("number", "fd"),
-    ("kind", "what"),
-    ("peer", "peer"),
-    ("asleep", "asleep here"),
-    ("blocking", "mode"),
-    ("readable", "readable"),
-    ("writable", "writable"),
-    ("hangup", "hang-up"),
-    ("receive", "receive queue"),
-    ("send", "send queue"),
-    ("state", "TCP state"),
-    ("watched", "interest list"),
-    ("asked", "handed in"),
-    ("found", "came back"),
-)
-TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
-_ONLY_IF_ANY = {"asleep", "asked", "found", "watched"}
+    ("number", "fd", "the descriptor's number", True),
+    ("kind", "what", "what the number names", True),
+    ("peer", "peer", "the other end", True),
+    ("asleep", "asleep here", "the threads that sleep in a call on this descriptor", False),
+    ("blocking", "mode", "is O_NONBLOCK set on it?", True),
+    ("readable", "readable", "a read, recv or accept would not sleep now", True),
+    ("writable", "writable", "a send would not sleep now", True),
+    ("hangup", "hang-up", "the peer has finished sending, or the connection is over", True),
+    ("receive", "receive queue", "bytes that arrived and nobody has read; for the listener, clients not accepted yet", True),
+    ("send", "send queue", "bytes sent that the other side has not acknowledged", True),
+    ("state", "TCP state", "the kernel's state of the connection", True),
+    ("watched", "interest list", "the epoll that has it in its interest list, and the events it is watched for", False),
+    ("asked", "handed in", "the lists of the server's select() or poll() that it stands in", False),
+    ("found", "came back", "what the last select(), poll() or epoll_wait() gave back for it", False),
+)  # of the table of descriptors: key, title, meaning, and is it always shown, or only when a row has something in it
+COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
@@ -31,7 +30,7 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
         parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
     if state["note"]:
         parts.append(f"<div>{escape(state['note'])}</div>")
-    shown = [(key, title) for key, title in COLUMNS if key not in _ONLY_IF_ANY or any(row[key] for row in state["rows"])]
+    shown = [(key, title) for key, title, _, always in COLUMNS if always or any(row[key] for row in state["rows"])]
     head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
     body = "".join(
         "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>" for row in state["rows"]

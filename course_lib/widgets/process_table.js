@@ -1,13 +1,5 @@
 // The page's side of the descriptor table. It shows what the kernel process sends and reports clicks; it decides nothing.
 
-const COLUMNS = [
-  ["number", "number", "the index of the row"],
-  ["close_on_exec", "close-on-exec", "is the row emptied when the process runs another program?"],
-  ["description", "description", "the open file description that the row points to"],
-  ["kind", "kind", "what it names"],
-  ["offset", "offset", "where the next read or write begins, in bytes; it belongs to the description"],
-  ["nonblock", "O_NONBLOCK", "it belongs to the description"],
-];
 const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
 
 function words(value) {
@@ -37,7 +29,8 @@ function render({ model, el }) {
   const strip = element("div", { className: "strip", role: "img" });
   const legend = element("div", { className: "legend" });
   const body = element("tbody");
-  const heads = COLUMNS.map(([, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title }));
+  const columns = model.get("columns");
+  const heads = columns.map(([, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title }));
   const table = element("table", { "aria-label": "rows filled here" }, element("thead", {}, element("tr", {}, ...heads)), body);
   const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of rows" }, table);
   const panel = element("div", { className: "process-table" }, opening, acting, said, strip, legend, scroll);
@@ -73,7 +66,7 @@ function render({ model, el }) {
     setText(said, state.said || "Open something: which number will it get?");
     showChoice(state);
     showStrip(state);
-    body.replaceChildren(...state.rows.map((row) => element("tr", {}, ...COLUMNS.map(([key]) =>
+    body.replaceChildren(...state.rows.map((row) => element("tr", {}, ...columns.map(([key]) =>
       key === "number" ? element("th", { scope: "row", textContent: row.number }) : element("td", { className: key, textContent: words(row[key]) })))));
     if (state.rows.length > rowsBefore) scroll.scrollTop = scroll.scrollHeight;
     rowsBefore = state.rows.length;

@@ -10,25 +10,21 @@ from html import escape
 from pathlib import Path
 from typing import Any
 
-import anywidget
-import traitlets
-
 from course_lib.kernel import OpenFiles, Row, open_files, open_numbers
 
+from .live_panel import UNSEEN, LivePanel
 from .page import script
-from .routing import while_busy
 
 _PERIOD = 0.2  # seconds between two looks at the kernel
-_UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 _MOST = 40  # things it holds at a time: the process needs its numbers for other work
 _FREE = 6  # free numbers that are shown, the lowest first
 COLUMNS = (
-    ("number", "number"),
-    ("close_on_exec", "close-on-exec"),
-    ("description", "description"),
-    ("kind", "kind"),
-    ("offset", "offset"),
-    ("nonblock", "O_NONBLOCK"),
+    ("number", "number", "the index of the row", True),
+    ("close_on_exec", "close-on-exec", "is the row emptied when the process runs another program?", True),
+    ("description", "description", "the open file description that the row points to", True),
+    ("kind", "kind", "what it names", True),
+    ("offset", "offset", "where the next read or write begins, in bytes; it belongs to the description", True),
+    ("nonblock", "O_NONBLOCK", "it belongs to the description", True),
 )
 
 _live: "ProcessTable | None" = None
@@ -43,7 +39,7 @@ def process_table() -> "ProcessTable":
     return _live
 
 
-class ProcessTable(anywidget.AnyWidget):
+class ProcessTable(LivePanel):
     """Opens things of its own and shows the number each one got. `state()` is what it shows, as a plain value.
 
     Only what it has opened itself can be closed through it: never a descriptor of Jupyter's or of a cell.
@@ -51,19 +47,12 @@ class ProcessTable(anywidget.AnyWidget):
 
     _esm = script("process_table.js")
     _css = Path(__file__).with_name("process_table.css")
-    shown = traitlets.Dict().tag(sync=True)  # the state at the time of making
 
     def __init__(self) -> None:
         self._own: dict[int, tuple[int, int]] = {}  # number -> (device, inode) of what was opened there
         self._said = ""
         self._lock = threading.RLock()  # around what it holds
-        self._starting = threading.Lock()  # around the birth and the end of the pump
-        self._events: queue.SimpleQueue = queue.SimpleQueue()
-        self._pump: threading.Thread | None = None
-        self._views: set[str] = set()
-        super().__init__(shown=self.state())
-        self.on_msg(self._hear)
-        while_busy(self)
+        super().__init__(columns=COLUMNS)
 
     # What the buttons do
 
@@ -211,14 +200,7 @@ class ProcessTable(anywidget.AnyWidget):
     def _is_file(self, number: int) -> bool:
         return open_files(number).descriptions[0].offset is not None
 
-    # Messages of the page. The callback only queues: all widgets share one thread for callbacks.
-
-    def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
-        self._events.put(message)
-        with self._starting:
-            if self._pump is None:
-                self._pump = threading.Thread(target=self._run, name="process table", daemon=True)
-                self._pump.start()
+    # Messages of the page
 
     def _run(self) -> None:
         """The pump: do what the page asks, look at the kernel, send what changed; ends when no page looks on."""
@@ -229,7 +211,7 @@ class ProcessTable(anywidget.AnyWidget):
                 sent = None if message.get("type") == "ready" else sent
                 self._act(message)
             with self._starting:
-                if self._events.empty() and (not self._views or time.monotonic() - seen > _UNSEEN):
+                if self._events.empty() and (not self._views or time.monotonic() - seen > UNSEEN):
                     self._pump = None
                     return
             state = self.state()
@@ -276,20 +258,15 @@ class ProcessTable(anywidget.AnyWidget):
     def picture(self) -> str:
         """The table as static HTML."""
         state = self.state()
-        head = "".join(f'<th scope="col">{title}</th>' for _, title in COLUMNS)
+        head = "".join(f'<th scope="col">{title}</th>' for _, title, *_ in COLUMNS)
         body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, _ in COLUMNS) + "</tr>" for row in state["rows"]
+            "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, *_ in COLUMNS) + "</tr>" for row in state["rows"]
         )
         return (
             f"<div>{len(state['others'])} rows belong to Jupyter and your cells. Free, lowest first: "
             f"{', '.join(map(str, state['free']))} …</div>"
             f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
         )
-
-    def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:
-        bundle = super()._repr_mimebundle_(**kwargs)
-        data, metadata = bundle if isinstance(bundle, tuple) else (bundle, {})
-        return {**(data or {}), "text/plain": repr(self), "text/html": self.picture()}, metadata
 
     def __repr__(self) -> str:
         return "process_table()"

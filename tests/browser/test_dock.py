@@ -65,10 +65,7 @@ def test_at_900_pixels_both_can_be_read(open_cells, theme):
         notebook.run_cell(number)
     # Two sources stand one under the other, and what is equal in both once.
     sides = notebook.output(2).locator(".course-sides")
-    equal, other = (
-        sides.locator("tr.course-equal").first,
-        sides.locator("tr:not(.course-equal):has(td:first-child:not(:empty))").nth(1),
-    )
+    equal, other = sides.locator("tr:has(.course-joint)").first, sides.locator("tr:has(.course-new:first-child)").first
     expect(equal.locator("td").first).to_be_hidden()
     expect(equal.locator("td").last).to_be_visible()
     assert other.locator("td").first.bounding_box()["x"] == equal.locator("td").last.bounding_box()["x"]

@@ -1,0 +1,24 @@
+"""The view of a widget in a cell's output, where somebody is there to see it."""
+
+import sys
+from collections.abc import Callable
+
+from ipywidgets import Widget
+
+VIEW = "application/vnd.jupyter.widget-view+json"
+
+
+def is_run_by_a_program() -> bool:
+    """Was the cell sent by a program that runs notebooks (jupyter execute, papermill, nbval)?
+
+    Such a program says that nobody can be asked for input: `allow_stdin` of the execute request (Jupyter's messaging protocol).
+    It would store the state of each widget in the notebook, and nobody could act on it.
+    """
+    ipython = sys.modules.get("IPython")
+    kernel = getattr(ipython and ipython.get_ipython(), "kernel", None)
+    return not getattr(kernel, "_allow_stdin", True)
+
+
+def view_of(make: Callable[[], Widget]) -> dict:
+    """The part of a mimebundle that shows this widget in a page; {} where a program runs the cell, and then none is made."""
+    return {} if is_run_by_a_program() else {VIEW: make()._repr_mimebundle_()[VIEW]}
