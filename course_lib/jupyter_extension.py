@@ -13,10 +13,14 @@ def without_widget_views(model: dict, **_) -> None:
 
     A widget lives in the kernel. Opened again with another kernel, it would read "model not found"; the picture stays
     readable. Jupyter Server's contents manager calls it before each save: it changes what goes to disk, not the screen.
+    A notebook that has nothing of the course in it is saved as it is.
     """
     if model.get("type") != "notebook" or not model.get("content"):
         return
-    for cell in model["content"].get("cells", []):
+    cells = model["content"].get("cells", [])
+    if not any("course_lib" in "".join(cell.get("source", "")) for cell in cells):
+        return
+    for cell in cells:
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if set(output.get("data", {})) != {_VIEW}]
         for output in cell.get("outputs", []):

@@ -1,5 +1,7 @@
 """What JupyterLab does with the notebooks when it starts, and what is left out when it saves one."""
 
+import copy
+
 import nbformat
 from nbformat.sign import NotebookNotary
 
@@ -10,7 +12,7 @@ VIEW = "application/vnd.jupyter.widget-view+json"
 
 
 def notebook(*outputs: dict) -> dict:
-    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "outputs": [*outputs]}]
+    cells = [{"cell_type": "markdown"}, {"cell_type": "code", "source": "from course_lib import lab", "outputs": [*outputs]}]
     return {"type": "notebook", "content": {"cells": cells, "metadata": {"widgets": {}, "kernelspec": {}}}}
 
 
@@ -31,6 +33,14 @@ def test_controls_without_any_text_are_not_saved():
     model = notebook({"output_type": "stream", "text": "1.1 passed."}, {"data": {VIEW: {}}})
     without_widget_views(model=model)
     assert model["content"]["cells"][1]["outputs"] == [{"output_type": "stream", "text": "1.1 passed."}]
+
+
+def test_a_notebook_that_has_nothing_of_the_course_is_left_alone():
+    model = notebook({"data": {VIEW: {}, "text/html": "<table>"}}, {"data": {VIEW: {}}})
+    model["content"]["cells"][1]["source"] = ["from ipywidgets import IntSlider\n", "IntSlider()"]
+    before = copy.deepcopy(model)
+    without_widget_views(model=model)
+    assert model == before
 
 
 def test_other_files_are_left_alone():
