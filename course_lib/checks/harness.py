@@ -154,7 +154,7 @@ class Trial:
                 "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every round?"
             )
             if call == "epoll_wait":
-                why += " With EPOLLET, read until BlockingIOError (epoll(7))."
+                why += " With EPOLLET, read until BlockingIOError; with EPOLLONESHOT, modify() it each time (epoll(7))."
         else:
             why = (
                 "The client's bytes were read, and the answer was not sent: is a connection with unsent bytes among those "

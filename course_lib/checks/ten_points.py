@@ -244,6 +244,8 @@ def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count:
         )
     else:
         why = "When recv() has given b'' and all answers are sent, close the socket and forget it."
+        if stuck.asleep and stuck.call == "epoll_wait":
+            why += " With EPOLLET, read until BlockingIOError or b'': the end may come with the last bytes, and is told once (epoll(7))."
     those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
     cause = "skipped" if stuck.asleep and len(numbers) < 5 else ""
     return Wrong(f"Five clients {did}, and {those} stay open: {your_server(stuck)}.", why, cause)
