@@ -18,6 +18,7 @@ class LivePanel(anywidget.AnyWidget):
     """A widget whose thread runs while a page shows it. `state()` is what it shows, as a plain value."""
 
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
+    _thread = "panel"  # the name of its thread
     columns = traitlets.List().tag(sync=True)  # of its table: (key, title, meaning, is it always shown)
 
     def __init__(self, **traits: Any) -> None:
@@ -51,7 +52,7 @@ class LivePanel(anywidget.AnyWidget):
         self._events.put(message)
         with self._starting:
             if self._pump is None or not self._pump.is_alive():
-                self._pump = threading.Thread(target=self._run, name=type(self).__name__, daemon=True)
+                self._pump = threading.Thread(target=self._run, name=self._thread, daemon=True)
                 self._pump.start()
 
     def _repr_mimebundle_(self, **kwargs: Any) -> tuple[dict, dict]:

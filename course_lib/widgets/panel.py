@@ -3,7 +3,6 @@
 import json
 import queue
 import socket
-import threading
 import time
 from collections.abc import Callable, Generator, Iterable
 from pathlib import Path

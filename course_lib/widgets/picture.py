@@ -20,7 +20,7 @@ COLUMNS = (
     ("asked", "handed in", "the lists of the server's select() or poll() that it stands in", False),
     ("found", "came back", "what the last select(), poll() or epoll_wait() gave back for it", False),
 )  # of the table of descriptors: key, title, meaning, and is it always shown, or only when a row has something in it
-COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
+TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:

@@ -8,7 +8,6 @@ import time
 from collections.abc import Callable
 from html import escape
 from pathlib import Path
-from typing import Any
 
 from course_lib.kernel import OpenFiles, Row, open_files, open_numbers
 
@@ -47,6 +46,7 @@ class ProcessTable(LivePanel):
 
     _esm = script("process_table.js")
     _css = Path(__file__).with_name("process_table.css")
+    _thread = "process table"
 
     def __init__(self) -> None:
         self._own: dict[int, tuple[int, int]] = {}  # number -> (device, inode) of what was opened there
