@@ -22,6 +22,7 @@ from course_lib.lab import (
     ask,
     attempt,
     bits,
+    cpu_of_an_answer,
     cpu_seconds,
     fill,
     first_answered,
@@ -291,6 +292,17 @@ def test_who_is_answered_first():
 
     assert first_answered(EpollServer(answer), b"work", b"hello") == "alice"
     assert first_answered(EpollServer(answer), b"", b"hello") == "bob"  # alice asks for nothing
+
+
+def test_the_cpu_time_of_an_answer_is_that_of_the_servers_thread():
+    def answer(request: bytes) -> bytes:
+        until = time.thread_time() + 0.002
+        while time.thread_time() < until:
+            pass
+        return request
+
+    with EpollServer(answer) as server, socket.create_connection(server.address, 5) as client:
+        assert cpu_of_an_answer(server, client, times=10) > 2000
 
 
 def test_a_client_that_reads_nothing_is_filled_until_nobody_takes_more():

@@ -112,7 +112,9 @@ def compare(key: str, outcome: str | None) -> Card:
         )
     doubt = _doubt(key, outcome)
     told = "too busy to tell" if outcome is None else outcome
-    why = "" if doubt else f"<div class='course-why'>{explanations().get(key, '')}</div>"
+    why = f"<div class='course-why'>{explanations().get(key, '')}</div>"
+    if doubt:
+        why = "" if outcome is None else _expected(key)
     if "answer" not in entry:
         # Nothing is recorded: who ran the experiment first may still go back and guess.
         return Card(
@@ -160,11 +162,17 @@ def _doubt(key: str, outcome: str | None) -> str:
     if outcome is None:
         return "Run the cells of this experiment again, later: your guess stays open."
     return (
-        f"The course expects: {' or '.join(expected)}. A busy machine or a changed experiment can make the difference: "
-        "run its cells again; your guess stays open."
+        "The course expects something else. What is different here: a busy machine, or what you did before? "
+        "Run the cells of this experiment again; your guess stays open."
         if expected
         else ""
     )
+
+
+def _expected(key: str) -> str:
+    """What a guess that stays open must not be told unasked."""
+    told = inline(" or ".join(expectations().get(key, ())))
+    return f"<details><summary>what the course expects</summary>{told}</details>"
 
 
 def _word(text: str, sign: str = "") -> str:

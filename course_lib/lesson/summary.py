@@ -23,7 +23,7 @@ def summary(notebook: str) -> Card:
     """The functions in the learner's own library, the open exercises of this notebook, and the surprises to repeat.
 
     A surprise is a guess, or a belief about a sentence, that the learner was very sure of and the kernel
-    did not share. Those of all notebooks are listed, and so are guesses that a busy machine left undecided; of this
+    did not share. Those of all notebooks are listed, and so are guesses that an experiment left undecided; of this
     notebook all other wrong answers too. A bar shows how much of the notebook is done.
     Raises ValueError if there is no such notebook.
     """
@@ -45,7 +45,7 @@ def summary(notebook: str) -> Card:
     if here:
         parts.append(("To repeat, of this notebook: not as you said", [one.told for one in here], ""))
     if undecided := [_asked(shorten(str(one.get("question")))) for one in past.get(GUESSES, {}).values() if "undecided" in one]:
-        parts.append(("Not decided: the machine was too busy to tell; run these cells again", undecided, ""))
+        parts.append(("Not decided: run these cells again", undecided, ""))
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
     body = "".join(_html(title, items, empty) for title, items, empty in parts)
     return Card("what you own now", text, _bar(_done(notebook, past, where)) + body)

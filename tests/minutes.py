@@ -1,0 +1,75 @@
+"""How long each part of the main path takes a newcomer: `python tests/minutes.py`, or with the beginning of a notebook's name.
+
+150 words a minute, of the text and of what explains an outcome; 45 seconds for a guess, or to judge a sentence; 6 seconds a line
+of code, without the imports and what stands on a card; 3 minutes a recall, 4 a puzzle, 1 to write a sentence anew. An exercise
+takes 1.7 times as long as its author says, its task included.
+"""
+
+import re
+import sys
+from pathlib import Path
+
+import mistune
+import nbformat
+import outputs
+
+from course_lib.exercises import all_exercises
+from course_lib.lesson.guesses import explanations
+
+MOST = 60  # in a notebook of the main path
+_WORDS, _LINES = 150, 10  # a minute
+_EXERCISE = 1.7  # times the author's minutes
+_ASKED = {"guess": 0.75, "believe": 0.75, "recall": 3.0, "parsons": 4.0, "rewrite": 1.0}  # minutes
+_CARD = re.compile(r'\b(guess|believe|recall|parsons|rewrite|check|compare)\(\s*"([^"]+)"')
+_ONLY_CARD = re.compile(r"(?s)\w+\(.*\)")
+_TASK = re.compile(r"### \d\.\d · ")  # the heading above the task of an exercise
+
+
+def main_path() -> list[Path]:
+    """The notebooks that everybody takes, in order."""
+    return [path for path in outputs.notebooks() if path.parent == outputs.NOTEBOOKS]
+
+
+def parts(path: Path) -> dict[str, float]:
+    """The minutes of each part of a notebook, by its heading, in order."""
+    found: dict[str, float] = {}
+    author = {one.id: one.minutes for one in all_exercises()}
+    heading = ""
+    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+        if cell.cell_type == "markdown":
+            for block in filter(None, re.split(r"(?m)^(?=#{1,3} )", cell.source)):
+                if title := re.match(r"##? (.*)", block):
+                    heading = title[1]
+                found[heading] = found.get(heading, 0) + (0 if _TASK.match(block) else _words(block))
+        elif not any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", [])):
+            cards = _CARD.findall(cell.source)
+            asked = sum(_ASKED.get(name, 0) for name, _ in cards)
+            written = sum(_EXERCISE * author[key] for name, key in cards if name == "check")
+            read = sum(_words(explanations().get(key, "")) for name, key in cards if name == "compare")
+            lines = 0 if number == 1 or _ONLY_CARD.fullmatch(cell.source) else len(re.findall(r"(?m)^.*\S", cell.source))
+            found[heading] += asked + written + read + lines / _LINES
+    return found
+
+
+def _words(text: str) -> float:
+    """The minutes that it takes to read a text in Markdown or HTML."""
+    return len(re.sub(r"<[^>]+>", " ", str(mistune.html(text))).split()) / _WORDS
+
+
+def main(names: list[str]) -> int:
+    """Print the minutes of each part; 1 where a notebook takes longer than `MOST`."""
+    status = 0
+    for path in main_path():
+        if not names or path.name.startswith(tuple(names)):
+            minutes = parts(path)
+            print(
+                f"{sum(minutes.values()):4.0f}  {path.stem}",
+                *(f"{took:8.1f}  {part}" for part, took in minutes.items()),
+                sep="\n",
+            )
+            status |= round(sum(minutes.values())) > MOST
+    return status
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
