@@ -27,7 +27,7 @@ from course_lib.solutions.suspects import (
     server_d,
 )
 
-from .harness import SMALL
+from .server_trial import SMALL
 
 if TYPE_CHECKING:
     from course_lib.sandbox.run import Run

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
 
-from .harness import use_server
-from .ten_points import check_server
+from .many_clients import check_server
+from .server_trial import use_server
 
 if TYPE_CHECKING:
     from course_lib.sandbox.run import Run

@@ -7,11 +7,13 @@ from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Stuck, Wrong
 
 from .ends import TOO_LONG, reset
-from .harness import SMALL, Trial, still_open, your_server
+from .server_trial import SMALL, ServerTrial, still_open, your_server
 
 
 def check_chat(attempt: Attempt) -> None:
-    trial = Trial(attempt, send_buffer=1 << 16)  # smaller than what Eve shall not read, larger than what the others read at once
+    trial = ServerTrial(
+        attempt, send_buffer=1 << 16
+    )  # smaller than what Eve shall not read, larger than what the others read at once
     with trial.explained():
         _one_to_all(trial)
         _whole_lines(trial)
@@ -31,7 +33,7 @@ def check_chat(attempt: Attempt) -> None:
 _NAMES = "Ann", "Ben", "Cleo", "Dan", "Eve"
 
 
-def _one_to_all(trial: Trial) -> None:
+def _one_to_all(trial: ServerTrial) -> None:
     *trial.clients, last = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
     trial.clients.append(last)
     if not trial.run.until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
@@ -55,7 +57,9 @@ def _one_to_all(trial: Trial) -> None:
     trial.attempt.good("five clients: each line goes to all others, and not back")
 
 
-def _hears(trial: Trial, client: socket.socket, text: bytes, what: str, to: str, sender: socket.socket | None = None) -> None:
+def _hears(
+    trial: ServerTrial, client: socket.socket, text: bytes, what: str, to: str, sender: socket.socket | None = None
+) -> None:
     got, stuck = trial.receive(client, len(text))
     if got == text:
         return
@@ -87,7 +91,7 @@ def _nothing_back(sender: socket.socket, what: str) -> None:
         raise Wrong(f"{what} and got {got!r} back: a line goes to all OTHERS.")
 
 
-def _whole_lines(trial: Trial) -> None:
+def _whole_lines(trial: ServerTrial) -> None:
     ann, ben, cleo, *_ = trial.clients
     for one, other in zip(b"I am Ann\n", b"I am Ben\n"):
         for client, byte in (ann, one), (ben, other):
@@ -114,7 +118,7 @@ def _are_lines(got: bytes, *lines: bytes) -> bool:
     return sorted(got.splitlines(keepends=True)) == sorted(lines)
 
 
-def _leavers(trial: Trial) -> None:
+def _leavers(trial: ServerTrial) -> None:
     trial.happened = "A client left and your server died: "
     ann, ben, cleo, dan, eve = trial.clients
     with trial.run.paused():
@@ -136,7 +140,7 @@ def _leavers(trial: Trial) -> None:
     trial.attempt.good("clients come and leave, also with a reset")
 
 
-def _slow(trial: Trial) -> None:
+def _slow(trial: ServerTrial) -> None:
     """A client reads late, and another one is reset while lines wait for it: less than the limit."""
     slow, text = _with_unsent(trial)
     trial.happened = "A client reads late, and your server died: "
@@ -165,7 +169,7 @@ def _slow(trial: Trial) -> None:
     trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
 
 
-def _with_unsent(trial: Trial, most: int = 12_000) -> tuple[socket.socket, bytes]:
+def _with_unsent(trial: ServerTrial, most: int = 12_000) -> tuple[socket.socket, bytes]:
     """A new client for which over `most` bytes wait in the server, less than the limit; and what it has to get."""
     slow, text = trial.connect(SMALL), b""
     trial.holds(len(trial.clients) + 1)
@@ -180,7 +184,7 @@ def _with_unsent(trial: Trial, most: int = 12_000) -> tuple[socket.socket, bytes
     return slow, text
 
 
-def _to_all(trial: Trial, line: bytes, what: str) -> None:
+def _to_all(trial: ServerTrial, line: bytes, what: str) -> None:
     """Ann sends; the others read."""
     ann, *others = trial.clients
     trial.send(ann, line)
@@ -193,7 +197,7 @@ BATCHES = 128  # 4 MB in all
 _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
 
 
-def _never_reads(trial: Trial) -> None:
+def _never_reads(trial: ServerTrial) -> None:
     trial.happened = "One client does not read, and your server died: "
     ann, ben, cleo, dan, eve = trial.clients
     before = trial.run.memory()
@@ -227,7 +231,7 @@ def _never_reads(trial: Trial) -> None:
     trial.attempt.good("a client that never reads is let go, and the others do not wait for it")
 
 
-def _too_long(trial: Trial) -> None:
+def _too_long(trial: ServerTrial) -> None:
     trial.happened = "A client sent too long a line, and your server died: "
     visitor = trial.connect()
     trial.send(visitor, TOO_LONG)
@@ -244,7 +248,7 @@ def _too_long(trial: Trial) -> None:
     trial.attempt.good("too long a line ends its sender's connection alone")
 
 
-def _half_closed(trial: Trial) -> None:
+def _half_closed(trial: ServerTrial) -> None:
     trial.happened = "A client half-closed, and your server died: "
     slow, text = _with_unsent(trial, 40_000)  # more than the buffers take when it comes to the end
     with trial.run.paused():
@@ -261,7 +265,7 @@ def _half_closed(trial: Trial) -> None:
     trial.attempt.good("a client that has finished sending still gets what waits for it")
 
 
-def _chat_ends(trial: Trial) -> None:
+def _chat_ends(trial: ServerTrial) -> None:
     trial.happened = "All clients left and your server died: "
     with trial.run.paused():
         for client in trial.clients:

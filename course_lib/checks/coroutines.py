@@ -11,7 +11,7 @@ from course_lib.sandbox.outcome import Raised, Wrong
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
-from .harness import SMALL
+from .server_trial import SMALL
 from .waits import (
     Driven,
     connection,

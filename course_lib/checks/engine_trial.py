@@ -17,7 +17,7 @@ _SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait
 Told = list[tuple[object, bool, bool, bool]]  # what wait() returns
 
 
-class Engine:
+class EngineTrial:
     """The learner's engine, and what it was told about each of our sockets."""
 
     def __init__(self, kind: str, talk: Talk, learner: Callable) -> None:

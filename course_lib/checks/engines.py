@@ -18,7 +18,7 @@ from course_lib.sandbox.outcome import Raised, Wrong
 from course_lib.sandbox.talk import Talk
 
 from .ends import empty, fill, reset
-from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, Engine, explained
+from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, explained
 from .epoll_list import (
     EVENTS,
     copy_lives_on,
@@ -115,7 +115,7 @@ def _use_engine(kind: str, talk: Talk, learner: Callable, listener: socket.socke
 
 
 def _waits_for_ever(kind: str, talk: Talk, learner: Callable, listener: socket.socket) -> None:
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     data = engine.watch(listener, "the listener", True, False)
     talk.tell()
     used = time.process_time()
@@ -133,7 +133,7 @@ def _waits_for_ever(kind: str, talk: Talk, learner: Callable, listener: socket.s
 
 def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     one, its_peer = pair(stack)
-    first, second = Engine(kind, talk, learner), Engine(kind, talk, learner)
+    first, second = EngineTrial(kind, talk, learner), EngineTrial(kind, talk, learner)
     of_the_class = [value for value in vars(learner).values() if isinstance(value, (dict, list, set))]
     before = list(map(len, of_the_class))
     first.watch(one, "one", False, True)
@@ -146,7 +146,7 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
         )
     first.unwatch(one)
     fill(one)
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     engine.watch(one, "one", True, False)
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
@@ -164,7 +164,7 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
 
 def _ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     (one, its_peer), (other, others_peer), (third, its_own) = pair(stack), pair(stack), pair(stack)
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     modes = [(sock, sock.getblocking()) for sock in (one, other, third)]
     talk.step("A socket is ready, and wait(60) did not return within 1 s")
     first, second = engine.watch(one, "one", True, False), engine.watch(other, "other", True, False)
@@ -192,7 +192,7 @@ def _ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     talk.good("readable, writable or both, as asked, and as long as it lasts; each socket once")
 
 
-def _both_ways(engine: Engine, others: tuple[socket.socket, ...], second: object, thirds: tuple[socket.socket, ...]) -> None:
+def _both_ways(engine: EngineTrial, others: tuple[socket.socket, ...], second: object, thirds: tuple[socket.socket, ...]) -> None:
     """`other` is watched for reading, with the data `second`; `third` is not watched yet. Each with its peer."""
     (other, others_peer), (third, its_own) = others, thirds
     third_data = engine.watch(third, "third", False, True)
@@ -217,7 +217,7 @@ def _both_ways(engine: Engine, others: tuple[socket.socket, ...], second: object
 
 def _changes(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
     one, its_peer = pair(stack)
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     talk.step("A socket was watched a second time, and watch() and wait() did not return within 1 s")
     old = engine.watch(one, "one", False, True)
     engine.expect("`one` is watched for writing", (old, False, True, False))
@@ -250,7 +250,7 @@ class _Data:
 
 
 def _unwatches(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     (one, its_peer), (other, others_peer) = pair(stack), pair(stack)
     talk.step("unwatch(), and then wait(), did not return within 1 s")
     engine.watch(one, "one", True, False)
@@ -274,7 +274,7 @@ def _unwatches(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> No
     talk.good("unwatch(), also of a closed socket: it is forgotten")
 
 
-def _forgets(engine: Engine, stack: ExitStack) -> None:
+def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
     kept, socks = [], []
     for number in range(_PASSING):
         sock, peer = pair(stack)
@@ -311,7 +311,7 @@ def _forgets(engine: Engine, stack: ExitStack) -> None:
 
 
 def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket, stack: ExitStack) -> None:
-    engine = Engine(kind, talk, learner)
+    engine = EngineTrial(kind, talk, learner)
     client = stack.enter_context(socket.create_connection(listener.getsockname()))
     sock = stack.enter_context(listener.accept()[0])
     talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
@@ -343,7 +343,7 @@ def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket,
     talk.good("hup: the peer hung up, or an error waits; also where neither reading nor writing was asked for")
 
 
-def _told_as_hup(engine: Engine, data: object, what: str, bit: str, read: bool = False, write: bool = False) -> None:
+def _told_as_hup(engine: EngineTrial, data: object, what: str, bit: str, read: bool = False, write: bool = False) -> None:
     """The kernel reports this bit, unasked, as long as it lasts, and so must wait(). `read`, `write`: what was asked for."""
     reports = f"{what}, and the kernel reports {bit}, which it does unasked (poll(2))"
     for time_ in "first", "second":
@@ -367,7 +367,7 @@ def _told_as_hup(engine: Engine, data: object, what: str, bit: str, read: bool =
             raise Wrong(f"{what}. wait(0.2) returned {engine.shown(got)}: nobody asked for {word}; only hup comes unasked.")
 
 
-def _waiting_error(engine: Engine, stack: ExitStack) -> None:
+def _waiting_error(engine: EngineTrial, stack: ExitStack) -> None:
     """POLLERR without POLLHUP: a UDP socket whose datagram nobody took (ICMP port unreachable)."""
     gone = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     gone.bind(("127.0.0.1", 0))
@@ -390,7 +390,7 @@ def _high_number(kind: str, talk: Talk, learner: Callable) -> None:
     with ExitStack() as stack:
         one, its_peer = pair(stack)
         high = stack.enter_context(socket.socket(fileno=fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _HIGH)))
-        engine = Engine(kind, talk, learner)
+        engine = EngineTrial(kind, talk, learner)
         talk.step(f"Descriptor {_HIGH} has bytes, and wait(60) did not return within 1 s")
         data = engine.watch(high, "one", True, False)
         its_peer.send(b"hello")

@@ -16,7 +16,7 @@ from types import FunctionType
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.talk import Talk
 
-from .engine_trial import Engine
+from .engine_trial import EngineTrial
 
 EVENTS = 1100  # more than Python's epoll.poll() hands over in one call by default
 _IDLE, _WAITS = 20, 100  # idle sockets, and waits, while the calls of epoll_ctl() are counted
@@ -39,7 +39,7 @@ def room(number: int) -> bool:
 def kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
     with ExitStack() as stack:
         before = _interest()
-        engine = Engine("epoll", talk, learner)
+        engine = EngineTrial("epoll", talk, learner)
         talk.step("Some idle sockets are watched, and wait(0) did not return within 1 s")
         socks = [stack.enter_context(sock) for _ in range(_IDLE // 2) for sock in socket.socketpair()]
         for number, sock in enumerate(socks):
@@ -108,7 +108,7 @@ def costs_the_same(talk: Talk, learner: Callable) -> None:
         with ExitStack() as stack:
             (one, _), (busy, its_peer) = pair(stack), pair(stack)
             its_peer.send(b"hello")
-            engine = Engine("epoll", talk, learner).engine
+            engine = EngineTrial("epoll", talk, learner).engine
             engine.watch(busy, True, False, "busy")
             for number in range(idle):
                 engine.watch(stack.enter_context(one.dup()), True, False, number)
@@ -147,7 +147,7 @@ def many_events(talk: Talk, learner: Callable) -> int:
     with ExitStack() as stack:
         one, its_peer = pair(stack)
         its_peer.send(b"hello")
-        engine = Engine("epoll", talk, learner)
+        engine = EngineTrial("epoll", talk, learner)
         talk.step(f"{EVENTS} sockets are ready, and wait(0) did not return within 1 s")
         for number in range(EVENTS):
             engine.engine.watch(stack.enter_context(one.dup()), True, False, number)

@@ -26,8 +26,8 @@ from course_lib.solutions.polling import PollEngine, server
 
 from .ends import reset
 from .engines import check_engine
-from .harness import tell_closed_sockets
-from .ten_points import check_server
+from .many_clients import check_server
+from .server_trial import tell_closed_sockets
 
 
 def check_epoll_engine(attempt: Attempt) -> None:

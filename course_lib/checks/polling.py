@@ -13,8 +13,8 @@ from course_lib.solutions.nonblocking import Conn
 from course_lib.solutions.polling import PollEngine, SelectEngine
 
 from .engines import check_engine
-from .harness import tell_closed_sockets
-from .ten_points import check_server
+from .many_clients import check_server
+from .server_trial import tell_closed_sockets
 
 
 def check_poll_engine(attempt: Attempt) -> None:

@@ -5,14 +5,14 @@ import socket
 
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 
-from .conversation import Conversation, cause_in_a_task, part
-from .harness import your_server
+from .protocol_trial import ProtocolTrial, cause_in_a_task, part
+from .server_trial import your_server
 
 BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
 
 
-class Redis(Conversation):
+class Redis(ProtocolTrial):
     """The learner's resp and its clients."""
 
     complete = "the command is complete"

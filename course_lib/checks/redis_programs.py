@@ -9,7 +9,7 @@ from course_lib.sandbox.files import memory_file
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.words import printable
 
-from .conversation import part
+from .protocol_trial import part
 from .redis_clients import BINARY, Redis
 
 

@@ -9,11 +9,11 @@ from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 from course_lib.solutions.coroutines import accept
 
-from .conversation import AFTER_END, part, serve_each
 from .ends import reset
-from .harness import SMALL, still_open, your_server
+from .protocol_trial import AFTER_END, part, serve_each
 from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
+from .server_trial import SMALL, still_open, your_server
 
 _BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies

@@ -19,7 +19,7 @@ from course_lib.sandbox.words import a, where
 from course_lib.solutions.selecting import fd_limit
 
 from .ends import fill
-from .ten_points import check_server
+from .many_clients import check_server
 
 _LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
 _OFTEN = 15  # times to wake up for nothing

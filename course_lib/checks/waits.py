@@ -15,7 +15,7 @@ from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
 from .ends import reset
-from .harness import SMALL
+from .server_trial import SMALL
 
 
 class Driven:

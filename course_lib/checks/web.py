@@ -14,9 +14,9 @@ from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a, printable
 from course_lib.solutions.coroutines import accept
 
-from .conversation import AFTER_END, Conversation, cause_in_a_task, part, serve_each
 from .ends import reset
-from .harness import SMALL, still_open, your_server
+from .protocol_trial import AFTER_END, ProtocolTrial, cause_in_a_task, part, serve_each
+from .server_trial import SMALL, still_open, your_server
 
 _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
@@ -49,7 +49,7 @@ def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
     )
 
 
-class _Web(Conversation):
+class _Web(ProtocolTrial):
     """The learner's http and its clients."""
 
     complete = "the empty line has come"

@@ -4,14 +4,14 @@ import inspect
 
 import pytest
 from exercises.case import changed
-from exercises.test_harness import TEN
+from exercises.test_many_clients import TEN
 from exercises.wrong import epolling as wrong_epolling
 from exercises.wrong import polling as wrong_polling
 from exercises.wrong.epolling import DRAIN, EPOLL, PROVOKE, STOPPER
 from exercises.wrong.polling import POLL, SELECT, SERVER
 
 from course_lib.checks import bugs
-from course_lib.checks.ten_points import check_server
+from course_lib.checks.many_clients import check_server
 from course_lib.exercises import check
 from course_lib.sandbox.attempt import Attempt
 
@@ -238,7 +238,7 @@ def test_without_its_bug_it_is_a_good_server(suspect, as_before):
 
 def serve_repaired(talk, learner, listener):
     from course_lib.checks import bugs
-    from course_lib.checks.harness import tell_closed_sockets
+    from course_lib.checks.server_trial import tell_closed_sockets
 
     tell_closed_sockets(talk)
     listener.setblocking(False)

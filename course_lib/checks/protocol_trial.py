@@ -12,12 +12,12 @@ from course_lib.sandbox.outcome import Open, Raised, Stuck, Wrong
 from course_lib.sandbox.talk import Talk, describe
 from course_lib.solutions.coroutines import Loop
 
-from .harness import Trial, still_open, your_server
+from .server_trial import ServerTrial, still_open, your_server
 
 AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
 
 
-class Conversation:
+class ProtocolTrial:
     """The learner's task for one connection, in the course's Loop in a process of its own, and its clients.
 
     What depends on the protocol is for a subclass to say: `complete` (when is a request whole?), `unfinished`, `explain`.
@@ -28,13 +28,13 @@ class Conversation:
 
     def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
         self.attempt, self.name = attempt, name
-        self.trial = Trial(attempt, True, inside)
+        self.trial = ServerTrial(attempt, True, inside)
         self.run = self.trial.run
         self.came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
         self.known = 0  # tasks whose end was looked at
 
     def go_through(self, *points: Callable) -> None:
-        """Call each point with this conversation, up to the first one that raises Wrong."""
+        """Call each point with this trial, up to the first one that raises Wrong."""
         with self.trial.explained():
             for point in points:
                 point(self)

@@ -11,7 +11,7 @@ from course_lib.sandbox.outcome import Stuck, Wrong
 from course_lib.sandbox.proc import at_port, is_at
 
 from .ends import LONG_LINES, reset
-from .harness import SMALL, Trial, readable, still_open, use_server, writable, your_server
+from .server_trial import SMALL, ServerTrial, readable, still_open, use_server, writable, your_server
 
 MANY = 20  # clients at once
 LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
@@ -26,7 +26,7 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
     `inside(talk, learner, listener)` runs in the child. With `sleeps` the server has to sleep while nobody talks.
     Raises Wrong; its text names the cause and the line.
     """
-    trial = Trial(attempt, sleeps, inside)
+    trial = ServerTrial(attempt, sleeps, inside)
     with trial.explained():
         for point in (
             _answers,
@@ -44,7 +44,7 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
             point(trial)
 
 
-def _answers(trial: Trial) -> None:
+def _answers(trial: ServerTrial) -> None:
     trial.settle()  # a server that does not wait for its first client shows it now
     trial.first = trial.connect()
     trial.ask(trial.first, b"hello\n", "A client sent a line and got no answer within 1 s")
@@ -52,7 +52,7 @@ def _answers(trial: Trial) -> None:
     trial.attempt.good("a client is answered")
 
 
-def _second_client(trial: Trial) -> None:
+def _second_client(trial: ServerTrial) -> None:
     trial.second = trial.connect()
     trial.ask(trial.second, b"hello\n", "The first client is silent, and a second one got no answer within 1 s")
     trial.run.alone()
@@ -66,7 +66,7 @@ def _second_client(trial: Trial) -> None:
     trial.attempt.good("a second client is answered while the first one is silent")
 
 
-def _more_messages(trial: Trial) -> None:
+def _more_messages(trial: ServerTrial) -> None:
     for line in b"again\n", b"and again\n":
         trial.send(trial.first, line)
         got, stuck = trial.receive(trial.first, len(line))
@@ -83,7 +83,7 @@ def _more_messages(trial: Trial) -> None:
     trial.attempt.good("more messages on the same connection")
 
 
-def _pieces(trial: Trial) -> None:
+def _pieces(trial: ServerTrial) -> None:
     for one, other in zip(b"hello\n", b"WORLD\n"):
         for client, byte in (trial.first, one), (trial.second, other):
             trial.send(client, bytes([byte]))
@@ -125,7 +125,7 @@ def _pieces(trial: Trial) -> None:
     trial.attempt.good("a line in pieces, two lines in one packet: each client has a buffer of its own")
 
 
-def _idle(trial: Trial) -> None:
+def _idle(trial: ServerTrial) -> None:
     trial.idle(
         "Nobody talks",
         "Either it does not wait (a time limit of 0?), or it asks for something that is always so: a socket with nothing "
@@ -135,7 +135,7 @@ def _idle(trial: Trial) -> None:
         trial.attempt.good("nobody talks: it sleeps")
 
 
-def _many(trial: Trial) -> None:
+def _many(trial: ServerTrial) -> None:
     clients = []
     for word in b"hello", b"again":
         lines = [b"%s from %02d\n" % (word, number) for number in range(1, MANY + 1)]
@@ -153,7 +153,7 @@ def _many(trial: Trial) -> None:
     trial.attempt.good(f"{MANY} clients at once, and none of them is forgotten")
 
 
-def _right_answers(trial: Trial, clients: list, lines: list[bytes], answers: list[bytes], stuck: Stuck | None) -> None:
+def _right_answers(trial: ServerTrial, clients: list, lines: list[bytes], answers: list[bytes], stuck: Stuck | None) -> None:
     expected = [line.upper() for line in lines]
     for number, (got, answer) in enumerate(zip(answers, expected), 1):
         if got and got != answer:
@@ -174,7 +174,7 @@ def _right_answers(trial: Trial, clients: list, lines: list[bytes], answers: lis
     raise trial.unanswered(clients[missing[0] - 1], what, stuck)
 
 
-def _ends(trial: Trial) -> None:
+def _ends(trial: ServerTrial) -> None:
     leaving, closing = trial.clients[:5], trial.clients[5:10]
     trial.clients = trial.clients[10:]
     _half_close(trial, leaving)
@@ -184,7 +184,7 @@ def _ends(trial: Trial) -> None:
     trial.attempt.good("clients that leave, and clients that half-close: first all answers, then the end")
 
 
-def _half_close(trial: Trial, leaving: list[socket.socket]) -> None:
+def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
     trial.happened = "A client finished sending and your server died: "
     with trial.run.paused():
         for client in leaving:
@@ -212,7 +212,7 @@ def _half_close(trial: Trial, leaving: list[socket.socket]) -> None:
         raise _still_open(trial, open_yet, last, "half-closed and got all their answers")
 
 
-def _leave(trial: Trial, closing: list[socket.socket]) -> None:
+def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
     trial.happened = "A client left and your server died: "
     with trial.run.paused():
         for client in closing:
@@ -229,7 +229,7 @@ def _leave(trial: Trial, closing: list[socket.socket]) -> None:
         raise _still_open(trial, list(range(number)), stuck, "left", count=True)
 
 
-def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
+def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
     """Some of five connections that are over stay open."""
     if not stuck.asleep and trial.sleeps:
         why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
@@ -251,7 +251,7 @@ def _still_open(trial: Trial, numbers: list[int], stuck: Stuck, did: str, count:
     return Wrong(f"Five clients {did}, and {those} stay open: {your_server(stuck)}.", why, cause)
 
 
-def _resets(trial: Trial) -> None:
+def _resets(trial: ServerTrial) -> None:
     trial.happened = "A client crashed (its connection was reset) and your server died: "
     talking, gone, waiting, trial.clients = trial.clients[0], trial.clients[1], trial.clients[2], trial.clients[3:]
     trial.ask(talking, b"hello\n", "A client got no answer within 1 s")
@@ -287,7 +287,7 @@ def _resets(trial: Trial) -> None:
     trial.attempt.good("clients that are reset, or gone before accept(), do not end it")
 
 
-def _slow_reader(trial: Trial) -> None:
+def _slow_reader(trial: ServerTrial) -> None:
     trial.happened = "A client does not read its long answer, and your server died: "
     lines = [
         b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)
@@ -325,7 +325,7 @@ def _slow_reader(trial: Trial) -> None:
     trial.attempt.good(f"a slow reader gets all of its {LONG} bytes, and nobody waits for it")
 
 
-def _greedy(trial: Trial) -> None:
+def _greedy(trial: ServerTrial) -> None:
     """A client that sends and never reads. Whose memory does it fill, its own or the server's?"""
     trial.happened = "A client sent and never read, and your server died: "
     greedy = trial.connect(receive_buffer=SMALL)
@@ -362,7 +362,7 @@ def _unread(client: socket.socket) -> int:
 _AFTER_END = "A socket at its end is readable for ever: after b'' do not ask for readable any more."
 
 
-def _long_answer(trial: Trial, slow: socket.socket, line: bytes, got: bytes, and_: str = "") -> None:
+def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: bytes, and_: str = "") -> None:
     rest, stuck = trial.receive(slow, LONG - len(got))
     got += rest
     if got == line.upper():
@@ -391,7 +391,7 @@ def _long_answer(trial: Trial, slow: socket.socket, line: bytes, got: bytes, and
     )
 
 
-def _all_gone(trial: Trial) -> None:
+def _all_gone(trial: ServerTrial) -> None:
     trial.happened = "All clients left and your server died: "
     with trial.run.paused():
         for client in trial.first, trial.second, *trial.clients:

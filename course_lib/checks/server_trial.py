@@ -43,7 +43,7 @@ def tell_closed_sockets(talk: Talk) -> None:
     signal.signal(signal.SIGUSR2, tell)
 
 
-class Trial:
+class ServerTrial:
     """The server under test, and what its clients do to it."""
 
     def __init__(self, attempt: Attempt, sleeps: bool = True, inside: Callable = use_server, send_buffer: int = SMALL) -> None:

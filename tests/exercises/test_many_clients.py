@@ -7,8 +7,8 @@ from contextlib import contextmanager
 
 import pytest
 
-from course_lib.checks.harness import tell_closed_sockets
-from course_lib.checks.ten_points import check_server
+from course_lib.checks.many_clients import check_server
+from course_lib.checks.server_trial import tell_closed_sockets
 from course_lib.exercises import all_exercises
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Wrong
@@ -170,7 +170,7 @@ def test_late_by_the_learner_or_by_the_machine(cell, monkeypatch, as_before):
 
 def test_what_runs_in_the_child_can_be_chosen(cell, as_before):
     names = cell("""
-    from course_lib.checks.harness import tell_closed_sockets
+    from course_lib.checks.server_trial import tell_closed_sockets
 
     def inside(talk, learner, listener):
         tell_closed_sockets(talk)
