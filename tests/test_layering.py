@@ -124,7 +124,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
     assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "folders"} | (
         {"kernel"} if module in ("descriptors", "leaks") else set()
     )
-    assert "course_lib.sandbox.run" not in loaded
+    assert "course_lib.sandbox.checked_process" not in loaded
 
 
 def test_a_check_is_read_at_a_glance():

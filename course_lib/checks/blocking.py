@@ -22,7 +22,7 @@ from .ends import LONG_LINES, TOO_LONG, reset
 from .make_listener import variables
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 
 _SENDS = "send", "write"  # the calls in which a thread may sleep while the send buffer is full
@@ -34,68 +34,68 @@ _DEPTH = 150  # frames that the server may use: a server that calls itself for e
 def check_serve_one(attempt: Attempt) -> None:
     listener = attempt.listen(send_buffer=16_384)
     address = listener.getsockname()
-    run = attempt.run(_use_serve_one, listener)
+    process = attempt.start(_use_serve_one, listener)
     for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
-        part(attempt, run, address)
-    run.alone()
+        part(attempt, process, address)
+    process.alone()
 
 
-def _whole_lines(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
-    run.say()
+def _whole_lines(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+    process.say()
     client = attempt.connect(address)
-    _three_lines(run, client)
-    _returned(run)
+    _three_lines(process, client)
+    _returned(process)
     attempt.good("three lines, three answers, also after the client half-closed")
 
-    run.say()
+    process.say()
     client = attempt.connect(address)
     client.sendall(b"half")
     client.shutdown(socket.SHUT_WR)
-    got = run.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
+    got = process.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
     if got:
         raise Wrong(f"The client sent b'half' without b'\\n' and got {got!r}: that is not a line yet. Use Lines.")
-    _returned(run)
+    _returned(process)
     attempt.good("half a line is not answered")
 
 
-def _who_disappears(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
-    run.say()
+def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+    process.say()
     client = attempt.connect(address)
     client.sendall(b"one\n")
-    got = run.read(client, 4, "The client sent a line and got no answer within 1 s")
+    got = process.read(client, 4, "The client sent a line and got no answer within 1 s")
     if got != b"ONE\n":
-        run.explain_end()
+        process.explain_end()
         raise Wrong(
             f"The client before had left in the middle of a line; this one sent b'one\\n' and got {got!r}. Make Lines() anew "
             "for each connection."
         )
     reset(client)
-    _returned(run)
-    run.say()
+    _returned(process)
+    process.say()
     client = attempt.connect(address)
     client.sendall(LONG_LINES)
-    run.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
+    process.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
-    _returned(run)
-    with run.paused():
-        run.say()
+    _returned(process)
+    with process.paused():
+        process.say()
         client = attempt.connect(address)
         client.sendall(b"one\ntwo\nthree\n")
         client.close()  # the first answer meets no one: its reset comes before the second, EPIPE
-    _returned(run)
+    _returned(process)
     attempt.good("a reset does not end the server, nor does a send after it")
 
 
-def _small_buffers(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     """A signal comes while it sleeps in send(): then send() returns how many bytes it has moved (send(2), signal(7))."""
-    run.say()
+    process.say()
     client = attempt.connect(address, receive_buffer=16_384)
     client.sendall(LONG_LINES)
     client.shutdown(socket.SHUT_WR)
-    run.until(lambda: run.asleep_in() in _SENDS, 0.5)
-    run.interrupt(signal.SIGUSR2)
+    process.until(lambda: process.asleep_in() in _SENDS, 0.5)
+    process.interrupt(signal.SIGUSR2)
     try:
-        got = run.read(client, 200_000, "no end", 4.0)
+        got = process.read(client, 200_000, "no end", 4.0)
     except Stuck as stuck:
         got = stuck.data
     if len(got) < 200_000:
@@ -103,25 +103,25 @@ def _small_buffers(attempt: Attempt, run: Run, address: tuple[str, int]) -> None
             f"{len(got)} of 200 000 bytes arrived: the check sent a signal while your send() slept. Then send() returns how many "
             "bytes it took, and the rest is for you to send (send(2), signal(7)); sendall() goes on by itself."
         )
-    _returned(run)
+    _returned(process)
     attempt.good("answers of 200 000 bytes through small buffers")
 
 
-def _answers_no_more(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
-    run.say(gives_up=True)
+def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+    process.say(gives_up=True)
     client = attempt.connect(address, receive_buffer=16_384)
     client.sendall(LONG_LINES)
-    _returned(run, 3.0)
+    _returned(process, 3.0)
     client.close()
     attempt.good("a client that answers no more (ETIMEDOUT) does not end it either")
 
 
-def _interrupted(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
-    run.say(stop=True)
+def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+    process.say(stop=True)
     client = attempt.connect(address)
-    if run.until(lambda: run.asleep_in() in ("recv", "read"), 0.5) and run.interrupt(signal.SIGUSR2):
+    if process.until(lambda: process.asleep_in() in ("recv", "read"), 0.5) and process.interrupt(signal.SIGUSR2):
         try:
-            stopped = run.hear("")["stopped"]
+            stopped = process.hear("")["stopped"]
         except Stuck:
             stopped = False
         if not stopped:
@@ -131,17 +131,17 @@ def _interrupted(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
             )
     else:  # it sleeps somewhere else
         client.close()
-        run.hear("The client left, and serve_one did not return within 1 s")
+        process.hear("The client left, and serve_one did not return within 1 s")
 
 
-def _too_long(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
-    run.say()
+def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+    process.say()
     client = attempt.connect(address)
     with suppress(ConnectionError):
         client.sendall(TOO_LONG)
     try:
-        run.read(client, 1, "")
-        _returned(run)
+        process.read(client, 1, "")
+        _returned(process)
     except Raised as error:
         why = " Lines raises it for too long a line: catch it, then close." if error.type == "ValueError" else ""
         raise Wrong(f"{error}{why}") from None
@@ -153,12 +153,12 @@ def _too_long(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
     attempt.good("too long a line ends its connection alone")
 
 
-def _three_lines(run: Run, client: socket.socket) -> None:
+def _three_lines(process: CheckedProcess, client: socket.socket) -> None:
     """Three lines, one by one, then half-close; all answers must come."""
-    sent, got, prompt = _line_by_line(run, client)
+    sent, got, prompt = _line_by_line(process, client)
     client.shutdown(socket.SHUT_WR)
     try:
-        got += run.read(client, 14 - len(got), "", 1.0)
+        got += process.read(client, 14 - len(got), "", 1.0)
     except Stuck as stuck:
         got += stuck.data
     if got == b"ONE\nTWO\nTHREE\n":
@@ -170,7 +170,7 @@ def _three_lines(run: Run, client: socket.socket) -> None:
     if got.lower() == b"one\ntwo\nthree\n":
         raise Wrong(f"The client sent {sent!r} and got {got!r}: answer in capitals.")
     if b"ONE\nTWO\nTHREE\n".startswith(got):
-        value = _returned(run)["value"]
+        value = _returned(process)["value"]
         if value != "None":
             raise Wrong(f"serve_one returned {value} and sent {_count(got)}: the answers go out through conn.")
         raise Wrong(
@@ -180,14 +180,14 @@ def _three_lines(run: Run, client: socket.socket) -> None:
     raise Wrong(f"The client sent {sent!r} and got {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
 
 
-def _line_by_line(run: Run, client: socket.socket) -> tuple[bytes, bytes, bool]:
+def _line_by_line(process: CheckedProcess, client: socket.socket) -> tuple[bytes, bytes, bool]:
     """What was sent, what came, and whether each answer came before the next line."""
     got, prompt, sent = b"", True, b""
     for line in (b"one\n", b"two\n", b"three\n"):
         try:
             client.sendall(line)
             sent += line
-            answer = run.read(client, len(line), "", 0.3)
+            answer = process.read(client, len(line), "", 0.3)
         except Stuck as stuck:
             got, prompt = got + stuck.data, False
             continue
@@ -195,17 +195,17 @@ def _line_by_line(run: Run, client: socket.socket) -> tuple[bytes, bytes, bool]:
             answer = b""
         got += answer
         if len(answer) < len(line):
-            run.explain_end()
+            process.explain_end()
             raise Wrong(
                 f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
             )
     return sent, got, prompt
 
 
-def _returned(run: Run, seconds: float = 1.0) -> dict:
+def _returned(process: CheckedProcess, seconds: float = 1.0) -> dict:
     """serve_one must come back now, and leave nothing open."""
     try:
-        told = run.hear("", seconds)
+        told = process.hear("", seconds)
     except Stuck as stuck:
         why = " When the peer has finished, recv() gives b'' again and again (recv(2))." if not stuck.asleep else ""
         raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.doing}.{why}") from None
@@ -253,45 +253,45 @@ def _stop(*_: object) -> None:
 def check_serve_forever(attempt: Attempt) -> None:
     listener = attempt.listen()
     address = listener.getsockname()
-    run = attempt.run(_use_serve_forever, listener)
-    _one_after_the_other(attempt, run, address)
-    _resets(attempt, run, address)
-    _many_clients(attempt, run, address)
-    _waits_for_the_next(run)
-    _silent_client(attempt, run, address)
-    _can_be_stopped(run)
+    process = attempt.start(_use_serve_forever, listener)
+    _one_after_the_other(attempt, process, address)
+    _resets(attempt, process, address)
+    _many_clients(attempt, process, address)
+    _waits_for_the_next(process)
+    _silent_client(attempt, process, address)
+    _can_be_stopped(process)
 
 
-def _one_after_the_other(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+def _one_after_the_other(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     for which in ("first", "second"):
         client = attempt.connect(address)
-        ask(run, client, f"The {which} client got no answer within 1 s")
+        ask(process, client, f"The {which} client got no answer within 1 s")
         client.close()
     attempt.good("two clients, one after the other")
 
 
-def _resets(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+def _resets(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     client = attempt.connect(address)
-    ask(run, client, "The third client got no answer within 1 s")
+    ask(process, client, "The third client got no answer within 1 s")
     reset(client)
     client = attempt.connect(address)
-    ask(run, client, "After a client was reset, the next one got no answer within 1 s")
+    ask(process, client, "After a client was reset, the next one got no answer within 1 s")
     client.close()
     attempt.good("a client that resets does not end it")
 
 
-def _silent_client(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+def _silent_client(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     """The limit of a blocking server: a note, and no fault."""
     silent = attempt.connect(address)
     waiting = attempt.connect(address)
     try:
-        ask(run, waiting, "", 0.5)
+        ask(process, waiting, "", 0.5)
         blocked = False
     except Stuck as stuck:
         blocked = True
         if not stuck.asleep:
             raise Wrong(f"Nobody talks, yet {stuck.doing}. A blocking accept() or recv() would sleep.") from None
-    run.alone()
+    process.alone()
     silent.close()
     if not blocked:
         attempt.note("a silent first client does not keep the second one waiting: this is more than was asked.")
@@ -300,24 +300,24 @@ def _silent_client(attempt: Attempt, run: Run, address: tuple[str, int]) -> None
         "a first client connected and said nothing; a second one sent a line and got no answer. "
         "Your server sleeps in recv() for the first."
     )
-    if run.read(waiting, 6, "The silent client left, and the second one still got no answer within 1 s") == b"HELLO\n":
+    if process.read(waiting, 6, "The silent client left, and the second one still got no answer within 1 s") == b"HELLO\n":
         attempt.note("when the first one left, the second one got its answer at once. The next notebook cures this.")
     waiting.close()
     client = attempt.connect(address)
-    ask(run, client, "A last client got no answer within 1 s")
-    extra = run.sockets() - 2  # the listener and this client's connection
+    ask(process, client, "A last client got no answer within 1 s")
+    extra = process.sockets() - 2  # the listener and this client's connection
     if extra > 0:
         raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
     client.close()
 
 
-def _many_clients(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
+def _many_clients(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     try:
         for _ in range(_CLIENTS // _BATCH):
             for _ in range(_BATCH):
                 reset(attempt.connect(address))
             client = attempt.connect(address)
-            ask(run, client, f"{_BATCH} clients came and went, and the next one got no answer within 1 s")
+            ask(process, client, f"{_BATCH} clients came and went, and the next one got no answer within 1 s")
             client.close()
     except Raised as error:
         if error.type != "RecursionError":
@@ -329,28 +329,28 @@ def _many_clients(attempt: Attempt, run: Run, address: tuple[str, int]) -> None:
     attempt.good(f"{_CLIENTS} clients that come and go")
 
 
-def _waits_for_the_next(run: Run) -> None:
+def _waits_for_the_next(process: CheckedProcess) -> None:
     """Nobody comes: it must sleep, and not look again and again."""
-    run.watch(0.02)
-    woke, runs = run.wakes(), 0
+    process.watch(0.02)
+    woke, runs = process.wakes(), 0
     for _ in range(10):
-        run.watch(0.03)
-        runs += run.state() == "R"
-    woke = run.wakes() - woke
+        process.watch(0.03)
+        runs += process.state() == "R"
+    woke = process.wakes() - woke
     if woke > 5 or runs > 5:
         times = f"{woke} times in 0.3 s" if woke > 5 else "all the time"
         raise Wrong(
-            f"Nobody comes, and your server looks for a client {times}{run.where()}. A blocking accept() sleeps until somebody is "
+            f"Nobody comes, and your server looks for a client {times}{process.where()}. A blocking accept() sleeps until somebody is "
             "there: no setblocking(False), no time limit, no nap."
         )
 
 
-def _can_be_stopped(run: Run) -> None:
-    run.until(lambda: run.state() == "S", 0.5)
-    if not run.interrupt(signal.SIGUSR2):
+def _can_be_stopped(process: CheckedProcess) -> None:
+    process.until(lambda: process.state() == "S", 0.5)
+    if not process.interrupt(signal.SIGUSR2):
         return
     try:
-        run.hear("")
+        process.hear("")
     except Stuck:
         raise Wrong(
             "KeyboardInterrupt came, from the stop button of the notebook, and serve_forever went on: a bare except catches it "
@@ -414,11 +414,11 @@ def _count(answers: bytes) -> str:
     return f"{number} answer{'s' * (number != 1)}"
 
 
-def ask(run: Run, client: socket.socket, what: str, seconds: float = 1.0) -> None:
+def ask(process: CheckedProcess, client: socket.socket, what: str, seconds: float = 1.0) -> None:
     client.sendall(b"hello\n")
-    got = run.read(client, 6, what, seconds)
+    got = process.read(client, 6, what, seconds)
     if got != b"HELLO\n":
-        run.explain_end()
+        process.explain_end()
         raise Wrong(f"A client sent b'hello\\n' and got {got!r}, not b'HELLO\\n'.")
 
 

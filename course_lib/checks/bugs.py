@@ -30,7 +30,7 @@ from course_lib.solutions.suspects import (
 from .server_trial import SMALL
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 BUGS = "zombie", "stale", "writable", "no descriptor"
 _DESCRIPTORS = 12  # that server_b may have
@@ -70,9 +70,9 @@ def check_bugs(attempt: Attempt) -> None:
     for listener in listeners:  # what a client has sent lies there before it is read: in small parts it would come with gaps
         listener.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1 << 20)
     addresses = [listener.getsockname() for listener in listeners]
-    servers = attempt.run(_run_servers, *listeners)
+    servers = attempt.start(_run_servers, *listeners)
     pids = servers.hear("The servers did not start within 2 s", 2.0)["pids"]
-    clients = attempt.run(_use_provoke)
+    clients = attempt.start(_use_provoke)
     written, missing = 0, []
     for number, suspect in enumerate(suspects):
         name, provoke = suspect.__name__, suspect.__name__.replace("server", "provoke")
@@ -117,7 +117,7 @@ def _did_not_fail(name: str, provoke: str, told: dict) -> Wrong:
 _NAMES = "zombie", "no descriptor", "stale", "writable"  # in the order of REPAIRS
 
 
-def _experiment(clients: Run, number: int, address: tuple, pid: int, provoke: str) -> tuple[dict, str]:
+def _experiment(clients: CheckedProcess, number: int, address: tuple, pid: int, provoke: str) -> tuple[dict, str]:
     """Run one experiment on the server `pid`. Returns what the learner's function told, and how the server failed, or ""."""
     watch = Stopwatch(pid)
     clients.say(which=number, address=address, pid=pid)

@@ -11,7 +11,7 @@ from .many_clients import check_server
 from .server_trial import use_server
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 _SILENT = 400  # clients that connect and say nothing
 _AT_ONCE = 50  # of them: fewer than the accept queue holds
@@ -22,21 +22,23 @@ def check_busy_server(attempt: Attempt) -> None:
     check_server(attempt, sleeps=False)
     listener = attempt.listen()
     address = listener.getsockname()
-    run = attempt.run(use_server, listener)
-    if not _spins(run):
-        if _naps(run):
+    process = attempt.start(use_server, listener)
+    if not _spins(process):
+        if _naps(process):
             attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
         else:
             attempt.note("nobody talks, and it sleeps: this is more than was asked.")
         return
-    busy, own = [], run.sockets()
+    busy, own = [], process.sockets()
     for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
         for _ in range(_AT_ONCE):
             attempt.connect(address)
-        if not run.until(lambda: run.sockets() == own + connected, 1.0):
-            raise Wrong(f"{connected} clients are connected and silent, and your server holds {run.sockets() - own} connections.")
+        if not process.until(lambda: process.sockets() == own + connected, 1.0):
+            raise Wrong(
+                f"{connected} clients are connected and silent, and your server holds {process.sockets() - own} connections."
+            )
         if connected in (100, _SILENT):
-            busy.append(_spins(run))
+            busy.append(_spins(process))
     if all(busy):
         attempt.note(
             "nobody talks, and with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps. This is "
@@ -44,21 +46,21 @@ def check_busy_server(attempt: Attempt) -> None:
         )
 
 
-def _spins(run: Run) -> bool:
+def _spins(process: CheckedProcess) -> bool:
     """Does it use the processor while nobody talks, or wait for it? One that sleeps does neither."""
-    used, runs = run.cpu(), 0
+    used, runs = process.cpu(), 0
     for _ in range(10):
-        run.watch(_WINDOW / 10)
-        runs += run.state() == "R"
-    return run.cpu() - used > _WINDOW / 10 or runs > 5
+        process.watch(_WINDOW / 10)
+        runs += process.state() == "R"
+    return process.cpu() - used > _WINDOW / 10 or runs > 5
 
 
-def _naps(run: Run) -> bool:
+def _naps(process: CheckedProcess) -> bool:
     """Does it sleep by the clock? It is awake in between, so one look is not enough."""
     for _ in range(5):
-        if run.asleep_in() == "sleep":
+        if process.asleep_in() == "sleep":
             return True
-        run.watch(0.004)
+        process.watch(0.004)
     return False
 
 

@@ -36,15 +36,15 @@ _NAMES = "Ann", "Ben", "Cleo", "Dan", "Eve"
 def _one_to_all(trial: ServerTrial) -> None:
     *trial.clients, last = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
     trial.clients.append(last)
-    if not trial.run.until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
-        trial.run.watch(0)
+    if not trial.process.until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
+        trial.process.watch(0)
         client = next(client for client in trial.clients if not trial.way(client)[0])
         try:
-            trial.run.hear("Five clients connected, and not all of them were accepted within 1 s")
+            trial.process.hear("Five clients connected, and not all of them were accepted within 1 s")
         except Stuck as stuck:
             if not trial.way(client)[0]:
                 raise trial.unanswered(client, "Five clients connected, and one was not accepted within 1 s", stuck) from None
-    trial.own = trial.run.sockets() - 5
+    trial.own = trial.process.sockets() - 5
     for number, (name, client) in enumerate(zip(_NAMES, trial.clients)):
         line = f"{name} is here\n".encode()
         trial.send(client, line)
@@ -53,7 +53,7 @@ def _one_to_all(trial: ServerTrial) -> None:
                 _hears(trial, other, line, f"{name} sent a line", to, client)
         trial.settle()  # the sender may be the last one to get it
         _nothing_back(client, f"{name} sent a line")
-    trial.run.alone()
+    trial.process.alone()
     trial.attempt.good("five clients: each line goes to all others, and not back")
 
 
@@ -64,7 +64,7 @@ def _hears(
     if got == text:
         return
     if not stuck:
-        trial.run.explain_end()
+        trial.process.explain_end()
     if sender:
         _nothing_back(sender, what)
     if stuck and not got:
@@ -101,7 +101,7 @@ def _whole_lines(trial: ServerTrial) -> None:
     if not _are_lines(got, b"I am Ann\n", b"I am Ben\n"):
         what = "Ann and Ben sent a line each at the same time, one byte after the other, and Cleo got"
         if not stuck:
-            trial.run.explain_end()
+            trial.process.explain_end()
         raise Wrong(f"{what} {got!r}: hand on whole lines only, and keep one buffer for each client (Lines).")
     for client, to, text in (ann, "Ann", b"I am Ben\n"), (ben, "Ben", b"I am Ann\n"):
         _hears(trial, client, text, "A line came in pieces", to)
@@ -121,7 +121,7 @@ def _are_lines(got: bytes, *lines: bytes) -> bool:
 def _leavers(trial: ServerTrial) -> None:
     trial.happened = "A client left and your server died: "
     ann, ben, cleo, dan, eve = trial.clients
-    with trial.run.paused():
+    with trial.process.paused():
         trial.send(dan, b"bye\n")
         dan.close()
         visitor = trial.connect()
@@ -130,7 +130,7 @@ def _leavers(trial: ServerTrial) -> None:
         _hears(trial, client, b"bye\n", "Dan sent a line and left", to)
     trial.clients.remove(dan)
     if stuck := trial.holds(4):
-        number = trial.run.sockets() - trial.own - 4
+        number = trial.process.sockets() - trial.own - 4
         raise Wrong(f"Two clients left, and {still_open(number)}: {your_server(stuck)}. After b'', close and forget.")
     dan = trial.connect()
     trial.clients.insert(3, dan)
@@ -153,7 +153,7 @@ def _slow(trial: ServerTrial) -> None:
                 "writable while something is to be sent."
             )
         if not stuck:
-            trial.run.explain_end()
+            trial.process.explain_end()
         raise Wrong(
             f"{what}, then {'others' if stuck else 'the end'}: send() takes what fits; keep the rest and its order (send(2))."
         )
@@ -200,7 +200,7 @@ _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
 def _never_reads(trial: ServerTrial) -> None:
     trial.happened = "One client does not read, and your server died: "
     ann, ben, cleo, dan, eve = trial.clients
-    before = trial.run.memory()
+    before = trial.process.memory()
     for _ in range(BATCHES):
         trial.send(ann, BATCH)
         for client, to in (ben, "Ben"), (cleo, "Cleo"), (dan, "Dan"):
@@ -213,7 +213,7 @@ def _never_reads(trial: ServerTrial) -> None:
                         "than 64 kB wait."
                     ) from None
                 raise
-    grown = trial.run.memory() - before
+    grown = trial.process.memory() - before
     if trial.way(eve)[0]:
         total = f"{len(BATCH) * BATCHES // 1_000_000} MB"
         # The kernel's number may be too small: it does not count pages that it took back, nor memory that was free before.
@@ -251,7 +251,7 @@ def _too_long(trial: ServerTrial) -> None:
 def _half_closed(trial: ServerTrial) -> None:
     trial.happened = "A client half-closed, and your server died: "
     slow, text = _with_unsent(trial, 40_000)  # more than the buffers take when it comes to the end
-    with trial.run.paused():
+    with trial.process.paused():
         slow.shutdown(socket.SHUT_WR)
     trial.read_all(slow)
     got, stuck = trial.receive(slow, len(text))
@@ -267,14 +267,14 @@ def _half_closed(trial: ServerTrial) -> None:
 
 def _chat_ends(trial: ServerTrial) -> None:
     trial.happened = "All clients left and your server died: "
-    with trial.run.paused():
+    with trial.process.paused():
         for client in trial.clients:
             client.close()
     if stuck := trial.holds(0):
-        number = trial.run.sockets() - trial.own
+        number = trial.process.sockets() - trial.own
         raise Wrong(f"All clients have left, and {still_open(number)}: {your_server(stuck)}.")
     trial.calm("All clients have left")
-    trial.run.alone()
+    trial.process.alone()
     trial.attempt.good("when all have gone, no descriptor is left, and it sleeps")
 
 

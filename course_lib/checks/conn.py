@@ -27,12 +27,12 @@ _CLOSED = (
 
 
 def check_conn(attempt: Attempt) -> None:
-    run = attempt.run(_use_conn, attempt.listen(send_buffer=16_384))
+    process = attempt.start(_use_conn, attempt.listen(send_buffer=16_384))
     try:
-        told = run.hear("Conn did not answer within 1 s")
+        told = process.hear("Conn did not answer within 1 s")
     except Raised as error:
         raise _explained(error) from None
-    run.alone()
+    process.alone()
     if told["copies"]:
         attempt.note("outbuf = outbuf[sent:] copies all the rest each time; `del outbuf[:sent]` on a bytearray does not.")
 

@@ -25,12 +25,12 @@ from .web import check_web, serve
 
 
 def check_run(attempt: Attempt) -> None:
-    run = attempt.run(_use_run)
+    process = attempt.start(_use_run)
     try:
-        run.hear("run(tasks) did not return within 1 s")
+        process.hear("run(tasks) did not return within 1 s")
     except Raised as error:
         raise _explained_run(error) from None
-    run.alone()
+    process.alone()
 
 
 _RECURSION = "Each call of run from inside of run takes room on the stack: go round in a loop."
@@ -255,12 +255,12 @@ def _is_result(got: object, right: dict, what: str) -> None:
 
 
 def check_async(attempt: Attempt) -> None:
-    run = attempt.run(_use_async, attempt.listen(SMALL))
+    process = attempt.start(_use_async, attempt.listen(SMALL))
     try:
-        run.hear("Wait and AsyncSocket did not answer within 1 s")
+        process.hear("Wait and AsyncSocket did not answer within 1 s")
     except Raised as error:
         raise explained_waits(error) from None
-    run.alone()
+    process.alone()
     attempt.begin_anew()
     found = len(attempt.findings)
     try:

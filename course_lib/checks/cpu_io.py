@@ -20,8 +20,8 @@ _BURST = 0.002  # seconds of computing: short, so that one of many is not distur
 
 
 def check_classify(attempt: Attempt) -> None:
-    run = attempt.run(_use_classify)
-    run.hear("classify did not return within 2 s")
+    process = attempt.start(_use_classify)
+    process.hear("classify did not return within 2 s")
 
 
 def _compute(seconds: float = _BURST) -> None:
@@ -193,9 +193,9 @@ _BLOCK = 0.2  # seconds
 
 
 def check_longest_gap(attempt: Attempt) -> None:
-    run = attempt.run(_use_longest_gap)
+    process = attempt.start(_use_longest_gap)
     try:
-        run.hear("longest_gap did not return within 2 s")
+        process.hear("longest_gap did not return within 2 s")
     except Raised as error:
         if error.type == "AttributeError" and "value of" not in error.text and "'NoneType'" in error.text:
             raise Wrong(

@@ -23,9 +23,9 @@ _MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65 536)
 
 
 def check_fd_table(attempt: Attempt) -> None:
-    run = attempt.run(_use_fd_table)
+    process = attempt.start(_use_fd_table)
     try:
-        run.hear("fd_table() did not return within 1 s")
+        process.hear("fd_table() did not return within 1 s")
     except Raised as error:
         if error.type == "FileNotFoundError":
             raise Wrong(
@@ -33,7 +33,7 @@ def check_fd_table(attempt: Attempt) -> None:
                 "closed again before you read its link. Catch FileNotFoundError there (proc(5))."
             ) from None
         raise
-    run.alone()
+    process.alone()
 
 
 def _use_fd_table(talk: Talk, learner) -> None:
@@ -161,11 +161,11 @@ class Oops(Exception):
 
 
 def check_capture(attempt: Attempt) -> None:
-    run = attempt.run(_use_capture)
+    process = attempt.start(_use_capture)
     told, pipe, much = {}, False, False
     try:
         while "done" not in told:
-            told = run.hear("capture(fn) did not return within 1 s")
+            told = process.hear("capture(fn) did not return within 1 s")
             pipe, much = told.get("pipe", pipe), told.get("much", much)
     except Stuck as stuck:
         if pipe and stuck.asleep and not much:
@@ -179,7 +179,7 @@ def check_capture(attempt: Attempt) -> None:
                 "somebody reads, and nobody reads on while fn runs. Use a temporary file."
             ) from None
         raise
-    run.alone()
+    process.alone()
 
 
 _TEXTS = b"one\n", b"two\n", b"again\n", b"before the error\n"  # what fn writes

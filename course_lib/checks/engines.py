@@ -31,7 +31,7 @@ from .epoll_list import (
 )
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 _SYSTEM_CALL = {"poll": "poll", "select": "select", "epoll": "epoll_wait"}
 _HIGH = 1500  # a descriptor number that select() refuses
@@ -43,7 +43,7 @@ def check_engine(attempt: Attempt, kind: str) -> None:
     listener = attempt.listen()
     address = listener.getsockname()
     try:
-        run = attempt.run(partial(_use_engine, kind), listener)
+        process = attempt.start(partial(_use_engine, kind), listener)
     except Wrong as wrong:
         if "cannot pickle 'select." in str(wrong):  # it stands in the body of the class
             raise Wrong(
@@ -51,15 +51,15 @@ def check_engine(attempt: Attempt, kind: str) -> None:
             ) from None
         raise
     try:
-        run.hear(f"{attempt.name} did not answer within 1 s")
-        _waits_without_limit(run, kind)
+        process.hear(f"{attempt.name} did not answer within 1 s")
+        _waits_without_limit(process, kind)
         attempt.connect(address)
-        run.hear("wait(None): a client has connected, the listener is watched, and wait did not return within 1 s")
+        process.hear("wait(None): a client has connected, the listener is watched, and wait did not return within 1 s")
         attempt.good("None is no limit: it sleeps until a client connects")
-        told = run.hear(f"{attempt.name} did not answer within 1 s")
+        told = process.hear(f"{attempt.name} did not answer within 1 s")
     except Raised as error:
         raise explained(error, kind) from None
-    run.alone()
+    process.alone()
     if 0 < told["events"] < EVENTS:
         attempt.note(
             f"{EVENTS} sockets were ready, and wait() told of {told['events']}; the others come with the next call. Python's "
@@ -73,22 +73,24 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         )
 
 
-def _waits_without_limit(run: Run, kind: str) -> None:
-    run.watch(0.1)  # nobody comes, so it must go on waiting
-    run.until(run.asleep_in, 0.5)
-    _sleeps_in(run, kind)
-    woke = run.wakes()
-    run.watch(0.15)
-    if run.wakes() - woke > 2:
-        raise Wrong(f"wait(None) wakes up again and again{run.where()}, and nobody comes: one call of {CALLS[kind]}, with None.")
+def _waits_without_limit(process: CheckedProcess, kind: str) -> None:
+    process.watch(0.1)  # nobody comes, so it must go on waiting
+    process.until(process.asleep_in, 0.5)
+    _sleeps_in(process, kind)
+    woke = process.wakes()
+    process.watch(0.15)
+    if process.wakes() - woke > 2:
+        raise Wrong(
+            f"wait(None) wakes up again and again{process.where()}, and nobody comes: one call of {CALLS[kind]}, with None."
+        )
 
 
-def _sleeps_in(run: Run, kind: str) -> None:
-    call = run.asleep_in()
+def _sleeps_in(process: CheckedProcess, kind: str) -> None:
+    call = process.asleep_in()
     if call and call != _SYSTEM_CALL[kind]:
         where = "by the clock" if call == "sleep" else f"in {call}()"
         raise Wrong(
-            f"wait(None) sleeps {where}{run.where()}. Asked is {CALLS[kind]}: it sleeps until one of the sockets is ready."
+            f"wait(None) sleeps {where}{process.where()}. Asked is {CALLS[kind]}: it sleeps until one of the sockets is ready."
         )
 
 

@@ -53,9 +53,9 @@ _BURST = 1 << 20  # bytes
 
 
 def check_drain(attempt: Attempt) -> None:
-    run = attempt.run(_use_drain, attempt.listen())
+    process = attempt.start(_use_drain, attempt.listen())
     try:
-        run.hear("drain did not answer within 1 s")
+        process.hear("drain did not answer within 1 s")
     except Raised as error:
         if error.type == "BlockingIOError":
             raise Wrong(
@@ -71,7 +71,7 @@ def check_drain(attempt: Attempt) -> None:
                 f"TypeError: {error.text}{error.line}. try_recv gives None when nothing is left: then drain is through."
             ) from None
         raise
-    run.alone()
+    process.alone()
 
 
 def _use_drain(talk: Talk, learner: Callable, listener: socket.socket) -> None:
@@ -223,9 +223,9 @@ def _at_end(sock: socket.socket) -> bool:
 
 
 def check_stopper(attempt: Attempt) -> None:
-    run = attempt.run(_use_stopper)
+    process = attempt.start(_use_stopper)
     try:
-        run.hear("Stopper did not answer within 1 s")
+        process.hear("Stopper did not answer within 1 s")
     except Raised as error:
         if error.type == "AttributeError" and "fileno" in error.text:
             raise Wrong(
@@ -248,7 +248,7 @@ def check_stopper(attempt: Attempt) -> None:
                 "to wake the loop. Catch BlockingIOError."
             ) from None
         raise
-    run.alone()
+    process.alone()
 
 
 def _use_stopper(talk: Talk, learner: Callable) -> None:

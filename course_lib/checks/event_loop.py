@@ -26,14 +26,14 @@ from .loop_tasks import interrupted, mistakes, ready_queue, timers, two_loops
 from .loop_trial import LoopTrial, why_of
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 
 def check_loop(attempt: Attempt) -> None:
     try:
-        run = attempt.run(_use_loop)
-        run.hear("Loop did not answer within 1 s")
-        run.alone()
+        process = attempt.start(_use_loop)
+        process.hear("Loop did not answer within 1 s")
+        process.alone()
         attempt.begin_anew()
         _idle(attempt)
     except Raised as error:
@@ -62,20 +62,20 @@ def _use_loop(talk: Talk, learner: Callable) -> None:
 def _idle(attempt: Attempt) -> None:
     listener = attempt.listen()
     address = listener.getsockname()
-    run = attempt.run(_use_idle, listener)
+    process = attempt.start(_use_idle, listener)
     client = attempt.connect(address)
-    pid = run.hear("Loop() did not return within 1 s")["pid"]
-    _talks(run, client, b"hello\n", "A task waits for a socket, and a client's line got no answer within 1 s")
-    _sleeps(run, pid, "Tasks wait for sockets, none sleeps", None)
-    _talks(run, client, b"sleep\n", "A task waits for a socket, and a client's line got no answer within 1 s")
-    _sleeps(run, pid, "One task waits for a socket, others sleep 60 s and more", 60)
+    pid = process.hear("Loop() did not return within 1 s")["pid"]
+    _talks(process, client, b"hello\n", "A task waits for a socket, and a client's line got no answer within 1 s")
+    _sleeps(process, pid, "Tasks wait for sockets, none sleeps", None)
+    _talks(process, client, b"sleep\n", "A task waits for a socket, and a client's line got no answer within 1 s")
+    _sleeps(process, pid, "One task waits for a socket, others sleep 60 s and more", 60)
     _talks(
-        run,
+        process,
         client,
         b"again\n",
         "One task waits for a socket, others sleep 60 s and more, and a client's line got no answer within 1 s",
     )
-    run.alone()
+    process.alone()
     attempt.good("with nothing to do it sleeps in epoll_wait(), until the next timer at most; CPU 0 %")
 
 
@@ -97,10 +97,10 @@ def _use_idle(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     raise Wrong("A task waits for a socket, and run() returned.")
 
 
-def _talks(run: Run, client: socket.socket, line: bytes, what: str) -> None:
+def _talks(process: CheckedProcess, client: socket.socket, line: bytes, what: str) -> None:
     client.sendall(line)
     try:
-        got = run.read(client, len(line), what)
+        got = process.read(client, len(line), what)
     except Stuck as stuck:
         if stuck.asleep and stuck.call == "sleep":
             raise Wrong(
@@ -109,38 +109,38 @@ def _talks(run: Run, client: socket.socket, line: bytes, what: str) -> None:
             ) from None
         raise
     if got != line.upper():
-        run.explain_end()
+        process.explain_end()
         raise Wrong(f"{what}: it got {got!r}.")
 
 
-def _sleeps(run: Run, pid: int, what: str, seconds: int | None) -> None:
+def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -> None:
     """It must sleep in epoll_wait(), with the timeout that the next timer gives."""
     for _ in range(2):
-        watch, used, woke = run.stopwatch(), run.cpu(), run.wakes()
-        run.watch(0.25)
-        cpu, wakes = (run.cpu() - used) / watch.passed(), run.wakes() - woke
+        watch, used, woke = process.stopwatch(), process.cpu(), process.wakes()
+        process.watch(0.25)
+        cpu, wakes = (process.cpu() - used) / watch.passed(), process.wakes() - woke
         if cpu < 0.1 and wakes <= 2:
             break
     else:
         if cpu < 0.1:
             raise Wrong(
-                f"{what}, nothing comes, and your Loop wakes up again and again{run.where()}: wait until the next timer, and "
+                f"{what}, nothing comes, and your Loop wakes up again and again{process.where()}: wait until the next timer, and "
                 "without one for ever (None)."
             )
         raise Wrong(
-            f"{what}, nothing comes, and your Loop runs all the time (CPU {min(cpu, 1):.0%}){run.where()}: wait until the next "
+            f"{what}, nothing comes, and your Loop runs all the time (CPU {min(cpu, 1):.0%}){process.where()}: wait until the next "
             "timer, and without one for ever (None)."
         )
-    _sleeps_until(run, pid, what, seconds)
+    _sleeps_until(process, pid, what, seconds)
 
 
-def _sleeps_until(run: Run, pid: int, what: str, seconds: int | None) -> None:
+def _sleeps_until(process: CheckedProcess, pid: int, what: str, seconds: int | None) -> None:
     """Its call must be epoll_wait(), and have the time limit that the next timer gives."""
-    run.until(run.asleep_in, 0.5)
-    call = run.asleep_in()
+    process.until(process.asleep_in, 0.5)
+    call = process.asleep_in()
     if call and call != "epoll_wait":
         raise Wrong(
-            f"{what}, and your Loop sleeps {'by the clock' if call == 'sleep' else f'in {call}()'}{run.where()}. "
+            f"{what}, and your Loop sleeps {'by the clock' if call == 'sleep' else f'in {call}()'}{process.where()}. "
             f"{'No socket can wake it there. ' * (call == 'sleep')}Asked is engine.wait() of your EpollEngine."
         )
     try:
@@ -153,17 +153,17 @@ def _sleeps_until(run: Run, pid: int, what: str, seconds: int | None) -> None:
     limit = None if limit >= 1 << 31 else limit
     if seconds is None and limit is not None and limit < 10_000:
         raise Wrong(
-            f"{what}, and your Loop sleeps {limit} ms at most{run.where()}: it wakes up for nothing. Without a timer it is "
+            f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: it wakes up for nothing. Without a timer it is "
             "engine.wait(None)."
         )
     if seconds is not None and limit is None:
         raise Wrong(
-            f"{what}, and your Loop sleeps without a limit{run.where()}: the timer will be late. engine.wait() gets the seconds "
+            f"{what}, and your Loop sleeps without a limit{process.where()}: the timer will be late. engine.wait() gets the seconds "
             "until the next timer."
         )
     if seconds is not None and not seconds * 500 < limit <= seconds * 1000:
         raise Wrong(
-            f"{what}, and your Loop sleeps {limit} ms at most{run.where()}: engine.wait() gets the seconds until the next timer, "
+            f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: engine.wait() gets the seconds until the next timer, "
             "not more and not less."
         )
 

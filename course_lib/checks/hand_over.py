@@ -42,8 +42,8 @@ class _Change:
         self.inode = os.fstat(listener.fileno()).st_ino
         listener.setblocking(False)
         ours, theirs = socket.socketpair()
-        self.old = attempt.run(_use_hand_over, listener, ours)
-        self.new = attempt.run(_use_take_over, theirs)
+        self.old = attempt.start(_use_hand_over, listener, ours)
+        self.new = attempt.start(_use_take_over, theirs)
         self.pid = self.old.hear("The old process did not start")["pid"]
         self.clients: list[socket.socket] = []  # they have sent a line
         self.refused = 0
@@ -303,9 +303,9 @@ def _is_listener(listener: object) -> None:
 
 def _ends_of_a_pair(attempt: Attempt) -> None:
     """The other process has gone, at each moment at which it can go."""
-    run = attempt.run(_use_pairs, attempt.listen())
-    facts = run.hear("take_over and hand_over did not return within 1 s")
-    run.alone()
+    process = attempt.start(_use_pairs, attempt.listen())
+    facts = process.hear("take_over and hand_over did not return within 1 s")
+    process.alone()
     if facts["lost"]:
         raise Wrong(
             f"The old process ended right after it had sent the listener, and take_over raised {facts['lost']}: the listener "

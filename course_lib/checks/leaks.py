@@ -16,9 +16,9 @@ from course_lib.sandbox.words import a
 
 
 def check_leaks(attempt: Attempt) -> None:
-    run = attempt.run(_use_leaks)
+    process = attempt.start(_use_leaks)
     try:
-        run.hear("leaks(fn) did not return within 1 s")
+        process.hear("leaks(fn) did not return within 1 s")
     except Raised as error:
         if error.type == "FileNotFoundError":
             raise Wrong(
@@ -26,7 +26,7 @@ def check_leaks(attempt: Attempt) -> None:
                 "now. Use fd_table, which knows this."
             ) from None
         raise
-    run.alone()
+    process.alone()
 
 
 class _Opens:

@@ -13,9 +13,9 @@ from .ends import LONGEST
 
 
 def check_lines(attempt: Attempt) -> None:
-    run = attempt.run(_use_lines)
-    run.hear("Lines did not answer within 1 s")
-    run.alone()
+    process = attempt.start(_use_lines)
+    process.hear("Lines did not answer within 1 s")
+    process.alone()
 
 
 def _use_lines(talk: Talk, learner) -> None:

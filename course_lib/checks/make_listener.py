@@ -17,23 +17,23 @@ from course_lib.sandbox.talk import Talk, own_frame
 from course_lib.sandbox.words import a, where
 
 if TYPE_CHECKING:
-    from course_lib.sandbox.run import Run
+    from course_lib.sandbox.checked_process import CheckedProcess
 
 
 def check_make_listener(attempt: Attempt) -> None:
-    run = attempt.run(_use_make_listener)
-    first = _made(run)
+    process = attempt.start(_use_make_listener)
+    first = _made(process)
     client = _connected(attempt, first["address"])
-    _same_port_again(attempt, run, _kept_port(attempt, run, client, first["address"]), first["reuse"])
-    _free_port_and_backlog(attempt, run)
-    _port_in_use(attempt, run)
-    run.alone()
+    _same_port_again(attempt, process, _kept_port(attempt, process, client, first["address"]), first["reuse"])
+    _free_port_and_backlog(attempt, process)
+    _port_in_use(attempt, process)
+    process.alone()
 
 
-def _made(run: Run) -> dict:
+def _made(process: CheckedProcess) -> dict:
     """What the child tells of the first listener: its address, and whether it listens and has SO_REUSEADDR."""
     try:
-        first = run.hear("make_listener() did not return within 1 s")
+        first = process.hear("make_listener() did not return within 1 s")
     except Raised as error:
         if "setsockopt" in error.text and "setsockopt()" not in error.text:  # with (): it was called on a socket
             raise Wrong(
@@ -63,26 +63,26 @@ def _connected(attempt: Attempt, address: tuple[str, int]) -> socket.socket:
     return client
 
 
-def _kept_port(attempt: Attempt, run: Run, client: socket.socket, address: tuple[str, int]) -> int:
+def _kept_port(attempt: Attempt, process: CheckedProcess, client: socket.socket, address: tuple[str, int]) -> int:
     """A port that TIME_WAIT keeps: the server accepts the client and closes first."""
     host, port = address
     for _ in range(3):
-        run.say()
-        run.hear("accept() on your listener did not return within 1 s")
+        process.say()
+        process.hear("accept() on your listener did not return within 1 s")
         client.close()
         if wait_until(lambda: _time_wait(port), 0.5):
             break
         # The kernel kept nothing: on a busy machine another program's connection may have taken its place.
-        run.say(another=True)
-        port = run.hear("make_listener() did not return within 1 s")["port"]
+        process.say(another=True)
+        port = process.hear("make_listener() did not return within 1 s")["port"]
         client = attempt.connect((host, port))
-    run.say(another=False)
+    process.say(another=False)
     return port
 
 
-def _same_port_again(attempt: Attempt, run: Run, port: int, reuse: bool) -> None:
+def _same_port_again(attempt: Attempt, process: CheckedProcess, port: int, reuse: bool) -> None:
     try:
-        again = run.hear(f"make_listener({port}) did not return within 1 s")
+        again = process.hear(f"make_listener({port}) did not return within 1 s")
     except Raised as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -102,10 +102,10 @@ def _same_port_again(attempt: Attempt, run: Run, port: int, reuse: bool) -> None
     attempt.good("after the server closed first, the same port works again at once")
 
 
-def _free_port_and_backlog(attempt: Attempt, run: Run) -> None:
-    run.say()
+def _free_port_and_backlog(attempt: Attempt, process: CheckedProcess) -> None:
+    process.say()
     try:
-        other = run.hear("make_listener(0, backlog=7) did not return within 1 s")
+        other = process.hear("make_listener(0, backlog=7) did not return within 1 s")
     except Raised as error:
         if error.errno != errno.EADDRINUSE:
             raise
@@ -115,9 +115,9 @@ def _free_port_and_backlog(attempt: Attempt, run: Run) -> None:
     attempt.good("port 0 gives a free port, and the backlog reaches the kernel")
 
 
-def _port_in_use(attempt: Attempt, run: Run) -> None:
-    run.say()
-    taken = run.hear("make_listener(port), with a port that is taken, did not return within 1 s")
+def _port_in_use(attempt: Attempt, process: CheckedProcess) -> None:
+    process.say()
+    taken = process.hear("make_listener(port), with a port that is taken, did not return within 1 s")
     if taken["returned"]:
         raise Wrong(
             f"The port was taken by another listener, and make_listener returned {taken['returned']}: let bind()'s error through."

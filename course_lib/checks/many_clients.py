@@ -48,14 +48,14 @@ def _answers(trial: ServerTrial) -> None:
     trial.settle()  # a server that does not wait for its first client shows it now
     trial.first = trial.connect()
     trial.ask(trial.first, b"hello\n", "A client sent a line and got no answer within 1 s")
-    trial.own = trial.run.sockets() - 1
+    trial.own = trial.process.sockets() - 1
     trial.attempt.good("a client is answered")
 
 
 def _second_client(trial: ServerTrial) -> None:
     trial.second = trial.connect()
     trial.ask(trial.second, b"hello\n", "The first client is silent, and a second one got no answer within 1 s")
-    trial.run.alone()
+    trial.process.alone()
     if trial.sleeps and all(trial.naps() for _ in range(5)):
         trial.idle("Nobody talks")  # it sleeps by the clock, and everything would be late
     if not trial.sleeps and (line := trial.naps_long()):
@@ -71,7 +71,7 @@ def _more_messages(trial: ServerTrial) -> None:
         trial.send(trial.first, line)
         got, stuck = trial.receive(trial.first, len(line))
         if not got and not stuck:
-            trial.run.explain_end()
+            trial.process.explain_end()
             raise Wrong(
                 "A second message on the same connection: the client got b'', the end. Do you close after the first answer? "
                 "Close when recv() gives b''."
@@ -101,7 +101,7 @@ def _pieces(trial: ServerTrial) -> None:
         if not got and stuck:
             raise trial.unanswered(trial.first, f"{what}: it got no answer within 1 s", stuck)
         if not stuck:
-            trial.run.explain_end()
+            trial.process.explain_end()
         if set(got) & set(b"WRD"):
             why = "The two share one buffer: each connection needs its own."
         elif got.startswith(b"HELLO"):
@@ -120,7 +120,7 @@ def _pieces(trial: ServerTrial) -> None:
     if got != b"ONE\nTWO\n":
         if not got and stuck:
             raise trial.unanswered(trial.first, "Two lines arrived together and got no answer within 1 s", stuck)
-        trial.run.explain_end()
+        trial.process.explain_end()
         raise Wrong(f"A client sent b'one\\ntwo\\n' and got {got!r}, not b'ONE\\nTWO\\n'.")
     trial.attempt.good("a line in pieces, two lines in one packet: each client has a buffer of its own")
 
@@ -139,7 +139,7 @@ def _many(trial: ServerTrial) -> None:
     clients = []
     for word in b"hello", b"again":
         lines = [b"%s from %02d\n" % (word, number) for number in range(1, MANY + 1)]
-        with trial.run.paused():
+        with trial.process.paused():
             clients = clients or [trial.connect() for _ in lines]
             for client, line in zip(clients, lines):
                 trial.send(client, line)
@@ -157,7 +157,7 @@ def _right_answers(trial: ServerTrial, clients: list, lines: list[bytes], answer
     expected = [line.upper() for line in lines]
     for number, (got, answer) in enumerate(zip(answers, expected), 1):
         if got and got != answer:
-            trial.run.explain_end()
+            trial.process.explain_end()
             if any(other in got for other in expected if other != answer):
                 raise Wrong(
                     f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}, the answer to "
@@ -168,7 +168,7 @@ def _right_answers(trial: ServerTrial, clients: list, lines: list[bytes], answer
     if not missing:
         return
     if not stuck:
-        trial.run.explain_end()
+        trial.process.explain_end()
         raise Wrong(f"{MANY} clients at once: client {missing[0]} got b'', the end. The server closed its connection too early.")
     what = f"{MANY} clients sent a line at the same moment, and {_those(missing)} got no answer within 1 s"
     raise trial.unanswered(clients[missing[0] - 1], what, stuck)
@@ -186,7 +186,7 @@ def _ends(trial: ServerTrial) -> None:
 
 def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
     trial.happened = "A client finished sending and your server died: "
-    with trial.run.paused():
+    with trial.process.paused():
         for client in leaving:
             trial.send(client, b"one\ntwo\nthree\n")
             client.shutdown(socket.SHUT_WR)
@@ -197,7 +197,7 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
         if got != b"ONE\nTWO\nTHREE\n":
             what = "A client sent three lines, half-closed, and got"
             if not stuck:
-                trial.run.explain_end()
+                trial.process.explain_end()
             if not b"ONE\nTWO\nTHREE\n".startswith(got):
                 raise Wrong(f"{what} {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
             if not stuck:
@@ -214,7 +214,7 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
 
 def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
     trial.happened = "A client left and your server died: "
-    with trial.run.paused():
+    with trial.process.paused():
         for client in closing:
             client.close()
         for client in trial.clients[:3]:
@@ -223,7 +223,7 @@ def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
         trial.expect(client, b"still here\n", "Some clients left, and another one got no answer within 1 s")
     left = len(trial.clients)
     if stuck := trial.holds(2 + left):
-        number = trial.run.sockets() - trial.own - 2 - left
+        number = trial.process.sockets() - trial.own - 2 - left
         if number <= 0:
             raise Wrong("Five clients left, and your server closed connections of clients that are still there.")
         raise _still_open(trial, list(range(number)), stuck, "left", count=True)
@@ -256,7 +256,7 @@ def _resets(trial: ServerTrial) -> None:
     talking, gone, waiting, trial.clients = trial.clients[0], trial.clients[1], trial.clients[2], trial.clients[3:]
     trial.ask(talking, b"hello\n", "A client got no answer within 1 s")
     reset(talking)
-    with trial.run.paused():
+    with trial.process.paused():
         trial.send(gone, b"hello\n")
         reset(gone)
         client = trial.connect()  # it stands in the accept queue, and there it stays when it has gone
@@ -271,14 +271,14 @@ def _resets(trial: ServerTrial) -> None:
     if not got:
         if stuck:
             raise trial.unanswered(waiting, "A client sent lines of 50 000 bytes and got no answer within 1 s", stuck)
-        trial.run.explain_end()
+        trial.process.explain_end()
         raise Wrong("A client sent lines of 50 000 bytes and got b'', the end.")
     trial.settle()
     trial.happened = "A client was reset in the middle of its answer, and your server died: "
     reset(waiting)  # in the middle of its answer
     trial.ask(trial.first, b"hello\n", "A client was reset in the middle of its answer, and another one got no answer within 1 s")
     if stuck := trial.holds(2 + len(trial.clients)):
-        number = trial.run.sockets() - trial.own - 2 - len(trial.clients)
+        number = trial.process.sockets() - trial.own - 2 - len(trial.clients)
         raise Wrong(
             f"Five clients left, four of them with a reset, and {still_open(number)}: {your_server(stuck)}. "
             "After a reset nobody is left to answer: close the socket and forget it."
@@ -331,17 +331,17 @@ def _greedy(trial: ServerTrial) -> None:
     greedy = trial.connect(receive_buffer=SMALL)
     greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     greedy.setblocking(False)
-    sent, quiet, used = 0, 0, trial.run.cpu()
-    while sent < GREEDY and quiet < 5 and trial.run.cpu() - used < HAD_TIME:
+    sent, quiet, used = 0, 0, trial.process.cpu()
+    while sent < GREEDY and quiet < 5 and trial.process.cpu() - used < HAD_TIME:
         try:
             sent += greedy.send(b"greedy client\n" * 1000)
-            quiet, used = 0, trial.run.cpu()
+            quiet, used = 0, trial.process.cpu()
         except BlockingIOError:
-            trial.run.watch(0.004)
+            trial.process.watch(0.004)
             if _unread(greedy):
-                quiet += trial.run.state() == "S" and not writable(greedy)
+                quiet += trial.process.state() == "S" and not writable(greedy)
             else:  # it has read all; that there is room again is told us by an acknowledgement, which may take its time
-                quiet, used = 0, trial.run.cpu()
+                quiet, used = 0, trial.process.cpu()
         except ConnectionError:
             break  # the server has cut it off, which is another good answer
     if sent >= GREEDY:
@@ -368,7 +368,7 @@ def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: byte
     if got == line.upper():
         return
     if not stuck:
-        trial.run.explain_end()
+        trial.process.explain_end()
     what = f"A client sent lines of {LONG} bytes in all{and_}, read slowly, and"
     if line.upper().startswith(got) and and_ and not stuck:
         raise Wrong(
@@ -393,11 +393,11 @@ def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: byte
 
 def _all_gone(trial: ServerTrial) -> None:
     trial.happened = "All clients left and your server died: "
-    with trial.run.paused():
+    with trial.process.paused():
         for client in trial.first, trial.second, *trial.clients:
             client.close()
     if stuck := trial.holds(0):
-        number = trial.run.sockets() - trial.own
+        number = trial.process.sockets() - trial.own
         if number < 0:
             raise Wrong("All clients have left, and your server has closed a socket of its own: the listener?")
         raise Wrong(
@@ -411,7 +411,7 @@ def _all_gone(trial: ServerTrial) -> None:
             "with every client that ever came. Forget each one when you close it."
         )
     trial.idle("Only one client is left and it is silent", "recv() gives b'' again and again when a client has gone (recv(2)).")
-    trial.run.alone()
+    trial.process.alone()
     trial.attempt.good("when all have gone, no descriptor is left" + (", and it sleeps" if trial.sleeps else ""))
 
 

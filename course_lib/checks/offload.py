@@ -19,8 +19,8 @@ _NOT_HANDED_OVER = ("PicklingError", "AttributeError", "TypeError")
 
 
 def check_offload(attempt: Attempt) -> None:
-    run = attempt.run(_use_offload)
-    if run.hear("offload did not end within 2 s").get("copies"):
+    process = attempt.start(_use_offload)
+    if process.hear("offload did not end within 2 s").get("copies"):
         attempt.note(
             "the child keeps copies of all the server's sockets: a client that is let go meanwhile does not notice until the child has ended; "
             "os.closerange() in the child"

@@ -60,8 +60,8 @@ class Crew:
         self.attempt, self._reports = attempt, reports
         name = f"\0{uuid.uuid4().hex}"  # abstract: it is in no file system, and gone with its socket (unix(7))
         reports.bind(name)
-        self.run = attempt.run(use_prefork)
-        self.run.say(reports=name)
+        self.process = attempt.start(use_prefork)
+        self.process.say(reports=name)
         self.parent, self.address, self.listeners = 0, ("127.0.0.1", 0), []  # inodes
         self.workers: dict[int, int] = {}  # number of the process -> inode of its listener
         self.ready = False  # have all workers been seen?
@@ -91,7 +91,7 @@ class Crew:
     def report(self, what: str) -> dict:
         """The next report; `what` begins the message if none comes."""
         try:
-            data = self.run.read(self._reports, REPORT, what, _PATIENCE)
+            data = self.process.read(self._reports, REPORT, what, _PATIENCE)
         except Stuck as stuck:
             raise Wrong(f"{what}: {stuck.doing.replace('it ', 'the parent ', 1)}.") from None
         report = json.loads(data)
@@ -136,7 +136,7 @@ class Crew:
 
     def look(self) -> None:
         """Nothing has been reported that should not."""
-        self.run.watch(0)
+        self.process.watch(0)
         while _readable(self._reports):
             started = self.report("")["what"] == "started"
             if started and self.happened:
@@ -183,7 +183,7 @@ class Crew:
     def ended(self, pid: int, what: str) -> None:
         """Wait until this worker has gone, and is no zombie."""
         self.workers.pop(pid)
-        if not self.run.until(lambda: not state(pid), _PATIENCE):
+        if not self.process.until(lambda: not state(pid), _PATIENCE):
             raise Wrong(
                 f"{what}, and it is a zombie: it has ended, and nobody took its exit status. os.waitpid() does, and says who "
                 "it was (wait(2))."
@@ -210,7 +210,7 @@ class Crew:
         came = b""
         while not (found := _ANSWER.search(came)) or len(found[2]) < int(found[1]):
             try:
-                piece = self.run.read(client, 1, what, _PATIENCE)
+                piece = self.process.read(client, 1, what, _PATIENCE)
             except Stuck:
                 self.look()
                 raise self.unanswered(client, what) from None
@@ -253,14 +253,14 @@ class Crew:
 
     def calm(self) -> None:
         """Wait until all have nothing more to do."""
-        self.run.until(lambda: all(state(pid) == "S" for pid in (self.parent, *self.workers)), 0.5)
+        self.process.until(lambda: all(state(pid) == "S" for pid in (self.parent, *self.workers)), 0.5)
 
     def cpu(self) -> dict[int, float]:
         return {pid: cpu_seconds(pid) for pid in (self.parent, *self.workers)}
 
 
 def _opens(crew: Crew) -> None:
-    facts = crew.run.hear("open_listeners did not return within 1 s")
+    facts = crew.process.hear("open_listeners did not return within 1 s")
     crew.parent, crew.address, crew.listeners = facts["pid"], ("127.0.0.1", facts["port"]), facts["listeners"]
     crew.attempt.good(f"{WORKERS} listeners at one port, with SO_REUSEPORT on each of them")
 
@@ -268,7 +268,7 @@ def _opens(crew: Crew) -> None:
 def _all_answer(crew: Crew) -> None:
     for number in range(WORKERS):
         crew.started(f"prefork got {WORKERS} listeners, and {_count(number)} started")
-    crew.run.watch(0.02)
+    crew.process.watch(0.02)
     crew.look()
     if listening(crew.address[1]) - set(crew.listeners):
         raise Wrong(
@@ -288,20 +288,20 @@ def _idle(crew: Crew) -> None:
     """Nobody talks: nobody runs. Two windows must agree before anybody is blamed."""
     for _ in range(2):
         crew.calm()
-        used, woke = crew.cpu(), crew.run.wakes()
+        used, woke = crew.cpu(), crew.process.wakes()
         watches = {pid: Stopwatch(pid) for pid in used}
-        crew.run.watch(_WINDOW)
+        crew.process.watch(_WINDOW)
         busy = {pid: (cpu - used[pid]) / watches[pid].passed() for pid, cpu in crew.cpu().items()}
         if max(busy.values()) < 0.1:
             break
     else:
         if busy[crew.parent] >= 0.1:
             raise Wrong(
-                f"Nobody talks, and the parent runs all the time (CPU {min(1, busy[crew.parent]):.0%}){crew.run.where()}: let "
+                f"Nobody talks, and the parent runs all the time (CPU {min(1, busy[crew.parent]):.0%}){crew.process.where()}: let "
                 "it sleep until a worker ends, in os.wait() or signal.sigwait()."
             )
         raise Wrong(f"Nobody talks, and a worker runs all the time (CPU {min(1, max(busy.values())):.0%}).")
-    if crew.run.wakes() - woke > 1:
+    if crew.process.wakes() - woke > 1:
         crew.attempt.note(
             "the parent wakes up again and again to look whether a worker has ended. os.wait() and signal.sigwait() sleep "
             "until then."
@@ -314,13 +314,13 @@ def _one_stands_still(crew: Crew) -> None:
     still, *others = clients
     os.kill(still, signal.SIGSTOP)
     try:
-        crew.run.until(lambda: state(still) == "T", 1.0)
+        crew.process.until(lambda: state(still) == "T", 1.0)
         for pid in others:
             crew.answer(clients[pid], b"/", "One worker stands still (SIGSTOP), and a client of another one got no answer")
         late = [crew.connect() for _ in range(20)]
         for client in late:
             client.sendall(_REQUEST % b"/")
-        crew.run.watch(0.02)
+        crew.process.watch(0.02)
     finally:
         os.kill(still, signal.SIGCONT)
     for client in (clients[still], *late):
@@ -337,7 +337,7 @@ def _one_dies(crew: Crew) -> None:
     what = "A worker was killed"
     for victim, listener in sorted(crew.workers.items()):
         os.kill(victim, signal.SIGKILL)
-        crew.run.until(lambda: state(victim) in ("Z", ""), 1.0)
+        crew.process.until(lambda: state(victim) in ("Z", ""), 1.0)
         clients = [crew.connect() for _ in range(10)]
         for client in clients:
             client.sendall(_REQUEST % b"/")
@@ -353,10 +353,10 @@ def _one_dies(crew: Crew) -> None:
 def _two_die(crew: Crew) -> None:
     what = "Two workers were killed at the same moment"
     victims = list(crew.workers)[:2]
-    with crew.run.paused():
+    with crew.process.paused():
         for pid in victims:
             os.kill(pid, signal.SIGKILL)
-        crew.run.until(lambda: all(state(pid) in ("Z", "") for pid in victims), 1.0)
+        crew.process.until(lambda: all(state(pid) in ("Z", "") for pid in victims), 1.0)
     for pid in victims:
         crew.workers.pop(pid)
     for number in range(2):
@@ -364,7 +364,7 @@ def _two_die(crew: Crew) -> None:
             f"{what}, and {_count(number)} started anew (one SIGCHLD may stand for several children, signal(7): os.waitpid(-1, "
             "os.WNOHANG) until it gives 0)"
         )
-    if not crew.run.until(lambda: not any(map(state, victims)), _PATIENCE):
+    if not crew.process.until(lambda: not any(map(state, victims)), _PATIENCE):
         raise Wrong(f"{what}, and one of them is a zombie: nobody took its exit status (wait(2)).")
     for client in crew.reach(set(crew.workers), f"{what} and started anew").values():
         client.close()
@@ -387,7 +387,7 @@ def _serve_ends(crew: Crew) -> None:
                 if state(second) in ("Z", ""):
                     raise
                 raise Wrong(f"{wrong} The child is still alive. {_SECOND_PARENT}") from None
-            if not crew.run.until(lambda: not state(second), _PATIENCE):
+            if not crew.process.until(lambda: not state(second), _PATIENCE):
                 raise Wrong(
                     f"{what}, it was started anew, and the old process is "
                     f"{'a zombie' if state(second) == 'Z' else 'still alive'}."
@@ -410,8 +410,8 @@ def _odd_clients(crew: Crew) -> None:
     whole = crew.connect()
     whole.sendall(_REQUEST % b"/" + _REQUEST % b"/nothing" + _REQUEST % b"/")
     whole.shutdown(socket.SHUT_WR)
-    crew.run.read(whole, 100_000, "A client sent three requests in one packet and half-closed, and got no end", _PATIENCE)
-    if not crew.run.until(lambda: crew.connections() == 0, _PATIENCE):
+    crew.process.read(whole, 100_000, "A client sent three requests in one packet and half-closed, and got no end", _PATIENCE)
+    if not crew.process.until(lambda: crew.connections() == 0, _PATIENCE):
         raise Wrong(f"30 odd clients have come and gone, and the workers hold {crew.connections()} of their connections still.")
     crew.attempt.good("30 odd clients leave nothing behind in the workers")
 
@@ -438,7 +438,7 @@ def _stops(crew: Crew) -> None:
     what = "SIGTERM came to the parent"
     for number in signal.SIGSTOP, signal.SIGCONT:  # each one makes a SIGCHLD, and nobody has ended
         os.kill(next(iter(clients)), number)
-        crew.run.until(lambda: (state(next(iter(clients))) == "T") == (number == signal.SIGSTOP), 0.5)
+        crew.process.until(lambda: (state(next(iter(clients))) == "T") == (number == signal.SIGSTOP), 0.5)
     crew.calm()
     crew.stopping = True
     os.kill(crew.parent, signal.SIGTERM)
@@ -451,13 +451,13 @@ def _stops(crew: Crew) -> None:
     _nothing_is_left(crew, what, reports)
     for client in clients.values():
         client.close()
-    crew.run.say(again=True)
-    crew.run.hear(f"{what}, and open_listeners at the same port again did not return within 1 s")
+    crew.process.say(again=True)
+    crew.process.hear(f"{what}, and open_listeners at the same port again did not return within 1 s")
     crew.attempt.good("SIGTERM: all workers end, none is a zombie, no descriptor is left, the port is free")
 
 
 def _nothing_is_left(crew: Crew, what: str, reports: list[str]) -> None:
-    facts = crew.run.hear("prefork has returned")
+    facts = crew.process.hear("prefork has returned")
     alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
     zombies = [pid for pid in crew.workers if state(pid) == "Z"]
     if alive:

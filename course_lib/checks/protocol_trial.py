@@ -29,7 +29,7 @@ class ProtocolTrial:
     def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
         self.attempt, self.name = attempt, name
         self.trial = ServerTrial(attempt, True, inside)
-        self.run = self.trial.run
+        self.process = self.trial.process
         self.came: dict[socket.socket, bytearray] = {}  # what came for a client and was not looked at yet
         self.known = 0  # tasks whose end was looked at
 
@@ -39,7 +39,7 @@ class ProtocolTrial:
             for point in points:
                 point(self)
                 self.left_open()
-                self.run.alone()  # before what it has started fills the memory
+                self.process.alone()  # before what it has started fills the memory
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         client = self.trial.connect(receive_buffer)
@@ -53,7 +53,7 @@ class ProtocolTrial:
         """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is for `unfinished`."""
         came = self.came[client]
         try:
-            data = self.run.read(client, 1, what)
+            data = self.process.read(client, 1, what)
         except Stuck as stuck:
             self.left_open()
             wrong = self.unfinished(bytes(came), begun, your_server(stuck)) or self._silent(client, stuck, why)
@@ -95,7 +95,7 @@ class ProtocolTrial:
     def _silent(self, client: socket.socket, stuck: Stuck, why: str) -> str:
         """Why has nothing come?"""
         if stuck.asleep and stuck.call == "epoll_wait":
-            self.run.watch(0)
+            self.process.watch(0)
             unread = self.trial.way(client)[1]
             why = why or (
                 "The client's bytes have arrived and nobody reads them." if unread else
@@ -113,9 +113,9 @@ class ProtocolTrial:
 
     def tasks(self) -> list[dict]:
         """What became of the tasks that ended otherwise than they should."""
-        if not self.run.interrupt(signal.SIGUSR2):
+        if not self.process.interrupt(signal.SIGUSR2):
             return []
-        return self.run.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+        return self.process.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
 
     def error(self, task: dict) -> Raised | None:
         """What ended this task, if it was an exception. Raises Open if the learner has not written it yet."""
@@ -125,7 +125,7 @@ class ProtocolTrial:
 
     def raised(self, what: str, why: str = "", client: socket.socket | None = None) -> None:
         """A connection ended too early: if its task raised an exception, or any since the last look, this is why."""
-        self.run.until(lambda: self.run.state() == "S", 1.0)  # it closes the connection before it ends
+        self.process.until(lambda: self.process.state() == "S", 1.0)  # it closes the connection before it ends
         port = client and client.getsockname()[1]
         tasks = self.tasks()
         for task in [*(task for task in tasks[: self.known] if port and task["port"] == port), *tasks[self.known :]]:
@@ -158,7 +158,7 @@ class ProtocolTrial:
         self.left_open()
         if stuck:
             raise Wrong(
-                f"All clients have gone, and {still_open(self.run.sockets() - self.trial.own)}: {your_server(stuck)}. When recv "
+                f"All clients have gone, and {still_open(self.process.sockets() - self.trial.own)}: {your_server(stuck)}. When recv "
                 "gives b'', close."
             )
         self.trial.calm("All clients have gone and nobody talks")

@@ -32,9 +32,11 @@ class Redis(ProtocolTrial):
 
     def piece(self, client: socket.socket, data: bytes) -> None:
         """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
-        woken = self.run.wakes()
+        woken = self.process.wakes()
         self.send(client, data)
-        self._sleeps = self._sleeps and self.run.until(lambda: self.run.wakes() > woken and self.run.state() == "S", 0.2)
+        self._sleeps = self._sleeps and self.process.until(
+            lambda: self.process.wakes() > woken and self.process.state() == "S", 0.2
+        )
 
     def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
         """Send a command and compare its answer."""
@@ -117,7 +119,7 @@ class Redis(ProtocolTrial):
 
     def runs_on(self, client: socket.socket) -> str:
         unread = self.trial.way(client)[1]
-        self.run.watch(0.1)
+        self.process.watch(0.1)
         if unread and self.trial.way(client)[1] < unread:
             return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
         return super().runs_on(client)
@@ -126,7 +128,7 @@ class Redis(ProtocolTrial):
         """Now the connection must end, and nothing may come before."""
         came = bytes(self.came[client])
         try:
-            came += self.run.read(client, 100, "")
+            came += self.process.read(client, 100, "")
         except Stuck as stuck:
             if not stuck.data:
                 self.left_open()

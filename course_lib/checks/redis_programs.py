@@ -26,7 +26,7 @@ def redis_benchmark(redis: Redis) -> None:
                 stdin=subprocess.DEVNULL, stdout=output, stderr=output,
             )  # fmt: skip
             try:
-                through = redis.run.until(lambda: asked.poll() is not None, 3.0)
+                through = redis.process.until(lambda: asked.poll() is not None, 3.0)
             finally:
                 asked.kill()
                 asked.wait()

@@ -63,8 +63,8 @@ def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
 def _answers(redis: Redis) -> None:
     client = redis.trial.first = redis.connect()
     redis.ask(client, (b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
-    redis.trial.own = redis.run.sockets() - 1
-    redis.run.alone()
+    redis.trial.own = redis.process.sockets() - 1
+    redis.process.alone()
     redis.ask(client, (b"PING",), b"+PONG\r\n", "A second command on the same connection")
     redis.attempt.good("PING is answered: +PONG")
 
@@ -249,7 +249,7 @@ def _hello(redis: Redis) -> None:
 
 def _half_closed(redis: Redis) -> None:
     client = redis.connect()
-    with redis.run.paused():
+    with redis.process.paused():
         redis.send(client, encoded(b"GET", b"city") + encoded(b"PING"))
         redis.half_close(client)
     what = "A client sent two commands and half-closed"
@@ -291,7 +291,7 @@ _NONSENSE = (
 
 
 def _nonsense(redis: Redis) -> None:
-    held = redis.run.memory()
+    held = redis.process.memory()
     for sent, what in _NONSENSE:
         client = redis.connect()
         redis.send(client, sent)
@@ -316,7 +316,7 @@ def _nonsense(redis: Redis) -> None:
         redis.half_close(client)
         _over(redis, client, f"A client sent {sent!r}, which is no command")
     redis.ask(redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
-    if redis.run.memory() - held > _GREEDY:
+    if redis.process.memory() - held > _GREEDY:
         raise Wrong(
             f"Clients have announced 1 GB and sent little, and your server holds over {_GREEDY >> 20} MB more: take memory for "
             "what has come, not for what is announced."
@@ -329,7 +329,7 @@ def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = Tr
     why = "Nobody knows where the next command begins: answer `-ERR Protocol error: …`, then close."
     came = bytearray()
     try:
-        while len(came) < 10_000 and (data := redis.run.read(client, 1, what)):
+        while len(came) < 10_000 and (data := redis.process.read(client, 1, what)):
             came += data
     except Stuck as stuck:
         redis.left_open()
@@ -346,7 +346,7 @@ def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = Tr
             why = "Give up when it is over the limit: answer `-ERR Protocol error: …`, then close."
         raise Wrong(f"{what}; {said} within 1 s: {your_server(stuck)}. {why}") from None
     if not came and answered:
-        redis.run.until(lambda: redis.run.state() == "S", 1.0)
+        redis.process.until(lambda: redis.process.state() == "S", 1.0)
         for task in redis.tasks():
             if error := redis.error(task):
                 raise Wrong(f"{what}; it got no answer, only the end: {redis.explain(error, why)}")
@@ -358,7 +358,7 @@ def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = Tr
 def _over(redis: Redis, client: socket.socket, what: str) -> None:
     """The client has half-closed: whatever it gets, it must come to the end."""
     try:
-        while redis.run.read(client, 1 << 16, what):
+        while redis.process.read(client, 1 << 16, what):
             pass
     except Stuck as stuck:
         redis.left_open()
@@ -375,12 +375,12 @@ def _slow_reader(redis: Redis) -> None:
     redis.ask(redis.trial.first, (b"GET", b"big"), bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
     slow = redis.connect(receive_buffer=SMALL)
     redis.send(slow, encoded(b"GET", b"big") * 3)
-    redis.run.watch(0.02)
+    redis.process.watch(0.02)
     redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
     for number in range(3):
         redis.expect(slow, bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
     slow.close()
-    held = redis.run.memory()
+    held = redis.process.memory()
     greedy = redis.connect(receive_buffer=SMALL)
     redis.send(greedy, encoded(b"GET", b"big") * _MANY)
     what = f"A client asked {_MANY} times for a value of 200000 bytes and reads nothing"
@@ -388,11 +388,11 @@ def _slow_reader(redis: Redis) -> None:
 
     def piled_up() -> bool:
         nonlocal most
-        most = max(most, redis.run.memory() - held)  # between two copies it holds less for a moment
+        most = max(most, redis.process.memory() - held)  # between two copies it holds less for a moment
         return most > _GREEDY
 
     redis.trial.read_all(greedy)
-    redis.run.until(lambda: piled_up() or redis.run.state() == "S", 2.0)
+    redis.process.until(lambda: piled_up() or redis.process.state() == "S", 2.0)
     try:
         if not piled_up():
             redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
@@ -417,8 +417,8 @@ def _gone(redis: Redis) -> None:
         redis.send(client, command[: 2 * number])
     for client in reading:
         redis.send(client, encoded(b"GET", b"big"))
-        redis.run.read(client, 1, "A client asked for a value of 200000 bytes and got nothing within 1 s")
-    with redis.run.paused():
+        redis.process.read(client, 1, "A client asked for a value of 200000 bytes and got nothing within 1 s")
+    with redis.process.paused():
         for client in clients[:10]:
             client.close()
         for client in (*clients[10:], *reading):
@@ -429,7 +429,7 @@ def _gone(redis: Redis) -> None:
     redis.left_open()
     if stuck:
         raise Wrong(
-            f"{what}, and {still_open(redis.run.sockets() - redis.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            f"{what}, and {still_open(redis.process.sockets() - redis.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
             "gives b'', or send_all raises."
         )
     redis.trial.calm(f"{what}, and nobody talks", AFTER_END)

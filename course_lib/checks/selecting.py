@@ -29,18 +29,18 @@ _ONE_WAIT = "One call of select() sleeps until something is ready: hand it the w
 def check_ready(attempt: Attempt) -> None:
     listener = attempt.listen()
     address = listener.getsockname()
-    run = attempt.run(_use_ready, listener)
-    told = run.hear("ready did not answer within 1 s")
-    woke = run.wakes()
-    run.watch(_LONG)  # nobody comes, so it must go on waiting
-    if (times := run.wakes() - woke) > _OFTEN:
+    process = attempt.start(_use_ready, listener)
+    told = process.hear("ready did not answer within 1 s")
+    woke = process.wakes()
+    process.watch(_LONG)  # nobody comes, so it must go on waiting
+    if (times := process.wakes() - woke) > _OFTEN:
         raise Wrong(f"ready([listener], [], None) woke up {times} times in {_LONG:g} s, and nobody had come. {_ONE_WAIT}")
     attempt.connect(address)
-    run.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")
+    process.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")
     attempt.good("None is no limit: it waits until a client connects")
     if told["high"]:
         attempt.note("it takes descriptor 1024, so it is not select() that you call. What was asked it does.")
-    run.alone()
+    process.alone()
 
 
 def _use_ready(talk: Talk, learner: Callable, listener: socket.socket) -> None:
@@ -198,9 +198,9 @@ def _takes_high_number(learner: Callable, sock: socket.socket) -> bool:
 
 
 def check_fd_limit(attempt: Attempt) -> None:
-    run = attempt.run(_use_fd_limit)
+    process = attempt.start(_use_fd_limit)
     try:
-        told = run.hear("fd_limit() did not return within 2 s", 2.0)
+        told = process.hear("fd_limit() did not return within 2 s", 2.0)
     except Raised as error:
         if error.type == "ValueError" and "out of range" in error.text:
             raise Wrong(f"{error} That is the refusal: catch it, and return the number.") from None
@@ -220,7 +220,7 @@ def check_fd_limit(attempt: Attempt) -> None:
     attempt.good(f"select() takes descriptor {limit - 1} and refuses {limit}, with one socket in the list")
     if told["left"] > 0:
         raise Wrong(f"fd_limit left {told['left']} descriptors open: close each copy (os.close) before the next.")
-    run.alone()
+    process.alone()
     attempt.good("no descriptor is left open")
 
 

@@ -50,7 +50,7 @@ class ServerTrial:
         self.sleeps, self.attempt, self.happened = sleeps, attempt, ""
         listener = attempt.listen(send_buffer)
         self.address = listener.getsockname()
-        self.run = attempt.run(inside, listener)
+        self.process = attempt.start(inside, listener)
         self.own = 0  # sockets that the server holds when it has no client
         self.first = self.second = None  # two clients that stay until the end
         self.clients: list[socket.socket] = []  # those of the many that are still there
@@ -62,7 +62,7 @@ class ServerTrial:
             try:
                 yield
             except ConnectionRefusedError:
-                self.run.explain_end()
+                self.process.explain_end()
                 raise Wrong("A new client was refused: nobody listens any more. Do you close the listener?") from None
             except OSError as error:
                 raise self.attempt.cause(error) from None
@@ -80,20 +80,20 @@ class ServerTrial:
         """Like sendall(), and each part may take its time. A connection that the server has cut shows when we read."""
         try:
             while data:
-                used = self.run.cpu()
+                used = self.process.cpu()
                 try:
                     data = data[client.send(data) :]
                 except TimeoutError:
-                    if not writable(client) and (self.run.state() != "R" or self.run.cpu() - used > 0.5):
+                    if not writable(client) and (self.process.state() != "R" or self.process.cpu() - used > 0.5):
                         raise
-                    self.run.watch(0)  # other programs have the processor
+                    self.process.watch(0)  # other programs have the processor
         except ConnectionError:
             pass
 
     def receive(self, client: socket.socket, size: int, seconds: float = 1.0) -> tuple[bytes, Stuck | None]:
         """What comes within `seconds`, at most `size` bytes; and, if that is not all and not the end, what the server does."""
         try:
-            return self.run.read(client, size, "", seconds), None
+            return self.process.read(client, size, "", seconds), None
         except Stuck as stuck:
             return stuck.data, stuck
 
@@ -111,7 +111,7 @@ class ServerTrial:
         if stuck and not got:
             raise self.unanswered(client, what, stuck)
         if not stuck:
-            self.run.explain_end()
+            self.process.explain_end()
         if not got:
             raise Wrong(f"{what}: it got b'', the end. The server closed this connection too early.")
         if got.lower() == sent:
@@ -133,11 +133,11 @@ class ServerTrial:
         if private and astray and (data := astray.recv(100, socket.MSG_PEEK)):
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
-            self.run.watch(0)
+            self.process.watch(0)
             why = "It does not come to this client." if unread else ""
             if accepted is False:
                 why = "The client waits in the accept queue."
-            elif self.run.until(lambda: self.way(client)[1] < unread, 0.1):
+            elif self.process.until(lambda: self.way(client)[1] < unread, 0.1):
                 why = "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
         elif call == "sleep":
             why = "No client can wake it there: sleep in the call that waits for the sockets."
@@ -176,31 +176,31 @@ class ServerTrial:
 
     def read_all(self, client: socket.socket) -> None:
         """Wait until the server has read what this client sent; if it does not, the missing answer will tell."""
-        self.run.until(lambda: self.way(client) == (True, 0), 0.5)
+        self.process.until(lambda: self.way(client) == (True, 0), 0.5)
 
     def holds(self, clients: int) -> Stuck | None:
         """Wait until the server holds this many connections; if it does not within 1 s, what it does instead."""
-        watch = self.run.stopwatch()
-        while self.run.sockets() != self.own + clients:
+        watch = self.process.stopwatch()
+        while self.process.sockets() != self.own + clients:
             try:
                 if watch.passed() < 1.0:
-                    self.run.watch(0.005)
+                    self.process.watch(0.005)
                 else:
-                    self.run.hear("", 0.2)
+                    self.process.hear("", 0.2)
             except Stuck as stuck:
-                return stuck if self.run.sockets() != self.own + clients else None
+                return stuck if self.process.sockets() != self.own + clients else None
         return None
 
     def keeps(self, what: str) -> int:
         """How many closed sockets ("closed") it still keeps, or bytes in its longest bytearray outside of Lines ("unsent")."""
-        if not self.run.interrupt(signal.SIGUSR2):
+        if not self.process.interrupt(signal.SIGUSR2):
             return 0
-        return self.run.hear("The server did not come back from a call within 1 s")[what]
+        return self.process.hear("The server did not come back from a call within 1 s")[what]
 
     def settle(self) -> None:
         """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second."""
-        self.run.watch(0.01)
-        self.run.until(lambda: self.run.state() != "R", 0.1)
+        self.process.watch(0.01)
+        self.process.until(lambda: self.process.state() != "R", 0.1)
 
     def idle(self, when: str, why: str = "") -> None:
         """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed."""
@@ -211,7 +211,7 @@ class ServerTrial:
             if cpu < IDLE and runs < 0.5 and naps < 0.5:
                 if wakes <= OFTEN:
                     return
-        line = self.run.where()
+        line = self.process.where()
         if cpu < IDLE and runs < 0.5 and naps < 0.5:
             raise Wrong(
                 f"{when}, and your server woke up {wakes} times in {WINDOW:g} s{line}: a time limit makes it look for nothing, again "
@@ -226,38 +226,38 @@ class ServerTrial:
 
     def calm(self, when: str, why: str = "") -> None:
         """The short form of `idle`: seen asleep again and again, it is believed."""
-        if self.sleeps and not self.run.until(self._sleeps_five_times, 0.3):
+        if self.sleeps and not self.process.until(self._sleeps_five_times, 0.3):
             self.idle(when, why)
 
     def _sleeps_five_times(self) -> bool:
         for _ in range(5):
-            if self.run.state() != "S":
+            if self.process.state() != "S":
                 return False
-            self.run.watch(0.004)
+            self.process.watch(0.004)
         return True
 
     def naps_long(self) -> str:
         """The line in which it sleeps by the clock, for a tenth of a second or longer; else ""."""
-        woke = self.run.wakes()
-        if all(self.naps() for _ in range(40)) and self.run.wakes() - woke <= 2:  # 40 looks take 0.2 s
-            return self.run.where()
+        woke = self.process.wakes()
+        if all(self.naps() for _ in range(40)) and self.process.wakes() - woke <= 2:  # 40 looks take 0.2 s
+            return self.process.where()
         return ""
 
     def naps(self) -> bool:
         """Does it sleep by the clock, where no socket can wake it?"""
-        self.run.watch(0.005)
-        return self.run.asleep_in() == "sleep"
+        self.process.watch(0.005)
+        return self.process.asleep_in() == "sleep"
 
     def _window(self) -> tuple[float, float, float, int]:
         """Over half a second: share of a core, share of looks at which it runs, or sleeps by the clock; times it woke up."""
-        begin, used, woke = time.monotonic(), self.run.cpu(), self.run.wakes()
+        begin, used, woke = time.monotonic(), self.process.cpu(), self.process.wakes()
         looks, runs, naps = 0, 0, 0
         while (passed := time.monotonic() - begin) < WINDOW:
-            self.run.watch(0.02)
+            self.process.watch(0.02)
             looks += 1
-            runs += self.run.state() == "R"
+            runs += self.process.state() == "R"
             naps += self.naps()
-        return min(1.0, (self.run.cpu() - used) / passed), runs / looks, naps / looks, self.run.wakes() - woke
+        return min(1.0, (self.process.cpu() - used) / passed), runs / looks, naps / looks, self.process.wakes() - woke
 
 
 def readable(client: socket.socket) -> bool:

@@ -24,9 +24,9 @@ _IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call w
 
 
 def check_try(attempt: Attempt) -> None:
-    run = attempt.run(_use_try, attempt.listen())
+    process = attempt.start(_use_try, attempt.listen())
     try:
-        told = run.hear("try_accept and try_recv did not answer within 1 s")
+        told = process.hear("try_accept and try_recv did not answer within 1 s")
     except Raised as error:
         if error.type == "BlockingIOError":
             raise Wrong(
@@ -40,7 +40,7 @@ def check_try(attempt: Attempt) -> None:
                 "finished. The error has many names: catch BlockingIOError first, then OSError."
             ) from None
         raise
-    run.alone()
+    process.alone()
     if told["hides"]:
         attempt.note(
             "on a socket that you have closed, try_recv raises no error: it hides a bug of your own (EBADF). Catch less."

@@ -104,12 +104,12 @@ class Driven:
 
 
 def check_waits(attempt: Attempt) -> None:
-    run = attempt.run(_use_waits, attempt.listen(SMALL))
+    process = attempt.start(_use_waits, attempt.listen(SMALL))
     try:
-        run.hear("The four generators did not answer within 1 s")
+        process.hear("The four generators did not answer within 1 s")
     except Raised as error:
         raise explained_waits(error) from None
-    run.alone()
+    process.alone()
 
 
 def explained_waits(error: Raised) -> Exception:

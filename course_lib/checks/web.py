@@ -121,7 +121,7 @@ class _Web(ProtocolTrial):
         """Now the connection must end, and nothing may come before."""
         came = bytes(self.came[client])
         try:
-            came += self.run.read(client, 100, "")
+            came += self.process.read(client, 100, "")
         except Stuck as stuck:
             if not stuck.data:
                 raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
@@ -205,8 +205,8 @@ def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> Non
 def _answers(web: _Web) -> None:
     client = web.trial.first = web.connect()
     web.ask(client, "/", "A client sent a request in one packet")
-    web.trial.own = web.run.sockets() - 1
-    web.run.alone()
+    web.trial.own = web.process.sockets() - 1
+    web.process.alone()
     web.attempt.good("a request is answered: 200 OK, Content-Length, the page")
 
 
@@ -238,9 +238,9 @@ def _pieces(web: _Web) -> None:
                 "One client has sent half of a request, and another one asked",
                 "Each connection needs a buffer of its own.",
             )
-        woken = web.run.wakes()
+        woken = web.process.wakes()
         web.send(client, bytes([byte]))
-        reads = reads and web.run.until(lambda: web.run.wakes() > woken and web.run.state() == "S", 0.2)
+        reads = reads and web.process.until(lambda: web.process.wakes() > woken and web.process.state() == "S", 0.2)
     web.expect(client, "/other", "A client sent a request one byte at a time", why)
     request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
     web.send(client, request)
@@ -267,7 +267,7 @@ def _pipeline(web: _Web) -> None:
 def _shares(web: _Web) -> None:
     """A client that sends many requests at once must not have all its answers before anybody else gets one."""
     greedy, other = web.connect(), web.connect()
-    with web.run.paused():
+    with web.process.paused():
         web.send(greedy, _REQUEST % b"/turn" * _REQUESTS)
         web.send(other, _REQUEST % b"/turn")
     what = f"One client sent {_REQUESTS} requests at once, and another one sent one"
@@ -285,7 +285,7 @@ def _shares(web: _Web) -> None:
 
 def _half_closed(web: _Web) -> None:
     client = web.connect()
-    with web.run.paused():
+    with web.process.paused():
         web.send(client, _REQUEST % b"/other" + _REQUEST % b"/")
         client.shutdown(socket.SHUT_WR)
     what = "A client sent two requests and half-closed"
@@ -329,7 +329,7 @@ def _closes(web: _Web) -> None:
 def _slow_reader(web: _Web) -> None:
     slow = web.connect(receive_buffer=SMALL)
     web.send(slow, _REQUEST % b"/big")
-    web.run.watch(0.02)
+    web.process.watch(0.02)
     web.ask(web.trial.first, "/", "One client does not read its long answer, and another one asked")
     web.expect(slow, "/big", "A client reads a page of 600000 bytes slowly")
     web.ask(slow, "/", "A client has read a page of 600000 bytes and asked for another one")
@@ -339,7 +339,7 @@ def _slow_reader(web: _Web) -> None:
 
 def _slow_pages(web: _Web) -> None:
     clients = [web.connect() for _ in range(_TOGETHER)]
-    with web.run.paused():
+    with web.process.paused():
         for client in clients:
             web.send(client, _REQUEST % b"/slow")
     answers = [
@@ -380,7 +380,7 @@ def _nonsense(web: _Web) -> None:
         web.left_open()
     client = web.connect()
     web.send(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
-    web.run.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
+    web.process.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
     _ended(
         web, client, f"A client sent {_TOO_LONG} bytes of a head without an end", "it would fill the memory: 64 kB are enough."
     )
@@ -391,7 +391,7 @@ def _nonsense(web: _Web) -> None:
 def _ended(web: _Web, client: socket.socket, what: str, why: str) -> None:
     """An answer may come, but then the end must."""
     try:
-        web.run.read(client, 10_000, what)
+        web.process.read(client, 10_000, what)
     except Stuck as stuck:
         web.left_open()
         raise Wrong(f"{what}, and its connection stays open: {your_server(stuck)}. Close it, for {why}") from None
@@ -400,7 +400,7 @@ def _ended(web: _Web, client: socket.socket, what: str, why: str) -> None:
 def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
     """It must not wait for ever; an answer or the end will do."""
     try:
-        web.run.read(client, 1, what)
+        web.process.read(client, 1, what)
     except Stuck as stuck:
         web.left_open()
         raise Wrong(
@@ -418,10 +418,10 @@ def _gone(web: _Web) -> None:
         web.send(client, half)
     for client in reading:
         web.send(client, _REQUEST % b"/big")
-        web.run.read(client, 1, "A client asked for a page of 600000 bytes and got nothing within 1 s")
+        web.process.read(client, 1, "A client asked for a page of 600000 bytes and got nothing within 1 s")
     for client in waiting:
         web.send(client, _REQUEST % b"/wait")
-    with web.run.paused():
+    with web.process.paused():
         for client in clients[:10]:
             client.close()
         for client in (*clients[10:], *waiting, *reading):
@@ -432,7 +432,7 @@ def _gone(web: _Web) -> None:
     web.left_open()
     if stuck:
         raise Wrong(
-            f"{what}, and {still_open(web.run.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            f"{what}, and {still_open(web.process.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
             "gives b'', or send_all raises."
         )
     web.trial.calm(f"{what}, and nobody talks", AFTER_END)

@@ -18,8 +18,8 @@ from pathlib import Path
 from types import FunctionType, ModuleType
 
 from course_lib import folders, journal
+from course_lib.sandbox.checked_process import environment
 from course_lib.sandbox.files import memory_file
-from course_lib.sandbox.run import environment
 from course_lib.sandbox.stopwatch import Stopwatch
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import printable

@@ -15,7 +15,7 @@ from pathlib import Path
 
 from course_lib import folders, shipped
 from course_lib.exercises import Exercise, all_exercises
-from course_lib.sandbox.run import environment, kill_marked
+from course_lib.sandbox.checked_process import environment, kill_marked
 
 from .in_kernel import RESULTS
 from .notebook_file import Cell, Unusable, as_shipped, belongs_to, cells, notebook_of, read

@@ -11,7 +11,7 @@ from .outcome import NotChecked, Open, Stuck, Wrong
 from .stopwatch import TimeLimit
 
 if TYPE_CHECKING:
-    from .run import Run
+    from .checked_process import CheckedProcess
 
 TIME_LIMIT = 7.0  # seconds for one check in all, where it need not wait for a processor; storing the function may take 3 more
 CLIENT_LIMIT = 2.0  # seconds for one call of a client
@@ -25,8 +25,8 @@ class Attempt:
         self.findings: list[str] = []
         self._learner = learner
         self._limit = TimeLimit(TIME_LIMIT)
-        self._runs: list[Run] = []
-        self._ended: list[Run] = []
+        self._processes: list[CheckedProcess] = []
+        self._ended: list[CheckedProcess] = []
         self._open = ExitStack()
 
     def __enter__(self) -> Attempt:
@@ -42,26 +42,26 @@ class Attempt:
         """Something to see that is no failure."""
         self.findings.append(f"note: {text}")
 
-    def run(self, inside: Callable[..., None], *sockets: socket.socket) -> Run:
+    def start(self, inside: Callable[..., None], *sockets: socket.socket) -> CheckedProcess:
         """Run ``inside(talk, learner, *sockets)`` in a fresh process; the sockets are closed here."""
-        from .run import Run  # not in the checked process, which imports the module of `inside`
+        from .checked_process import CheckedProcess  # not in the checked process, which imports the module of `inside`
 
-        run = Run(self.name, self.good, self._limit)
-        self._open.callback(run.kill)
+        process = CheckedProcess(self.name, self.good, self._limit)
+        self._open.callback(process.kill)
         try:
-            run.start(inside, self._learner, sockets)
+            process.start(inside, self._learner, sockets)
         except OSError as error:  # out of descriptors, processes or memory
             raise NotChecked(f"The check could not start a process: {error.strerror}.") from None
-        self._runs.append(run)
+        self._processes.append(process)
         for sock in sockets:
             sock.close()
-        return run
+        return process
 
     def begin_anew(self) -> None:
         """End all that runs, and start with a whole time limit again: for a check in two parts."""
         self._open.close()
-        self._ended += self._runs
-        self._runs = []
+        self._ended += self._processes
+        self._processes = []
         self._limit = TimeLimit(TIME_LIMIT)
 
     def listen(self, send_buffer: int | None = None) -> socket.socket:
@@ -86,9 +86,9 @@ class Attempt:
 
     def cause(self, error: OSError) -> Exception:
         """What really happened when a client got this error: most often the learner's process tells."""
-        for run in self._runs:
+        for process in self._processes:
             try:
-                run.hear("", 0.3)
+                process.hear("", 0.3)
             except Stuck as stuck:
                 if isinstance(error, TimeoutError):
                     return Wrong(f"A client waited for your code for {CLIENT_LIMIT:g} s: {stuck.doing}.")
@@ -99,4 +99,4 @@ class Attempt:
     @property
     def output(self) -> str:
         """What the learner's code printed, the last 64 kB of each process."""
-        return "".join(run.output.decode(errors="backslashreplace") for run in self._ended + self._runs)
+        return "".join(process.output.decode(errors="backslashreplace") for process in self._ended + self._processes)

@@ -18,7 +18,7 @@ class Talk:
         self._pid = os.getpid()
 
     def tell(self, **data: object) -> None:
-        """Send facts: what `Run.hear` returns."""
+        """Send facts: what `CheckedProcess.hear` returns."""
         self.send({"tell": data})
 
     def good(self, text: str) -> None:

@@ -202,22 +202,22 @@ def test_progress(cell, capsys):
 
 
 def test_a_machine_without_free_descriptors_is_no_try(cell, monkeypatch, capsys):
-    from course_lib.sandbox import run
+    from course_lib.sandbox import checked_process
 
     def refuse(name):
         raise OSError(24, "Too many open files")
 
-    monkeypatch.setattr(run, "memory_file", refuse)
+    monkeypatch.setattr(checked_process, "memory_file", refuse)
     assert check("2.1", cell(WRONG.format(1))["make_listener"]).open
     assert capsys.readouterr().out == "The check could not start a process: Too many open files.\n"
     assert journal.read() == {}
 
 
 def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
-    from course_lib.sandbox import run
+    from course_lib.sandbox import checked_process
 
-    monkeypatch.setattr(run, "START_LIMIT", 0.0)
-    monkeypatch.setattr(run.Run, "_stat", lambda self: [])  # never taken for one that only needs more time
+    monkeypatch.setattr(checked_process, "START_LIMIT", 0.0)
+    monkeypatch.setattr(checked_process.CheckedProcess, "_stat", lambda self: [])  # never taken for one that only needs more time
     result = check("2.1", cell(WRONG.format(1))["make_listener"])
     assert result.open and "did not start" in capsys.readouterr().out
     assert journal.read() == {}

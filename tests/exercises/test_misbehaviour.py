@@ -257,7 +257,7 @@ import os, signal, sys, threading
 sys.path.insert(0, {tests!r})
 from conftest import process_state, run_cell
 from course_lib.exercises import check
-from course_lib.sandbox.run import Run
+from course_lib.sandbox.checked_process import CheckedProcess
 import cloudpickle
 
 names = run_cell('''
@@ -266,13 +266,13 @@ def make_listener(port=0, backlog=16):
     time.sleep(1000)
 ''')
 before = process_state()
-hear = Run.hear
+hear = CheckedProcess.hear
 
-def interrupted(run, *args):
+def interrupted(process, *args):
     threading.Timer(0.2, os.kill, (os.getpid(), signal.SIGINT)).start()
-    return hear(run, *args)
+    return hear(process, *args)
 
-Run.hear = interrupted
+CheckedProcess.hear = interrupted
 try:
     check("2.1", names["make_listener"])
 except KeyboardInterrupt:
@@ -306,7 +306,7 @@ def test_the_child_ends_when_the_kernel_dies(cell):
         INTERRUPTED.format(tests=str(Path(__file__).parent))
         .replace("signal.SIGINT)", "signal.SIGKILL)")
         .replace("time.sleep(1000)", "raise ValueError")
-        .replace("return hear(run, *args)", "import time; time.sleep(1000)")
+        .replace("return hear(process, *args)", "import time; time.sleep(1000)")
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
     assert run.returncode == -signal.SIGKILL

@@ -14,15 +14,15 @@ from course_lib.checks import chat
 from course_lib.exercises import check
 from course_lib.sandbox import stopwatch
 from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.checked_process import CheckedProcess
 from course_lib.sandbox.outcome import Stuck
-from course_lib.sandbox.run import Run
 from course_lib.sandbox.stopwatch import Stopwatch
 
 
 def started(inside, *sockets):
     """An attempt, and a process of it that runs ``inside(talk, learner, *sockets)``."""
     attempt = Attempt(lambda: None, "learner")
-    return attempt, attempt.run(inside, *sockets)
+    return attempt, attempt.start(inside, *sockets)
 
 
 def test_time_spent_waiting_for_a_processor_does_not_count(monkeypatch):
@@ -54,14 +54,14 @@ def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
 def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, monkeypatch):
     inside = cell("def inside(talk, learner): talk.hear(); talk.tell(came=True); talk.hear()")["inside"]
     attempt, process = started(inside)
-    look = Run.asleep_in
+    look = CheckedProcess.asleep_in
 
     def late(self) -> str:
         self.say()
         assert select.select([self._control], [], [], 5)[0]
         return look(self)
 
-    monkeypatch.setattr(Run, "asleep_in", late)
+    monkeypatch.setattr(CheckedProcess, "asleep_in", late)
     with attempt:
         assert process.hear("it did not tell within 0.05 s", 0.05) == {"came": True}
 
@@ -70,9 +70,9 @@ def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, mon
 def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell, monkeypatch):
     """The look wakes the process: it runs for a moment, and on a busy machine for a longer one."""
     looked = []
-    line, look = Run.where, Run.asleep_in
-    monkeypatch.setattr(Run, "where", lambda self: (line(self), looked.append(1))[0])
-    monkeypatch.setattr(Run, "asleep_in", lambda self: "" if looked else look(self))
+    line, look = CheckedProcess.where, CheckedProcess.asleep_in
+    monkeypatch.setattr(CheckedProcess, "where", lambda self: (line(self), looked.append(1))[0])
+    monkeypatch.setattr(CheckedProcess, "asleep_in", lambda self: "" if looked else look(self))
     inside = cell("""
     import select, socket
     CALLS = {
@@ -90,9 +90,9 @@ def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell
 
 def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_moment(cell, monkeypatch):
     looked = []
-    line, look = Run.where, Run.asleep_in
-    monkeypatch.setattr(Run, "where", lambda self: (line(self), looked.append(1))[0])
-    monkeypatch.setattr(Run, "asleep_in", lambda self: "" if looked else look(self))
+    line, look = CheckedProcess.where, CheckedProcess.asleep_in
+    monkeypatch.setattr(CheckedProcess, "where", lambda self: (line(self), looked.append(1))[0])
+    monkeypatch.setattr(CheckedProcess, "asleep_in", lambda self: "" if looked else look(self))
     _, says, source = wrong(polling_wrong.CASES["5.3"], "a blocking listener")
     result = check("5.3", cell(source, cell(polling_wrong.IMPORTS))["server"])
     assert says in result.findings[-1]
@@ -133,7 +133,7 @@ def test_lines_that_were_sent_at_the_same_time_may_come_in_each_order(got, whole
 @pytest.mark.parametrize("name", ["no limit", "drops what is over the limit"])
 def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little(name, cell, monkeypatch):
     """The kernel takes pages back when memory is short, and memory that was free before does not count as more."""
-    monkeypatch.setattr(Run, "memory", lambda self: 10 << 20)
+    monkeypatch.setattr(CheckedProcess, "memory", lambda self: 10 << 20)
     _, says, source = wrong(selecting_wrong.CASES["4.4"], name)
     result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
     assert says in result.findings[-1]
@@ -141,13 +141,13 @@ def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little
 
 def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
     """A server whose answers pile up holds the old and the new copy of them, then only the new one, and so on."""
-    looks, memory = [], Run.memory
+    looks, memory = [], CheckedProcess.memory
 
     def wavering(self) -> int:
         looks.append(memory(self))
         return min(looks) if len(looks) % 2 else looks[-1]
 
-    monkeypatch.setattr(Run, "memory", wavering)
+    monkeypatch.setattr(CheckedProcess, "memory", wavering)
     _, says, source = wrong(redis_protocol_wrong.CASES["9.1"], "answers pile up")
     result = check("9.1", cell(source, cell(redis_protocol_wrong.IMPORTS))["resp"])
     assert says in result.findings[-1]

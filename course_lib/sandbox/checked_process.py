@@ -31,7 +31,7 @@ START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when t
 BUSY = 1.5  # seconds that a check may have waited for a processor before a time limit is nobody's fault
 
 
-class Run:
+class CheckedProcess:
     """One process in which ``inside(talk, learner, *sockets)`` runs; `inside` is a function of a check.
 
     It reports what went well through `good`, and takes no time after the end of `limit`. In all its time limits only
