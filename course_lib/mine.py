@@ -1,28 +1,18 @@
 """The learner's own library: ``from course_lib.mine import Lines`` gives their version, or the reference as a spare.
 
-Nothing is cached: after a new pass, the same import gives the new version.
-
-In a terminal, ``python -m course_lib.mine`` lists what is there, and ``python -m course_lib.mine http --port 8080`` serves
-with it.
+Nothing is cached: after a new pass, the same import gives the new version. ``python -m course_lib.mine`` is `own_server`.
 """
 
-import argparse
-import errno
-import html
 import os
-import signal
-import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
+from importlib import import_module
 from types import ModuleType
 
 from course_lib import folders
-from course_lib.ports import why_in_use
 from course_lib.sandbox import MARK
 from course_lib.sandbox.words import printable
-from course_lib.solutions import file_of, find, names, references
-
-_BACKLOG = 1024
+from course_lib.solutions import file_of, find, names
 
 
 def __getattr__(name: str) -> Callable:
@@ -53,170 +43,5 @@ def _say(sentence: str) -> None:
         print(sentence)
 
 
-# In a terminal
-
-
-class _Mistake(Exception):
-    """Something the person at the terminal can put right; the text says how."""
-
-
-def _main(arguments: list[str] | None = None) -> int:
-    parser = argparse.ArgumentParser(
-        prog="python -m course_lib.mine",
-        description="Without a protocol: list what is yours. With one: serve it with your own code.",
-    )
-    parser.add_argument("protocol", nargs="?", help=f"{' or '.join(_SERVES)}: your own loop serves it on 127.0.0.1")
-    parser.add_argument("--port", type=int, default=0, help="0, the default, takes any free port")
-    parser.add_argument("--processes", type=int, default=1, help="how many processes share the port (default: 1)")
-    options = parser.parse_args(arguments)
-    try:
-        if not os.environ.get("COURSE_HOME") and not folders.notebooks().is_dir():
-            raise _Mistake(folders.NOT_HERE)
-        return _serve(options.protocol, options.port, options.processes) if options.protocol else _list()
-    except _Mistake as mistake:
-        print(mistake, file=sys.stderr)
-        return 2
-
-
-def _list() -> int:
-    own, missing = _owned()
-    print(f"Yours, in {folders.mine()}:" if own else f"Nothing is yours yet: what passes its check goes to {folders.mine()}.")
-    width = max((len(name) for _, name in own), default=0)
-    for id, name in own:
-        print(f"  {id}  {name:{width}}  {file_of(name)}")
-    if missing:
-        print("The course's own stands in for:", ", ".join(f"{name} ({id})" for id, name in missing))
-    print(
-        "It serves, with your own loop:",
-        *(f"  python -m course_lib.mine {name} --port {port}" for name, (port, _) in _SERVES.items()),
-        "  … --processes 2",
-        sep="\n",
-    )
-    return 0
-
-
-def _owned() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
-    """(exercise, name) of what is stored in the learner's folder, and of what is not."""
-    both: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
-    for exercise, asked in references().items():
-        for name in (reference.__name__ for reference in asked):
-            both[not os.path.exists(folders.mine() / file_of(name))].append((exercise, name))
-    return both
-
-
-def _serve(protocol: str, port: int, processes: int) -> int:
-    """Serve until Ctrl-C or a terminate signal."""
-    if protocol not in _SERVES:
-        raise _Mistake(f"your code does not serve {protocol!r}; choose {' or '.join(_SERVES)}")
-    if not 0 <= port <= 65535:
-        raise _Mistake(f"a port is a number from 0 (any free one) to 65535, not {port}")
-    if not 1 <= processes <= 64:
-        raise _Mistake(f"the number of processes is from 1 to 64, not {processes}")
-    client = _SERVES[protocol][1]()
-    try:
-        if processes > 1:
-            return _serve_in_workers(protocol, client, port, processes)
-        return _serve_here(protocol, client, port)
-    except OSError as error:
-        raise _explained(error, port) from None
-
-
-def _serve_here(protocol: str, client: Callable[[socket.socket], Generator], port: int) -> int:
-    for name in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with Ctrl-C ignored
-        signal.signal(name, signal.default_int_handler)
-    try:
-        with _own("make_listener")(port, _BACKLOG) as listener:
-            _tell(protocol, listener)
-            _run(listener, client)
-    except KeyboardInterrupt:
-        return 0
-    print("the loop has ended: it has no task left", file=sys.stderr)
-    return 1
-
-
-def _serve_in_workers(protocol: str, client: Callable[[socket.socket], Generator], port: int, number: int) -> int:
-    def serve(listener: socket.socket) -> None:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the parent ends its workers
-        _run(listener, client)
-
-    prefork, listeners = _own("prefork"), _own("open_listeners")(number, port)
-    signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # it is asked to end at SIGTERM
-    _tell(protocol, listeners[0], number)
-    prefork(listeners, serve)
-    return 0
-
-
-def _tell(protocol: str, listener: socket.socket, processes: int = 1) -> None:
-    host, port = listener.getsockname()
-    print(f"serving {protocol} on {host}:{port}" + f" in {processes} processes" * (processes > 1), flush=True)
-    if protocol == "resp" and processes > 1:
-        print("each process has a store of its own: what one client sets, another one may not find", flush=True)
-
-
-def _explained(error: OSError, port: int) -> Exception:
-    if error.errno == errno.EADDRINUSE:
-        return _Mistake(why_in_use(port))
-    if error.errno == errno.EACCES:
-        return _Mistake("ports below 1024 need more rights; choose a higher one")
-    return error
-
-
-def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) -> None:
-    """One task accepts, and each client has a task of its own; all in the learner's Loop."""
-    from course_lib.servers.connection import pause_after  # here: who imports a function of theirs needs no server
-
-    accept, sleep, loop = _own("accept"), _own("sleep"), _own("Loop")()
-
-    def clients() -> Generator:
-        while True:
-            try:
-                conn = yield from accept(listener)
-            except OSError as error:
-                yield from sleep(pause_after(error))  # no room: the client stays in the queue, and the listener readable
-            else:
-                loop.spawn(client(conn))
-
-    listener.setblocking(False)
-    loop.spawn(clients())
-    loop.run()
-
-
-def _own(name: str) -> Callable:
-    return __getattr__(name)
-
-
-def _http() -> Callable[[socket.socket], Generator]:
-    http = _own("http")
-    body = _page().encode()
-
-    def page(path: str) -> Generator[object, None, bytes | None]:
-        return body if path == "/" else None
-        yield
-
-    return lambda conn: http(conn, page)
-
-
-def _resp() -> Callable[[socket.socket], Generator]:
-    resp, store = _own("resp"), dict[bytes, bytes]()
-    return lambda conn: resp(conn, store)
-
-
-def _page() -> str:
-    own, missing = _owned()
-    rows = "".join(f"<tr><td>{id}<td><code>{html.escape(name)}</code>" for id, name in own)
-    rest = ", ".join(f"<code>{html.escape(name)}</code>" for _, name in missing)
-    return (
-        "<!doctype html><html lang=en><meta charset=utf-8><title>Served by your own loop</title>"
-        "<style>body { font: 1rem/1.5 sans-serif; margin: 2rem auto; max-width: 40rem; padding: 0 1rem; color-scheme: light dark }"
-        "</style><h1>Served by your own loop</h1><p>One process, one thread, and <code>epoll</code>. No web server and no "
-        f"framework is in between.</p>{f'<h2>Yours</h2><table>{rows}</table>' if rows else ''}"
-        f"{f'<p>The course stands in for: {rest}.</p>' if rest else ''}</html>\n"
-    )
-
-
-# protocol -> the port of the examples, and what makes the task of a client
-_SERVES = {"http": (8080, _http), "resp": (6380, _resp)}
-
-
 if __name__ == "__main__":
-    sys.exit(_main())
+    sys.exit(import_module("course_lib.own_server").main())  # it stands above, and imports this module

@@ -28,7 +28,8 @@ MAY_IMPORT = {
     "checks": {"solutions", "sandbox", "kernel"},
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
-    "mine": {"servers", "solutions", "sandbox", "journal", "ports", "folders"},
+    "mine": {"solutions", "sandbox", "folders"},
+    "own_server": {"mine", "servers", "solutions", "sandbox", "ports", "folders"},
     "film": {"servers", "kernel", "clients", "ports"},
     "widgets": {"servers", "kernel", "clients", "film"},
     "lab": {"kernel", "servers", "solutions", "journal", "folders"},
@@ -47,6 +48,7 @@ STANDARD_LIBRARY_ONLY = [
     "claims",
     "solutions",
     "mine",
+    "own_server",
 ]
 
 

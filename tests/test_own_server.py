@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import mine
+from course_lib import own_server
 from course_lib.exercises import all_exercises
 from course_lib.kernel import wait_until
 from course_lib.solutions import file_of
@@ -83,7 +83,7 @@ def workers(process: subprocess.Popen) -> set[int]:
 
 
 def test_a_new_learner_owns_nothing_and_is_told_what_serves(capsys):
-    assert mine._main([]) == 0
+    assert own_server.main([]) == 0
     said = capsys.readouterr().out
     assert said.startswith("Nothing is yours yet: what passes its check goes to ") and "  http.py" not in said
     for exercise in all_exercises():
@@ -96,7 +96,7 @@ def test_what_is_stored_is_listed_with_its_file(capsys, learner_folder):
     learner_folder.mkdir()
     for name in ("Loop", "send_all"):
         (learner_folder / file_of(name)).write_text("")
-    assert mine._main([]) == 0
+    assert own_server.main([]) == 0
     said = capsys.readouterr().out
     assert said.startswith(f"Yours, in {learner_folder}:\n  7.2  send_all  send_all.py\n  7.3  Loop      loop.py\n")
     assert "Loop (7.3)" not in said and "http (7.4)" in said
@@ -115,7 +115,7 @@ def test_what_is_stored_is_listed_with_its_file(capsys, learner_folder):
     ],
 )
 def test_a_mistake_is_one_sentence_and_status_2(arguments, says, capsys):
-    assert mine._main(arguments) == 2
+    assert own_server.main(arguments) == 2
     assert capsys.readouterr().err == says + "\n"
 
 
@@ -125,7 +125,7 @@ def test_a_port_in_use_is_one_sentence_and_status_2(processes, capsys):
     with socket.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         try:
-            assert mine._main(["http", "--port", str(port), "--processes", processes]) == 2
+            assert own_server.main(["http", "--port", str(port), "--processes", processes]) == 2
         finally:
             signal.signal(signal.SIGINT, before[0])
             signal.signal(signal.SIGTERM, before[1])

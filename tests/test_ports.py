@@ -8,7 +8,7 @@ import sys
 
 import pytest
 
-from course_lib import mine
+from course_lib import own_server
 from course_lib.__main__ import main
 from course_lib.ports import why_in_use
 from course_lib.servers import BlockingServer, PortInUse
@@ -66,7 +66,10 @@ def test_a_connection_in_time_wait_and_how_long_it_lasts():
 
 def test_the_commands_say_so(capsys):
     port = left_in_time_wait()
-    for command in (lambda: main(["serve", "blocking", "--port", str(port)]), lambda: mine._main(["http", "--port", str(port)])):
+    for command in (
+        lambda: main(["serve", "blocking", "--port", str(port)]),
+        lambda: own_server.main(["http", "--port", str(port)]),
+    ):
         assert command() == 2
         said = capsys.readouterr().err
         assert said.count("\n") == 1 and "TIME_WAIT" in said and "listens there." not in said

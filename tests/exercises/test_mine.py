@@ -10,7 +10,7 @@ from contextlib import suppress
 
 import pytest
 
-from course_lib import journal, mine
+from course_lib import journal, mine, own_server
 from course_lib.exercises import all_exercises, check
 from course_lib.exercises.keep import CannotKeep, as_module, keep, source
 from course_lib.servers.connection import GONE, NO_ROOM
@@ -332,7 +332,7 @@ def test_its_server_outlives_what_accept_meets(number, monkeypatch):
 
 def run(listener, client):
     with suppress(ExceptionGroup, OSError):
-        mine._run(listener, client)
+        own_server._run(listener, client)
 
 
 KEPT = {
