@@ -22,7 +22,7 @@ from course_lib.lesson.parsons import puzzles
 from course_lib.lesson.recall import questions
 from course_lib.measure import ladder, plot_ladder
 from course_lib.measure.ladder import Rung
-from course_lib.measure.live import chart, table
+from course_lib.measure.ladder_live import chart, table
 from course_lib.servers import MODELS, BlockingServer, SelectServer, stop_all
 from course_lib.widgets import observe, process_table, timeline
 

@@ -54,7 +54,7 @@ def __getattr__(name: str):
 
         return figure.plot_servers
     if name in ("LiveLadder", "live_ladder"):
-        from . import live
+        from . import ladder_live
 
-        return getattr(live, name)
+        return getattr(ladder_live, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

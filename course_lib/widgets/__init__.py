@@ -13,7 +13,7 @@ __all__ = ["Drawing", "Panel", "ProcessTable", "film", "machine", "observe", "pr
 def __getattr__(name: str) -> Any:
     # matplotlib takes long to import, and most cells need no figure.
     if name == "timeline":
-        from .figures import timeline
+        from .calls_figure import timeline
 
         return timeline
     if name == "Drawing":

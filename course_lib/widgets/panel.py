@@ -21,7 +21,7 @@ from course_lib.kernel.tasks import MOST
 from . import words
 from .dock import dock
 from .history import Changes
-from .live import LivePicture
+from .live_picture import LivePicture
 from .live_panel import UNSEEN, LivePanel
 from .page import script
 from .picture import COLUMNS, picture_html
@@ -425,7 +425,7 @@ class Panel(LivePanel):
         """The panel as static HTML, made from the same state; with time lanes when calls were recorded."""
         if self._server is None or not self._server.calls():
             return picture_html(self.state())
-        from .figures import timeline  # matplotlib takes long to import, and few pictures need it
+        from .calls_figure import timeline  # matplotlib takes long to import, and few pictures need it
 
         lanes = timeline(self._server)
         return picture_html(self.state(), lanes.png(), lanes.words)

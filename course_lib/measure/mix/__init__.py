@@ -27,7 +27,7 @@ __all__ = [
 def __getattr__(name: str):
     # ipywidgets takes long to import, and the processes that are measured do not need it.
     if name in ("LiveMix", "live_mix"):
-        from . import live
+        from . import mix_live
 
-        return getattr(live, name)
+        return getattr(mix_live, name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
