@@ -15,7 +15,7 @@ import pytest
 from course_lib import folders, journal, lab
 from course_lib.film import film
 from course_lib.kernel import doing, wait_until
-from course_lib.kernel.process import ProcessView
+from course_lib.kernel.process_view import ProcessView
 from course_lib.lab import (
     LoopServer,
     answered_backwards,

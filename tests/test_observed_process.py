@@ -12,7 +12,7 @@ import sys
 import pytest
 
 from course_lib.kernel import libc, open_numbers, wait_until
-from course_lib.kernel.process import ProcessView
+from course_lib.kernel.process_view import ProcessView
 from course_lib.widgets import observe
 
 PROGRAM = """

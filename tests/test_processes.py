@@ -10,7 +10,7 @@ import pytest
 
 from course_lib.kernel import wait_until
 from course_lib.measure import computing_page, processes
-from course_lib.measure.processes import HEAD
+from course_lib.measure.cores import HEAD
 from course_lib.solutions.capstone import open_listeners, prefork
 from course_lib.solutions.coroutines import Loop, accept, http
 

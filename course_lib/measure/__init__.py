@@ -11,9 +11,9 @@ All but ten_thousand measure in processes of their own: the notebook's process i
 """
 
 from .comparison import PEERS, compare_servers
+from .cores import Crew, computing_page, processes
 from .findings import finding
 from .ladder import Rung, growth, ladder
-from .processes import Crew, computing_page, processes
 from .ten_thousand import TenThousand, ten_thousand
 from .waiting import PUBLISHED, SOURCE, Cost, ready_cost, waiting_cost
 

@@ -14,7 +14,7 @@ import cloudpickle
 
 from course_lib.servers import Server
 
-from .process import Process, too_few
+from .child_process import ChildProcess, too_few
 from .work import Work, carry_out
 
 SPARE = 40  # descriptors besides those of the connections: what Python opens, an epoll, a client that is let in
@@ -173,8 +173,8 @@ class _Pair:
 
     def __init__(self, work: Work, name: str, serve: Serve, idle: int, active: int, cores: list[int], end: float) -> None:
         self.name, self._work, self._idle, self._active, self._cores, self._end = name, work, idle, active, cores, end
-        self._server: Process | None = None
-        self._clients: Process | None = None
+        self._server: ChildProcess | None = None
+        self._clients: ChildProcess | None = None
         self._rounds: list[tuple[float, float, int]] = []  # CPU µs a request, requests a second, requests
         self.why_not = _cannot(idle + active + SPARE)
         if self.why_not:
@@ -185,10 +185,10 @@ class _Pair:
             self.why_not = f"{name} cannot go into another process: {type(error).__name__}: {error}"
             return
         with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
-            self._server = work.process("served", listener.fileno(), keep=(listener.fileno(),), payload=payload)
+            self._server = work.process("server_process", listener.fileno(), keep=(listener.fileno(),), payload=payload)
             address = listener.getsockname()
         # From here on only the server holds the listener: when it ends, its clients notice.
-        self._clients = work.process("load", address, idle, active, self._server.pid)
+        self._clients = work.process("load_process", address, idle, active, self._server.pid)
 
     def connect(self, reserved: float) -> None:
         """Let all clients connect, and the active ones have one answer each."""

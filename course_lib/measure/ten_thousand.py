@@ -15,9 +15,9 @@ from course_lib.kernel import libc, wait_until
 from course_lib.servers import Server
 from course_lib.widgets.still import still
 
+from .child_process import ChildProcess
 from .dots import dots, live_dots, words
 from .machine_limits import ADDRESSES, Plan, limits_of, listener_of, memory_line, plan
-from .process import Process
 from .progress import Show, progress
 from .work import Work, carry_out
 
@@ -165,7 +165,7 @@ class _Run:
 
     def __init__(self, server: Server, wanted: int, active: int, seconds: float) -> None:
         self._server, self._wanted, self._active, self._seconds = server, wanted, active, seconds
-        self._child: Process | None = None
+        self._child: ChildProcess | None = None
         self._old: dict[int, int] = {}  # descriptor → inode of what the server had before
         self._found: dict[str, object] = {}
         self._measured = False

@@ -8,7 +8,7 @@ import socket
 import sys
 import time
 
-from .process import arguments, bind_address, raise_limit, tell
+from .child_process import arguments, bind_address, raise_limit, tell
 
 SPARE = 40  # descriptors besides those of the connections: standard streams, the epoll, what Python opens
 _OFTEN = 0.1  # seconds between two messages on how far it is

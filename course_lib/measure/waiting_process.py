@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from .process import arguments, raise_limit, tell, too_few
+from .child_process import arguments, raise_limit, tell, too_few
 
 SPARE = 16  # descriptors besides the watched ones: standard streams, the epoll, what Python opens
 

@@ -9,7 +9,7 @@ import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 
-from .process import Process
+from .child_process import ChildProcess
 from .progress import Show, progress
 
 
@@ -27,7 +27,7 @@ class Work(threading.Thread):
         super().__init__(name="measurement", daemon=True)
         self._do = do
         self._lock = threading.Lock()
-        self._processes: list[Process] = []
+        self._processes: list[ChildProcess] = []
         self.stopped = False
         self.finished = threading.Event()  # join() will not do: interrupted, it takes the thread for dead (Python 3.11)
         self.done, self.total, self.now = 0, 1, ""
@@ -48,15 +48,15 @@ class Work(threading.Thread):
                 process.end()
             self.finished.set()
 
-    def process(self, module: str, *arguments: object, **files) -> Process:
+    def process(self, module: str, *arguments: object, **files) -> ChildProcess:
         """Start a process of this work. Raises Stopped when it was stopped."""
         with self._lock:
             self.check()
-            process = Process(module, *arguments, **files)
+            process = ChildProcess(module, *arguments, **files)
             self._processes.append(process)
         return process
 
-    def end(self, process: Process) -> None:
+    def end(self, process: ChildProcess) -> None:
         """End one of its processes."""
         with self._lock:
             self._processes.remove(process)

@@ -10,7 +10,7 @@ from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, asleep_on, descriptors
 from course_lib.kernel.descriptors import attribute, is_epoll, numbers_of, watched_numbers
 from course_lib.kernel.observed import Observed
-from course_lib.kernel.process import ProcessView
+from course_lib.kernel.process_view import ProcessView
 
 from . import words
 

@@ -8,7 +8,7 @@ import sys
 import threading
 import time
 
-from course_lib.measure.process import arguments, tell
+from course_lib.measure.child_process import arguments, tell
 from course_lib.servers import Server
 
 BACKLOG = 128

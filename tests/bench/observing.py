@@ -2,11 +2,11 @@
 
 import random
 
+from course_lib.measure.child_process import ChildProcess
 from course_lib.measure.comparison.compiling import Programs
 from course_lib.measure.comparison.pair import BUSY, pin
 from course_lib.measure.comparison.spread import cost, quotient, typical
 from course_lib.measure.comparison.turns import two_cores
-from course_lib.measure.process import Process
 from course_lib.measure.work import Work, carry_out
 
 CONNECTIONS = 50
@@ -41,11 +41,11 @@ class _Variant:
             (after["messages"] - before["messages"]) / talked["seconds"],
         )
 
-    def _ask(self, process: Process, **what: object) -> dict:
+    def _ask(self, process: ChildProcess, **what: object) -> dict:
         process.say(**what)
         return self._hear(process)
 
-    def _hear(self, process: Process) -> dict:
+    def _hear(self, process: ChildProcess) -> dict:
         answer = process.hear(30)
         self._work.check()
         if not answer or "why" in answer:

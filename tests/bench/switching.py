@@ -5,8 +5,8 @@ import random
 import time
 from collections import deque
 
+from course_lib.measure.child_process import arguments, tell
 from course_lib.measure.comparison.spread import cost, quotient
-from course_lib.measure.process import arguments, tell
 from course_lib.measure.work import Work, carry_out
 
 TASKS = 100

@@ -7,8 +7,8 @@ import sys
 import time
 from collections.abc import Callable
 
-from course_lib.measure.load import REQUEST, Clients, Late, Lost
-from course_lib.measure.process import MOST, arguments, become, cpu_clock, raise_limit, tell
+from course_lib.measure.child_process import MOST, arguments, become, cpu_clock, raise_limit, tell
+from course_lib.measure.load_process import REQUEST, Clients, Late, Lost
 
 PATIENCE = 5.0  # seconds for an answer
 

@@ -5,7 +5,7 @@ import resource
 import signal
 from dataclasses import dataclass
 
-from course_lib.measure.process import Process, too_few
+from course_lib.measure.child_process import ChildProcess, too_few
 from course_lib.measure.work import Work
 
 from .compiling import Programs
@@ -45,7 +45,7 @@ class Pair:
         self.peer, self.connections, self.idle = peer, connections, idle
         self.memory: float | None = None  # bytes of each idle connection
         self._work, self._programs, self._core = work, programs, core
-        self._processes: list[Process] = []
+        self._processes: list[ChildProcess] = []
         self.why_not = missing(peer.name, programs) or _too_many(peer, connections, idle)
 
     def start(self) -> None:
@@ -98,7 +98,7 @@ class Pair:
         """Let the idle clients in; what the server's memory grows by, divided by their number, is `memory`."""
         warm = min(200, self.idle // 4)
         for number, when in ((warm, "before"), (self.idle - warm, "after")):
-            holder = self._process("course_lib.measure.load", ("127.0.0.1", self._port), number, 0, self._server.pid)
+            holder = self._process("course_lib.measure.load_process", ("127.0.0.1", self._port), number, 0, self._server.pid)
             holder.say(patience=_ENTRANCE)
             answer = self._hear(holder, _ENTRANCE + 5)
             if not answer or "why" in answer:
@@ -110,12 +110,12 @@ class Pair:
                 self.memory = (_resident(self._server.pid) - before) / number
         return True
 
-    def _process(self, module: str, *arguments: object) -> Process:
+    def _process(self, module: str, *arguments: object) -> ChildProcess:
         process = self._work.process(module if "." in module else f"{__package__}.{module}", *arguments)
         self._processes.append(process)
         return process
 
-    def _hear(self, process: Process, seconds: float) -> dict | None:
+    def _hear(self, process: ChildProcess, seconds: float) -> dict | None:
         answer = process.hear(seconds)
         self._work.check()
         return answer or None

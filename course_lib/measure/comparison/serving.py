@@ -8,7 +8,7 @@ import socket
 from collections.abc import Callable
 from functools import partial
 
-from course_lib.measure.process import MOST, arguments, become, raise_limit, tell
+from course_lib.measure.child_process import MOST, arguments, become, raise_limit, tell
 from course_lib.servers import MODELS, AsyncioServer, CoroutineServer, EpollServer, Server
 from course_lib.servers.connection import PAUSE, accept, ends_connection
 

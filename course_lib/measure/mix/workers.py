@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..process import arguments, tell
+from ..child_process import arguments, tell
 from ..work import Work, carry_out
 
 KINDS = ("threads", "processes", "coroutines")

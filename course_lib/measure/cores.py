@@ -14,7 +14,7 @@ from pathlib import Path
 
 import cloudpickle
 
-from .process import Process, cpu_clock
+from .child_process import ChildProcess, cpu_clock
 from .work import Work, carry_out
 
 CONNECTIONS = 16  # for each process: so many that the kernel hardly ever leaves one of them without any
@@ -95,12 +95,12 @@ def computing_page(path: str) -> Generator:
 
 
 def _measured(work: Work, payload: bytes, count: int, path: str, seconds: float) -> Crew:
-    server = work.process("forked", count, payload=payload)
-    clients: Process | None = None
+    server = work.process("parent_process", count, payload=payload)
+    clients: ChildProcess | None = None
     try:
         if "port" not in (told := _hear(work, server, _PATIENCE)):
             return Crew(count, why_not=told.get("why", "open_listeners did not return in time"))
-        clients = work.process("asking", ["127.0.0.1", told["port"]], path, CONNECTIONS * count)
+        clients = work.process("page_clients", ["127.0.0.1", told["port"]], path, CONNECTIONS * count)
         if "connected" not in (said := _hear_either(work, clients, server, _PATIENCE)):
             return Crew(count, why_not=_why(said))
         workers = _children(server.pid)
@@ -119,13 +119,13 @@ def _measured(work: Work, payload: bytes, count: int, path: str, seconds: float)
         work.end(server)
 
 
-def _hear(work: Work, process: Process, seconds: float) -> dict:
+def _hear(work: Work, process: ChildProcess, seconds: float) -> dict:
     said = process.hear(seconds)
     work.check()  # if it was stopped, that is why the process has gone
     return said or {}
 
 
-def _hear_either(work: Work, clients: Process, server: Process, seconds: float) -> dict:
+def _hear_either(work: Work, clients: ChildProcess, server: ChildProcess, seconds: float) -> dict:
     """What the clients say; or the server, which says only why it cannot serve."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:

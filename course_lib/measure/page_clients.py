@@ -7,7 +7,7 @@ import socket
 import sys
 import time
 
-from .process import MOST, arguments, raise_limit, tell
+from .child_process import MOST, arguments, raise_limit, tell
 
 _ANSWER = re.compile(
     rb"HTTP/1\.[01] (\d+)[^\r\n]*\r\n(?:[^\r\n]*\r\n)*?content-length: *(\d+)\r\n(?:[^\r\n]*\r\n)*?\r\n", re.IGNORECASE

@@ -4,7 +4,7 @@ import os
 import pickle
 import sys
 
-from .process import arguments, die_with, ended_with, tell
+from .child_process import arguments, die_with, ended_with, tell
 
 
 def main() -> None:

@@ -19,7 +19,7 @@ _PR_SET_PDEATHSIG = 1  # prctl(2)
 _IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
 
 
-class Process:
+class ChildProcess:
     """A fresh Python process that runs ``main()`` of a module.
 
     module      the name of a module of this package, or a full name; `arguments` reach it as JSON (`arguments()`)

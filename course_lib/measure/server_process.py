@@ -7,7 +7,7 @@ import sys
 
 from course_lib.servers import Server
 
-from .process import MOST, arguments, ended_with, raise_limit, tell
+from .child_process import MOST, arguments, ended_with, raise_limit, tell
 
 
 def main() -> None:
