@@ -590,7 +590,7 @@ def test_the_bug_of_reading_for_ever_is_real():
 def checked(monkeypatch, learner):
     """The card that a check's result shows in a page, and the data that it is shown with."""
     shown = []
-    monkeypatch.setattr("course_lib.lesson.attempt.display", lambda one, **_: shown.append(one))
+    monkeypatch.setattr("course_lib.lesson.check_card.display", lambda one, **_: shown.append(one))
     check("1.1", learner)._ipython_display_()
     [card] = shown
     card._ipython_display_()
@@ -623,7 +623,7 @@ def test_what_is_not_written_yet_is_open_and_a_pass_is_seen(monkeypatch):
 
 
 def test_a_check_of_no_exercise_shows_no_controls(monkeypatch):
-    monkeypatch.setattr("course_lib.lesson.attempt.display", lambda *_, **__: pytest.fail("shown"))
+    monkeypatch.setattr("course_lib.lesson.check_card.display", lambda *_, **__: pytest.fail("shown"))
     check("99.9")._ipython_display_()
 
 

@@ -1,9 +1,9 @@
 """The rhythm of a notebook: recall, believe, guess, compare, verdict, parsons, rewrite, summary; and the course's last page.
 
-With it imported, a check's result shows its controls too (`attempt`).
+With it imported, a check's result shows its controls too (`check_card`).
 """
 
-from . import attempt  # noqa: F401
+from . import check_card  # noqa: F401
 from .ending import ending
 from .guesses import compare, guess
 from .parsons import parsons

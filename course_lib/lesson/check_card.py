@@ -12,7 +12,7 @@ from course_lib.widgets.view import view_of
 from .card import LiveCard, box, button, code, inline, note, status
 
 
-class Attempt(LiveCard):
+class CheckCard(LiveCard):
     """The card of one exercise. What the check found is printed above it; this only shows how it ended, and helps on."""
 
     def __init__(self, exercise: Exercise, state: str):
@@ -55,7 +55,7 @@ class Attempt(LiveCard):
 def show(result: Result) -> None:
     """Put the card of this result below what the check printed."""
     if result.exercise:
-        display(Attempt(result.exercise, "passed" if result.passed else "open" if result.open else "not yet"))
+        display(CheckCard(result.exercise, "passed" if result.passed else "open" if result.open else "not yet"))
 
 
 exercises.on_result = show
