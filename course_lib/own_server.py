@@ -11,6 +11,7 @@ from collections.abc import Callable, Generator
 
 from course_lib import folders, mine
 from course_lib.ports import why_in_use
+from course_lib.servers.connection import pause_after
 from course_lib.solutions import file_of, references
 
 _BACKLOG = 1024
@@ -123,8 +124,6 @@ def _explained(error: OSError, port: int) -> Exception:
 
 def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) -> None:
     """One task accepts, and each client has a task of its own; all in the learner's Loop."""
-    from course_lib.servers.connection import pause_after  # here: who imports a function of theirs needs no server
-
     accept, sleep, loop = mine.accept, mine.sleep, mine.Loop()
 
     def clients() -> Generator:

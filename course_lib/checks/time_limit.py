@@ -17,10 +17,10 @@ from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk, describe
 from course_lib.sandbox.words import a
 
-from .conversation import cause_in_a_task, part
 from .ends import reset
-from .harness import SMALL
 from .loop_trial import pair
+from .protocol_trial import cause_in_a_task, part
+from .server_trial import SMALL
 from .virtual_time import Clock, Failed, VirtualLoop
 
 _LIMIT = 10  # seconds that a client may take
@@ -35,12 +35,12 @@ _BIG = bytes(600_000)
 
 
 def check_request_timeout(attempt: Attempt) -> None:
-    run = attempt.run(_use_request_timeout)
+    process = attempt.start(_use_request_timeout)
     try:
-        run.hear("RequestTimeout did not answer within 1 s")
+        process.hear("RequestTimeout did not answer within 1 s")
     except Raised as error:
         raise _explained(error) from None
-    run.alone()
+    process.alone()
 
 
 def _explained(error: Raised) -> Exception:
