@@ -21,8 +21,8 @@ from course_lib.kernel.tasks import MOST
 from . import words
 from .dock import dock
 from .history import Changes
-from .live_picture import LivePicture
 from .live_panel import UNSEEN, LivePanel
+from .live_picture import LivePicture
 from .page import script
 from .picture import COLUMNS, picture_html
 from .subject import CONNECTIONS, LISTENERS, Process, Things, server_of, sleepers, subject_of, why_no_client
