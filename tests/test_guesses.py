@@ -83,7 +83,7 @@ def test_stored_outcomes_are_expected(path):
             told
             for output in cell.outputs
             for told in re.findall(
-                r"^No guess was kept\. The kernel: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE
+                r"^No guess was kept\. The outcome: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE
             )
         ]
         assert len(told) == len(keys) or not told, keys  # nothing is told where there was no outcome: without a browser, say
@@ -126,7 +126,7 @@ def kept():
 def test_an_unexpected_outcome_does_not_settle_a_guess(expected):
     journal.record("guesses", "a-guess", {"answer": "yes", "sure": 90})
     card = compare("a-guess", "no")
-    assert repr(card).startswith("You guessed: yes (90 % sure). The kernel: no. The course expects something else.")
+    assert repr(card).startswith("You guessed: yes (90 % sure). The outcome: no. The course expects something else.")
     assert "often" not in repr(card) and picture(card).endswith("expects</summary>yes or often</details></div>")
     assert "outcome" not in kept()
     assert repr(compare("a-guess", "often")).endswith("those are the ones that stay in memory.") and kept()["outcome"] == "often"
@@ -172,15 +172,15 @@ def test_what_noise_left_undecided_is_in_the_summary_until_it_is_decided(expecte
 
 
 def test_a_machine_too_busy_to_tell_decides_nothing(expected):
-    assert repr(compare("a-guess", None)).startswith("No guess was kept. The kernel: too busy to tell.\nRun the cells")
+    assert repr(compare("a-guess", None)).startswith("No guess was kept. The outcome: too busy to tell.\nRun the cells")
     journal.record("guesses", "a-guess", {"answer": "no", "sure": 90})
-    assert repr(compare("a-guess", None)).startswith("You guessed: no (90 % sure). The kernel: too busy to tell. Run the cells")
+    assert repr(compare("a-guess", None)).startswith("You guessed: no (90 % sure). The outcome: too busy to tell. Run the cells")
     assert "outcome" not in kept()
 
 
 def test_an_unexpected_outcome_says_so_where_no_guess_was_kept(expected):
-    assert repr(compare("a-guess", "yes")) == "No guess was kept. The kernel: yes."
-    assert repr(compare("a-guess", "no")).startswith("No guess was kept. The kernel: no.\nThe course expects something else.")
+    assert repr(compare("a-guess", "yes")) == "No guess was kept. The outcome: yes."
+    assert repr(compare("a-guess", "no")).startswith("No guess was kept. The outcome: no.\nThe course expects something else.")
 
 
 def test_outputs_are_not_made_of_an_unexpected_outcome(expected, monkeypatch):

@@ -163,7 +163,7 @@ def test_a_guess_is_kept_and_can_be_changed_until_the_experiment():
 def test_guess_and_outcome_stand_side_by_side():
     answered(sure=90, reason="a loop must run")
     card = compare("nobody-connects", "sleep in the kernel")
-    assert repr(card).startswith("You guessed: spin (90 % sure). The kernel: sleep in the kernel.")
+    assert repr(card).startswith("You guessed: spin (90 % sure). The outcome: sleep in the kernel.")
     words = text_of(card._repr_mimebundle_()["text/html"])
     assert "spin , 90 % sure because a loop must run sleep in the kernel" in words
     for blame in ("wrong", "error", "mistake", "incorrect"):
@@ -200,7 +200,7 @@ def test_a_kept_guess_is_shown_when_the_notebook_is_opened_again():
 
 def test_without_a_guess_the_outcome_is_shown_and_guessing_stays_possible():
     card = ask()
-    assert repr(compare("nobody-connects", "spin")) == "No guess was kept. The kernel: spin."
+    assert repr(compare("nobody-connects", "spin")) == "No guess was kept. The outcome: spin."
     assert not parts(card, RadioButtons)[0].disabled
     answered()
     assert repr(compare("nobody-connects", "spin")).startswith("You guessed: spin")
@@ -663,7 +663,7 @@ def test_only_sure_surprises_are_to_be_repeated():
     text = repr(summary("02"))
     repeat = text[text.index("To repeat") :].splitlines()[1:]
     assert len(repeat) == 2
-    assert repeat[0].startswith("- sure ") and repeat[0].endswith("You guessed: sleep (90 % sure). The kernel: spin.")
+    assert repeat[0].startswith("- sure ") and repeat[0].endswith("You guessed: sleep (90 % sure). The outcome: spin.")
     assert repeat[1].startswith("- C16: ") and repeat[1].endswith("You said: true (85 % sure). The tests: wrong.")
     assert "<img" not in summary("02")._repr_mimebundle_()["text/html"]
 

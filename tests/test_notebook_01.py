@@ -16,6 +16,6 @@ def test_the_standard_streams_of_a_learners_notebook(tmp_path):
     settings = environment(tmp_path)
     settings.pop("PYTEST_CURRENT_TEST")  # ipykernel looks for it (ipykernel/iostream.py, OutStream)
     client(notebook, folder=path.parent).execute(env=settings)
-    assert outcome(notebook, "stdout-number").endswith("The kernel: another number.")
+    assert outcome(notebook, "stdout-number").endswith("The outcome: another number.")
     assert "the same for 2 and sys.stderr: True" in outcome(notebook, "which-arrives")
-    assert outcome(notebook, "which-arrives").endswith("The kernel: only what is written to 1.")
+    assert outcome(notebook, "which-arrives").endswith("The outcome: only what is written to 1.")

@@ -96,7 +96,7 @@ def explanations() -> dict[str, str]:
 
 
 def compare(key: str, outcome: str | None) -> Card:
-    """The learner's guess and what the kernel did, side by side, and why; `None` where the machine is too busy to tell.
+    """The learner's guess and the outcome, side by side, and why; `None` where the machine is too busy to tell.
 
     Where no guess was kept, outcome and explanation are folded.
 
@@ -119,9 +119,9 @@ def compare(key: str, outcome: str | None) -> Card:
         # Nothing is recorded: who ran the experiment first may still go back and guess.
         return Card(
             "guess and outcome",
-            f"No guess was kept. The kernel: {told}." + f"\n{doubt}" * bool(doubt),
+            f"No guess was kept. The outcome: {told}." + f"\n{doubt}" * bool(doubt),
             "<p class='course-quiet'>No guess was kept. Guess in the cell above and run this one again, or look:</p>"
-            f"<details><summary>what the kernel did, and why</summary><b>{inline(told)}</b>{_word(doubt)}{why}</details>",
+            f"<details><summary>the outcome, and why</summary><b>{inline(told)}</b>{_word(doubt)}{why}</details>",
             "open",
         )
     if doubt:
@@ -144,7 +144,7 @@ def compare(key: str, outcome: str | None) -> Card:
         left += f"<br><span class='course-quiet'>because {html.escape(reason)}</span>"
     return Card(
         "guess and outcome",
-        f"You guessed: {answer} ({certainty} % sure). The kernel: {told}. {word}",
+        f"You guessed: {answer} ({certainty} % sure). The outcome: {told}. {word}",
         _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)) + why,
         "undecided" if doubt else "right" if answer == outcome else "surprise",
     )
@@ -181,6 +181,6 @@ def _word(text: str, sign: str = "") -> str:
 
 def _pair(guessed: str, outcome: str) -> str:
     return (
-        "<table class='course-pair'><thead><tr><th scope='col'>You guessed</th><th scope='col'>The kernel</th></tr></thead>"
+        "<table class='course-pair'><thead><tr><th scope='col'>You guessed</th><th scope='col'>The outcome</th></tr></thead>"
         f"<tbody><tr><td>{guessed}</td><td><b>{outcome}</b></td></tr></tbody></table>"
     )

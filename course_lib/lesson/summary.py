@@ -130,7 +130,7 @@ def _filled(part: int, whole: int, mark: int | None = None) -> str:
 
 @dataclass(frozen=True)
 class _Answer:
-    """A guess beside what the kernel did, a belief beside what the tests say, or an answer to a recall question."""
+    """A guess beside its outcome, a belief beside what the tests say, or an answer to a recall question."""
 
     asks: str  # "guess", "believe" or "recall"
     key: str
@@ -143,7 +143,7 @@ class _Answer:
     @property
     def told(self) -> str:
         if self.asks == "guess":
-            return f"{_asked(self.question)} You guessed: {self.said} ({self.sure} % sure). The kernel: {self.outcome}."
+            return f"{_asked(self.question)} You guessed: {self.said} ({self.sure} % sure). The outcome: {self.outcome}."
         if self.asks == "recall":
             return f"{_asked(self.question)} You said: {self.said} It is: {self.outcome}"
         return f"{self.key}: {self.question} You said: {self.said} ({self.sure} % sure). The tests: {self.outcome}."
@@ -245,7 +245,7 @@ def _to_repeat(one: _Answer, place: Place | None) -> str:
             f"<a href='{html.escape(place.notebook, quote=True)}'>{html.escape(os.path.basename(place.notebook)[:2])}, {inline(place.part) or 'at its start'}</a>"
         )
     )
-    by = {"guess": "The kernel: ", "believe": "The tests: ", "recall": ""}[one.asks]
+    by = {"guess": "The outcome: ", "believe": "The tests: ", "recall": ""}[one.asks]
     sure = f", {one.sure} % sure" * bool(one.sure)
     return (
         f"<li>{asked} {link}<details><summary>the answer</summary>{by}<b>{inline(one.outcome.rstrip('.'))}</b>."

@@ -69,7 +69,7 @@ def test_no_view_at_a_guess_tells_its_outcome(lab, path):
             seen = words(notebook.cell(index).evaluate(SEEN, where))
             assert words(cells[index].outputs[0].data["text/plain"].splitlines()[-1].strip("- ")) in seen, (key, seen)
             told += [(key, where, one) for one in sentences(key) if one in seen]
-            told += [(key, where, one) for one in expectations()[key] if f"The kernel: {one}" in seen]
+            told += [(key, where, one) for one in expectations()[key] if f"The outcome: {one}" in seen]
     assert guesses and told == []
 
 
