@@ -102,7 +102,7 @@ class LoopTrial:
     def _blame(self) -> None:
         text = self.text()
         if "StopIteration" in text:
-            why = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 255)."
+            why = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 342)."
         elif "RecursionError" in text:
             why = "RecursionError was printed: each step comes from the loop in run(), not from inside of another step."
         else:
