@@ -30,7 +30,7 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
             [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
         )
         rows += [
-            _row(*(map(html.escape, pair) if same else _marked(*pair)), same)
+            _row(same, *(map(html.escape, pair) if same else _marked(*pair)))
             for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
         ]
     heads = [f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new)]
@@ -50,16 +50,16 @@ def _statements(function: Callable) -> list[str]:
 
 def _marked(left: str, right: str) -> tuple[str, str]:
     """Two lines as HTML, the words that only one of them has in bold."""
-    words = [re.findall(r"\w+|\s+|\W", line) for line in (left, right)]
+    first, second = (re.findall(r"\w+|\s+|\W", line) for line in (left, right))
     shown: tuple[list[str], list[str]] = ([], [])
-    for tag, a, b, c, d in difflib.SequenceMatcher(None, *words, autojunk=False).get_opcodes():
-        for side, part in zip(shown, (words[0][a:b], words[1][c:d])):
+    for tag, a, b, c, d in difflib.SequenceMatcher(None, first, second, autojunk=False).get_opcodes():
+        for side, part in zip(shown, (first[a:b], second[c:d])):
             told = html.escape("".join(part))
             side.append(told if tag == "equal" or not told.strip() else f"<b>{told}</b>")
     return "".join(shown[0]), "".join(shown[1])
 
 
-def _row(left: str, right: str, same: bool) -> str:
+def _row(same: bool, left: str, right: str) -> str:
     # Where a line is broken, its indentation stays with its first word.
     code = [line.lstrip(" ") for line in (left, right)]
     lines = ["&nbsp;" * (len(line) - len(rest)) + rest for line, rest in zip((left, right), code)]

@@ -43,7 +43,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # matplotlib and ipywidgets take long to import, and the processes that are measured need neither.
     if name in ("plot_ladder", "plot_ready", "plot_waiting"):
         from . import figures

@@ -1,6 +1,7 @@
 """Processes in which something is measured, or serves, or makes load. They speak in lines of JSON."""
 
 import ctypes
+import io
 import json
 import os
 import resource
@@ -32,12 +33,12 @@ class ChildProcess:
         self._buffer = b""
         module = module if "." in module else f"{__package__}.{module}"
         with ExitStack() as files:
-            given = subprocess.PIPE
+            given: int | io.FileIO = subprocess.PIPE
             if payload is not None:
                 # A file in memory: a pipe could fill up while the process is not reading yet.
-                given = files.enter_context(open(os.memfd_create("payload"), "w+b", buffering=0))
-                given.write(payload)
-                given.seek(0)
+                given = memory = files.enter_context(open(os.memfd_create("payload"), "w+b", buffering=0))
+                memory.write(payload)
+                memory.seek(0)
             self._process = subprocess.Popen(
                 [sys.executable, "-c", f"from {module} import main; main()", json.dumps([os.getpid(), *arguments])],
                 stdin=given,
@@ -51,6 +52,7 @@ class ChildProcess:
 
     def say(self, **message: object) -> None:
         """Send it a line, unless it has gone."""
+        assert self._process.stdin, "its standard input holds the payload"
         try:
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
@@ -59,13 +61,14 @@ class ChildProcess:
 
     def hear(self, seconds: float) -> dict | None:
         """Its next message; {} when it has gone, None when nothing came in time."""
-        until = time.monotonic() + seconds
+        assert self._process.stdout  # a pipe
+        until, answers = time.monotonic() + seconds, self._process.stdout.fileno()
         poll = select.poll()
-        poll.register(self._process.stdout, select.POLLIN)
+        poll.register(answers, select.POLLIN)
         while b"\n" not in self._buffer:
             if not poll.poll(max(0.0, until - time.monotonic()) * 1000):
                 return None
-            chunk = os.read(self._process.stdout.fileno(), 1 << 16)
+            chunk = os.read(answers, 1 << 16)
             if not chunk:
                 return {}
             self._buffer += chunk
@@ -161,6 +164,6 @@ def ended_with(who: str, error: BaseException) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
-def too_few(needed: int, limit: int) -> str:
+def too_few(needed: int | str, limit: int) -> str:
     """The sentence for a limit of descriptors that is too low."""
     return f"needs {needed} descriptors in one process, and the limit is {limit} (RLIMIT_NOFILE, ulimit -Hn)"

@@ -85,7 +85,7 @@ def processes(
     return rows
 
 
-def computing_page(path: str) -> Generator:
+def computing_page(path: str) -> Generator[None, None, bytes]:
     """A page for http(conn, page): some milliseconds of computing, without a wait."""
     total = 0
     for number in range(100_000):

@@ -4,6 +4,7 @@ import math
 import textwrap
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from course_lib.widgets.drawing import SMALL, Drawing
@@ -62,11 +63,11 @@ def plot_ladder(rows: Sequence[Rung]) -> Drawing:
     title = finding(rows)
     figure = Drawing(4.8)
     axes = figure.subplots()
-    lines = {}
+    lines: dict[str, Line] = {}
     for row in rows:
         line = lines.setdefault(row.server, [])
         if row.cpu is not None:
-            line.append((row.idle, row.cpu, row.low, row.high))
+            line.append((row.idle, row.cpu, *_range(row, row.cpu)))
     smallest = min((row.idle for row in rows if row.idle), default=1)
     # No logarithm has a place for 0: below the smallest number the axis is linear.
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
@@ -88,17 +89,21 @@ def _not_counted(rows: Sequence[Cost]) -> list[str]:
 
 
 def _lines_of(rows: Sequence[Cost]) -> dict[str, Line]:
-    lines = {}
+    lines: dict[str, Line] = {}
     for row in rows:
         line = lines.setdefault(row.kind, [])
         if row.microseconds is not None:
-            low, high = (row.low, row.high) if row.low is not None else (row.microseconds, row.microseconds)
-            line.append((row.watched, row.microseconds, low, high))
+            line.append((row.watched, row.microseconds, *_range(row, row.microseconds)))
     return lines
 
 
+def _range(row: Cost | Rung, value: float) -> tuple[float, float]:
+    """The lowest and the highest of the rounds; a book tells the value alone."""
+    return (value if row.low is None else row.low), (value if row.high is None else row.high)
+
+
 def _draw(
-    axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False, height: list[Line] | None = None
+    axes: Axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False, height: list[Line] | None = None
 ) -> None:
     """Draw the lines; `height` are those that must fit in, if there are others beside these."""
     if not with_zero:
@@ -118,16 +123,18 @@ def _draw(
         axes.errorbar(xs, ys, yerr=errors, color=colour, marker=marker, markersize=5, linewidth=1.8, capsize=2.5)
         highest = all(y <= ys[-1] for other in lines.values() for x, y, *_ in other if x == xs[-1])
         drawn[name] = (xs[-1], ys[-1], colour, highest)
-    xs = sorted({x for line in lines.values() for x, *_ in line})
-    if xs:
-        if not with_zero or len(xs) == 1:
-            axes.set_xlim(xs[0] / 1.4 - 0.3 * with_zero, 1.4 * xs[-1] + with_zero)  # a lone 0 stands beside the axis, not on it
+    numbers = sorted({x for line in lines.values() for x, *_ in line})
+    if numbers:
+        if not with_zero or len(numbers) == 1:
+            axes.set_xlim(
+                numbers[0] / 1.4 - 0.3 * with_zero, 1.4 * numbers[-1] + with_zero
+            )  # a lone 0 stands beside the axis, not on it
         fit = [point for line in height or lines.values() for point in line]
         axes.set_ylim(min(low for *_, low, _ in fit) / 1.7, max(high for *_, high in fit) * 1.7)
-        axes.set_xticks(xs, [f"{x:,.0f}" for x in xs])
+        axes.set_xticks(numbers, [f"{x:,.0f}" for x in numbers])
         axes.minorticks_off()
-    ys = [y for line in lines.values() for _, y, *_ in line]
-    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if ys and max(ys) < 300 * min(ys) else (1,)))
+    costs = [y for line in lines.values() for _, y, *_ in line]
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if costs and max(costs) < 300 * min(costs) else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}"))
     axes.tick_params(colors=_INK, labelsize=9)
     axes.grid(axis="y", which="major", color="#dddddd", linewidth=0.7)
@@ -135,7 +142,7 @@ def _draw(
     _label(axes, drawn, notes)
 
 
-def _label(axes, ends: dict[str, tuple[float, float, str, bool]], notes: dict[str, str]) -> None:
+def _label(axes: Axes, ends: dict[str, tuple[float, float, str, bool]], notes: dict[str, str]) -> None:
     """Each line's name beside its last point: above, where a line ends early and on top. Others are moved apart."""
     low, high = map(math.log, axes.get_ylim())
     used: dict[float, float] = {}  # the highest place that has a label, at each x
@@ -173,7 +180,7 @@ def _notes(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, str]:
 
 def _reasons(rows: Sequence[Cost] | Sequence[Rung]) -> list[str]:
     """Why points are missing: the first reason of each line."""
-    reasons = {}
+    reasons: dict[str, str] = {}
     for row in rows:
         name, number, value = _point(row)
         if value is None:

@@ -1,18 +1,22 @@
 """What rows of a measurement show, in one sentence that is computed from them."""
 
 from collections.abc import Sequence
+from operator import itemgetter
 
 from .ladder import Rung
 from .waiting import Cost
+
+_Measured = tuple[int, float]  # a number, and what was measured there
 
 
 def finding(rows: Sequence[Cost] | Sequence[Rung]) -> str:
     """The finding of `waiting_cost`, `ready_cost` or `ladder`: the title of their figures. Raises ValueError for no rows."""
     if not rows:
         raise ValueError("there are no rows: nothing was measured")
-    if isinstance(rows[0], Rung):
-        return _of_ladder(rows)
-    return _of_ready(rows) if any(row.ready > 1 for row in rows) else _of_waiting(rows)
+    if rungs := [row for row in rows if isinstance(row, Rung)]:
+        return _of_ladder(rungs)
+    costs = [row for row in rows if isinstance(row, Cost)]
+    return _of_ready(costs) if any(row.ready > 1 for row in costs) else _of_waiting(costs)
 
 
 def _of_waiting(rows: Sequence[Cost]) -> str:
@@ -28,12 +32,10 @@ def _of_ready(rows: Sequence[Cost]) -> str:
     most = max((row.watched for row in rows if row.microseconds is not None), default=None)
     if most is None:
         return "Nothing could be measured"
-    there = sorted(
-        (row for row in rows if row.watched == most and row.microseconds is not None), key=lambda row: row.microseconds
-    )
-    cheapest, *others = there
-    text = f"with all of {most:,} descriptors ready, {cheapest.kind} is the cheapest"
-    return _joined([text, *(f"{row.kind} takes {times(row.microseconds / cheapest.microseconds)} as long" for row in others)])
+    there = [(row.microseconds, row.kind) for row in rows if row.watched == most and row.microseconds is not None]
+    (least, cheapest), *others = sorted(there, key=itemgetter(0))
+    text = f"with all of {most:,} descriptors ready, {cheapest} is the cheapest"
+    return _joined([text, *(f"{kind} takes {times(cost / least)} as long" for cost, kind in others)])
 
 
 def _of_ladder(rows: Sequence[Rung]) -> str:
@@ -61,7 +63,7 @@ def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: 
     grown: dict[tuple[int, int], list[str]] = {}
     for name, own in points.items():
         first, last = _ends(own)
-        if first and first != last:
+        if first and last and first != last:
             together = grown.setdefault((first[0], last[0]), [])
             together.append(f"{times(last[1] / first[1])} {'' if together else much + ' '}with {name}")
     return [
@@ -72,17 +74,17 @@ def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: 
 
 def _cheapest(rows: Sequence[Rung]) -> list[str]:
     """For one number of idle clients alone."""
-    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    measured = sorted(((row.cpu, row) for row in rows if row.cpu is not None), key=itemgetter(0))
     if not measured:
         return []
-    first, *others = measured
-    text = f"with {first.idle:,} idle clients a request costs {first.cpu:.1f} µs of CPU time with {first.server}"
-    return [text, *(f"{times(row.cpu / first.cpu)} as much with {row.server}" for row in others)]
+    (least, first), *others = measured
+    text = f"with {first.idle:,} idle clients a request costs {least:.1f} µs of CPU time with {first.server}"
+    return [text, *(f"{times(cost / least)} as much with {row.server}" for cost, row in others)]
 
 
-def _ends(points: list[tuple[int, float | None]]) -> tuple:
+def _ends(points: list[tuple[int, float | None]]) -> tuple[_Measured | None, _Measured | None]:
     """The measured points with the smallest and the largest number; (None, None) when nothing was measured."""
-    measured = sorted(point for point in points if point[1] is not None)
+    measured = sorted((number, value) for number, value in points if value is not None)
     return (measured[0], measured[-1]) if measured else (None, None)
 
 

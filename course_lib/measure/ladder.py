@@ -9,6 +9,7 @@ import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from typing import Any
 
 import cloudpickle
 
@@ -113,7 +114,8 @@ def climb(
     work.total = len(subjects) * len(idle) * (rounds + 1)
     cores = sorted(os.sched_getaffinity(0))
     cores = random.sample(cores, 2) if apart and len(cores) > 1 else 2 * random.sample(cores, 1)
-    rows, failed = [], {}
+    rows: list[Rung] = []
+    failed: dict[str, int] = {}
     for step, number in enumerate(idle):
         window = 0.3 * (end - time.monotonic()) / (len(idle) - step) / (len(subjects) * rounds)
         window = min(_LONGEST, max(_SHORTEST, window))
@@ -173,8 +175,7 @@ class _Pair:
 
     def __init__(self, work: Work, name: str, serve: Serve, idle: int, active: int, cores: list[int], end: float) -> None:
         self.name, self._work, self._idle, self._active, self._cores, self._end = name, work, idle, active, cores, end
-        self._server: ChildProcess | None = None
-        self._clients: ChildProcess | None = None
+        self._processes: list[ChildProcess] = []
         self._rounds: list[tuple[float, float, int]] = []  # CPU µs a request, requests a second, requests
         self.why_not = _cannot(idle + active + SPARE)
         if self.why_not:
@@ -185,10 +186,14 @@ class _Pair:
             self.why_not = f"{name} cannot go into another process: {type(error).__name__}: {error}"
             return
         with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
-            self._server = work.process("server_process", listener.fileno(), keep=(listener.fileno(),), payload=payload)
+            self._server = self._process("server_process", listener.fileno(), keep=(listener.fileno(),), payload=payload)
             address = listener.getsockname()
         # From here on only the server holds the listener: when it ends, its clients notice.
-        self._clients = work.process("load_process", address, idle, active, self._server.pid)
+        self._clients = self._process("load_process", address, idle, active, self._server.pid)
+
+    def _process(self, module: str, *arguments: object, **files: Any) -> ChildProcess:
+        self._processes.append(self._work.process(module, *arguments, **files))
+        return self._processes[-1]
 
     def connect(self, reserved: float) -> None:
         """Let all clients connect, and the active ones have one answer each."""
@@ -207,16 +212,14 @@ class _Pair:
     def row(self) -> Rung:
         """What was measured. When time was over, the rounds until then count."""
         point = self.name, self._idle, self._active
-        if not self._rounds or (self.why_not and self._clients is None):
+        if not self._rounds or (self.why_not and not self._processes):
             return Rung(*point, why_not=self.why_not)
         costs, rates, counts = zip(*self._rounds)
         return Rung(*point, statistics.median(costs), min(costs), max(costs), statistics.median(rates), sum(counts))
 
     def end(self) -> None:
-        for process in (self._clients, self._server):
-            if process:
-                self._work.end(process)
-        self._clients = self._server = None
+        while self._processes:
+            self._work.end(self._processes.pop())  # the clients first
 
     def _ask(self, what: dict, patience: float) -> dict | None:
         """Have the clients do something; their answer, or None. If they cannot, the server's turns are over."""

@@ -15,13 +15,14 @@ _WIDE, _HIGH, _LEFT, _RIGHT, _TOP, _BOTTOM = 640, 260, 66, 150, 14, 38
 
 def chart(rows: list[Rung]) -> str:
     """CPU time a request against idle clients, both axes logarithmic: an inline SVG, with a title for those who do not see it."""
-    measured = [row for row in rows if row.cpu is not None]
+    measured = [(row.server, row.idle, row.cpu) for row in rows if row.cpu is not None]
     if not measured:
         return ""
     numbers = sorted({row.idle for row in rows})
     places = [math.log10(number + 50) for number in numbers]  # 0 has a place too
     first, last = places[0], max(places[-1], places[0] + 0.1)
-    low, high = math.floor(math.log10(min(row.cpu for row in measured))), math.ceil(math.log10(max(row.cpu for row in measured)))
+    costs = [math.log10(cpu) for _, _, cpu in measured]
+    low, high = math.floor(min(costs)), math.ceil(max(costs))
     high = max(high, low + 1)
 
     def x(number: int) -> float:
@@ -49,7 +50,7 @@ def chart(rows: list[Rung]) -> str:
     parts.append(f"<text x='{_LEFT}' y='{_HIGH - 4}'>idle clients; up: CPU time of the server for one request</text>")
     labels: list[tuple[float, float, str]] = []
     for server, style in styles(row.server for row in rows).items():
-        points = [(x(row.idle), y(row.cpu)) for row in measured if row.server == server]
+        points = [(x(idle), y(cpu)) for name, idle, cpu in measured if name == server]
         if not points:
             continue
         stroke, dash = ON_ANY[style], DASHES[style]
@@ -60,7 +61,7 @@ def chart(rows: list[Rung]) -> str:
     lowest: dict[float, float] = {}
     for level, end, server in sorted(labels):
         # A line that ends early and on top has its name above it, where no other line goes.
-        above = end < x(numbers[-1]) and all(y(row.cpu) >= level for row in measured if x(row.idle) == end)
+        above = end < x(numbers[-1]) and all(y(cpu) >= level for _, idle, cpu in measured if x(idle) == end)
         lowest[end] = max(level, lowest.get(end, -math.inf) + 15)
         where = (
             f"x='{end + 2:.1f}' y='{level - 9:.1f}' text-anchor='end'"

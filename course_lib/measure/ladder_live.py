@@ -68,7 +68,8 @@ class LiveLadder(LiveMeasurement):
             raise ValueError(f"a number of idle clients is 0 or more, not {idle!r}")
         self._start(lambda work: climb(work, self._subjects, [idle], *self._how), f"{idle:,} idle clients: the servers start …")
 
-    _press = measure
+    def _press(self, *values: int) -> None:
+        self.measure(*values)
 
     def _keep(self, rows: list[Rung]) -> str:
         self._points |= {(row.server, row.idle): row for row in rows}

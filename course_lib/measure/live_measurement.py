@@ -130,7 +130,7 @@ class LiveMeasurement(ABC):
         if self._widget is None:
             sliders = self._sliders()
 
-            def click(_) -> None:
+            def click(_: object) -> None:
                 try:
                     self._press(*(slider.value for slider in sliders))
                 except RuntimeError:
@@ -154,7 +154,7 @@ class LiveMeasurement(ABC):
         self._status.value = f"<div role='status'>{escape(text)}</div>"
         self._chart.value = self._drawn()
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         return {"text/plain": repr(self), "text/html": self.picture(), **view_of(lambda: self.widget)}
 
 

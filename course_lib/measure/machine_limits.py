@@ -3,6 +3,7 @@
 import resource
 import socket
 import struct
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -81,7 +82,7 @@ def plan(limits: Limits, wanted: int) -> Plan:
         "memory": limits.memory // 2 // _BYTES,
         "nf_conntrack_max": wanted if limits.flows_free is None else limits.flows_free - SPARE,
     }
-    least = min(room, key=room.get)
+    least = min(room, key=room.__getitem__)
     count = max(0, min(wanted, room[least]))
     why = "" if count == wanted else f"{least} leaves room for {count:,}"
     need = count + limits.open_now + SPARE
@@ -90,7 +91,9 @@ def plan(limits: Limits, wanted: int) -> Plan:
     return Plan(count, soft, each, group, why, tuple(_notes(limits, wanted, count, need, soft, each, group, least, why)))
 
 
-def _notes(limits: Limits, wanted: int, count: int, need: int, soft: int, each: int, group: int, least: str, why: str):
+def _notes(
+    limits: Limits, wanted: int, count: int, need: int, soft: int, each: int, group: int, least: str, why: str
+) -> Iterator[str]:
     few = f", so there are {count:,} connections instead of {wanted:,}"
 
     def result(name: str) -> str:

@@ -2,6 +2,7 @@
 
 import os
 import pickle
+import socket
 import sys
 
 from .child_process import arguments, die_with, ended_with, tell
@@ -14,7 +15,7 @@ def main() -> None:
         open_listeners, prefork, serve = pickle.load(sys.stdin.buffer)
         listeners = open_listeners(count)
 
-        def served(listener) -> None:
+        def served(listener: socket.socket) -> None:
             die_with(parent)  # also when that is killed
             try:
                 serve(listener)

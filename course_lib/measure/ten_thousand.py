@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from html import escape
+from typing import Any
 
 from course_lib.kernel import libc, wait_until
 from course_lib.servers import Server
@@ -119,7 +120,7 @@ class TenThousand:
         )
         return f"{self.picture}<table><caption>{escape(self.server)}</caption><tbody>{rows}</tbody></table>"
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         return {"text/plain": str(self), "text/html": self._repr_html_()}
 
 
@@ -167,7 +168,7 @@ class _Run:
         self._server, self._wanted, self._active, self._seconds = server, wanted, active, seconds
         self._child: ChildProcess | None = None
         self._old: dict[int, int] = {}  # descriptor → inode of what the server had before
-        self._found: dict[str, object] = {}
+        self._found: dict[str, Any] = {}
         self._measured = False
         self._dots, self._answered = "", 0  # what is drawn of the clients' last message, and how many it said to be answered
 
@@ -238,6 +239,7 @@ class _Run:
 
     def _ask(self, work: Work, what: str, done: float, order: dict) -> dict:
         """Have the clients do something, and show how far they are. Raises _Over when they cannot, Stopped when stopped."""
+        assert self._child  # the run has begun
         work.done = done
         self._child.say(**order)
         while True:

@@ -171,7 +171,8 @@ class Clients:
 def _words(error: OSError) -> str:
     if isinstance(error, TimeoutError):
         return "nothing happened for too long"
-    return f"{errno.errorcode.get(error.errno, error.errno)}, {os.strerror(error.errno)}"
+    number = error.errno or 0
+    return f"{errno.errorcode.get(number, number)}, {os.strerror(number)}"
 
 
 def main() -> None:

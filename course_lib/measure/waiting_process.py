@@ -48,12 +48,13 @@ def _open(number: int) -> tuple[list[int], str]:
     limit = raise_limit(number + SPARE)
     if not hasattr(os, "eventfd"):
         return [], "this system has no eventfd"
-    made, problem = [], ""
+    made: list[int] = []
+    problem = ""
     try:
         while len(made) < min(number, limit - SPARE):
             made.append(os.eventfd(0))
     except OSError as error:
-        problem = f"no more descriptors: {errno.errorcode[error.errno]}, {error.strerror}"
+        problem = f"no more descriptors: {errno.errorcode[error.errno or 0]}, {error.strerror}"
     return made, problem or too_few("{needed}", limit)
 
 
@@ -76,6 +77,7 @@ def _refused(kind: str, descriptors: list[int]) -> str:
 def _point(kind: str, descriptors: list[int], all_ready: bool, share: float) -> tuple[float, int]:
     """Microseconds of one wait, and how many were timed, in about `share` nanoseconds of CPU time."""
     epoll = None
+    wait: Callable[[], object] | None = None
     if kind == "select":
         wait = partial(select.select, descriptors, [], [])
     elif kind == "poll":
@@ -88,9 +90,8 @@ def _point(kind: str, descriptors: list[int], all_ready: bool, share: float) -> 
         for descriptor in descriptors:
             epoll.register(descriptor, select.EPOLLIN)
         wait = partial(epoll.poll, None, len(descriptors)) if all_ready else epoll.poll
-    else:
-        wait = None
-    run = partial(_all_ready, wait) if all_ready else partial(_one_ready, wait) if wait else _only_wake
+    timed = _all_ready if all_ready else _one_ready
+    run: Callable[[list[int]], int] = _only_wake if wait is None else partial(timed, wait)
     run(_chosen(descriptors, 2))  # warm
     spent, waits, batch = 0, 0, 2
     while not spent or spent < share:
@@ -106,7 +107,7 @@ def _chosen(descriptors: list[int], count: int) -> list[int]:
     return random.choices(descriptors, k=count)
 
 
-def _one_ready(wait: Callable, chosen: list[int], clock=time.thread_time_ns) -> int:
+def _one_ready(wait: Callable, chosen: list[int], clock: Callable[[], int] = time.thread_time_ns) -> int:
     wake, read = os.eventfd_write, os.eventfd_read
     begin = clock()
     for descriptor in chosen:
@@ -116,7 +117,7 @@ def _one_ready(wait: Callable, chosen: list[int], clock=time.thread_time_ns) -> 
     return clock() - begin
 
 
-def _only_wake(chosen: list[int], clock=time.thread_time_ns) -> int:
+def _only_wake(chosen: list[int], clock: Callable[[], int] = time.thread_time_ns) -> int:
     wake, read = os.eventfd_write, os.eventfd_read
     begin = clock()
     for descriptor in chosen:
@@ -125,7 +126,7 @@ def _only_wake(chosen: list[int], clock=time.thread_time_ns) -> int:
     return clock() - begin
 
 
-def _all_ready(wait: Callable, chosen: list[int], clock=time.thread_time_ns) -> int:
+def _all_ready(wait: Callable, chosen: list[int], clock: Callable[[], int] = time.thread_time_ns) -> int:
     begin = clock()
     for _ in chosen:
         wait()

@@ -8,6 +8,7 @@ import os
 import threading
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from typing import Any, TypeVar
 
 from .child_process import ChildProcess
 from .progress import Show, progress
@@ -23,15 +24,15 @@ class Work(threading.Thread):
     done, total   how far it is; `now` says in words what is being measured
     """
 
-    def __init__(self, do: Callable[["Work"], list]) -> None:
+    def __init__(self, do: Callable[["Work"], object]) -> None:
         super().__init__(name="measurement", daemon=True)
         self._do = do
         self._lock = threading.Lock()
         self._processes: list[ChildProcess] = []
         self.stopped = False
         self.finished = threading.Event()  # join() will not do: interrupted, it takes the thread for dead (Python 3.11)
-        self.done, self.total, self.now = 0, 1, ""
-        self.result: list = []
+        self.done, self.total, self.now = 0.0, 1, ""
+        self.result: Any = []
         self.error: Exception | None = None
 
     def run(self) -> None:
@@ -48,7 +49,7 @@ class Work(threading.Thread):
                 process.end()
             self.finished.set()
 
-    def process(self, module: str, *arguments: object, **files) -> ChildProcess:
+    def process(self, module: str, *arguments: object, **files: Any) -> ChildProcess:
         """Start a process of this work. Raises Stopped when it was stopped."""
         with self._lock:
             self.check()
@@ -75,7 +76,10 @@ class Work(threading.Thread):
                 process.kill()
 
 
-def carry_out(do: Callable[[Work], list], shown: Callable[[], AbstractContextManager[Show]] = progress) -> list:
+_Result = TypeVar("_Result")
+
+
+def carry_out(do: Callable[[Work], _Result], shown: Callable[[], AbstractContextManager[Show]] = progress) -> _Result:
     """Do it, show how far it is, and return its result. An interrupt leaves no process, descriptor or thread."""
     work = Work(do)
     try:
@@ -90,4 +94,5 @@ def carry_out(do: Callable[[Work], list], shown: Callable[[], AbstractContextMan
             work.join()
     if work.error:
         raise work.error
-    return work.result
+    result: _Result = work.result
+    return result

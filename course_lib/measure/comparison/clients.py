@@ -27,7 +27,9 @@ class Timed(Clients):
         self.active[client.fileno()] = client
         self.epoll.register(client, select.EPOLLIN)
 
-    def talk(self, spent: Callable[[], float], seconds: float, most: float, clock=time.perf_counter) -> int:
+    def talk_until(
+        self, spent: Callable[[], float], seconds: float, most: float, clock: Callable[[], float] = time.perf_counter
+    ) -> int:
         """Send requests until `spent()` has grown by so many seconds, or after `most` seconds."""
         waiting = dict.fromkeys(self.active, len(REQUEST))
         sent, active, took, batches = {}, self.active, [], 0
@@ -76,7 +78,7 @@ def main() -> None:
         for line in sys.stdin:
             asked = json.loads(line)
             begin, used, own = time.perf_counter(), time.clock_gettime(clock), time.process_time()
-            answered = clients.talk(lambda: time.clock_gettime(clock) + time.process_time(), **asked)
+            answered = clients.talk_until(lambda: time.clock_gettime(clock) + time.process_time(), **asked)
             used, own, lasted = time.clock_gettime(clock) - used, time.process_time() - own, time.perf_counter() - begin
             took = clients.took
             tell(

@@ -78,7 +78,7 @@ def rows_of(points: list[Point]) -> list[Row]:
     rows = []
     for point in points:
         own = cpu(point.rounds)
-        if own is None:
+        if own is None or base is None:
             rows.append(Row(point.peer.name, point.peer.what, note=point.why_not))
         else:
             more = added(point.rounds, base.rounds)
@@ -90,5 +90,5 @@ def rows_of(points: list[Point]) -> list[Row]:
 
 def base_of(points: list[Point]) -> Point | None:
     """The loop in C, or the cheapest server where that one was not measured; None when none was."""
-    measured = [point for point in points if any(point.rounds)]
-    return min(measured, key=lambda point: (point.peer.name != C, cpu(point.rounds).value), default=None)
+    costs = [(point, spread.value) for point in points if (spread := cpu(point.rounds))]
+    return min(costs, key=lambda cost: (cost[0].peer.name != C, cost[1]), default=(None, 0.0))[0]

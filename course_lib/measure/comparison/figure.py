@@ -2,6 +2,7 @@
 
 import textwrap
 from collections.abc import Sequence
+from operator import itemgetter
 
 from matplotlib.patches import Patch
 
@@ -18,38 +19,40 @@ COURSE, OTHERS = ON_WHITE[0], ON_WHITE[1]
 
 def plot_servers(rows: Sequence[Row]) -> Drawing:
     """The rows of `compare_servers`, the cheapest first. Raises ValueError when nothing was measured."""
-    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    measured = _measured(rows)
     if not measured:
         raise ValueError("there are no rows that were measured")
     title = finding(rows)
     figure = Drawing(1.5 + 0.36 * len(measured))
     axes = figure.subplots()
-    for place, row in enumerate(measured):
-        floor = row.cpu - (row.added or 0.0)
+    for place, (cpu, row) in enumerate(measured):
+        floor = cpu - (row.added or 0.0)
+        low, high = row.low or cpu, row.high or cpu
         axes.barh(place, floor, color=KERNEL, height=0.66)
-        axes.barh(place, row.cpu - floor, left=floor, color=colour_of(row.name), height=0.66)
-        axes.plot([row.low, row.high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
+        axes.barh(place, cpu - floor, left=floor, color=colour_of(row.name), height=0.66)
+        axes.plot([low, high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
         axes.annotate(
-            f"{row.cpu:.2f}",
-            (max(row.high, row.cpu), place),
+            f"{cpu:.2f}",
+            (max(high, cpu), place),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
             color=INK,
             fontsize=9,
         )
-    axes.set_yticks(range(len(measured)), [row.name for row in measured])
+    axes.set_yticks(range(len(measured)), [row.name for _, row in measured])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.12 * max(row.high for row in measured))
+    axes.set_xlim(0, 1.12 * max(row.high or cpu for cpu, row in measured))
     axes.set_xlabel("µs of CPU time of the server, for one request", color=INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
     axes.spines[["top", "right"]].set_visible(False)
-    base = PEERS[C].what if measured[0].base == C else f"what {measured[0].base} costs, the cheapest here"
+    name = measured[0][1].base
+    base = PEERS[C].what if name == C else f"what {name} costs, the cheapest here"
     names = {KERNEL: base} | {
         colour_of(row.name): "added by a server of the course" if PEERS[row.name].course else "added by others"
-        for row in measured
+        for _, row in measured
         if row.added
     }
     axes.legend(
@@ -66,13 +69,18 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
 
 def finding(rows: Sequence[Row]) -> str:
     """What the rows show, in one sentence. Raises ValueError when nothing was measured."""
-    measured = sorted((row for row in rows if row.cpu is not None), key=lambda row: row.cpu)
+    measured = _measured(rows)
     if not measured:
         raise ValueError("there are no rows that were measured")
-    first, *others = measured
-    text = f"A request costs {first.cpu:.2f} µs of CPU time with {first.name}"
+    (least, first), *others = measured
+    text = f"A request costs {least:.2f} µs of CPU time with {first.name}"
     ends = dict.fromkeys(others[:1] + others[-1:])  # the others stand in the picture
-    return ", ".join([text, *(f"{times(row.cpu / first.cpu)} as much with {row.name}" for row in ends)])
+    return ", ".join([text, *(f"{times(cpu / least)} as much with {row.name}" for cpu, row in ends)])
+
+
+def _measured(rows: Sequence[Row]) -> list[tuple[float, Row]]:
+    """(microseconds of CPU time for a request, its row), the cheapest first."""
+    return sorted(((row.cpu, row) for row in rows if row.cpu is not None), key=itemgetter(0))
 
 
 def colour_of(name: str) -> str:

@@ -78,7 +78,8 @@ class Pair:
         self._load.say(seconds=seconds, most=BUSY * seconds)
         answer = self._hear(self._load, BUSY * seconds + _PATIENCE)
         if not answer or "why" in answer:
-            return self._fail(answer["why"] if answer else "the clients failed")
+            self._fail(answer["why"] if answer else "the clients failed")
+            return None
         self._server.signal(signal.SIGSTOP)
         lasted, requests = answer["seconds"], answer["requests"]
         return Turn(

@@ -5,8 +5,9 @@ import ctypes
 import importlib
 import select
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from functools import partial
+from typing import Any
 
 from course_lib.measure.child_process import MOST, arguments, become, raise_limit, tell
 from course_lib.servers import MODELS, AsyncioServer, CoroutineServer, EpollServer, Server
@@ -21,8 +22,8 @@ SIZE = 4096  # bytes of a read
 class Echo(asyncio.Protocol):
     """An echo server as a Protocol: the shortest way that asyncio has."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
-        self.transport = transport
+    def connection_made(self, transport: Any) -> None:
+        self.transport: asyncio.Transport = transport
 
     def data_received(self, data: bytes) -> None:
         self.transport.write(data)
@@ -31,7 +32,7 @@ class Echo(asyncio.Protocol):
 class SmallReads(Echo):
     """The same, with reads of 4 kB."""
 
-    def connection_made(self, transport: asyncio.Transport) -> None:
+    def connection_made(self, transport: Any) -> None:
         transport.max_size = SIZE
         self.transport = transport
 
@@ -49,7 +50,8 @@ async def echo(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 async def echo_in_small_reads(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    writer.transport.max_size = SIZE
+    transport: Any = writer.transport
+    transport.max_size = SIZE
     await echo(reader, writer)
 
 
@@ -136,7 +138,7 @@ def inlined_loop(listener: socket.socket) -> None:
 
 
 def bare_loop(listener: socket.socket) -> None:
-    connections = {}
+    connections: dict[int, socket.socket] = {}
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
     while True:
@@ -151,7 +153,7 @@ def bare_loop(listener: socket.socket) -> None:
 
 
 def bare_generators(listener: socket.socket) -> None:
-    def serve(connection: socket.socket):
+    def serve(connection: socket.socket) -> Generator[None, None, None]:
         while True:
             yield
             connection.send(connection.recv(SIZE))
@@ -160,16 +162,16 @@ def bare_generators(listener: socket.socket) -> None:
 
 
 def nested_generators(listener: socket.socket) -> None:
-    def recv(connection: socket.socket):
+    def recv(connection: socket.socket) -> Generator[None, None, bytes]:
         yield
         return connection.recv(SIZE)
 
-    def send_all(connection: socket.socket, data: bytes):
+    def send_all(connection: socket.socket, data: bytes) -> Generator[None, None, None]:
         connection.send(data)
         return
         yield
 
-    def serve(connection: socket.socket):
+    def serve(connection: socket.socket) -> Generator[None, None, None]:
         while True:
             yield from send_all(connection, (yield from recv(connection)))
 
@@ -178,7 +180,7 @@ def nested_generators(listener: socket.socket) -> None:
 
 def bare_natives(listener: socket.socket) -> None:
     class Readable:
-        def __await__(self):
+        def __await__(self) -> Generator[None, None, None]:
             yield
 
     readable = Readable()
@@ -192,7 +194,7 @@ def bare_natives(listener: socket.socket) -> None:
 
 
 def _bare(listener: socket.socket, serve: Callable) -> None:
-    tasks = {}
+    tasks: dict[int, Generator | Coroutine] = {}
     epoll = select.epoll()
     epoll.register(listener, select.EPOLLIN)
     while True:

@@ -24,7 +24,7 @@ __all__ = [
 ]
 
 
-def __getattr__(name: str):
+def __getattr__(name: str) -> object:
     # ipywidgets takes long to import, and the processes that are measured do not need it.
     if name in ("LiveMix", "live_mix"):
         from . import mix_live

@@ -74,7 +74,7 @@ class Lanes:
     def __repr__(self) -> str:
         return self.words
 
-    def _repr_mimebundle_(self, include=None, exclude=None) -> dict:
+    def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         return {"text/plain": self.words, "text/html": image(self.rows)}
 
 

@@ -42,7 +42,8 @@ class LiveMix(LiveMeasurement):
             lambda work: [row for by in KINDS for row in mix.measure(work, by)], "Three times: threads, processes, coroutines …"
         )
 
-    _press = run
+    def _press(self, *values: int) -> None:
+        self.run(*values)
 
     def _keep(self, rows: list[Span]) -> str:
         self.rows = rows

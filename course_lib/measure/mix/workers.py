@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
-from ..child_process import arguments, tell
+from ..child_process import ChildProcess, arguments, tell
 from ..work import Work, carry_out
 
 KINDS = ("threads", "processes", "coroutines")
@@ -179,7 +179,7 @@ class Mix:
         return recorded
 
 
-def _hear(process, work: Work, until: float) -> dict | None:
+def _hear(process: ChildProcess, work: Work, until: float) -> dict | None:
     message = process.hear(max(0.0, until - time.monotonic()))
     work.check()
     return message
