@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
     "mine": {"solutions", "sandbox", "folders"},
-    "own_server": {"mine", "servers", "solutions", "sandbox", "ports", "folders"},
+    "own_server": {"mine", "servers", "kernel", "solutions", "sandbox", "ports", "folders"},
     "film": {"servers", "kernel", "clients", "ports"},
     "widgets": {"servers", "kernel", "clients", "film"},
     "lab": {"kernel", "servers", "solutions", "journal", "folders"},
