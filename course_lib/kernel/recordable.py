@@ -392,15 +392,18 @@ class _ForRecordable:
 
 # Where a recordable thread may take its waits from: (who has it, under which name, the real one, the stand-in).
 _PLACES: list[tuple[type, str, Any, Any]] = [(selectors.SelectSelector, "_select", _SELECT, staticmethod(_select))]
-_seen = {"select": _ForRecordable(_SELECT, wraps(_SELECT)(_select), always=False)}
+_seen: dict[str, Any] = {"select": _ForRecordable(_SELECT, wraps(_SELECT)(_select), always=False)}
 if _POLL:
     _PLACES.append((selectors.PollSelector, "_selector_cls", _POLL, staticmethod(_poll)))
     _seen["poll"] = _ForRecordable(_POLL, wraps(_POLL)(_poll), always=True)
 if _EPOLL:
     _PLACES.append((selectors.EpollSelector, "_selector_cls", _EPOLL, _epoll_type()))
     _seen["epoll"] = _ForRecordable(_EPOLL, _PLACES[-1][3], always=True)
-# The class of module `select` while a recordable thread lives. It is pickled as modules are: by name.
-_Select = type("module", (types.ModuleType,), _seen | {"__reduce__": lambda module: (import_module, ("select",))})
+_seen["__reduce__"] = lambda module: (import_module, ("select",))  # pickled as modules are: by name
+# The interpreter of 3.14 reads past a class where attributes are looked up as a plain module's are (its LOAD_ATTR_MODULE).
+_seen["__getattribute__"] = object.__getattribute__
+# The class of module `select` while a recordable thread lives.
+_Select = type("module", (types.ModuleType,), _seen)
 _lock = threading.Lock()
 
 
