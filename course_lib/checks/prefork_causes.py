@@ -77,7 +77,10 @@ def explained(error: Raised) -> Wrong:
     elif error.errno == 9 or "negative" in text:  # EBADF
         why = "A listener was closed in the parent. It stays open there: a worker that is started anew needs it."
     elif error.type in ("PicklingError", "AttributeError", "TypeError") and refused_by_pickle(text):
-        why = "The start methods spawn and forkserver pickle the function; os.fork() copies the whole process."
+        why = (
+            "The start methods spawn and forkserver, the default from Python 3.14 on, pickle the function; os.fork() copies the "
+            "whole process, and so does multiprocessing.get_context('fork')."
+        )
     return Wrong(f"{error}{why and ' '}{why}")
 
 

@@ -426,10 +426,10 @@ CASES = {
                     raise error
                 return result
         """),
-        case("a pool", "nobody called fn(*args)", """
+        case("a pool", "The function was pickled", """
             def offload(fn, *args):
                 ours, theirs = socket.socketpair()
-                with concurrent.futures.ProcessPoolExecutor(1) as pool:
+                with concurrent.futures.ProcessPoolExecutor(1, multiprocessing.get_context('fork')) as pool:
                     future = pool.submit(fn, *args)
                     future.add_done_callback(lambda _: theirs.send(b"x"))
                     yield "read", ours

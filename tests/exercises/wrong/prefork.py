@@ -99,7 +99,7 @@ def prefork(listeners, serve):
                 other.close()
         serve(listener)
     def start(listener):
-        worker = multiprocessing.Process(target=work, args=(listener,))
+        worker = multiprocessing.get_context("fork").Process(target=work, args=(listener,))
         worker.start()
         return worker
     over = False
@@ -360,6 +360,9 @@ CASES = {
                          for pid in workers:
                              os.kill(pid, signal.SIGTERM)
              """}),
+        case("starts a fresh Python", "pickle the function",
+             LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):",
+                                     'get_context("fork")': 'get_context("forkserver")'}),
     ],
 }
 
