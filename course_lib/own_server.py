@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 from collections.abc import Callable, Generator
+from typing import Any
 
 from course_lib import folders, mine
 from course_lib.ports import why_in_use
@@ -15,6 +16,9 @@ from course_lib.servers.connection import pause_after
 from course_lib.solutions import file_of, references
 
 _BACKLOG = 1024
+_LIMIT = 60  # seconds for a request, as nginx has it for the head of one (client_header_timeout)
+
+Clients = Callable[[Any], Callable[[socket.socket], Generator]]  # a Loop -> connection -> the task of its client
 
 
 class _Mistake(Exception):
@@ -61,8 +65,12 @@ def _owned() -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
     both: tuple[list[tuple[str, str]], list[tuple[str, str]]] = [], []
     for exercise, asked in references().items():
         for name in (reference.__name__ for reference in asked):
-            both[not os.path.exists(folders.mine() / file_of(name))].append((exercise, name))
+            both[not _is_own(name)].append((exercise, name))
     return both
+
+
+def _is_own(name: str) -> bool:
+    return os.path.exists(folders.mine() / file_of(name))
 
 
 def _serve(protocol: str, port: int, processes: int) -> int:
@@ -73,32 +81,32 @@ def _serve(protocol: str, port: int, processes: int) -> int:
         raise _Mistake(f"a port is a number from 0 (any free one) to 65535, not {port}")
     if not 1 <= processes <= 64:
         raise _Mistake(f"the number of processes is from 1 to 64, not {processes}")
-    client = _SERVES[protocol][1]()
+    clients = _SERVES[protocol][1]()
     try:
         if processes > 1:
-            return _serve_in_workers(protocol, client, port, processes)
-        return _serve_here(protocol, client, port)
+            return _serve_in_workers(protocol, clients, port, processes)
+        return _serve_here(protocol, clients, port)
     except OSError as error:
         raise _explained(error, port) from None
 
 
-def _serve_here(protocol: str, client: Callable[[socket.socket], Generator], port: int) -> int:
+def _serve_here(protocol: str, clients: Clients, port: int) -> int:
     for name in (signal.SIGINT, signal.SIGTERM):  # a shell starts a background job with Ctrl-C ignored
         signal.signal(name, signal.default_int_handler)
     try:
         with mine.make_listener(port, _BACKLOG) as listener:
             _tell(protocol, listener)
-            _run(listener, client)
+            _run(listener, clients)
     except KeyboardInterrupt:
         return 0
     print("the loop has ended: it has no task left", file=sys.stderr)
     return 1
 
 
-def _serve_in_workers(protocol: str, client: Callable[[socket.socket], Generator], port: int, number: int) -> int:
+def _serve_in_workers(protocol: str, clients: Clients, port: int, number: int) -> int:
     def serve(listener: socket.socket) -> None:
         signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C goes to all processes of a terminal; the parent ends its workers
-        _run(listener, client)
+        _run(listener, clients)
 
     prefork, listeners = mine.prefork, mine.open_listeners(number, port)
     signal.signal(signal.SIGINT, lambda *_: os.kill(os.getpid(), signal.SIGTERM))  # it is asked to end at SIGTERM
@@ -122,11 +130,12 @@ def _explained(error: OSError, port: int) -> Exception:
     return error
 
 
-def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) -> None:
+def _run(listener: socket.socket, clients: Clients) -> None:
     """One task accepts, and each client has a task of its own; all in the learner's Loop."""
     accept, sleep, loop = mine.accept, mine.sleep, mine.Loop()
+    client = clients(loop)
 
-    def clients() -> Generator:
+    def accepts() -> Generator:
         while True:
             try:
                 conn = yield from accept(listener)
@@ -136,24 +145,29 @@ def _run(listener: socket.socket, client: Callable[[socket.socket], Generator]) 
                 loop.spawn(client(conn))
 
     listener.setblocking(False)
-    loop.spawn(clients())
+    loop.spawn(accepts())
     loop.run()
 
 
-def _http() -> Callable[[socket.socket], Generator]:
-    http = mine.http
+def _http() -> Clients:
+    """With the learner's limit for each request, where they have one; the course's would not serve with their http."""
+    limit, http = mine.RequestTimeout if _is_own("RequestTimeout") else None, mine.http
     body = _page().encode()
 
     def page(path: str) -> Generator[object, None, bytes | None]:
         return body if path == "/" else None
         yield
 
-    return lambda conn: http(conn, page)
+    def clients(loop: Any) -> Callable[[socket.socket], Generator]:
+        serve = limit(loop, _LIMIT).serve if limit else http
+        return lambda conn: serve(conn, page)
+
+    return clients
 
 
-def _resp() -> Callable[[socket.socket], Generator]:
+def _resp() -> Clients:
     resp, store = mine.resp, dict[bytes, bytes]()
-    return lambda conn: resp(conn, store)
+    return lambda loop: lambda conn: resp(conn, store)
 
 
 def _page() -> str:

@@ -31,6 +31,23 @@ def http(conn, page):
             yield from send_all(conn, b"HTTP/1.1 200 OK\\r\\nContent-Length: %d\\r\\n\\r\\n%b" % (len(body), body))
 '''
 
+OWN_LIMIT = '''
+from course_lib.mine import http
+
+class RequestTimeout:
+    """One that tells its limit."""
+
+    def __init__(self, loop, seconds):
+        self.page = b"a limit of %d s" % seconds
+
+    def serve(self, conn, page):
+        def told(path):
+            return self.page
+            yield
+
+        return http(conn, told)
+'''
+
 
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int], list[str]]]:
@@ -156,6 +173,9 @@ def test_it_serves_with_the_learners_own_code(learner_folder):
         assert not any(line.startswith("http is") for line in said)
         status, body = fetch(address, "/")
         assert status == 200 and body.startswith(b"my own: <!doctype html>") and b"<code>http</code>" in body
+    (learner_folder / "request_timeout.py").write_text(OWN_LIMIT)
+    with running("http") as (process, address, said):
+        assert fetch(address, "/") == (200, b"my own: a limit of 60 s")
 
 
 def test_several_processes_serve_at_one_port_and_all_end_at_a_signal():
