@@ -3,6 +3,7 @@
 The CPU time of the notebook's process and of the page (all renderers of the browser), with the panel and, before, without it.
 """
 
+import contextlib
 import importlib
 import re
 import sys
@@ -11,7 +12,7 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from bench.lab import Lab, lab, why_not
+from real_lab import NO_CHROMIUM, Lab, Notebook, chromium, labs
 
 _SETUP = """import os, time
 from course_lib.clients import crowd
@@ -25,31 +26,32 @@ _CALM = 4  # seconds after which nothing is new any more
 
 
 def main() -> None:
-    if why := why_not():
-        sys.exit(why)
+    if not chromium():
+        sys.exit(NO_CHROMIUM)
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0
-    with tempfile.TemporaryDirectory(prefix="panel-cost-", ignore_cleanup_errors=True) as folder, lab(Path(folder)) as there:
+    with tempfile.TemporaryDirectory(prefix="panel-cost-", ignore_cleanup_errors=True) as folder, labs(Path(folder)) as new_lab:
         for name, cell in CASES.items():
-            without, with_it = _cost(there, cell, seconds)
+            with contextlib.closing(new_lab()) as lab:
+                without, with_it = _cost(lab, cell, seconds)
             for part, bound in (("process", 2), ("page", 5)):
                 own = 100 * (with_it[part] - without[part]) / seconds
                 print(f"{name}: {part} {own:.1f} % of a core (goal: {bound} %)", flush=True)
 
 
-def _cost(there: Lab, cell: str, seconds: float) -> tuple[dict, dict]:
+def _cost(lab: Lab, cell: str, seconds: float) -> tuple[dict, dict]:
     """CPU seconds in so many seconds, without a panel and with it."""
     nbformat = importlib.import_module("nbformat")
     cells = [nbformat.v4.new_code_cell(source) for source in (_SETUP, cell, "used()")]
     nbformat.write(
         nbformat.v4.new_notebook(cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3"}}),
-        there.folder / "cost.ipynb",
+        lab.folder / "cost.ipynb",
     )
-    with there.open("cost.ipynb") as notebook:
-        notebook.run_cell(0)
-        without = _used(lambda: _look(notebook), seconds)
-        notebook.run_cell(1)
-        notebook.page.locator(".observatory .doing:visible").first.wait_for()
-        return without, _used(lambda: _look(notebook), seconds)
+    notebook = lab.open("cost.ipynb")
+    notebook.run_cell(0)
+    without = _used(lambda: _look(notebook), seconds)
+    notebook.run_cell(1)
+    notebook.page.locator(".observatory .doing:visible").first.wait_for()
+    return without, _used(lambda: _look(notebook), seconds)
 
 
 def _used(look: Callable[[], dict], seconds: float) -> dict:
@@ -59,7 +61,7 @@ def _used(look: Callable[[], dict], seconds: float) -> dict:
     return {part: after - before[part] for part, after in look().items()}
 
 
-def _look(notebook) -> dict:
+def _look(notebook: Notebook) -> dict:
     """CPU seconds used so far; the cell that asks for them costs the same each time."""
     page = notebook.page
     chromium = page.context.browser.new_browser_cdp_session()

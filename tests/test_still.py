@@ -6,12 +6,15 @@ from types import SimpleNamespace
 import numpy
 import pytest
 from bench.figures import plot_report
+from bench.report import Report
+from bench.side_by_side import Comparison, Served
 from matplotlib.colors import to_rgb
 from matplotlib.text import Text
 
 from course_lib.kernel import Call
 from course_lib.measure.comparison import Row
 from course_lib.measure.comparison.figure import plot_servers
+from course_lib.measure.comparison.spread import Spread
 from course_lib.measure.figures import plot_ladder, plot_ready, plot_waiting
 from course_lib.measure.ladder import Rung
 from course_lib.measure.mix import Span, picture
@@ -41,10 +44,11 @@ def _machine():
 
 
 def _report():
-    times = {"value": 2.0, "low": 1.9, "high": 2.1}
-    row = {"connections": 50, "cpu": 1.0, "course": True, "times": times}
-    machine = {"processor": "x", "cores": 2, "kernel": "6", "python": "3"}
-    return plot_report({"servers": [row | {"name": "epoll"}, row | {"name": "poll"}], "machine": machine, "date": "today"})
+    rows = [
+        Row(name, name, cost, cost, cost, "c", 1)
+        for name, cost in (("epoll", Spread(2.0, 1.9, 2.1)), ("poll", Spread(3.0, 3, 3)))
+    ]
+    return plot_report(Report(servers=[Comparison(50, [Served(row, 1) for row in rows])]))
 
 
 FIGURES = {
@@ -54,7 +58,7 @@ FIGURES = {
     "waiting": lambda: plot_waiting([Cost("poll", 10, 1, 1.0, 0.9, 1.1), Cost("poll", 100, 1, why_not="refused")]),
     "ready": lambda: plot_ready([Cost("poll", 10, 10, 1.0, 0.9, 1.1)]),
     "ladder": lambda: plot_ladder([Rung("PollServer", 0, 20, 3.0, 2.9, 3.1, 1.0), Rung("PollServer", 9, 20, why_not="ended")]),
-    "compare": lambda: plot_servers([Row("c", "C", 2.0, 1.9, 2.1, 0.0, "c"), Row("uvloop", "uvloop", note="missing")]),
+    "compare": lambda: plot_servers([Row("c", "C", Spread(2.0, 1.9, 2.1), base="c"), Row("uvloop", "uvloop", note="missing")]),
 }
 
 

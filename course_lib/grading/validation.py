@@ -197,25 +197,15 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
             "PYTEST_DISABLE_PLUGIN_AUTOLOAD": "1",
         }
         process = subprocess.Popen(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-c",
-                os.devnull,
+            nbval(
                 f"--rootdir={folder}",
-                "-p",
-                "no:cacheprovider",
                 "-p",
                 "nbval.plugin",
                 "-p",
                 f"{__package__}.nbval_events",
-                "--nbval",
-                "--nbval-current-env",
                 f"--nbval-cell-timeout={time_limit}",
                 str(copy),
-            ],
+            ),
             cwd=folder,
             env=variables,
             stdin=subprocess.DEVNULL,
@@ -230,6 +220,12 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
             process.wait()
             kill_marked(mark)
         return _lines(events), {line["exercise"]: line for line in _lines(results)}
+
+
+def nbval(*arguments: str) -> list[str]:
+    """The command that runs notebooks under nbval in this Python, whatever pytest is configured to do elsewhere."""
+    options = ["-q", "-c", os.devnull, "-p", "no:cacheprovider", "--nbval", "--nbval-current-env"]
+    return [sys.executable, "-m", "pytest", *options, *arguments]
 
 
 def _await(process: subprocess.Popen, events: Path, steps: list[_Step], time_limit: float, say: Callable[[str], object]) -> None:

@@ -14,7 +14,6 @@ from typing import Any
 
 from course_lib.kernel import libc, wait_until
 from course_lib.servers import Server
-from course_lib.widgets.still import still
 
 from .child_process import ChildProcess
 from .dots import dots, live_dots, words
@@ -109,6 +108,8 @@ class TenThousand:
     @property
     def picture(self) -> str:
         """A dot for each connection that was wanted: which were opened, and which answered. HTML."""
+        from course_lib.widgets.still import still  # ipywidgets takes long to import, and what is measured does not need it
+
         drawn = self.wanted, self.opened, self.answered + len(self.wrong_at), self.wrong_at, self.active
         return still(dots(*drawn).encode(), "svg+xml", words(*drawn), least=0)
 

@@ -2,13 +2,13 @@
 
 import argparse
 import contextlib
-import datetime
 import json
 import os
 import signal
 import sys
 import time
 from collections.abc import Callable, Iterator
+from dataclasses import asdict
 from pathlib import Path
 
 from course_lib.journal import replace_file
@@ -20,17 +20,17 @@ from . import (
     crowd,
     idle,
     importing,
-    lab,
     observing,
     readme,
-    report,
     running,
     side_by_side,
     switching,
     tests_run,
+    text,
     visible,
 )
-from .machine import machine
+from .goals import goals
+from .report import Report
 from .task_memory import bytes_of_a_task
 
 IDLE = (
@@ -85,41 +85,33 @@ def bench(
         raise Mistake("the README holds the figures of a whole run: leave --quick away")
     if with_readme and (why := readme.why_not()):
         raise Mistake(why)
-    found = {
-        "machine": machine(),
-        "date": datetime.date.today().isoformat(),
-        "mode": "quick" if quick else "whole",
-        "interrupted": False,
-        "notes": [],
-        "skipped": {},
-    }
+    found = Report("quick" if quick else "whole")
     before = [(number, signal.signal(number, signal.default_int_handler)) for number in (signal.SIGINT, signal.SIGTERM)]
     begin = time.monotonic()
     try:
         with compiled() as programs:
             _measure(found, programs, quick, turns, with_tests)
     except KeyboardInterrupt:
-        found["interrupted"] = True
+        found.interrupted = True
     finally:
         for number, handler in before:
             signal.signal(number, handler)
-    found["seconds"] = round(time.monotonic() - begin, 1)
-    found["goals"] = report.plain_goals(found)
-    print(report.text(found), end="")
-    _write(found, json_file, figure_file, with_readme and not found["interrupted"])
-    return 130 if found["interrupted"] else 0
+    found.seconds = round(time.monotonic() - begin, 1)
+    print(text.text(found), end="")
+    _write(found, json_file, figure_file, with_readme and not found.interrupted)
+    return 130 if found.interrupted else 0
 
 
-def _measure(found: dict, programs: Programs, quick: bool, rounds: int | None, with_tests: bool) -> None:
+def _measure(found: Report, programs: Programs, quick: bool, rounds: int | None, with_tests: bool) -> None:
     sections = list(_sections(found, programs, quick, rounds))
     for key, why in _left_out(quick, with_tests).items():
         if why:
-            found["skipped"][key] = why
-            found["notes"].append(f"{key}: not measured: {why}.")
+            found.skipped[key] = why
+            found.notes.append(f"{key}: not measured: {why}.")
             sections = [section for section in sections if section[0] != key]
     for name in ("c", "uvloop protocol"):
         if why := missing(name, programs):
-            found["notes"].append(f"{name}: not measured: {why}.")
+            found.notes.append(f"{name}: not measured: {why}.")
     for number, (key, words, measure) in enumerate(sections, 1):
         print(f"[{number}/{len(sections)}] {words}", file=sys.stderr, flush=True)
         try:
@@ -127,11 +119,11 @@ def _measure(found: dict, programs: Programs, quick: bool, rounds: int | None, w
                 measure()
         except Exception as error:  # a part that fails is no reason to lose the others
             why = f"{type(error).__name__}: {error}"
-            found["skipped"][key] = why
-            found["notes"].append(f"{words}: it failed, with {why}")
+            found.skipped[key] = why
+            found.notes.append(f"{words}: it failed, with {why}")
 
 
-def _sections(found: dict, programs: Programs, quick: bool, rounds: int | None) -> Iterator[Section]:
+def _sections(found: Report, programs: Programs, quick: bool, rounds: int | None) -> Iterator[Section]:
     few, many = rounds or (3 if quick else 5), rounds or (4 if quick else 15)
     seconds = 0.05 if quick else 0.1
     names = list(PEERS)
@@ -139,61 +131,77 @@ def _sections(found: dict, programs: Programs, quick: bool, rounds: int | None) 
     yield (
         "servers",
         "the servers side by side, 50 clients",
-        lambda: side_by_side.measure(found, programs, names, 50, many, seconds, until),
+        lambda: side_by_side.measure(found.servers, programs, names, 50, many, seconds, until),
     )
     if not quick:
         for number in (1, 500):
             yield (
                 "servers",
                 f"the servers side by side, {number} client{'s' * (number > 1)}",
-                lambda number=number: side_by_side.measure(found, programs, names, number, few, seconds),
+                lambda number=number: side_by_side.measure(found.servers, programs, names, number, few, seconds),
             )
     yield "idle", "idle clients, and their memory", lambda: _idle(found, programs, quick, few, seconds)
-    yield "observing", "what observing costs", lambda: observing.measure(found, programs, many, seconds)
-    yield "switching", "switches between generators and between asyncio tasks", lambda: switching.measure(found, few)
-    yield "waiting", "the classic table", lambda: classic_table.measure(found, few, 1.0 if quick else 4.0)
-    yield "crowd", "ten thousand connections", lambda: crowd.measure(found)
-    yield "imports", "imports", lambda: importing.measure(found, 2 if quick else 5)
-    yield "visible", "readable in the kernel → visible in the page", lambda: visible.measure(found)
-    yield "notebooks", "each notebook from top to bottom", lambda: running.measure(found)
-    yield "tests", "nbval and make test", lambda: tests_run.measure(found)
+    yield "observing", "what observing costs", lambda: observing.measure(found.observing, programs, many, seconds)
+    yield (
+        "switching",
+        "switches between generators and between asyncio tasks",
+        lambda: found.switching.append(switching.measure(few)),
+    )
+    yield "waiting", "the classic table", lambda: found.waiting.extend(classic_table.measure(few, 1.0 if quick else 4.0))
+    yield "crowd", "ten thousand connections", lambda: found.crowd.append(crowd.measure())
+    yield "imports", "imports", lambda: importing.measure(found.imports, 2 if quick else 5)
+    yield "visible", "readable in the kernel → visible in the page", lambda: visible.measure(found.visible)
+    yield "notebooks", "each notebook from top to bottom", lambda: running.measure(found.notebooks)
+    yield "tests", "nbval and make test", lambda: tests_run.measure(found.tests)
 
 
-def _idle(found: dict, programs: Programs, quick: bool, rounds: int, seconds: float) -> None:
-    found["bytes_of_a_task"] = bytes_of_a_task()
+def _idle(found: Report, programs: Programs, quick: bool, rounds: int, seconds: float) -> None:
+    found.bytes_of_a_task = bytes_of_a_task()
     names, numbers = (("epoll", "coroutine", "poll"), (1000,)) if quick else (IDLE, (1000, 8000))
-    idle.measure(found, programs, names, numbers, rounds, seconds)
+    idle.measure(found.idle, found.notes, programs, names, numbers, rounds, seconds)
 
 
 def _left_out(quick: bool, with_tests: bool) -> dict[str, str]:
     """{section: why it is left out, or ""}"""
     by_quick = "left out by --quick" if quick else ""
     return {
-        "visible": by_quick or lab.why_not(),
+        "visible": by_quick or visible.why_not(),
         "notebooks": by_quick or running.why_not(),
         "tests": by_quick or ("" if with_tests else "--with-tests asks for it") or tests_run.why_not(),
     }
 
 
-def _rounds(text: str | None) -> int | None:
-    if text is None:
+def _rounds(asked: str | None) -> int | None:
+    if asked is None:
         return None
-    if not text.isdecimal() or not 1 <= int(text) <= 1000:
-        raise Mistake(f"rounds is a number from 1 to 1000, not {text!r}")
-    return int(text)
+    if not asked.isdecimal() or not 1 <= int(asked) <= 1000:
+        raise Mistake(f"rounds is a number from 1 to 1000, not {asked!r}")
+    return int(asked)
 
 
-def _write(found: dict, json_file: str | None, figure_file: str | None, with_readme: bool) -> None:
+def _goals(found: Report) -> list[dict]:
+    return [
+        asdict(goal) | {"met": goal.met, "parts": [asdict(part) | {"met": part.met} for part in goal.parts]}
+        for goal in goals(found)
+    ]
+
+
+def _write(found: Report, json_file: str | None, figure_file: str | None, with_readme: bool) -> None:
     try:
         if json_file:
-            replace_file(Path(json_file).absolute(), json.dumps(found, indent=1, ensure_ascii=False) + "\n")
+            replace_file(
+                Path(json_file).absolute(),
+                json.dumps(asdict(found) | {"goals": _goals(found)}, indent=1, ensure_ascii=False) + "\n",
+            )
         if figure_file or with_readme:
             from . import figures  # matplotlib takes long to import
 
-            if not any(row["cpu"] for row in found.get("servers", [])):
+            if not found.ranked():
                 raise Mistake("no server was measured: there is no figure")
             if figure_file:
                 figures.write(figures.plot_report(found), Path(figure_file))
+            if with_readme and found.of_50.too_busy:
+                raise Mistake(f"the README is as it was: {next(text.beside(found.of_50))}")
             if with_readme:
                 readme.write(found)
     except OSError as error:

@@ -5,38 +5,34 @@ from pathlib import Path
 from matplotlib.lines import Line2D
 
 from course_lib.measure.comparison.figure import COURSE, INK, OTHERS, QUIET, colour_of, finish
-from course_lib.measure.comparison.peers import BARE
+from course_lib.measure.comparison.peers import BARE, PEERS
 from course_lib.measure.findings import times
 from course_lib.measure.palette import MARKERS
 from course_lib.widgets.drawing import Drawing
 
+from .report import Report
 
-def plot_report(report: dict) -> Drawing:
+
+def plot_report(report: Report) -> Drawing:
     """The ratios of a report, with 50 clients: CPU time a request as a multiple of the cheapest, on a logarithmic axis.
 
     Raises ValueError when nothing was measured.
     """
-    rows = sorted(
-        (row for row in report["servers"] if row["connections"] == 50 and row["cpu"] and row["name"] not in BARE),
-        key=lambda row: row["times"]["value"],
-    )
+    rows = [row for row in report.ranked() if row.name not in BARE]
     if not rows:
         raise ValueError("there are no rows that were measured")
     first, *others = rows
-    ends = [*others[:1], *others[-1:]]
-    title = (
-        "CPU time of a request, as a multiple of "
-        + first["name"]
-        + ": "
-        + ", ".join(f"{times(row['times']['value'])} with {row['name']}" for row in {row["name"]: row for row in ends}.values())
+    ends = dict.fromkeys([*others[:1], *others[-1:]])
+    title = f"CPU time of a request, as a multiple of {first.name}: " + ", ".join(
+        f"{times(row.times.value)} with {row.name}" for row in ends
     )
     figure = Drawing(1.6 + 0.3 * len(rows))
     axes = figure.subplots()
     axes.set_xscale("log")
     for place, row in enumerate(rows):
-        value, low, high = (row["times"][name] for name in ("value", "low", "high"))
-        colour = colour_of(row["name"]) if row is not first else QUIET
-        marker = MARKERS[0] if row["course"] else MARKERS[3]
+        value, low, high = row.times.value, row.times.low, row.times.high
+        colour = colour_of(row.name) if row is not first else QUIET
+        marker = MARKERS[0] if PEERS[row.name].course else MARKERS[3]
         axes.hlines(place, 0.9, value, color="#dddddd", linewidth=1.0, zorder=1)
         axes.errorbar(
             value,
@@ -57,9 +53,9 @@ def plot_report(report: dict) -> Drawing:
             color=INK,
             fontsize=9,
         )
-    axes.set_yticks(range(len(rows)), [row["name"] for row in rows])
+    axes.set_yticks(range(len(rows)), [row.name for row in rows])
     axes.invert_yaxis()
-    axes.set_xlim(0.9, 1.6 * max(row["times"]["high"] for row in rows))
+    axes.set_xlim(0.9, 1.6 * max(row.times.high for row in rows))
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.minorticks_off()
@@ -77,17 +73,15 @@ def plot_report(report: dict) -> Drawing:
         frameon=False,
         labelcolor=INK,
     )
-    machine = report["machine"]
     finish(
         figure,
         title,
         [
-            f"{machine['processor']}, {machine['cores']} cores, Linux {machine['kernel']}, "
-            f"Python {machine['python']}; {report['date']}.",
+            f"{report.machine}; {report.date}.",
             "50 clients, 64 bytes; the lines show the middle half of the rounds.",
         ],
     )
-    figure.words = "\n".join([title + ".", *(f"{row['name']}: {row['times']['value']:.2f}" for row in rows)])
+    figure.words = "\n".join([title + ".", *(f"{row.name}: {row.times.value:.2f}" for row in rows)])
     return figure
 
 

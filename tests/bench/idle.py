@@ -1,30 +1,56 @@
 """What clients that are connected and say nothing cost: CPU time of the others' requests, and memory."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 
 from course_lib.measure.comparison.compiling import Programs
 from course_lib.measure.comparison.pair import most_idle
 from course_lib.measure.comparison.peers import PEERS
-from course_lib.measure.comparison.spread import cpu, ratio
+from course_lib.measure.comparison.spread import Spread, cpu, ratio
 from course_lib.measure.comparison.turns import Point, take_turns, two_cores
 from course_lib.measure.work import Work, carry_out
 
-ACTIVE = 50
+ACTIVE = 50  # clients that talk
 
 
-def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Sequence[int], rounds: int, seconds: float) -> None:
-    """Add rows to report["idle"]: each server beside itself with nobody idle, taking turns.
+@dataclass(frozen=True, slots=True)
+class Idle:
+    """A server with so many idle clients besides the ACTIVE ones.
 
-    Where the limit of descriptors forbids a number of idle clients, as many as it allows are taken.
+    cpu     microseconds for one request
+    times   the same as a multiple of what it is with nobody idle
+    memory  bytes of the server's process for each idle connection
+    """
+
+    name: str
+    idle: int
+    cpu: Spread | None
+    times: Spread | None
+    memory: float | None
+    why_not: str = ""
+
+
+def measure(
+    rows: list[Idle],
+    notes: list[str],
+    programs: Programs,
+    names: Sequence[str],
+    numbers: Sequence[int],
+    rounds: int,
+    seconds: float,
+) -> None:
+    """Add a row for each: a server beside itself with nobody idle, taking turns.
+
+    Where the limit of descriptors forbids a number of idle clients, as many as it allows are taken, and a note says so.
     """
     most = most_idle(ACTIVE)
     scaled = list(dict.fromkeys(min(number, most) for number in numbers))
     if scaled != list(numbers):
-        report["notes"].append(
+        notes.append(
             f"With {max(scaled):,} idle clients at most, not {max(numbers):,}: "
             "the limit of descriptors allows no more (RLIMIT_NOFILE, ulimit -Hn)."
         )
-    rows, cores = report.setdefault("idle", []), two_cores()[:1]
+    cores = two_cores()[:1]
     found: dict[str, list[Point]] = {}
 
     def do(work: Work) -> list:
@@ -42,17 +68,14 @@ def measure(report: dict, programs: Programs, names: Sequence[str], numbers: Seq
         carry_out(do)
     finally:
         for name, (alone, *crowded) in found.items():
-            for point in crowded:
-                times, own = ratio(point.rounds, alone.rounds), cpu(point.rounds)
-                rows.append(
-                    {
-                        "name": name,
-                        "what": point.peer.what,
-                        "active": ACTIVE,
-                        "idle": point.idle,
-                        "cpu": own and own.plain(),
-                        "times": times and times.plain(),
-                        "memory": point.memory,
-                        "why_not": point.why_not or alone.why_not,
-                    }
+            rows += [
+                Idle(
+                    name,
+                    point.idle,
+                    cpu(point.rounds),
+                    ratio(point.rounds, alone.rounds),
+                    point.memory,
+                    point.why_not or alone.why_not,
                 )
+                for point in crowded
+            ]

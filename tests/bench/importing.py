@@ -4,8 +4,9 @@ import re
 import subprocess
 import sys
 from collections import Counter
+from dataclasses import dataclass
 
-from course_lib.measure.comparison.spread import cost
+from course_lib.measure.comparison.spread import Spread, cost
 from course_lib.measure.work import Work, carry_out
 
 # (what is imported, what is imported before it and not counted)
@@ -24,8 +25,18 @@ print("from here", file=sys.stderr)
 import {module}"""
 
 
-def measure(report: dict, rounds: int) -> None:
-    """Set report["imports"]: milliseconds of CPU time, and the packages that take longest."""
+@dataclass(frozen=True, slots=True)
+class Import:
+    """Milliseconds of CPU time to import a module after another one, and the packages that take longest."""
+
+    module: str
+    after: str
+    milliseconds: Spread
+    slowest: list[tuple[str, float]]
+
+
+def measure(rows: list[Import], rounds: int) -> None:
+    """Add a row for each of PARTS."""
     found: dict[tuple[str, str], list[float]] = {part: [] for part in PARTS}
 
     def do(work: Work) -> list:
@@ -41,13 +52,8 @@ def measure(report: dict, rounds: int) -> None:
     try:
         carry_out(do)
     finally:
-        report["imports"] = [
-            {
-                "module": module,
-                "after": before,
-                "milliseconds": cost(found[module, before]).plain(),
-                "slowest": slowest(before, module),
-            }
+        rows += [
+            Import(module, before, cost(found[module, before]), slowest(before, module))
             for module, before in PARTS
             if found[module, before]
         ]

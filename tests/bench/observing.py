@@ -1,11 +1,12 @@
 """What observing costs a server: CPU time a request of a plain epoll loop, unobserved and observed."""
 
 import random
+from dataclasses import dataclass
 
 from course_lib.measure.child_process import ChildProcess
 from course_lib.measure.comparison.compiling import Programs
 from course_lib.measure.comparison.pair import BUSY, pin
-from course_lib.measure.comparison.spread import cost, quotient, typical
+from course_lib.measure.comparison.spread import Spread, cost, quotient, typical
 from course_lib.measure.comparison.turns import two_cores
 from course_lib.measure.work import Work, carry_out
 
@@ -18,6 +19,21 @@ VARIANTS = {
     "recording, panel": "the recorder is on, a panel is open",
     "timed": "no recorder: recv and send are Python functions that look at the clock twice",
 }
+
+
+@dataclass(frozen=True, slots=True)
+class Observed:
+    """One of VARIANTS.
+
+    cpu                  microseconds of the server's thread for one request
+    speed                1.00 is the loop alone, of the same round
+    messages_per_second  to the page
+    """
+
+    name: str
+    cpu: Spread
+    speed: Spread
+    messages_per_second: float
 
 
 class _Variant:
@@ -53,8 +69,8 @@ class _Variant:
         return answer
 
 
-def measure(report: dict, programs: Programs, rounds: int, seconds: float) -> None:
-    """Set report["observing"]: a row for each variant. `speed` is 1.00 for the loop alone, of the same round."""
+def measure(rows: list[Observed], programs: Programs, rounds: int, seconds: float) -> None:
+    """Add a row for each variant."""
     found: list[dict[str, tuple[float, float]]] = []
 
     def do(work: Work) -> list:
@@ -77,13 +93,12 @@ def measure(report: dict, programs: Programs, rounds: int, seconds: float) -> No
         carry_out(do)
     finally:
         if found:
-            report["observing"] = [
-                {
-                    "name": name,
-                    "what": what,
-                    "cpu": cost(turns[name][0] for turns in found).plain(),
-                    "speed": quotient((turns["unobserved"][0] for turns in found), (turns[name][0] for turns in found)).plain(),
-                    "messages_per_second": typical(turns[name][1] for turns in found).value,
-                }
-                for name, what in VARIANTS.items()
+            rows += [
+                Observed(
+                    name,
+                    cost(turns[name][0] for turns in found),
+                    quotient((turns["unobserved"][0] for turns in found), (turns[name][0] for turns in found)),
+                    typical(turns[name][1] for turns in found).value,
+                )
+                for name in VARIANTS
             ]

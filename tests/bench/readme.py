@@ -4,7 +4,9 @@ import textwrap
 from pathlib import Path
 
 from course_lib.journal import replace_file
-from course_lib.measure.comparison.peers import PEERS
+from course_lib.measure.comparison.peers import PEERS, C
+
+from .report import Report
 
 ROOT = Path(__file__).resolve().parents[2]
 README, PICTURE = ROOT / "README.md", ROOT / "notebooks" / "images" / "bench.png"
@@ -38,7 +40,7 @@ def why_not() -> str:
     return "" if text.count(BEGIN) == text.count(END) == 1 else f"there is no README.md with the lines {BEGIN} and {END}"
 
 
-def write(report: dict) -> None:
+def write(report: Report) -> None:
     """Replace what stands between the two lines, and the picture."""
     from . import figures
 
@@ -49,35 +51,32 @@ def write(report: dict) -> None:
     replace_file(README, f"{head}{BEGIN}\n{text(report, figure.words.splitlines()[0])}\n{END}{tail}")
 
 
-def text(report: dict, finding: str) -> str:
+def text(report: Report, finding: str) -> str:
     """The table in Markdown, the picture (`finding` is its alternative text), and what it was measured on."""
-    machine = report["machine"]
-    rows = {row["name"]: row for row in report["servers"] if row["connections"] == 50 and row["cpu"]}
-    base = next((row["base"] for row in rows.values()), "")
-    memory = {
-        row["name"]: row["memory"]
-        for row in sorted(report.get("idle", []), key=lambda row: row["idle"])
-        if row["memory"] is not None
-    }
-    ratios = report.get("ratios", {})
+    table, machine = report.of_50, report.machine
+    rows = {row.name: row for row in report.ranked()}
+    base = next((row.base for row in rows.values()), "")
+    memory = {row.name: row.memory for row in sorted(report.idle, key=lambda row: row.idle) if row.memory is not None}
     lines = [
         f"| server | CPU time of a request, times `{base}` | added to `{base}`, times uvloop's Protocol | "
         "memory for an idle connection |",
         "| --- | ---: | ---: | ---: |",
     ]
-    for name in sorted((name for name in NAMES if name in rows), key=lambda name: rows[name]["cpu"]["value"]):
-        added = ratios.get(f"{name} / uvloop protocol")
-        added = {"c": 0.0, "uvloop protocol": 1.0}.get(name) if added is None else added["value"]
+    for name in (name for name in rows if name in NAMES):
+        ratio = table.ratios.get(f"{name} / uvloop protocol")
+        added = ratio.value if ratio else {C: 0.0, "uvloop protocol": 1.0}.get(name)
         own = f"**{PEERS[name].what}**" if PEERS[name].course else PEERS[name].what
         lines.append(
-            f"| {own} | {_times(rows[name]['times']['value'])} | {'–' if added is None else _times(added)} | "
+            f"| {own} | {_times(rows[name].times.value)} | {'–' if added is None else _times(added)} | "
             f"{_bytes(memory.get(name))} |"
         )
-    uvloop = f", uvloop {machine['uvloop']}" if machine["uvloop"] else ""
+    uvloop = f", uvloop {machine.uvloop}" if machine.uvloop else ""
+    tied = [", ".join(PEERS[name].what for name in names if name in NAMES) for names in table.tied]
+    untold = "; ".join(names for names in tied if ", " in names)
     paragraphs = [
-        f"64 bytes are echoed to 50 clients; in bold, the course's own. Measured on {report['date']}: {machine['processor']}, "
-        f"{machine['cores']} cores, Linux {machine['kernel']}, Python {machine['python']}{uvloop}. "
+        f"64 bytes are echoed to 50 clients; in bold, the course's own. Measured on {report.date}: {machine}{uvloop}. "
         "`make bench` measures your machine.",
+        *([f"Too close to tell which of them is cheaper: {untold}."] if untold else []),
         *([_AS_THEY_COME] if "asyncio streams" in rows else []),
     ]
     wrapped = [line for text in paragraphs for line in (*textwrap.wrap(text, 118, break_on_hyphens=False), "")]

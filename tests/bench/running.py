@@ -5,6 +5,7 @@ import importlib.util
 import os
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib import folders
@@ -25,14 +26,23 @@ def paths() -> list[Path]:
     return [folders.COURSE / name for name in folders.names(folders.COURSE)]
 
 
-def measure(report: dict) -> None:
-    """Set report["notebooks"]: seconds of each, and its slowest cells. Learners' files are neither read nor written."""
-    rows = report.setdefault("notebooks", [])
+@dataclass(frozen=True, slots=True)
+class NotebookRun:
+    """Seconds for all cells of a notebook, and its slowest cells: seconds, and how each begins."""
+
+    name: str
+    seconds: float
+    slowest: list[tuple[float, str]]
+    why_not: str = ""
+
+
+def measure(rows: list[NotebookRun]) -> None:
+    """Add a row for each. Learners' files are neither read nor written."""
     for path in paths():
         print(f"    {path.name}", flush=True)
         with tempfile.TemporaryDirectory(prefix="course-bench-", ignore_cleanup_errors=True) as home:
             with aside("running", str(path), home) as messages:
-                rows.extend(messages)
+                rows += (NotebookRun(**message) for message in messages)
 
 
 def main() -> None:
@@ -72,9 +82,7 @@ def main() -> None:
         name=Path(path).stem,
         seconds=seconds,
         why_not=why,
-        slowest=[
-            {"cell": index, "begins": _first_line(notebook.cells[index].source), "seconds": took[index]} for index in slowest
-        ],
+        slowest=[(took[index], _first_line(notebook.cells[index].source)) for index in slowest],
     )
 
 

@@ -2,11 +2,12 @@
 
 import statistics
 from collections.abc import Sequence
+from dataclasses import dataclass, field
 
-from course_lib.measure.comparison.comparing import base_of
+from course_lib.measure.comparison.comparing import Row, rows_of
 from course_lib.measure.comparison.compiling import Programs
-from course_lib.measure.comparison.peers import PEERS
-from course_lib.measure.comparison.spread import Spread, added, cpu, ratio, ratio_of_added, typical
+from course_lib.measure.comparison.peers import PEERS, C
+from course_lib.measure.comparison.spread import Spread, ratio_of_added, typical
 from course_lib.measure.comparison.turns import Point, take_turns, two_cores
 from course_lib.measure.work import Work, carry_out
 
@@ -21,8 +22,55 @@ YARDSTICKS = (
 )
 
 
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One server with so many clients.
+
+    row                            CPU time of a request, and its place; on one core with the clients
+    rounds                         how often it had its turn
+    requests_per_second, p50, p99  from two cores if there are two; latencies in microseconds
+    limit                          what kept the requests a second from being more (`limit`)
+    """
+
+    row: Row
+    rounds: int
+    requests_per_second: Spread | None = None
+    p50: Spread | None = None
+    p99: Spread | None = None
+    limit: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Comparison:
+    """All servers with so many clients.
+
+    ratios  {"one / other": what the one adds to the loop in C, as a multiple of what the other adds}; empty where the loop
+            in C was not measured: over another base, this means something else
+    share   the part of their core that a server and its clients had together, 0 to 1
+    """
+
+    connections: int
+    servers: list[Served] = field(default_factory=list)
+    ratios: dict[str, Spread] = field(default_factory=dict)
+    share: float = 1.0
+
+    @property
+    def too_busy(self) -> bool:
+        """Did something else run beside?"""
+        return self.share < BUSY
+
+    @property
+    def tied(self) -> list[list[str]]:
+        """The servers, by name, between which the rounds do not tell the order."""
+        places: dict[int, list[str]] = {}
+        for served in self.servers:
+            if served.row.place:
+                places.setdefault(served.row.place, []).append(served.row.name)
+        return [names for _, names in sorted(places.items()) if len(names) > 1]
+
+
 def measure(
-    report: dict,
+    tables: list[Comparison],
     programs: Programs,
     names: Sequence[str],
     connections: int,
@@ -30,10 +78,7 @@ def measure(
     seconds: float,
     until: float = float("inf"),
 ) -> None:
-    """Add rows to report["servers"], one for each server; after an interrupt, of the rounds until then.
-
-    With 50 connections, set report["ratios"], too. The round that is under way at `until` (time.monotonic()) is the last one.
-    """
+    """Add a table; after an interrupt, of the rounds until then. The round under way at `until` (time.monotonic()) is the last."""
     points = [Point(PEERS[name], connections) for name in names]
 
     def do(work: Work) -> list:
@@ -48,51 +93,22 @@ def measure(
     try:
         carry_out(do)
     finally:
-        report.setdefault("servers", []).extend(rows_of(points))
-        if connections == 50:
-            report["ratios"] = ratios(points)
-        if (had := share(points)) < BUSY:
-            report["notes"].append(
-                f"With {connections} client{'s' * (connections > 1)}: something else ran beside; a server and "
-                f"its clients together had {had:.0%} of their core."
-            )
+        tables.append(compared(points))
 
 
-def share(points: Sequence[Point]) -> float:
-    """The part of their core that a server and its clients had together, 0 to 1."""
-    return statistics.median([turn.server + turn.load for point in points for turn in point.rounds if turn] or [1.0])
+def compared(points: Sequence[Point]) -> Comparison:
+    """The table of what was measured."""
+    return Comparison(
+        points[0].connections,
+        [_served(row, point) for row, point in zip(rows_of(points), points)],
+        _ratios(points),
+        statistics.median([turn.server + turn.load for point in points for turn in point.rounds if turn] or [1.0]),
+    )
 
 
-def rows_of(points: Sequence[Point]) -> list[dict]:
-    """Plain values of each point."""
-    base = base_of(list(points))
-    rows = []
-    for point in points:
-        row = {
-            "name": point.peer.name,
-            "what": point.peer.what,
-            "course": point.peer.course,
-            "connections": point.connections,
-            "idle": point.idle,
-            "rounds": sum(map(bool, point.rounds)),
-            "cpu": _plain(cpu(point.rounds)),
-            "base": base.peer.name if base else None,
-            "why_not": point.why_not,
-        }
-        row["added"] = _plain(added(point.rounds, base.rounds)) if base else None
-        row["times"] = _plain(ratio(point.rounds, base.rounds)) if base else None
-        row |= _speed(point)
-        rows.append(row)
-    return rows
-
-
-def ratios(points: Sequence[Point]) -> dict[str, dict]:
-    """{"one / other": what the one adds to the loop in C, as a multiple of what the other adds}.
-
-    Empty where the loop in C was not measured: over another base, this means something else.
-    """
+def _ratios(points: Sequence[Point]) -> dict[str, Spread]:
     found = {point.peer.name: point for point in points if any(point.rounds)}
-    if not (base := found.pop("c", None)):
+    if not (base := found.pop(C, None)):
         return {}
     pairs = {
         f"{one} / {other}": ratio_of_added(found[one].rounds, found[other].rounds, base.rounds)
@@ -100,21 +116,22 @@ def ratios(points: Sequence[Point]) -> dict[str, dict]:
         for other in YARDSTICKS
         if other in found and one != other
     }
-    return {name: _plain(value) for name, value in pairs.items() if value}
+    return {name: value for name, value in pairs.items() if value}
 
 
-def _speed(point: Point) -> dict:
-    """Requests a second and how long an answer takes, from two cores if there are two, and what kept it from being more."""
+def _served(row: Row, point: Point) -> Served:
     turns = [turn for turn in point.apart or point.rounds if turn]
     if not turns:
-        return {"requests_per_second": None, "p50": None, "p99": None, "limit": None}
-    found = {
-        "requests_per_second": _plain(typical(turn.rate for turn in turns)),
-        "p50": _plain(typical(turn.p50 for turn in turns)),
-        "p99": _plain(typical(turn.p99 for turn in turns)),
-    }
+        return Served(row, 0)
     server, load = (statistics.median(share) for share in zip(*((turn.server, turn.load) for turn in turns)))
-    return found | {"limit": limit(server, load, point.connections, bool(point.apart))}
+    return Served(
+        row,
+        sum(map(bool, point.rounds)),
+        typical(turn.rate for turn in turns),
+        typical(turn.p50 for turn in turns),
+        typical(turn.p99 for turn in turns),
+        limit(server, load, point.connections, bool(point.apart)),
+    )
 
 
 def limit(server: float, load: float, connections: int, apart: bool) -> str:
@@ -131,7 +148,3 @@ def limit(server: float, load: float, connections: int, apart: bool) -> str:
     if load >= BUSY:
         return "clients"
     return "round trip" if connections == 1 else "machine"
-
-
-def _plain(value: Spread | None) -> dict | None:
-    return value and value.plain()

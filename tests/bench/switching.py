@@ -4,12 +4,22 @@ import asyncio
 import random
 import time
 from collections import deque
+from dataclasses import dataclass
 
 from course_lib.measure.child_process import arguments, tell
-from course_lib.measure.comparison.spread import cost, quotient
+from course_lib.measure.comparison.spread import Spread, cost, quotient
 from course_lib.measure.work import Work, carry_out
 
 TASKS = 100
+
+
+@dataclass(frozen=True, slots=True)
+class Switching:
+    """Microseconds of a switch, and how many times as long asyncio's takes, in the same round."""
+
+    generators: Spread
+    asyncio: Spread
+    times: Spread
 
 
 def generators(switches: int) -> float:
@@ -54,24 +64,18 @@ def main() -> None:
         tell(**found)
 
 
-def measure(report: dict, rounds: int) -> None:
-    """Set report["switching"]: microseconds of a switch, and how many times as long asyncio's takes, in the same round."""
-    found: list[dict[str, float]] = []
+def measure(rounds: int) -> Switching:
+    """In one process, taking turns."""
 
-    def do(work: Work) -> list:
+    def do(work: Work) -> list[dict[str, float]]:
         work.total = rounds
         process = work.process(__name__, rounds)
+        found = []
         while answer := process.hear(60):
             found.append(answer)
             work.done += 1
         work.check()
-        return []
+        return found
 
-    try:
-        carry_out(do)
-    finally:
-        if found:
-            report["switching"] = {
-                **{name: cost(row[name] for row in found).plain() for name in ("generators", "asyncio")},
-                "times": quotient((row["asyncio"] for row in found), (row["generators"] for row in found)).plain(),
-            }
+    generators, tasks = zip(*((row["generators"], row["asyncio"]) for row in carry_out(do)))
+    return Switching(cost(generators), cost(tasks), quotient(tasks, generators))

@@ -8,11 +8,23 @@ import subprocess
 import sys
 import tempfile
 import time
+from dataclasses import dataclass
 
 from course_lib.folders import COURSE
+from course_lib.grading.validation import nbval
 
 MOST = 3600  # seconds
 ROOT = COURSE.parent
+
+
+@dataclass(frozen=True, slots=True)
+class Timed:
+    """Seconds of one command, its exit status, and the slowest tests with their seconds, as pytest prints them."""
+
+    what: str
+    seconds: float
+    status: int
+    slowest: list[tuple[str, str]]
 
 
 def why_not() -> str:
@@ -22,31 +34,15 @@ def why_not() -> str:
     return ""
 
 
-def measure(report: dict) -> None:
-    """Set report["tests"]: seconds of each, and the slowest tests of `make test`."""
-    found = report.setdefault("tests", {})
+def measure(rows: list[Timed]) -> None:
+    """Add a row for each of the two."""
     with tempfile.TemporaryDirectory(prefix="course-bench-") as home:
-        found["nbval"] = _timed(
-            [
-                sys.executable,
-                "-m",
-                "pytest",
-                "-q",
-                "-c",
-                os.devnull,
-                "-p",
-                "no:cacheprovider",
-                "--nbval",
-                "--nbval-current-env",
-                str(COURSE),
-            ],
-            COURSE_HOME=home,
-        )
-    found["make"] = _timed(["make", "test"], PYTEST_ADDOPTS="--durations=10")
+        rows.append(_timed("all notebooks under nbval", nbval(str(COURSE)), COURSE_HOME=home))
+    rows.append(_timed("make test", ["make", "test"], PYTEST_ADDOPTS="--durations=10"))
 
 
-def _timed(command: list[str], **more: str) -> dict:
-    print("    " + " ".join(command[:1] if command[0] != sys.executable else command[1:3]), "…", flush=True)
+def _timed(what: str, command: list[str], **more: str) -> Timed:
+    print(f"    {what} …", file=sys.stderr, flush=True)
     begin = time.monotonic()
     process = subprocess.Popen(
         command, cwd=ROOT, env=os.environ | more, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
@@ -57,9 +53,5 @@ def _timed(command: list[str], **more: str) -> dict:
         if process.poll() is None:
             process.terminate()  # not kill: pytest ends what it has started
             process.communicate()
-    return {
-        "seconds": time.monotonic() - begin,
-        "status": process.returncode,
-        "last": said.strip().splitlines()[-1:],
-        "slowest": re.findall(r"^([\d.]+)s (?:call|setup) +(\S+)", said, re.M),
-    }
+    slowest = re.findall(r"^([\d.]+)s (?:call|setup) +(\S+)", said, re.M)
+    return Timed(what, time.monotonic() - begin, process.returncode, slowest)

@@ -4,16 +4,22 @@ A thread of the kernel process notes the time and sends one byte to a random obs
 an observer of the table notes the animation frame on which the number of that socket's receive queue has changed.
 """
 
+import contextlib
 import importlib
+import importlib.util
 import json
 import re
 import statistics
 import tempfile
 import time
+from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from .aside import arguments, aside, tell
-from .lab import Lab, lab
+
+if TYPE_CHECKING:
+    from real_lab import Lab
 
 NUMBERS = (20, 200)  # descriptors in the table
 _SETUP = """import json, os, random, socket, threading, time
@@ -52,21 +58,44 @@ _WATCH = """table => {
 }"""
 
 
-def measure(report: dict, samples: int = 40) -> None:
-    """Set report["visible"]: milliseconds for each number of descriptors, and for what the kernel does meanwhile."""
-    rows = report.setdefault("visible", [])
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Milliseconds for a number of descriptors, and for what the kernel does meanwhile; `samples` of so many were seen."""
+
+    descriptors: int
+    meanwhile: str
+    samples: int
+    of: int
+    p50: float | None
+    p95: float | None
+
+
+def why_not() -> str:
+    """Why there can be no browser here, or ""."""
+    if importlib.util.find_spec("playwright") is None:
+        return "Playwright is not installed (make bench installs it)"
+    from real_lab import NO_CHROMIUM, chromium
+
+    return "" if chromium() else NO_CHROMIUM
+
+
+def measure(rows: list[Visible], samples: int = 40) -> None:
+    """Add a row for each number of descriptors, and each of BESIDE."""
     with aside("visible", samples) as messages:
         for row in messages:
             print("    {descriptors} descriptors, meanwhile: {meanwhile}".format(**row), flush=True)
-            rows.append(row)
+            rows.append(Visible(**row))
 
 
 def main() -> None:
     (samples,) = arguments()
-    with tempfile.TemporaryDirectory(prefix="course-bench-", ignore_cleanup_errors=True) as folder, lab(Path(folder)) as there:
+    from real_lab import labs
+
+    with tempfile.TemporaryDirectory(prefix="course-bench-", ignore_cleanup_errors=True) as folder, labs(Path(folder)) as new_lab:
         for descriptors in NUMBERS:
             for meanwhile, cell in BESIDE.items():
-                late = _latencies(there, descriptors, cell, samples)
+                with contextlib.closing(new_lab()) as lab:
+                    late = _latencies(lab, descriptors, cell, samples)
                 tell(
                     descriptors=descriptors,
                     meanwhile=meanwhile,
@@ -77,7 +106,7 @@ def main() -> None:
                 )
 
 
-def _latencies(there: Lab, descriptors: int, beside: str, samples: int) -> list[float]:
+def _latencies(lab: "Lab", descriptors: int, beside: str, samples: int) -> list[float]:
     """In ms. Changes that came to the page in one message with a later one of the same socket are left out."""
     nbformat = importlib.import_module("nbformat")
     cells = [_SETUP.format(descriptors=descriptors, samples=samples), _BEGIN, beside]
@@ -86,23 +115,22 @@ def _latencies(there: Lab, descriptors: int, beside: str, samples: int) -> list[
             cells=[nbformat.v4.new_code_cell(cell) for cell in cells],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
         ),
-        there.folder / "latency.ipynb",
+        lab.folder / "latency.ipynb",
     )
-    result = there.folder / "sent.json"
-    result.unlink(missing_ok=True)
-    with there.open("latency.ipynb") as notebook:
-        notebook.run_cell(0)
-        notebook.page.wait_for_function(
-            "([rows, number]) => document.querySelectorAll(rows).length === number", arg=[f"{_TABLE} tbody tr", descriptors]
-        )
-        notebook.page.locator(_TABLE).evaluate(_WATCH)
-        notebook.run_cell(1)
-        notebook.run_cell(2, wait=False)
-        until = time.monotonic() + 60 + samples
-        while not result.exists() and time.monotonic() < until:
-            time.sleep(0.5)
-        changes = notebook.page.evaluate("() => window.seen")
-        notebook.interrupt()
+    result = lab.folder / "sent.json"
+    notebook = lab.open("latency.ipynb")
+    notebook.run_cell(0)
+    notebook.page.wait_for_function(
+        "([rows, number]) => document.querySelectorAll(rows).length === number", arg=[f"{_TABLE} tbody tr", descriptors]
+    )
+    notebook.page.locator(_TABLE).evaluate(_WATCH)
+    notebook.run_cell(1)
+    notebook.run_cell(2, wait=False)
+    until = time.monotonic() + 60 + samples
+    while not result.exists() and time.monotonic() < until:
+        time.sleep(0.5)
+    changes = notebook.page.evaluate("() => window.seen")
+    notebook.interrupt()
     seen = {(int(number), re.sub(r"\D", "", text)): when for number, text, when in changes}
     sent = json.loads(result.read_text()) if result.exists() else []
     return sorted(1000 * (seen[number, str(count)] - when) for number, count, when in sent if (number, str(count)) in seen)

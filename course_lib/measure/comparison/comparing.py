@@ -1,14 +1,14 @@
 """Some of the servers side by side, for a notebook."""
 
 import time
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 from course_lib.measure.work import Work, carry_out
 
 from .compiling import compiled
 from .peers import C, chosen
-from .spread import added, cpu
+from .spread import Spread, added, cpu, ratio, separated
 from .turns import Point, take_turns, two_cores
 
 NAMES = (C, "epoll", "coroutine", "coroutine, async def", "uvloop protocol", "asyncio protocol", "asyncio streams", "threads")
@@ -21,25 +21,28 @@ class Row:
     """One server. Times are microseconds of CPU time of its process for one request, user and system.
 
     name, what  as it was asked for, and in words
-    cpu         of the best rounds: what else runs can only add to it; between `low` and `high` lies the middle half of them
+    cpu         of the best rounds: what else runs can only add to it
     added       how much more than `base`
+    times       as a multiple of `base`
     base        what it is compared with: "c", or, where that was not measured, the cheapest one
-    note        why nothing was measured, or ""; then the numbers are None
+    place       1 is the cheapest; neighbours that the rounds do not separate share a place
+    note        why nothing was measured, or ""; then all of that is None
     """
 
     name: str
     what: str
-    cpu: float | None = None
-    low: float | None = None
-    high: float | None = None
-    added: float | None = None
+    cpu: Spread | None = None
+    added: Spread | None = None
+    times: Spread | None = None
     base: str = ""
+    place: int | None = None
     note: str = ""
 
     def __str__(self) -> str:
         if self.cpu is None:
             return f"{self.name:26} {self.note}"
-        return f"{self.name:26} {self.cpu:7.2f} µs ({self.low:.2f} to {self.high:.2f}), added {self.added:7.2f}"
+        added = f", added {self.added.value:7.2f}" if self.added else ""
+        return f"{self.name:26} {self.cpu.value:7.2f} µs ({self.cpu.low:.2f} to {self.cpu.high:.2f}){added}"
 
 
 def compare_servers(names: Iterable[str] = NAMES, rounds: int = 3, connections: int = 50) -> list[Row]:
@@ -72,23 +75,26 @@ def compare_servers(names: Iterable[str] = NAMES, rounds: int = 3, connections: 
     return rows_of(carry_out(measure))
 
 
-def rows_of(points: list[Point]) -> list[Row]:
+def rows_of(points: Sequence[Point]) -> list[Row]:
     """A row for each point; the added cost is over C, or over the cheapest."""
-    base = base_of(points)
-    rows = []
-    for point in points:
-        own = cpu(point.rounds)
-        if own is None or base is None:
-            rows.append(Row(point.peer.name, point.peer.what, note=point.why_not))
-        else:
-            more = added(point.rounds, base.rounds)
-            rows.append(
-                Row(point.peer.name, point.peer.what, own.value, own.low, own.high, more.value if more else None, base.peer.name)
-            )
-    return rows
-
-
-def base_of(points: list[Point]) -> Point | None:
-    """The loop in C, or the cheapest server where that one was not measured; None when none was."""
-    costs = [(point, spread.value) for point in points if (spread := cpu(point.rounds))]
-    return min(costs, key=lambda cost: (cost[0].peer.name != C, cost[1]), default=(None, 0.0))[0]
+    costs = sorted(((own, point) for point in points if (own := cpu(point.rounds))), key=lambda cost: cost[0].value)
+    measured = [point for _, point in costs]
+    base = next((point for point in measured if point.peer.name == C), measured[0] if measured else None)
+    places: dict[int, int] = {}
+    for number, point in enumerate(measured):
+        alone = number == 0 or separated(measured[number - 1].rounds, point.rounds)
+        places[id(point)] = number + 1 if alone else places[id(measured[number - 1])]
+    return [
+        Row(
+            point.peer.name,
+            point.peer.what,
+            cpu(point.rounds),
+            added(point.rounds, base.rounds),
+            ratio(point.rounds, base.rounds),
+            base.peer.name,
+            places[id(point)],
+        )
+        if base and id(point) in places
+        else Row(point.peer.name, point.peer.what, note=point.why_not)
+        for point in points
+    ]

@@ -2,7 +2,6 @@
 
 import textwrap
 from collections.abc import Sequence
-from operator import itemgetter
 
 from matplotlib.patches import Patch
 
@@ -12,6 +11,7 @@ from course_lib.widgets.drawing import SMALL, Drawing
 
 from .comparing import Row
 from .peers import PEERS, C
+from .spread import Spread
 
 INK, QUIET, KERNEL = "#222222", "#555555", "#b5b5b5"
 COURSE, OTHERS = ON_WHITE[0], ON_WHITE[1]
@@ -26,14 +26,13 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
     figure = Drawing(1.5 + 0.36 * len(measured))
     axes = figure.subplots()
     for place, (cpu, row) in enumerate(measured):
-        floor = cpu - (row.added or 0.0)
-        low, high = row.low or cpu, row.high or cpu
+        floor = cpu.value - (row.added.value if row.added else 0.0)
         axes.barh(place, floor, color=KERNEL, height=0.66)
-        axes.barh(place, cpu - floor, left=floor, color=colour_of(row.name), height=0.66)
-        axes.plot([low, high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
+        axes.barh(place, cpu.value - floor, left=floor, color=colour_of(row.name), height=0.66)
+        axes.plot([cpu.low, cpu.high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
         axes.annotate(
-            f"{cpu:.2f}",
-            (max(high, cpu), place),
+            f"{cpu.value:.2f}",
+            (cpu.high, place),
             xytext=(6, 0),
             textcoords="offset points",
             va="center",
@@ -42,7 +41,7 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
         )
     axes.set_yticks(range(len(measured)), [row.name for _, row in measured])
     axes.invert_yaxis()
-    axes.set_xlim(0, 1.12 * max(row.high or cpu for cpu, row in measured))
+    axes.set_xlim(0, 1.12 * max(cpu.high for cpu, _ in measured))
     axes.set_xlabel("µs of CPU time of the server, for one request", color=INK)
     axes.tick_params(colors=INK, labelsize=9)
     axes.grid(axis="x", color="#dddddd", linewidth=0.7)
@@ -53,7 +52,7 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
     names = {KERNEL: base} | {
         colour_of(row.name): "added by a server of the course" if PEERS[row.name].course else "added by others"
         for _, row in measured
-        if row.added
+        if row.added and row.added.value
     }
     axes.legend(
         handles=[Patch(color=colour, label=label) for colour, label in names.items()],
@@ -73,14 +72,14 @@ def finding(rows: Sequence[Row]) -> str:
     if not measured:
         raise ValueError("there are no rows that were measured")
     (least, first), *others = measured
-    text = f"A request costs {least:.2f} µs of CPU time with {first.name}"
+    text = f"A request costs {least.value:.2f} µs of CPU time with {first.name}"
     ends = dict.fromkeys(others[:1] + others[-1:])  # the others stand in the picture
-    return ", ".join([text, *(f"{times(cpu / least)} as much with {row.name}" for cpu, row in ends)])
+    return ", ".join([text, *(f"{times(cpu.value / least.value)} as much with {row.name}" for cpu, row in ends)])
 
 
-def _measured(rows: Sequence[Row]) -> list[tuple[float, Row]]:
-    """(microseconds of CPU time for a request, its row), the cheapest first."""
-    return sorted(((row.cpu, row) for row in rows if row.cpu is not None), key=itemgetter(0))
+def _measured(rows: Sequence[Row]) -> list[tuple[Spread, Row]]:
+    """(CPU time of a request, its row), the cheapest first."""
+    return sorted(((row.cpu, row) for row in rows if row.cpu), key=lambda one: one[0].value)
 
 
 def colour_of(name: str) -> str:

@@ -22,10 +22,6 @@ class Spread:
     low: float
     high: float
 
-    def plain(self) -> dict[str, float]:
-        """{"value": …, "low": …, "high": …}"""
-        return {name: round(getattr(self, name), 4) for name in ("value", "low", "high")}
-
 
 def best(values: Iterable[float]) -> float:
     """The mean of the lowest fifth, of at least one. Raises StatisticsError when there are none."""
@@ -71,6 +67,15 @@ def ratio(rounds: Rounds, others: Rounds) -> Spread | None:
     """CPU time a request as a multiple of the other's."""
     both = [(turn.cpu, other.cpu) for turn, other in zip(rounds, others) if turn and other]
     return quotient(*zip(*both)) if both else None
+
+
+def separated(rounds: Rounds, others: Rounds) -> bool:
+    """Do the rounds show that the others cost more? Three or four rounds must all do, of more rounds three quarters.
+
+    They are compared one by one: what else ran on the machine was much the same for both.
+    """
+    more = ratio(others, rounds)
+    return sum(bool(one and other) for one, other in zip(rounds, others)) > 2 and more is not None and more.low > 1
 
 
 def ratio_of_added(rounds: Rounds, others: Rounds, base: Rounds) -> Spread | None:

@@ -1,0 +1,204 @@
+"""The report in words."""
+
+import textwrap
+from collections.abc import Iterable, Iterator, Sequence
+
+from course_lib.measure.comparison.peers import C
+from course_lib.measure.comparison.spread import Spread
+
+from . import idle
+from .goals import Goal, Part, goals
+from .observing import VARIANTS
+from .report import Report
+from .side_by_side import Comparison
+
+LIMITS = {
+    "clients": "the clients had no more to give: the server could answer more a second",
+    "machine": "neither server nor clients were busy all the time: something else had the cores, or they waited for each other",
+    "round trip": "one client waits for each answer before it asks again",
+    "core": "server and clients share the only core",
+}
+_MARKS = {"clients": "a", "machine": "b", "round trip": "c", "core": "d"}
+_WIDTH = 118
+
+
+def text(report: Report) -> str:
+    """All of it."""
+    parts = [
+        _head(report),
+        *map(_servers, report.servers),
+        _idle(report),
+        _observing(report),
+        _visible(report),
+        _section("How long things take", map(_wrapped, _times(report))),
+        _goals(goals(report)),
+        "\n".join(map(_wrapped, report.notes)),
+    ]
+    return "\n\n".join(part for part in parts if part) + "\n"
+
+
+def _head(report: Report) -> str:
+    line = f"{report.machine}, {report.date}; a {report.mode} run"
+    return line + "\nInterrupted: this is what was measured until then." * report.interrupted
+
+
+def _servers(table: Comparison) -> str:
+    title = f"{table.connections} client{'s' * (table.connections > 1)}, 64 bytes; µs of CPU time of the server for one request"
+    found = sorted((served for served in table.servers if served.row.cpu), key=lambda served: served.row.place)
+    if not found:
+        return f"{title}: nothing was measured"
+    base = found[0].row.base
+    lines = [
+        [
+            str(served.row.place),
+            served.row.name,
+            _of(served.row.cpu, 2),
+            _of(served.row.added, 2),
+            _of(served.row.times, 2),
+            f"{served.requests_per_second.value:,.0f} {_MARKS.get(served.limit, ' ')}",
+            f"{served.p50.value:,.0f}",
+            f"{served.p99.value:,.0f}",
+        ]
+        for served in found
+    ]
+    over = "the loop in C" if base == C else f"{base}, the cheapest here"
+    below = [
+        f"added, times: over {over}; in brackets the middle half of the rounds. "
+        "requests/s and latencies: server and clients on two cores."
+    ]
+    below += untold(table)
+    below += beside(table)
+    used = {served.limit for served in found}
+    below += [f"{mark}: {LIMITS[limit]}" for limit, mark in _MARKS.items() if limit in used]
+    missing: dict[str, list[str]] = {}
+    for served in table.servers:
+        if served.row.note:
+            missing.setdefault(served.row.note, []).append(served.row.name)
+    below += [f"not measured: {', '.join(names)}: {why}" for why, names in missing.items()]
+    head = ["", "server", "CPU µs", f"added to {base}", f"times {base}", "requests/s", "p50 µs", "p99 µs"]
+    return "\n".join([title, _table(head, lines, left=(1,)), *map(_wrapped, below)])
+
+
+def untold(table: Comparison) -> Iterator[str]:
+    """A sentence for each place that several servers share."""
+    why = "too busy to tell" if table.too_busy else "too close, or too few rounds, to tell"
+    for names in table.tied:
+        yield f"{why} which is cheaper: {'; '.join(names)}"
+
+
+def beside(table: Comparison) -> Iterator[str]:
+    """A sentence, where the machine was busy otherwise."""
+    if table.too_busy:
+        yield f"something else ran beside: a server and its clients together had {table.share:.0%} of their core"
+
+
+def _idle(report: Report) -> str:
+    lines = [
+        [row.name, f"{row.idle:,}", _of(row.cpu, 2), _of(row.times, 2), "–" if row.memory is None else f"{row.memory:,.0f}"]
+        for row in report.idle
+        if row.cpu
+    ]
+    missing = [
+        f"not measured: {row.name} with {row.idle:,} idle: {row.why_not}" for row in report.idle if not row.cpu and row.why_not
+    ]
+    table = _table(["server", "idle", "CPU µs", "times none idle", "bytes of each"], lines)
+    return _section(f"{idle.ACTIVE} clients talk, others are idle", [table, *map(_wrapped, missing)] if lines else [])
+
+
+def _observing(report: Report) -> str:
+    lines = [
+        [row.name, _of(row.cpu, 2), _of(row.speed, 2), f"{row.messages_per_second:.0f}", VARIANTS[row.name]]
+        for row in report.observing
+    ]
+    return _section(
+        "The observer: CPU time a request of a plain epoll loop, and its speed against the loop alone",
+        [_table(["", "CPU µs", "speed", "messages/s", ""], lines, left=(0, 4))] if lines else [],
+    )
+
+
+def _visible(report: Report) -> str:
+    lines = [
+        [
+            str(row.descriptors),
+            row.meanwhile,
+            *("–" if value is None else f"{value:.0f}" for value in (row.p50, row.p95)),
+            f"{row.samples} of {row.of}",
+        ]
+        for row in report.visible
+    ]
+    return _section(
+        "Readable in the kernel → visible in the page, ms",
+        [_table(["descriptors", "meanwhile", "p50", "p95", "seen"], lines, left=(1,))] if lines else [],
+    )
+
+
+def _times(report: Report) -> Iterator[str]:
+    for row in report.imports:
+        slow = ", ".join(f"{name} {own:.0f} ms" for name, own in row.slowest)
+        after = "" if row.after == "sys" else f" after {row.after}"
+        yield f"import {row.module}{after}: {_of(row.milliseconds, 0)} ms of CPU time; slowest: {slow}"
+    for row in report.notebooks:
+        slow = "; ".join(f"{seconds:.1f} s {begins!r}" for seconds, begins in row.slowest)
+        yield f"Run All of {row.name}: {row.seconds:.1f} s{', ' * bool(row.why_not)}{row.why_not}; slowest: {slow}"
+    for row in report.tests:
+        slow = ", ".join(f"{test} {seconds} s" for seconds, test in row.slowest[:5])
+        yield f"{row.what}: {row.seconds:.0f} s, status {row.status}{'; slowest: ' + slow if slow else ''}"
+
+
+def _section(title: str, lines: Iterable[str]) -> str:
+    """Nothing where there are no lines."""
+    lines = list(lines)
+    return "\n".join([title, *lines]) if lines else ""
+
+
+def _goals(found: Sequence[Goal]) -> str:
+    lines = []
+    for goal in found:
+        lines.append(_wrapped(goal.what))
+        for part in goal.parts:
+            lines.append(f"    {part.what:44} {_limit(part):>9}   {measured(part):24} {verdict(part)}")
+            if part.met is not True and part.why:
+                lines.append(textwrap.fill(part.why, _WIDTH, initial_indent=8 * " ", subsequent_indent=8 * " "))
+    return "\n".join(["Goals", *lines])
+
+
+def verdict(part: Part) -> str:
+    return {True: "met", False: "NOT MET", None: "not measured"}[part.met]
+
+
+def measured(part: Part) -> str:
+    """What was measured, with its spread where there is one."""
+    if part.value is None:
+        return "–"
+    value, low, high = part.value.value, part.value.low, part.value.high
+    digits = 2 if part.unit == "×" and value < 10 else 0 if value >= 10 else 1
+    text = f"{value:,.{digits}f}{_unit(part)}"
+    return text if low == high else f"{text} ({low:,.{digits}f} to {high:,.{digits}f})"
+
+
+def _limit(part: Part) -> str:
+    return f"{'≤' if part.at_most else '≥'} {part.limit:g}{_unit(part)}"
+
+
+def _unit(part: Part) -> str:
+    return part.unit if part.unit in ("", "×") else f" {part.unit}"
+
+
+def _of(value: Spread | None, digits: int) -> str:
+    if value is None:
+        return "–"
+    return f"{value.value:.{digits}f} ({value.low:.{digits}f}–{value.high:.{digits}f})"
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,)) -> str:
+    widths = [max(map(len, column)) for column in zip(head, *rows)]
+    return "\n".join(
+        "  ".join(
+            cell.ljust(width) if index in left else cell.rjust(width) for index, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in (head, *rows)
+    )
+
+
+def _wrapped(line: str) -> str:
+    return textwrap.fill(line, _WIDTH, subsequent_indent="    ", break_on_hyphens=False)

@@ -1,0 +1,303 @@
+"""A real JupyterLab in a real Chromium, and a small vocabulary to drive them: for the tests, and for what is measured there."""
+
+import contextlib
+import json
+import os
+import shutil
+import socket
+import subprocess
+import sys
+import urllib.request
+import uuid
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
+NO_CHROMIUM = "no Chromium is installed (Debian: apt install chromium)"
+FLAGS = [
+    "--no-sandbox",
+    "--disable-gpu",
+    "--disable-quic",
+    "--no-first-run",
+    "--disable-background-networking",
+    "--disable-component-update",
+    "--disable-sync",
+]
+# What stands beside a notebook may be JupyterLab's current widget for a moment.
+THE_NOTEBOOK = "window.theNotebook = () => [...jupyterapp.shell.widgets('main')].find(one => one.sessionContext)"
+PATIENCE = 60_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
+
+expect.set_options(timeout=PATIENCE)
+
+
+class Notebook:
+    """One notebook in JupyterLab. `page` is Playwright's page, for all that has no word here."""
+
+    def __init__(self, page: Page) -> None:
+        self.page = page
+        self.page.add_init_script(THE_NOTEBOOK)
+        self.errors: list[str] = []
+        page.on("pageerror", lambda error: self.errors.append(str(error)))
+
+    def index(self, cell: str | int) -> int:
+        """The position of a cell given by one of its tags (or by its position, which may be negative)."""
+        index = self.page.evaluate(
+            """cell => {
+                const cells = theNotebook().content.widgets;
+                if (typeof cell === "number") return cell < 0 ? cells.length + cell : cell;
+                return cells.findIndex(c => (c.model.getMetadata("tags") || []).includes(cell));
+            }""",
+            cell,
+        )
+        assert index >= 0, f"no cell is tagged {cell}"
+        return index
+
+    def cell(self, cell: str | int) -> Locator:
+        """The cell (input and output), scrolled into view."""
+        index = self.index(cell)
+        self.page.evaluate("i => theNotebook().content.scrollToItem(i)", index)
+        return self.page.locator(f'.jp-Notebook:visible .jp-Cell[data-windowed-list-index="{index}"]')
+
+    def output(self, cell: str | int) -> Locator:
+        """The output area of a cell. A cell that has shown nothing yet has an empty one."""
+        return self.cell(cell).locator(".jp-Cell-outputArea")
+
+    def select(self, cell: str | int) -> Locator:
+        """Make a cell the active one, in command mode: the next key goes to it."""
+        locator = self.cell(cell)
+        self.page.evaluate(
+            """i => {
+                const notebook = theNotebook().content;
+                notebook.activeCellIndex = i;
+                notebook.mode = "command";
+                notebook.activate();
+            }""",
+            self.index(cell),
+        )
+        return locator
+
+    def run_cell(self, cell: str | int, wait: bool = True) -> Locator:
+        """Run one cell and return its output area. wait=False: do not wait for its end."""
+        self.select(cell)
+        self.command("notebook:run-cell", wait)
+        return self.output(cell)
+
+    def run_all(self, wait: bool = True) -> None:
+        """Run every cell from the top."""
+        self.command("notebook:run-all-cells", wait)
+
+    def command(self, name: str, wait: bool = True, **arguments) -> None:
+        """Execute one of JupyterLab's commands. wait: until it has ended and no cell runs any more."""
+        self.page.evaluate(
+            """([name, args, patience]) => {
+                const done = jupyterapp.commands.execute(name, args).then(() => null);
+                if (!patience) return null;
+                const late = new Promise((_, fail) => setTimeout(() => fail(new Error(name + " has not ended")), patience));
+                return Promise.race([done, late]);
+            }""",
+            [name, arguments, PATIENCE if wait else 0],
+        )
+        if wait:
+            self.wait_idle()
+
+    def wait_idle(self, timeout: float = PATIENCE) -> None:
+        """Wait (at most `timeout` milliseconds) until no code cell is running or queued."""
+        self.page.wait_for_function(
+            """() => theNotebook().content.widgets.every(
+                cell => cell.model.type !== "code" || cell.model.executionState === "idle")""",
+            timeout=timeout,
+        )
+
+    def wait_all_run(self, timeout: float = PATIENCE) -> None:
+        """Wait until each code cell has run, since the notebook was opened with outputs of an earlier run, and none is queued."""
+        self.page.wait_for_function(
+            """() => theNotebook().content.widgets.every(cell => cell.model.type !== "code"
+                || !cell.model.sharedModel.getSource().trim() || cell.model.executionState === "idle" && cell.model.executionCount)""",
+            timeout=timeout,
+        )
+
+    def interrupt(self) -> None:
+        """Interrupt the kernel, as the stop button does."""
+        self.command("notebook:interrupt-kernel", wait=False)
+
+    def restart(self) -> None:
+        """Restart the kernel, outputs stay."""
+        self.page.evaluate("() => theNotebook().sessionContext.session.kernel.restart()")
+        self._kernel_ready()
+
+    def write(self, cell: str | int, source: str) -> None:
+        """Replace the source of a cell."""
+        self.page.evaluate(
+            "([i, s]) => theNotebook().content.widgets[i].model.sharedModel.setSource(s)",
+            [self.index(cell), source],
+        )
+
+    def save(self) -> None:
+        """Save the notebook, and wait until it is on disk."""
+        self.page.evaluate("() => theNotebook().context.save()")
+
+    def theme(self, name: str) -> None:
+        """Switch JupyterLab to "light" or "dark"."""
+        self.page.evaluate(
+            "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name.capitalize()}"
+        )
+        self.page.wait_for_selector(f'body[data-jp-theme-light="{"true" if name == "light" else "false"}"]', state="attached")
+
+    def screenshot(self, path: str | Path) -> Path:
+        """Write a picture of the whole page to `path`, and return it."""
+        self.page.screenshot(path=path)
+        return Path(path)
+
+    def _kernel_ready(self) -> None:
+        self.page.evaluate(
+            """async () => {
+                await jupyterapp.restored;
+                const session = theNotebook().sessionContext;
+                await session.ready;
+                await session.session.kernel.info;
+            }"""
+        )
+
+
+def wait_for_listener(address: tuple[str, int], process: subprocess.Popen) -> None:
+    """Wait until `process` listens on `address`. JupyterLab prints its address a moment before."""
+    while process.poll() is None:
+        try:
+            return socket.create_connection(address).close()
+        except ConnectionRefusedError:
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(0.1)
+    raise RuntimeError("JupyterLab ended before it listened")
+
+
+class Server:
+    """A JupyterLab server of its own: no file of the person who runs the tests is read or written."""
+
+    def __init__(self, folder: Path) -> None:
+        self.root = folder / "notebooks"
+        self.root.mkdir(parents=True)
+        self.token = uuid.uuid4().hex
+        self._settings(folder / "settings")
+        own = {
+            "JUPYTER_CONFIG_DIR": "config",
+            "JUPYTER_DATA_DIR": "data",
+            "JUPYTER_RUNTIME_DIR": "runtime",
+            "IPYTHONDIR": "ipython",
+            "JUPYTERLAB_SETTINGS_DIR": "settings",
+            "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
+        }
+        environment = os.environ | {name: str(folder / place) for name, place in own.items()}
+        environment.pop("COURSE_HOME", None)  # then the learner's folder is `mine`, beside the copied notebooks
+        with socket.create_server(("127.0.0.1", 0)) as free:
+            self.address = free.getsockname()
+        self.url = "http://{}:{}".format(*self.address)
+        self.process = subprocess.Popen(
+            [
+                sys.executable,
+                "-m",
+                "jupyterlab",
+                str(self.root),
+                "--no-browser",
+                "--allow-root",
+                "--ServerApp.ip=127.0.0.1",
+                f"--ServerApp.port={self.address[1]}",
+                "--ServerApp.port_retries=0",
+                f"--IdentityProvider.token={self.token}",
+                "--LabApp.expose_app_in_browser=True",
+            ],
+            env=environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=(folder / "log").open("w"),
+        )
+        wait_for_listener(self.address, self.process)
+
+    @staticmethod
+    def _settings(folder: Path) -> None:
+        """No autosave: a test says itself when it saves. All else is as the course installs it."""
+        path = folder / "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings"
+        path.parent.mkdir(parents=True)
+        path.write_text(json.dumps({"autosave": False}))
+
+    def stop_kernels(self) -> None:
+        """End every session, so that the next test finds an idle machine."""
+        for session in json.loads(self._request("GET", "/api/sessions")):
+            self._request("DELETE", f"/api/sessions/{session['id']}")
+
+    def stop(self) -> None:
+        self.process.terminate()
+        try:
+            self.process.wait(20)
+        except subprocess.TimeoutExpired:
+            self.process.kill()
+            self.process.wait()
+
+    def _request(self, method: str, path: str) -> bytes:
+        request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": f"token {self.token}"})
+        with urllib.request.urlopen(request, timeout=30) as answer:
+            return answer.read()
+
+
+class Lab:
+    """JupyterLab as one test sees it: `folder` holds the test's own copy of the notebooks."""
+
+    def __init__(self, server: Server, browser: Browser) -> None:
+        self.server = server
+        self.name = uuid.uuid4().hex[:8]
+        self.folder = server.root / self.name
+        shutil.copytree(NOTEBOOKS, self.folder, ignore=shutil.ignore_patterns("mine", ".ipynb_checkpoints"))
+        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
+        self.context.set_default_timeout(PATIENCE)
+        self.notebooks: list[Notebook] = []
+
+    def open(self, name: str) -> Notebook:
+        """Open a notebook of `folder` in a new browser page; its kernel is ready, no cell has run."""
+        notebook = Notebook(self.context.new_page())
+        self.notebooks.append(notebook)
+        workspace = f"{self.name}-{len(self.notebooks)}"  # a known one would bring the last test's tabs back
+        notebook.page.goto(
+            f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}"
+        )
+        notebook.page.wait_for_function("() => window.jupyterapp && theNotebook()?.sessionContext")
+        notebook._kernel_ready()
+        return notebook
+
+    def screenshots(self, folder: Path) -> list[Path]:
+        """A picture of every page that is open."""
+        folder.mkdir(parents=True, exist_ok=True)
+        return [
+            notebook.screenshot(folder / f"page-{number}.png")
+            for number, notebook in enumerate(self.notebooks, 1)
+            if not notebook.page.is_closed()
+        ]
+
+    def close(self) -> None:
+        self.context.close()
+        self.server.stop_kernels()
+
+
+def chromium() -> str | None:
+    """The program, or None."""
+    return next(filter(None, map(shutil.which, ["chromium", "chromium-browser", "google-chrome"])), None)
+
+
+@contextlib.contextmanager
+def a_browser() -> Iterator[Browser]:
+    """Chromium without a window."""
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=chromium(), args=FLAGS)
+        yield browser
+        browser.close()
+
+
+@contextlib.contextmanager
+def labs(folder: Path) -> Iterator[Callable[[], Lab]]:
+    """For who measures: a server in `folder`, and a browser. What is yielded makes a Lab each time; `close` it."""
+    server = Server(folder)
+    try:
+        with a_browser() as browser:
+            yield lambda: Lab(server, browser)
+    finally:
+        server.stop()
