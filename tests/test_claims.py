@@ -110,6 +110,11 @@ def texts():
         yield path.name, "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
 
 
+@pytest.mark.parametrize("one", all_claims(), ids=lambda one: one.id)
+def test_no_sentence_sends_the_reader_to_another_by_its_number(one):
+    assert re.findall(r"\bC\d\d\b", " ".join([one.correction, one.source, *one.catches])) == []
+
+
 def test_sources_name_pages_that_every_supported_system_has():
     """man-pages after 6.03, that of Debian 12, split proc(5) into proc_pid_fd(5) and others: where such a page is named, so is proc(5)."""
     lines = [(file, line) for file, text in texts() for line in text.splitlines()]
