@@ -8,6 +8,7 @@ import signal
 import socket
 import sys
 import traceback
+from collections.abc import Callable
 from contextlib import suppress
 from types import CodeType
 from typing import TYPE_CHECKING
@@ -226,7 +227,7 @@ def _returned(process: CheckedProcess, seconds: float = 1.0) -> dict:
     return told
 
 
-def _use_serve_one(talk: Talk, learner, listener: socket.socket) -> None:
+def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     while True:
         order = talk.hear()
         signal.signal(signal.SIGUSR2, _stop if order.get("stop") else lambda *_: None)
@@ -358,7 +359,7 @@ def _can_be_stopped(process: CheckedProcess) -> None:
         ) from None
 
 
-def _use_serve_forever(talk: Talk, learner, listener: socket.socket) -> None:
+def _use_serve_forever(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     signal.signal(signal.SIGUSR2, _stop)
     sys.setrecursionlimit(len(traceback.extract_stack()) + _DEPTH)
     try:

@@ -212,7 +212,8 @@ def repair(suspect: Callable) -> Callable:
         text = text.replace(old, new)
     names = dict(vars(suspects))
     exec(text, names)
-    return names[suspect.__name__]
+    mended: Callable = names[suspect.__name__]
+    return mended
 
 
 def _become(suspect: Callable, listener: socket.socket, end: int) -> NoReturn:
@@ -229,6 +230,7 @@ def _become(suspect: Callable, listener: socket.socket, end: int) -> NoReturn:
         suspect(listener)
     except BaseException as error:
         frame = error.__traceback__
+        assert frame  # it was raised
         while frame.tb_next and frame.tb_frame.f_code is not suspect.__code__:
             frame = frame.tb_next
         line = linecache.getline(frame.tb_frame.f_code.co_filename, frame.tb_lineno).strip()

@@ -7,6 +7,7 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -51,7 +52,7 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
     talk.tell(copies=copies)
 
 
-def _nothing_to_do(talk: Talk, conn: object, sock: socket.socket) -> None:
+def _nothing_to_do(talk: Talk, conn: Any, sock: socket.socket) -> None:
     if getattr(conn, "sock", None) is not sock:
         raise Wrong("conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it.")
     for name, wanted, otherwise in (
@@ -70,7 +71,7 @@ def _nothing_to_do(talk: Talk, conn: object, sock: socket.socket) -> None:
     talk.good("nothing to read, nothing to send: it returns at once and goes on")
 
 
-def _lines_in_capitals(talk: Talk, learner: type, conn: object, client: socket.socket) -> None:
+def _lines_in_capitals(talk: Talk, learner: type, conn: Any, client: socket.socket) -> None:
     talk.step("A client sent a line, and Conn did not return within 1 s")
     _expect(conn, client, b"hello\n", b"HELLO\n")
     _expect(conn, client, b"one\ntw", b"ONE\n")
@@ -231,7 +232,7 @@ def _never_reads(talk: Talk, learner: type) -> None:
 
 
 @contextmanager
-def _both_ends(learner: type) -> Iterator[tuple[object, socket.socket, socket.socket]]:
+def _both_ends(learner: type) -> Iterator[tuple[Any, socket.socket, socket.socket]]:
     """(conn, its socket, the client's socket), joined by small buffers; both sockets are non-blocking."""
     sock, client = socket.socketpair()
     with sock, client:
@@ -241,7 +242,7 @@ def _both_ends(learner: type) -> Iterator[tuple[object, socket.socket, socket.so
         yield learner(sock), sock, client
 
 
-def _serve(conn: object, client: socket.socket, data: bytes, size: int) -> tuple[bytes, bool]:
+def _serve(conn: Any, client: socket.socket, data: bytes, size: int) -> tuple[bytes, bool]:
     """Play a careful server, and a client that sends `data` and reads until it has `size` bytes.
 
     Returns what came, less than `size` when nothing goes on, and whether outbuf was copied for a send.
@@ -275,7 +276,7 @@ def _serve(conn: object, client: socket.socket, data: bytes, size: int) -> tuple
     return bytes(got), copied
 
 
-def _expect(conn: object, client: socket.socket, sent: bytes, expected: bytes, why: str = "") -> None:
+def _expect(conn: Any, client: socket.socket, sent: bytes, expected: bytes, why: str = "") -> None:
     got, _ = _serve(conn, client, sent, len(expected) or 100)
     if got == expected:
         if expected and len(conn.outbuf):
@@ -300,7 +301,7 @@ def _expect(conn: object, client: socket.socket, sent: bytes, expected: bytes, w
     raise Wrong(f"{why}the client sent {sent!r} and got {got!r}, not {expected!r}.".replace("the client", "The client", not why))
 
 
-def _is_over(conn: object, answers: int, of: int) -> None:
+def _is_over(conn: Any, answers: int, of: int) -> None:
     if conn.sock.fileno() == -1:
         raise Wrong(_CLOSED)
     if answers < of:
@@ -328,7 +329,7 @@ def _over_too_early(answers: int, of: int) -> Wrong:
     )
 
 
-def _says(conn: object, name: str) -> bool:
+def _says(conn: Any, name: str) -> bool:
     """want_read, want_write or over, as a server reads it."""
     if not hasattr(type(conn), name) and name not in getattr(conn, "__dict__", {}):
         raise Wrong(f"Conn has no {name}: the server asks for it after each call.")

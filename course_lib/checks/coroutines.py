@@ -5,6 +5,7 @@ import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import GeneratorType
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -81,16 +82,18 @@ def _use_run(talk: Talk, learner: Callable) -> None:
     talk.good("long tasks, many tasks, no task")
 
 
-def _steps(number: int) -> Generator:
+def _steps(number: int) -> Generator[None, None, int]:
     for _ in range(number):
         yield
     return number
 
 
 def _takes_turns(talk: Talk, learner: Callable) -> None:
-    log, threads, sent = [], set(), []
+    log: list[tuple[str, int]] = []
+    threads: set[int] = set()
+    sent: list[object] = []
 
-    def task(name: str, steps: int) -> Generator:
+    def task(name: str, steps: int) -> Generator[str, object, int]:
         for step in range(steps):
             log.append((name, step))
             threads.add(threading.get_ident())
@@ -175,7 +178,7 @@ def _is_interrupted(talk: Talk, learner: Callable) -> None:
 
 
 def _keeps_results(talk: Talk, learner: Callable) -> None:
-    def task(steps: int, value: object) -> Generator:
+    def task(steps: int, value: object) -> Generator[str, None, object]:
         for _ in range(steps):
             yield "a yielded value"
         return value
@@ -342,10 +345,10 @@ def _is_coroutine(got: object, name: str) -> Coroutine:
 def _serve_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) -> None:
     wait, async_socket = learner
 
-    async def accept(listener: object) -> object:
+    async def accept(listener: Any) -> object:
         return await listener.accept()
 
-    async def http(conn: object, page: Callable) -> None:
+    async def http(conn: Any, page: Callable) -> None:
         """http of 7.4, word for word, with await."""
         try:
             unread = b""

@@ -184,7 +184,7 @@ class _Classified:
             raise Wrong('classify returned a number: return one of the words "cpu", "io" and "mixed".')
         if got not in _ANSWERS:
             raise Wrong(f'classify returned {got!r:.40}: return one of the words "cpu", "io" and "mixed".')
-        return got
+        return str(got)
 
 
 # 8.2

@@ -36,7 +36,7 @@ def check_fd_table(attempt: Attempt) -> None:
     process.alone()
 
 
-def _use_fd_table(talk: Talk, learner) -> None:
+def _use_fd_table(talk: Talk, learner: Callable) -> None:
     talk.step("fd_table() did not return within 1 s")
     with ExitStack() as opened:
         read, write = os.pipe()
@@ -72,6 +72,7 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[theirs]) as other:
         os.close(folder)
         os.close(theirs)
+        assert other.stdin and other.stdout  # pipes
         try:
             other.stdin.write(b"ready\n")
             other.stdin.flush()
@@ -185,7 +186,7 @@ def check_capture(attempt: Attempt) -> None:
 _TEXTS = b"one\n", b"two\n", b"again\n", b"before the error\n"  # what fn writes
 
 
-def _use_capture(talk: Talk, learner) -> None:
+def _use_capture(talk: Talk, learner: Callable) -> None:
     # What goes past capture is kept apart: of what this process prints, a learner is to see their own only.
     shown, aside = os.dup(1), os.memfd_create("aside")
     os.dup2(aside, 1)

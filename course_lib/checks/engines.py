@@ -234,7 +234,8 @@ def _changes(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None
         "The kernel still waits for something that watch() took back: a new mask takes the place of the old one.",
     )
     talk.step("A socket was watched a second time, and watch() and wait() did not return within 1 s")
-    for data in 0, ("a", "tuple"), socket.socket, {}:
+    anything: tuple[object, ...] = 0, ("a", "tuple"), socket.socket, {}
+    for data in anything:
         engine.watch(one, repr(data), True, False, data)
         engine.expect(f"`one` was watched with {data!r} as data: any object will do", (data, True, False, False))
     engine.engine.watch(one, True, False, None)
@@ -296,7 +297,7 @@ def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
         peer.close()
         del engine.names[id(thing)]
     stack.pop_all().close()
-    thing = sock = peer = None
+    del thing, sock, peer
     gc.collect()
     if sum(ref() is not None for ref in kept) > _PASSING / 5:
         raise Wrong(

@@ -151,7 +151,8 @@ def many_events(talk: Talk, learner: Callable) -> int:
         talk.step(f"{EVENTS} sockets are ready, and wait(0) did not return within 1 s")
         for number in range(EVENTS):
             engine.engine.watch(stack.enter_context(one.dup()), True, False, number)
-        seen, first = set(), 0
+        seen: set[object] = set()
+        first = 0
         for _ in range(EVENTS):
             told = engine.wait(0)
             first = first or len(told)
@@ -184,12 +185,13 @@ class _Counted:
 
 def count_epoll_ctl(learner: Callable) -> list[str]:
     """From now on the list that is returned grows with each register(), modify() and unregister() of the learner's code."""
-    calls, raw = [], select.epoll
+    calls: list[str] = []
+    raw = select.epoll
 
     def epoll(*arguments: int, **named: int) -> _Counted:
         return _Counted(raw(*arguments, **named), calls)
 
-    select.epoll = epoll
+    select.epoll = epoll  # type: ignore[misc, assignment]  # in the place of the class, for whoever calls it
     for function in vars(learner).values():
         if isinstance(function, FunctionType):
             for name, value in list(function.__globals__.items()):

@@ -14,6 +14,7 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -262,9 +263,11 @@ def _use_stopper(talk: Talk, learner: Callable) -> None:
 class _Loop(threading.Thread):
     """A loop that ends when wait() returns the Stopper as data."""
 
-    def __init__(self, engine: object, stopper: object) -> None:
+    def __init__(self, engine: Any, stopper: Any) -> None:
         super().__init__(daemon=True)
-        self.engine, self.stopper, self.other, self.error = engine, stopper, None, None
+        self.engine, self.stopper = engine, stopper
+        self.other: tuple[object] | None = None
+        self.error: Exception | None = None
         self.start()
 
     def run(self) -> None:
@@ -277,20 +280,28 @@ class _Loop(threading.Thread):
         except Exception as error:
             self.error = error
 
-    def asleep(self) -> bool:
+    def settled(self) -> bool:
+        """Is it asleep at five looks, one after the other?"""
+        for _ in range(5):
+            if not self._asleep():
+                time.sleep(0.002)
+                return False
+        return True
+
+    def _asleep(self) -> bool:
         return Path(f"/proc/self/task/{self.native_id}/stat").read_text().rpartition(")")[2].split()[0] == "S"
 
 
-def _watched(engine_class: type) -> tuple[object, dict]:
+def _watched(engine_class: type) -> tuple[Any, dict]:
     """An engine of the course's, and a dict of whom it watches."""
     watched = {}
 
     class Watched(engine_class):
-        def watch(self, sock, read, write, data):
+        def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
             super().watch(sock, read, write, data)
             watched[sock] = data
 
-        def unwatch(self, sock):
+        def unwatch(self, sock: socket.socket) -> None:
             super().unwatch(sock)
             del watched[sock]
 
@@ -332,7 +343,7 @@ def _stops(talk: Talk, learner: Callable, engine_class: type) -> None:
                 raise Wrong(f"{on}close() left an entry in the engine: engine.unwatch() takes it out.")
 
 
-def _is_not_ready(engine: object, on: str) -> None:
+def _is_not_ready(engine: Any, on: str) -> None:
     told = engine.wait(0)
     if any(hup for *_, hup in told):
         raise Wrong(
@@ -343,7 +354,7 @@ def _is_not_ready(engine: object, on: str) -> None:
         raise Wrong(f"{on}Nobody has called stop(), and wait(0) returned something: the descriptor must not be ready before.")
 
 
-def _wakes(talk: Talk, engine: object, stopper: object, early: bool, on: str) -> None:
+def _wakes(talk: Talk, engine: Any, stopper: Any, early: bool, on: str) -> None:
     """stop() must end a loop that sleeps, or, if it comes `early`, one that is about to sleep."""
     if early:
         talk.step(f"{on}stop() did not return within 1 s")
@@ -354,7 +365,7 @@ def _wakes(talk: Talk, engine: object, stopper: object, early: bool, on: str) ->
             )
     loop = _Loop(engine, stopper)
     if not early:
-        wait_until(lambda: all(loop.asleep() or time.sleep(0.002) for _ in range(5)), 1.0)
+        wait_until(loop.settled, 1.0)
         talk.step(f"{on}stop() did not return within 1 s")
         if isinstance(engine, EpollEngine):
             stopper.stop()

@@ -149,19 +149,21 @@ def _sleeps_until(process: CheckedProcess, pid: int, what: str, seconds: int | N
         return
     if call != "epoll_wait" or len(words) < 5:  # this kernel does not say
         return
-    limit = int(words[4], 16) & 0xFFFF_FFFF  # milliseconds, an int: the fourth argument of epoll_wait(2)
-    limit = None if limit >= 1 << 31 else limit
+    asked = int(words[4], 16) & 0xFFFF_FFFF  # milliseconds, an int: the fourth argument of epoll_wait(2)
+    limit = None if asked >= 1 << 31 else asked
     if seconds is None and limit is not None and limit < 10_000:
         raise Wrong(
             f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: it wakes up for nothing. Without a timer it is "
             "engine.wait(None)."
         )
-    if seconds is not None and limit is None:
+    if seconds is None:
+        return
+    if limit is None:
         raise Wrong(
             f"{what}, and your Loop sleeps without a limit{process.where()}: the timer will be late. engine.wait() gets the seconds "
             "until the next timer."
         )
-    if seconds is not None and not seconds * 500 < limit <= seconds * 1000:
+    if not seconds * 500 < limit <= seconds * 1000:
         raise Wrong(
             f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: engine.wait() gets the seconds until the next timer, "
             "not more and not less."

@@ -35,6 +35,9 @@ def check_hand_over(attempt: Attempt) -> None:
 class _Change:
     """An old and a new process, and the clients that come meanwhile."""
 
+    half: socket.socket  # a client in the middle of a line
+    boss: socket.socket  # one that gives the order to hand over
+
     def __init__(self, attempt: Attempt) -> None:
         self.attempt = attempt
         listener = attempt.listen()
@@ -47,7 +50,6 @@ class _Change:
         self.pid = self.old.hear("The old process did not start")["pid"]
         self.clients: list[socket.socket] = []  # they have sent a line
         self.refused = 0
-        self.half = self.boss = None  # a client in the middle of a line, and one that gives the order to hand over
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -211,11 +213,12 @@ class _Server:
     """Answers lines in capitals. It stops to accept when its listener has been handed over, and ends with its last client."""
 
     def __init__(self, listener: socket.socket) -> None:
-        self._listener, self._number = listener, listener.fileno()
+        self._listener = listener
+        self._number: int | None = listener.fileno()
         self._clients: dict[int, socket.socket] = {}
         self._lines: dict[int, bytes] = {}
         self._poll = select.poll()
-        self._poll.register(self._number, select.POLLIN)
+        self._poll.register(listener, select.POLLIN)
 
     def run(self, change: Callable[[], None]) -> None:
         """`change` is called when a client has sent the line "change"."""
@@ -223,7 +226,7 @@ class _Server:
             for number, _ in self._poll.poll():
                 if number == self._number:
                     self._accept()
-                elif number in self._clients and self._serve(number):
+                elif number in self._clients and self._serve(number) and self._number is not None:
                     self._poll.unregister(self._number)
                     change()
                     self._number = None

@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
 from course_lib.kernel import libc
 from course_lib.sandbox.attempt import Attempt
@@ -66,7 +67,10 @@ class _Opens:
         os.close(self._null)
 
 
-def _use_leaks(talk: Talk, learner) -> None:
+_Returned = TypeVar("_Returned")
+
+
+def _use_leaks(talk: Talk, learner: Callable) -> None:
     opens = _Opens()
     talk.step("leaks(fn) did not return within 1 s")
     if got := _found(learner, opens.nothing)[0]:
@@ -79,7 +83,7 @@ def _use_leaks(talk: Talk, learner) -> None:
     talk.good("what another thread had open for a moment is no leak")
 
 
-def _left_open(talk: Talk, learner, opens: _Opens) -> None:
+def _left_open(talk: Talk, learner: Callable, opens: _Opens) -> None:
     for fn, what, why in (
         (opens.file_and_socket, "a file and a socket", ""),
         (opens.a_pipe_in_a_list, "the two ends of a pipe, kept in a list,", ""),
@@ -104,9 +108,9 @@ def _left_open(talk: Talk, learner, opens: _Opens) -> None:
     talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
 
 
-def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
+def _found(learner: Callable, fn: Callable[[], _Returned]) -> tuple[list[str], _Returned]:
     """(what leaks says, what fn returned)."""
-    calls: list[object] = []
+    calls: list[_Returned] = []
     before = open_numbers()
     opened: set[int] = set()
 
@@ -128,7 +132,7 @@ def _found(learner, fn: Callable[[], object]) -> tuple[list[str], object]:
     return got, calls[0]
 
 
-def _for_a_moment(talk: Talk, learner) -> None:
+def _for_a_moment(talk: Talk, learner: Callable) -> None:
     """Another thread has one thing after the other open, each for a moment: there is one at each look, and never the same."""
     for _ in range(5):
         opened, over = threading.Event(), threading.Event()
@@ -158,11 +162,11 @@ def _for_a_moment(talk: Talk, learner) -> None:
 
 
 def _hold(opened: threading.Event, over: threading.Event, lives: dict[str, float]) -> None:
-    last, began = None, 0.0
+    last, began = -1, 0.0
     for moment in itertools.count():
         number = os.memfd_create(f"moment {moment}")
         opened.set()
-        if last is not None:
+        if last >= 0:
             lives[_target(last)] = time.monotonic() - began
             os.close(last)
         last, began = number, time.monotonic()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Callable
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
@@ -18,13 +19,13 @@ def check_lines(attempt: Attempt) -> None:
     process.alone()
 
 
-def _use_lines(talk: Talk, learner) -> None:
+def _use_lines(talk: Talk, learner: Callable) -> None:
     talk.step("Lines() or feed() did not return within 1 s")
     for scene in _two_lines, _own_rest, _every_cut, _empty_and_unfinished, _cut_characters, _a_megabyte, _has_a_limit:
         scene(talk, learner)
 
 
-def _two_lines(talk: Talk, learner) -> None:
+def _two_lines(talk: Talk, learner: Callable) -> None:
     got = _fed(learner, b"one\ntw", b"o\n")
     if got != [b"one", b"two"]:
         if b"tw" in got and b"o" in got:
@@ -43,7 +44,7 @@ def _two_lines(talk: Talk, learner) -> None:
     talk.good("two lines together, and one line in two pieces")
 
 
-def _own_rest(talk: Talk, learner) -> None:
+def _own_rest(talk: Talk, learner: Callable) -> None:
     one, other = learner(), learner()
     one.feed(b"of the first")
     if other.feed(b"second\n") != [b"second"]:
@@ -54,14 +55,14 @@ def _own_rest(talk: Talk, learner) -> None:
 _TEXT = b"one\ntwo\nthree\n"
 
 
-def _every_cut(talk: Talk, learner) -> None:
+def _every_cut(talk: Talk, learner: Callable) -> None:
     cuts = list(itertools.combinations(range(1, len(_TEXT)), 2))
     for i, j in cuts:
         _expect(learner, [_TEXT[:i], _TEXT[i:j], _TEXT[j:]], [b"one", b"two", b"three"])
     talk.good(f"all {len(cuts)} ways to cut {_TEXT!r} in three")
 
 
-def _empty_and_unfinished(talk: Talk, learner) -> None:
+def _empty_and_unfinished(talk: Talk, learner: Callable) -> None:
     _expect(learner, [b"\n\na\n", b"\n"], [b"", b"", b"a", b""], "An empty line is a line too. ")
     _expect(learner, [bytes([byte]) for byte in _TEXT], [b"one", b"two", b"three"])
     _expect(learner, [b"", b"one", b""], [], "Without b'\\n' the line is not complete. ")
@@ -70,7 +71,7 @@ def _empty_and_unfinished(talk: Talk, learner) -> None:
     talk.good("empty lines, single bytes, no line end yet")
 
 
-def _cut_characters(talk: Talk, learner) -> None:
+def _cut_characters(talk: Talk, learner: Callable) -> None:
     chinese = "一行\n两行\n".encode()
     for i in range(1, len(chinese)):
         why = "A chunk ended inside a character, and its bytes have changed: work on bytes, decode later. "
@@ -81,14 +82,14 @@ def _cut_characters(talk: Talk, learner) -> None:
     talk.good("cuts inside a character of several bytes")
 
 
-def _a_megabyte(talk: Talk, learner) -> None:
+def _a_megabyte(talk: Talk, learner: Callable) -> None:
     talk.step("1 MB in one feed, 250 000 lines, took over 2 s: each line seems to copy all the rest", 2.0)
     if len(_fed(learner, b"abc\n" * 250_000)) != 250_000:
         raise Wrong("1 MB in one feed lost lines.")
     talk.good("1 MB in one feed")
 
 
-def _has_a_limit(talk: Talk, learner) -> None:
+def _has_a_limit(talk: Talk, learner: Callable) -> None:
     longest = b"x" * LONGEST
     pieces = [longest[at : at + 1024] for at in range(0, LONGEST, 1024)]
     talk.step(f"A line of {LONGEST} bytes in pieces of 1 kB took over 2 s", 2.0)
@@ -119,7 +120,7 @@ def _has_a_limit(talk: Talk, learner) -> None:
     talk.good(f"a line may have {LONGEST} bytes, and no more")
 
 
-def _fed(learner, *chunks: bytes) -> list[bytes]:
+def _fed(learner: Callable, *chunks: bytes) -> list[bytes]:
     """All lines that a fresh object gives for these chunks."""
     lines, found = learner(), []
     for chunk in chunks:
@@ -133,7 +134,7 @@ def _fed(learner, *chunks: bytes) -> list[bytes]:
     return found
 
 
-def _expect(learner, chunks: list[bytes], expected: list[bytes], why: str = "") -> None:
+def _expect(learner: Callable, chunks: list[bytes], expected: list[bytes], why: str = "") -> None:
     got = _fed(learner, *chunks)
     if got != expected:
         raise _differs(chunks, got, expected, why)

@@ -12,6 +12,7 @@ import weakref
 from collections import Counter
 from collections.abc import Callable, Generator
 from pathlib import Path
+from typing import Any
 
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
@@ -20,7 +21,7 @@ from course_lib.solutions.coroutines import recv, send_all
 
 from .ends import empty, fill, reset
 from .epoll_list import room
-from .loop_trial import LoopTrial, is_ready, pair, turns
+from .loop_trial import LoopTrial, Task, is_ready, pair, turns
 
 
 def ping_pong(trial: LoopTrial) -> None:
@@ -38,7 +39,7 @@ def ping_pong(trial: LoopTrial) -> None:
             yield from send_all(sock, (yield from recv(sock, 5)))
 
     pairs = [pair() for _ in range(30)]
-    tasks = {}
+    tasks: dict[str, Task] = {}
     for number, (one, peer) in enumerate(pairs):
         tasks |= {f"ping {number}": ping(one), f"pong {number}": pong(peer)}
     trial.run("30 pairs of tasks play ping-pong over sockets", tasks, 2.0)
@@ -73,7 +74,8 @@ def reader_and_writer(trial: LoopTrial) -> None:
 
 def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
     fill(one)
-    done, resumed = [], Counter()
+    done: list[str] = []
+    resumed: Counter[str] = Counter()
     bits = {"read": select.POLLIN, "write": select.POLLOUT}
 
     def waits(event: str) -> Generator:
@@ -156,7 +158,7 @@ def fairness(trial: LoopTrial) -> None:
         busy, busy_peer = pair()
         busy_peer.send(b"x")
         with one, peer, busy, busy_peer:
-            done = []
+            done: list[str] = []
 
             def without_end() -> Generator:
                 if kind == "spawns":
@@ -191,7 +193,9 @@ def fairness(trial: LoopTrial) -> None:
 
 def forgets(trial: LoopTrial) -> None:
     pairs = [pair() for _ in range(50)]
-    kept, ended, found = [], [], {}
+    kept: list[weakref.ref[Generator]] = []
+    ended: list[int] = []
+    found: dict[str, int] = {}
 
     def reads_twice(sock: socket.socket) -> Generator:
         yield from recv(sock, 1)
@@ -279,7 +283,8 @@ def costs_the_same(trial: LoopTrial) -> None:
         return
 
     def cost(waiting: int) -> float:
-        (one, peer), (idle, its_peer), used = pair(), pair(), []
+        (one, peer), (idle, its_peer) = pair(), pair()
+        used: list[float] = []
         copies = [idle.dup() for _ in range(waiting)]
 
         def talks(sock: socket.socket, begins: bool) -> Generator:
@@ -294,7 +299,7 @@ def costs_the_same(trial: LoopTrial) -> None:
                 used.append(time.thread_time() - begin)
                 its_peer.send(bytes(waiting))  # one for each
 
-        tasks = {f"waiter {number}": recv(sock, 1) for number, sock in enumerate(copies)}
+        tasks: dict[str, Task] = {f"waiter {number}": recv(sock, 1) for number, sock in enumerate(copies)}
         tasks |= {"one that talks": talks(one, True), "another one that talks": talks(peer, False)}
         trial.run(f"{waiting} tasks wait for sockets, and two others talk", tasks, 3.0)
         for sock in one, peer, idle, its_peer, *copies:
@@ -318,9 +323,9 @@ def _waits(event: str, sock: socket.socket) -> Generator:
         pass
 
 
-def _new_owner(talk: Talk, loop: object, old: tuple[str, ...], new: str, kept: list[socket.socket]) -> Generator:
+def _new_owner(talk: Talk, loop: Any, old: tuple[str, ...], new: str, kept: list[socket.socket]) -> Generator:
     """Close a socket for which tasks wait, and let a task wait for a new one with its number; `kept` keeps what stays open."""
-    got = []
+    got: list[bytes] = []
 
     def reader(sock: socket.socket) -> Generator:
         got.append((yield from recv(sock, 100)))
@@ -360,7 +365,8 @@ def _new_owner(talk: Talk, loop: object, old: tuple[str, ...], new: str, kept: l
 
 
 def closes(talk: Talk, learner: Callable) -> None:
-    loop, kept = learner(), []
+    loop = learner()
+    kept: list[socket.socket] = []
 
     def driver() -> Generator:
         for old in ("read",), ("write",), ("read", "write"):

@@ -24,7 +24,7 @@ def _steps(log: list[str], name: str, steps: int) -> Generator:
 
 
 def ready_queue(trial: LoopTrial) -> None:
-    log = []
+    log: list[str] = []
     task = partial(_steps, log)
     trial.new()
     trial.step("Nothing was spawned, and run() did not return within 1 s")
@@ -52,7 +52,7 @@ def ready_queue(trial: LoopTrial) -> None:
 
 
 def _spawns(trial: LoopTrial) -> None:
-    log = []
+    log: list[str] = []
 
     def parent() -> Generator:
         yield
@@ -71,7 +71,7 @@ def _spawns(trial: LoopTrial) -> None:
 
 
 def _coroutine(trial: LoopTrial) -> None:
-    log = []
+    log: list[str] = []
 
     class Turn:
         def __await__(self) -> Generator:
@@ -94,7 +94,8 @@ def _coroutine(trial: LoopTrial) -> None:
 
 
 def two_loops(trial: LoopTrial) -> None:
-    one, other, log = trial.new(), trial.new(), []
+    one, other = trial.new(), trial.new()
+    log: list[str] = []
 
     def task() -> Generator:
         log.append("step")
@@ -149,7 +150,7 @@ def mistakes(trial: LoopTrial) -> None:
             "end, with a traceback."
         )
 
-    wrong = [
+    wrong: list[tuple[str, Exception | None, Generator]] = [
         (f"A task raised {error!r}", error, fails(error))
         for error in (
             ValueError("of task B"),
@@ -227,7 +228,7 @@ def _sleeper(trial: LoopTrial, log: list, seconds: float, name: object = None) -
 
 
 def timers(trial: LoopTrial) -> None:
-    log = []
+    log: list[object] = []
     sleeper = partial(_sleeper, trial, log)
     _late(trial)
     trial.run(

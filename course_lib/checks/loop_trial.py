@@ -7,18 +7,22 @@ import re
 import select
 import socket
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable, Generator, Mapping
+from typing import Any, TextIO
 
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.talk import Talk, is_learners
+
+Task = Generator[Any, None, Any]  # yields what it waits for, and may return something
 
 
 class _Printed(io.StringIO):
     """Standard output, or standard error, which is not shown: a message quotes it. `blame` is called after a traceback."""
 
-    blame, quiet = None, False
+    blame: Callable[[], None] | None = None
+    quiet = False
 
-    def __init__(self, shown: io.TextIOBase | None) -> None:
+    def __init__(self, shown: TextIO | None) -> None:
         super().__init__()
         self._shown = shown
 
@@ -45,10 +49,11 @@ class LoopTrial:
     def __init__(self, talk: Talk, learner: Callable) -> None:
         self.talk, self._learner = talk, learner
         self.printed = sys.stdout, sys.stderr = _Printed(sys.stdout), _Printed(None)
-        self.loop, self.what = None, "Tasks ran"
+        self.loop: Any = None
+        self.what = "Tasks ran"
         self.tells_mistakes(False)
 
-    def new(self) -> object:
+    def new(self) -> Any:
         self.talk.step("Loop() did not return within 1 s")
         self.loop = self._learner()
         for method in "spawn", "run":
@@ -59,12 +64,12 @@ class LoopTrial:
             stream.truncate()
         return self.loop
 
-    def run(self, what: str, tasks: dict[str, Generator], seconds: float = 1.0, why: str = _LIMIT, again: bool = False) -> None:
+    def run(self, what: str, tasks: Mapping[str, Task], seconds: float = 1.0, why: str = _LIMIT, again: bool = False) -> None:
         """Run these tasks to their end. `what` begins each message; `why` ends the one that says they got stuck."""
         loop = self.loop if again else self.new()
         ended = set()
 
-        def tracked(name: str, task: Generator) -> Generator:
+        def tracked(name: str, task: Task) -> Generator:
             yield from task
             ended.add(name)
             if len(ended) == len(tasks):

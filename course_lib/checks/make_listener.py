@@ -7,6 +7,7 @@ import gc
 import socket
 import struct
 import traceback
+from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from course_lib.sandbox.attempt import Attempt
@@ -130,7 +131,7 @@ def _port_in_use(attempt: Attempt, process: CheckedProcess) -> None:
     attempt.good("a port that is taken: the error comes through, and no socket stays open")
 
 
-def _use_make_listener(talk: Talk, learner) -> None:
+def _use_make_listener(talk: Talk, learner: Callable) -> None:
     listener = _first_listener(talk, learner)
     while True:
         port = listener.getsockname()[1]
@@ -161,7 +162,7 @@ def _use_make_listener(talk: Talk, learner) -> None:
     talk.tell(returned=returned, left=len(open_sockets() - before))
 
 
-def _first_listener(talk: Talk, learner) -> socket.socket:
+def _first_listener(talk: Talk, learner: Callable) -> socket.socket:
     before = open_sockets()
     try:
         listener = learner()

@@ -6,6 +6,7 @@ import select
 import signal
 import socket
 from collections.abc import Callable, Generator
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
@@ -72,11 +73,15 @@ def _use_offload(talk: Talk, learner: Callable) -> None:
 class _Task:
     """One offload(), driven by hand, as a loop does it."""
 
+    _peer: socket.socket  # readable when a child has come out of offload
+
     def __init__(self, talk: Talk, generator: Generator, escaped: socket.socket) -> None:
         self._talk, self._generator, self._escaped = talk, generator, escaped
         self._pid = os.getpid()
-        self.waits_for: object = None
-        self.ended, self.result, self.error, self.turns = False, None, None, 0
+        self.waits_for: Any = None
+        self.ended, self.turns = False, 0
+        self.result: Any = None
+        self.error: BaseException | None = None
 
     def step(self) -> None:
         """Run it until it waits, or ends."""
@@ -298,7 +303,7 @@ class _Offloaded:
 
     def leaves_nothing(self) -> None:
         try:
-            left = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
+            left: object = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             left = False
         if left is None:
@@ -338,7 +343,7 @@ class _Offloaded:
         self._talk.tell(copies=not noticed)
 
 
-def _waited_for(got: object) -> object:
+def _waited_for(got: object) -> Any:
     """What a task waits for, as it yielded it: something with fileno()."""
     if not isinstance(got, tuple) or len(got) != 2:
         raise Wrong(f"offload yielded {got!r:.60}: yield ('read', …), which is what the loop understands.")
@@ -364,7 +369,7 @@ def _waited_for(got: object) -> object:
     return about
 
 
-def _blame(error: BaseException) -> Exception:
+def _blame(error: BaseException) -> BaseException:
     """What is to be said of an exception of the learner's code."""
     if isinstance(error, NotImplementedError):
         return error

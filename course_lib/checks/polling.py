@@ -5,6 +5,7 @@ import signal
 import socket
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
@@ -62,13 +63,14 @@ def _explained(wrong: Wrong) -> str:
     return f"{wrong.what} {why}".rstrip()
 
 
-def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngine | SelectEngine":
+def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> Any:
     """An engine that looks at what the learner's server asks of it."""
 
     class Asked(engine_class):
         """Counts how often it was asked to wait; now and then it says that the listener is readable, and nobody is there."""
 
-        waits, data = 0, ()
+        waits = 0
+        data: tuple[object, ...] = ()
 
         def __init__(self) -> None:
             super().__init__()
@@ -94,7 +96,8 @@ def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngi
                 talk.send({"wrong": _GREEDY})
             if self.waits in (1, 7) and self.data:
                 return [(*self.data, True, False, False)]
-            return super().wait(seconds)
+            told: list = super().wait(seconds)
+            return told
 
     return Asked()
 
@@ -102,7 +105,7 @@ def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> "PollEngi
 def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socket.socket) -> None:
     engine = _asked(engine_class, talk, listener)
     tell_closed_sockets(talk)
-    tell = signal.getsignal(signal.SIGUSR2)
+    tell: Any = signal.getsignal(signal.SIGUSR2)
 
     def look(*arguments: object) -> None:
         if not engine.waits:

@@ -62,7 +62,8 @@ class Crew:
         reports.bind(name)
         self.process = attempt.start(use_prefork)
         self.process.say(reports=name)
-        self.parent, self.address, self.listeners = 0, ("127.0.0.1", 0), []  # inodes
+        self.parent, self.address = 0, ("127.0.0.1", 0)
+        self.listeners: list[int] = []  # inodes
         self.workers: dict[int, int] = {}  # number of the process -> inode of its listener
         self.ready = False  # have all workers been seen?
         self.happened = ""
@@ -94,7 +95,7 @@ class Crew:
             data = self.process.read(self._reports, REPORT, what, _PATIENCE)
         except Stuck as stuck:
             raise Wrong(f"{what}: {stuck.doing.replace('it ', 'the parent ', 1)}.") from None
-        report = json.loads(data)
+        report: dict = json.loads(data)
         match report["what"]:
             case "parent serves":
                 raise Wrong(
@@ -153,7 +154,7 @@ class Crew:
     def started(self, what: str) -> int:
         """Wait for one new worker."""
         report = self.report(what)
-        pid, listener = report["pid"], report["listener"]
+        pid, listener = int(report["pid"]), report["listener"]
         if listener not in self.listeners and self.ready:
             raise Wrong(
                 "A worker that was started anew got another listener than the one that has died: clients that stood in the "

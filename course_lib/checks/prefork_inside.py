@@ -145,7 +145,7 @@ def _right_listeners(listeners: object) -> int:
     for listener in listeners:
         if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
             raise Wrong("A listener has no SO_REUSEPORT: set it on each of them, before bind (socket(7)).")
-    return names[0][1]
+    return int(names[0][1])
 
 
 def _port_in_use(talk: Talk, open_listeners: Callable) -> None:
@@ -174,7 +174,7 @@ def _port_in_use(talk: Talk, open_listeners: Callable) -> None:
 def _serve(listener: socket.socket, orders: mmap.mmap) -> None:
     """What runs in a worker: a Loop with http; its page says who answers."""
 
-    def page(path: str) -> Generator:
+    def page(path: str) -> Generator[tuple[str, float], None, bytes | None]:
         yield "sleep", 0
         if path in ENDS:
             orders[0] = list(ENDS).index(path) + 1  # the next worker does it: out of here it would go through the Loop

@@ -6,6 +6,7 @@ import socket
 from collections.abc import Callable, Coroutine, Generator
 from contextlib import suppress
 from types import GeneratorType, coroutine
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Open, Raised, Stuck, Wrong
@@ -49,7 +50,7 @@ class ProtocolTrial:
     def send(self, client: socket.socket, data: bytes) -> None:
         self.trial.send(client, data)
 
-    def more(self, client: socket.socket, what: str, why: str = "", begun: object = None) -> None:
+    def more(self, client: socket.socket, what: str, why: str = "", begun: Any = None) -> None:
         """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is for `unfinished`."""
         came = self.came[client]
         try:
@@ -69,7 +70,7 @@ class ProtocolTrial:
         except (BlockingIOError, ConnectionResetError):
             pass
 
-    def unfinished(self, came: bytes, begun: object, does: str) -> str:
+    def unfinished(self, came: bytes, begun: Any, does: str) -> str:
         """What is wrong with an answer of which only this came: `does` is what the server does now, or "" if it has ended it.
 
         `begun` is what is known of the answer already, or None. Returns "" if nothing at all came.
@@ -115,7 +116,8 @@ class ProtocolTrial:
         """What became of the tasks that ended otherwise than they should."""
         if not self.process.interrupt(signal.SIGUSR2):
             return []
-        return self.process.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+        ended: list[dict] = self.process.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+        return ended
 
     def error(self, task: dict) -> Raised | None:
         """What ended this task, if it was an exception. Raises Open if the learner has not written it yet."""
@@ -182,16 +184,17 @@ def part(data: bytes) -> str:
 # In the child
 
 
-def serve_each(talk: Talk, listener: object, accept: Callable, start: Callable[[object], Generator | Coroutine]) -> None:
+def serve_each(talk: Talk, listener: Any, accept: Callable, start: Callable[[Any], Generator | Coroutine]) -> None:
     """Run start(conn) as a task of the course's Loop for each client. SIGUSR2 makes it tell which tasks ended otherwise.
 
     `accept` and the tasks are generators, or both of async def.
     """
-    loop, ended = Loop(), []
+    loop = Loop()
+    ended: list[dict] = []
     signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended))
 
     @coroutine  # so it may stand behind await too
-    def client(conn: object) -> Generator:
+    def client(conn: Any) -> Generator:
         sock, about, port = getattr(conn, "sock", conn), None, None
         with suppress(OSError):  # its client has gone already
             port = sock.getpeername()[1]

@@ -61,7 +61,8 @@ def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
 
 
 def _answers(redis: Redis) -> None:
-    client = redis.trial.first = redis.connect()
+    client = redis.connect()
+    redis.trial.stay.append(client)
     redis.ask(client, (b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
     redis.trial.own = redis.process.sockets() - 1
     redis.process.alone()

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from types import FunctionType
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Raised, Wrong
@@ -307,9 +308,9 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
 
 def _noting_select(asked: dict, before: set[int]) -> Callable:
     """select.select, which notes in `asked` what it took and refused."""
-    raw = select.select
+    raw: Callable = select.select
 
-    def noting(*arguments):
+    def noting(*arguments: Any) -> Any:
         lists = [list(part) for part in arguments[:3]]
         numbers = [thing if isinstance(thing, int) else thing.fileno() for part in lists for thing in part]
         asked["calls"] += 1

@@ -52,8 +52,18 @@ class ServerTrial:
         self.address = listener.getsockname()
         self.process = attempt.start(inside, listener)
         self.own = 0  # sockets that the server holds when it has no client
-        self.first = self.second = None  # two clients that stay until the end
+        self.stay: list[socket.socket] = []  # clients that stay until the end, in the order in which they came
         self.clients: list[socket.socket] = []  # those of the many that are still there
+
+    @property
+    def first(self) -> socket.socket:
+        """The first of those that stay."""
+        return self.stay[0]
+
+    @property
+    def second(self) -> socket.socket:
+        """The second one."""
+        return self.stay[1]
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -128,8 +138,8 @@ class ServerTrial:
         """
         accepted, unread = self.way(client)
         call = stuck.call if stuck.asleep else ""
-        others = (self.first, self.second, *self.clients)
-        astray = next((other for other in others if other not in (None, client) and readable(other)), None)
+        others = (*self.stay, *self.clients)
+        astray = next((other for other in others if other is not client and readable(other)), None)
         if private and astray and (data := astray.recv(100, socket.MSG_PEEK)):
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
@@ -195,7 +205,7 @@ class ServerTrial:
         """How many closed sockets ("closed") it still keeps, or bytes in its longest bytearray outside of Lines ("unsent")."""
         if not self.process.interrupt(signal.SIGUSR2):
             return 0
-        return self.process.hear("The server did not come back from a call within 1 s")[what]
+        return int(self.process.hear("The server did not come back from a call within 1 s")[what])
 
     def settle(self) -> None:
         """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second."""

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Coroutine, Iterator
 from contextlib import contextmanager
 from types import GeneratorType
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -21,11 +22,12 @@ from .server_trial import SMALL
 class Driven:
     """A generator or coroutine, resumed by hand as a loop would do it. `call` is how messages name it."""
 
-    def __init__(self, talk: Talk, code: object, call: str) -> None:
+    def __init__(self, talk: Talk, code: Any, call: str) -> None:
         if not hasattr(code, "send"):
             raise Wrong(f"{call} gave {a(code)}.")
         self.talk, self.code, self.call = talk, code, call
-        self.value, self.over = None, False
+        self.value: Any = None
+        self.over = False
 
     def resume(self, when: str) -> object:
         """One step: what it yielded; or `over`, and `value` is what it returned."""
@@ -324,14 +326,14 @@ def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> 
             if len(got) > len(_DATA):
                 break
             before, full = len(got), full + 1
-            wait_until(lambda: _drain_into(client, got) or len(got) > before and _has_room(sock), 0.5)
+            wait_until(lambda: _drain_into(client, got) > before and _has_room(sock), 0.5)
             if len(got) == before and full > 8:
                 raise Wrong(
                     "The send buffer has room, and send_all was resumed again and again, and sent nothing more: try send() each "
                     "time it is resumed."
                 )
         talk.step("The peer did not get its bytes within 1 s")
-        wait_until(lambda: _drain_into(client, got) or len(got) >= len(_DATA), 0.5)
+        wait_until(lambda: _drain_into(client, got) >= len(_DATA), 0.5)
         _all_came(bytes(got), driven.over)
         _still_open(sock, "send_all")
         talk.good(f"send_all: all of {len(_DATA)} bytes, and it yields while the send buffer is full")
@@ -364,12 +366,14 @@ def _sends_to_nobody(talk: Talk, send_all: Callable, listener: socket.socket) ->
             )
 
 
-def _drain_into(client: socket.socket, got: bytearray) -> None:
+def _drain_into(client: socket.socket, got: bytearray) -> int:
+    """Take what is there; returns how many bytes have come in all."""
     try:
         while data := client.recv(1 << 20):
             got += data
     except BlockingIOError:
         pass
+    return len(got)
 
 
 def _has_room(sock: socket.socket) -> bool:
@@ -417,7 +421,7 @@ def use_accept(talk: Talk, accept: Callable, listener: socket.socket, kind: type
     talk.good("accept: the others have their turn, then it returns a non-blocking connection")
 
 
-def _is_connection(conn: object, kind: type, listener: socket.socket, client: socket.socket) -> None:
+def _is_connection(conn: Any, kind: type, listener: socket.socket, client: socket.socket) -> None:
     """The connection of this client, non-blocking, as a `kind`. Closes it."""
     if isinstance(conn, GeneratorType | Coroutine):
         raise Wrong(

@@ -7,6 +7,7 @@ import socket
 import subprocess
 from collections.abc import Callable, Generator
 from types import coroutine
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
@@ -160,12 +161,12 @@ class PageFailed(Exception):
     """What one of the pages raises."""
 
 
-def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> None:
+def serve(talk: Talk, listener: Any, accept: Callable, http: Callable) -> None:
     """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
     slow, turns = [], itertools.count(1)
 
     @coroutine  # so it may stand behind await too
-    def page(path: str) -> Generator:
+    def page(path: str) -> Generator[tuple[str, float], None, bytes | None]:
         if not isinstance(path, str):
             talk.send(
                 {
@@ -203,7 +204,8 @@ def serve(talk: Talk, listener: object, accept: Callable, http: Callable) -> Non
 
 
 def _answers(web: _Web) -> None:
-    client = web.trial.first = web.connect()
+    client = web.connect()
+    web.trial.stay.append(client)
     web.ask(client, "/", "A client sent a request in one packet")
     web.trial.own = web.process.sockets() - 1
     web.process.alone()

@@ -104,7 +104,7 @@ class CheckedProcess:
         """It runs from now on, and stands still while this process or the check waits for a processor."""
         return Stopwatch(self._pid)
 
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+    def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for something that nobody announces; False if it has not come true in this time."""
         return self.stopwatch().until(condition, seconds)
 

@@ -41,11 +41,11 @@ class Stopwatch:
         """What does not count."""
         return max(0.0, self._waits() - self._waited)
 
-    def until(self, condition: Callable[[], bool], seconds: float) -> bool:
+    def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for something that nobody announces; False if it has not come true when `seconds` have passed."""
         while not condition():
             if self.passed() > seconds:
-                return condition()
+                return bool(condition())
             time.sleep(0.001)
         return True
 
@@ -53,7 +53,7 @@ class Stopwatch:
         return sum(map(waited_for_a_processor, self._processes))
 
 
-def wait_until(condition: Callable[[], bool], seconds: float = 2.0) -> bool:
+def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
     """Wait for something that nobody announces; False if it has not come true within `seconds`."""
     return Stopwatch().until(condition, seconds)
 
