@@ -4,6 +4,7 @@ import argparse
 import os
 import signal
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 from course_lib import folders, journal, shipped
@@ -47,7 +48,7 @@ def check(what: list[str], junit: str | None, time_limit: float) -> int:
     reports = []
     try:
         for path in paths:
-            report = grading.validate(path, time_limit, lambda text, path=path: _progress(f"{path.name}: {text}"))
+            report = grading.validate(path, time_limit, lambda text: _progress(f"{path.name}: {text}"))
             _progress("")
             print(grading.as_text(report), flush=True)
             reports.append(report)
@@ -151,8 +152,10 @@ def main(arguments: list[str] | None = None) -> int:
     resetting = commands.add_parser("reset", help="give a notebook back as shipped; your version is kept beside it")
     resetting.add_argument("notebook", help="its number, such as 04")
     options = vars(parser.parse_args(arguments))
+    known: dict[str, Callable[..., int]] = {"serve": serve, "check": check, "reset": reset}
+    chosen = known[options.pop("command")]
     try:
-        return {"serve": serve, "check": check, "reset": reset}[options.pop("command")](**options)
+        return chosen(**options)
     except Mistake as mistake:
         print(mistake, file=sys.stderr)
         return 2

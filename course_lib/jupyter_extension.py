@@ -1,5 +1,7 @@
 """What JupyterLab does when it starts with the course, and when it saves a notebook."""
 
+from typing import Any
+
 import nbformat
 from nbformat.sign import NotebookNotary
 
@@ -8,7 +10,7 @@ from course_lib import shipped
 _VIEW = "application/vnd.jupyter.widget-view+json"
 
 
-def without_widget_views(model: dict, **_) -> None:
+def without_widget_views(model: dict, **_: object) -> None:
     """Leave out of a saved notebook the widgets whose output has a static picture too, and those with nothing else to show.
 
     A widget lives in the kernel. Opened again with another kernel, it would read "model not found"; the picture stays
@@ -47,7 +49,7 @@ def _jupyter_server_extension_points() -> list[dict]:
     return [{"module": "course_lib.jupyter_extension"}]
 
 
-def _load_jupyter_server_extension(server) -> None:
+def _load_jupyter_server_extension(server: Any) -> None:
     shipped.put_aside()  # before anybody can save
     trust_shipped(server.contents_manager.notary)
     server.contents_manager.register_pre_save_hook(without_widget_views)
