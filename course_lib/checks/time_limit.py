@@ -10,6 +10,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Generator
+from typing import Any
 
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
@@ -74,7 +75,7 @@ class PageFailed(Exception):
 class _Client:
     """A client of the learner's serve, in a task of the same Loop: what it does stands behind `yield from`."""
 
-    def __init__(self, trial: _Trial, limit: object = None, ends: tuple[socket.socket, socket.socket] | None = None) -> None:
+    def __init__(self, trial: _Trial, limit: Any = None, ends: tuple[socket.socket, socket.socket] | None = None) -> None:
         conn, self.sock = ends or pair()
         self.trial, self.number, self.conn = trial, conn.fileno(), weakref.ref(conn)
         conn.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
@@ -84,7 +85,7 @@ class _Client:
         trial.loop.spawn(self.task)
 
     @staticmethod
-    def page(path: str) -> Generator:
+    def page(path: str) -> Generator[tuple[str, float], None, bytes]:
         if path == "/broken":
             raise PageFailed
         yield "sleep", 3 * _LIMIT if path == "/slow" else 0
@@ -173,13 +174,13 @@ class _Trial:
             if isinstance(failed.error, Wrong):
                 raise failed.error from None
             self._talk.send({"raised": describe(failed.error)})
-        self.loop = self.limit = None
+        del self.loop, self.limit
         gc.collect()
         if len(os.listdir("/proc/self/fd")) > numbers:
             raise Wrong("All clients have gone, and descriptors are left open that nobody needs.")
         self._talk.good(good)
 
-    def new(self, seconds: float) -> object:
+    def new(self, seconds: float) -> Any:
         self._talk.step(f"RequestTimeout(loop, {seconds}) did not return within 1 s")
         limit = self._learner(self.loop, seconds)
         if not callable(getattr(limit, "serve", None)):
@@ -388,7 +389,7 @@ def _another_day(trial: _Trial) -> Generator:
 
 
 def _come_and_go(trial: _Trial) -> Generator:
-    connections = []
+    connections: list[weakref.ref[socket.socket]] = []
 
     def many(does: Callable[[_Client], Generator]) -> Generator:
         clients = [_Client(trial) for _ in range(_MANY)]

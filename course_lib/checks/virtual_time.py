@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Generator
 from types import BuiltinFunctionType, FunctionType, coroutine
+from typing import Any
 
 from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.words import a
@@ -19,7 +20,7 @@ class Clock:
 
     def __init__(self, learner: type) -> None:
         self.now, self.day = 1000.0, 1_800_000_000.0
-        self._fakes: dict[object, Callable] = {time.sleep: self._sleep}
+        self._fakes: dict[Any, Callable] = {time.sleep: self._sleep}
         for name in "monotonic", "perf_counter":
             self._put(name, lambda: self.now)
         self._put("time", lambda: self.day + self.now)
@@ -64,7 +65,8 @@ class VirtualLoop(Loop):
 
     def __init__(self, clock: Clock, expected: type[Exception]) -> None:
         super().__init__()
-        self._engine, self._expected, self.alive = _Engine(clock), expected, set()
+        self._engine, self._expected = _Engine(clock), expected
+        self.alive: set[Generator] = set()
 
     def spawn(self, task: Generator, name: str | None = None) -> None:
         if not hasattr(task, "send"):

@@ -19,7 +19,7 @@ class LivePanel(anywidget.AnyWidget):
 
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
     _thread = "panel"  # the name of its thread
-    columns = traitlets.List().tag(sync=True)  # of its table: (key, title, meaning, is it always shown)
+    columns: traitlets.List[list] = traitlets.List().tag(sync=True)  # of its table: (key, title, meaning, is it always shown)
 
     def __init__(self, **traits: Any) -> None:
         self._events: queue.SimpleQueue = queue.SimpleQueue()
