@@ -142,5 +142,5 @@ class ProcessView:
 
 
 def _began(pid: int) -> str:
-    """When a process began: no two of one number have it in common (proc_pid_stat(5), field 22)."""
+    """When a process began: no two of one number have it in common (proc(5), stat: field 22)."""
     return libc.read(f"/proc/{pid}/stat").rpartition(")")[2].split()[19]
