@@ -26,8 +26,11 @@ def without_widget_views(model: dict, **_: object) -> None:
         if "outputs" in cell:
             cell["outputs"] = [output for output in cell["outputs"] if set(output.get("data", {})) != {_VIEW}]
         for output in cell.get("outputs", []):
-            if "text/html" in output.get("data", {}):
-                output["data"].pop(_VIEW, None)
+            data = output.get("data", {})
+            if "text/html" in data or not data.get(
+                "text/plain", "none"
+            ):  # an empty text stands for what is over, a bar of progress
+                data.pop(_VIEW, None)
     model["content"].get("metadata", {}).pop("widgets", None)
 
 

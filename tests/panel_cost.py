@@ -1,6 +1,7 @@
-"""What a panel costs that nobody touches: `python tests/panel_cost.py [SECONDS]` prints it, for an idle server and a stopped one.
+"""What a film and a panel that nobody touches cost: `python tests/panel_cost.py [SECONDS]` prints it.
 
-The CPU time of the notebook's process and of the page (all renderers of the browser), with the panel and, before, without it.
+Of a film of forty calls, the time and the size of its file. Of a panel on an idle server and on a stopped one, the CPU time of
+the notebook's process and of the page (all renderers of the browser), with the panel and, before, without it.
 """
 
 import contextlib
@@ -9,10 +10,13 @@ import re
 import sys
 import tempfile
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from real_lab import NO_CHROMIUM, Lab, Notebook, chromium, labs
+
+from course_lib.film import film
+from course_lib.servers import CoroutineServer, EpollServer, SelectServer
 
 _SETUP = """import os, time
 from course_lib.clients import crowd
@@ -25,7 +29,27 @@ CASES = {"an idle server with three clients": "observe(server)", "a stopped serv
 _CALM = 4  # seconds after which nothing is new any more
 
 
+def _five_clients(connect: Callable) -> Iterator[None]:
+    clients = [connect() for _ in range(5)]
+    while True:
+        yield
+        for client in clients:
+            client.send(b"hello")
+
+
+def _film(folder: Path) -> None:
+    for model in (SelectServer, EpollServer, CoroutineServer):
+        begin = time.perf_counter()
+        filmed = film(model(), _five_clients, calls=40)
+        seconds, size = time.perf_counter() - begin, filmed.save(folder / "film.html").stat().st_size
+        print(
+            f"{model.__name__}: {len(filmed)} moments filmed in {seconds:.2f} s (goal: 2 s); file {size / 1000:.0f} kB (goal: 250 kB)"
+        )
+
+
 def main() -> None:
+    with tempfile.TemporaryDirectory() as folder:
+        _film(Path(folder))
     if not chromium():
         sys.exit(NO_CHROMIUM)
     seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 20.0

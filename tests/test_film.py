@@ -8,17 +8,16 @@ import select
 import shutil
 import socket
 import subprocess
-from functools import partial
 from pathlib import Path
 
 import pytest
+from every_server import SERVE_ALL
 from held import nothing_more
 
 from course_lib.clients import Client
 from course_lib.film import film, filming
 from course_lib.film.actors import Actor
 from course_lib.servers import (
-    AsyncioServer,
     BlockingServer,
     CoroutineServer,
     EpollServer,
@@ -50,19 +49,7 @@ class OwnLoopServer(Server):
         conn.close()
 
 
-MODELS = {
-    "blocking": BlockingServer,
-    "nonblocking": NonBlockingServer,
-    "select": SelectServer,
-    "poll": PollServer,
-    "epoll": EpollServer,
-    "edges": partial(EpollServer, edge_triggered=True),
-    "generators": CoroutineServer,
-    "async def": partial(CoroutineServer, native=True),
-    "asyncio": AsyncioServer,
-    "threads": ThreadedServer,
-    "own loop": OwnLoopServer,
-}
+MODELS = {"blocking": BlockingServer, **SERVE_ALL, "own loop": OwnLoopServer}
 METHODS = {
     "epoll_wait": "poll(",
     "epoll_ctl": ("register(", "modify(", "unregister(", "tell("),

@@ -29,6 +29,12 @@ def test_a_widget_without_one_is_left_alone():
     assert VIEW in model["content"]["cells"][1]["outputs"][0]["data"]
 
 
+def test_a_bar_of_progress_that_is_over_is_saved_as_nothing():
+    model = notebook({"data": {VIEW: {}, "text/plain": ""}})
+    without_widget_views(model=model)
+    assert model["content"]["cells"][1]["outputs"] == [{"data": {"text/plain": ""}}]
+
+
 def test_controls_without_any_text_are_not_saved():
     model = notebook({"output_type": "stream", "text": "1.1 passed."}, {"data": {VIEW: {}}})
     without_widget_views(model=model)

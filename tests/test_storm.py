@@ -4,37 +4,19 @@ import errno
 import socket
 import subprocess
 import sys
-from functools import partial
 from pathlib import Path
 
 import pytest
+from every_server import SERVE_ALL
 
 from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import (
-    AsyncioServer,
-    CoroutineServer,
-    EpollServer,
-    NonBlockingServer,
-    PollServer,
-    SelectServer,
     Server,
-    ThreadedServer,
     stop_all,
 )
 
 STORM = Path(__file__).with_name("storm.py")
 CLIENTS, SECONDS = 300, 8
-SERVE_ALL = {
-    "nonblocking": NonBlockingServer,
-    "select": SelectServer,
-    "poll": PollServer,
-    "epoll": EpollServer,
-    "epoll on edges": partial(EpollServer, edge_triggered=True),
-    "coroutine": CoroutineServer,
-    "coroutine of async def": partial(CoroutineServer, native=True),
-    "asyncio": AsyncioServer,
-    "threads": ThreadedServer,
-}
 EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
 

@@ -69,7 +69,6 @@ class LiveCard(Card):
         super().__init__(kind, text, f"{body}<p class='course-quiet'>Stored: run this cell to answer.</p>")
         self._kind = kind
         self._state = "open"
-        self._head = note()
         self._widget = None
         if old := live(type(self), key):
             old.close()
@@ -82,6 +81,7 @@ class LiveCard(Card):
     @property
     def widget(self) -> ipywidgets.Widget:
         if self._widget is None:
+            self._head = note()
             self._widget = box([self._head, *self.controls(), _Dress(name=self._kind)], "course-card")
             self.look(self._state)
             while_busy(self._widget)
@@ -89,8 +89,8 @@ class LiveCard(Card):
 
     def look(self, state: str) -> None:
         """Show this one of `STATES` in the head and the colour of the card."""
-        self._head.value = f"{style('style.css')}<div class='course'>{label(self._kind, state)}</div>"
         if self._widget is not None:
+            self._head.value = f"{style('style.css')}<div class='course'>{label(self._kind, state)}</div>"
             self._widget.remove_class(_look(self._state).strip())
             self._widget.add_class(_look(state).strip())
         self._state = state

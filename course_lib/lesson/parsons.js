@@ -3,6 +3,7 @@
 const KIND = "application/x-course-line"; // of what is dragged: no editor takes it for text
 
 function render({ model, el }) {
+  attend(model);
   const lines = model.get("lines");
   const pool = element("ul", { "aria-label": "lines", className: "course-lines" });
   const program = element("ol", { "aria-label": "your program", className: "course-lines course-program" });

@@ -7,19 +7,19 @@ import re
 from functools import cache
 from pathlib import Path
 
-import anywidget
 import ipywidgets
 import traitlets
 
 from course_lib import journal
 from course_lib.widgets.page import script
+from course_lib.widgets.view import PageWidget
 
 from .card import LiveCard, code, code_line, inline, kept, not_on_disk, note, status
 
 SECTION = "puzzles"
 
 
-class Lines(anywidget.AnyWidget):
+class Lines(PageWidget):
     """The lines in the page, where they are moved. A line is known by its place in `lines`: the name of a block tells too much."""
 
     _esm = script() + Path(__file__).with_name("parsons.js").read_text(encoding="utf-8")

@@ -5,16 +5,15 @@ import threading
 from abc import abstractmethod
 from typing import Any
 
-import anywidget
 import traitlets
 
 from .routing import while_busy
-from .view import is_run_by_a_program
+from .view import PageWidget
 
 UNSEEN = 30.0  # seconds without a sign of life from the page, after which nothing is looked at or sent
 
 
-class LivePanel(anywidget.AnyWidget):
+class LivePanel(PageWidget):
     """A widget whose thread runs while a page shows it. `state()` is what it shows, as a plain value."""
 
     shown = traitlets.Dict().tag(sync=True)  # the state at the time of making: what a page shows before the first message
@@ -41,11 +40,6 @@ class LivePanel(anywidget.AnyWidget):
     @abstractmethod
     def _run(self) -> None:
         """Do what the page asks, look at the kernel, send what changed; end, with `_pump` None, when no page looks on."""
-
-    def open(self) -> None:
-        """Open the channel to the page, where there can be one."""
-        if not is_run_by_a_program():
-            super().open()
 
     def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
         """Take a message of the page. It is only queued: all widgets share one thread for callbacks."""

@@ -30,6 +30,20 @@ function teller(model) {
   };
 }
 
+// anywidget (0.9 to 0.11) gives a module two seconds. On a slow page that is not enough: it complains in the console, and no message
+// reaches the widget any more, although the module comes. Then it gets its messages as every other widget does.
+const LATE = "[anywidget] Failed to initialize model.";
+if (!window.courseExcusesLate) {
+  window.courseExcusesLate = true;
+  addEventListener("unhandledrejection", (event) => { if (event.reason?.message === LATE) event.preventDefault(); });
+}
+async function attend(model) {
+  const own = model.get("own") && await model.widget_manager?.get_model(model.get("own"));
+  if (!own?.comm) return;
+  const inherited = Object.getPrototypeOf(Object.getPrototypeOf(own))._handle_comm_msg;
+  own.comm.on_msg(inherited.bind(own));
+}
+
 // Says so when nothing comes from the kernel's process for a while; returns what to call when something has come.
 function whileUnanswered(say) {
   const waiting = setTimeout(() => say("Nothing has come from the notebook's process yet. If this does not change, run this cell again."), 5000);

@@ -103,6 +103,7 @@ function modeSwitch(label, of, send) {
 
 function render({ model, el }) {
   const send = teller(model);
+  attend(model);
   const button = (text, type, title, extra = {}) => element("button", {
     type: "button", textContent: text, title, onclick: () => send({ type, ...clientFields(), ...extra }),
   });

@@ -10,6 +10,7 @@ function words(value) {
 
 function render({ model, el }) {
   const send = teller(model);
+  attend(model);
   const button = (text, type, title) => element("button", {
     type: "button", textContent: text, title, onclick: () => send({ type, number: Number(choice.value) }),
   });

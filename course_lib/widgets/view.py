@@ -1,8 +1,12 @@
 """The view of a widget in a cell's output, where somebody is there to see it."""
 
 import sys
+import uuid
 from collections.abc import Callable
+from typing import Any
 
+import anywidget
+import traitlets
 from ipywidgets import Widget
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -22,3 +26,18 @@ def is_run_by_a_program() -> bool:
 def view_of(make: Callable[[], Widget]) -> dict:
     """The part of a mimebundle that shows this widget in a page; {} where a program runs the cell, and then none is made."""
     return {} if is_run_by_a_program() else {VIEW: make()._repr_mimebundle_()[VIEW]}
+
+
+class PageWidget(anywidget.AnyWidget):
+    """A widget that hears from the notebook's process, also on a slow page (`attend` in page.js)."""
+
+    own = traitlets.Unicode().tag(sync=True)  # the id of its model
+
+    def __init__(self, **traits: Any) -> None:
+        own = uuid.uuid4().hex
+        super().__init__(model_id=own, own=own, **traits)
+
+    def open(self) -> None:
+        """Open the channel to the page, where there can be one."""
+        if not is_run_by_a_program():
+            super().open()

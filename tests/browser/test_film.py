@@ -116,6 +116,26 @@ def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
     expect(shown.get_by_role("button", name="play", exact=True)).to_be_visible()
 
 
+def test_the_strip_is_clicked_and_dragged(page, tmp_path):
+    filmed = film(BlockingServer(), five)  # noqa: F821
+    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    marks = shown.locator(".score .mark")
+    places = [mark.bounding_box() for mark in marks.all()]
+    middles = [(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2) for place in places]
+    page.mouse.click(*middles[2])
+    expect(shown.locator("output")).to_have_text(f"3 of {len(filmed)}")
+    page.mouse.move(*middles[1])
+    page.mouse.down()
+    for number in (1, 3, 4):
+        page.mouse.move(*middles[number])
+        expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
+    page.mouse.move(middles[4][0] + 5000, middles[4][1] + 200)  # out of the strip, with the button held
+    expect(shown.locator("output")).to_have_text(f"{len(filmed)} of {len(filmed)}")
+    page.mouse.up()
+    page.mouse.move(*middles[0])
+    expect(shown.locator("output")).to_have_text(f"{len(filmed)} of {len(filmed)}")
+
+
 def test_two_films_of_one_script_go_together(page, tmp_path):
     left, right = film(BlockingServer(), five), film(EpollServer(), five)  # noqa: F821
     shown = open_file(page, left.beside(right).save(tmp_path / "pair.html"))

@@ -171,6 +171,26 @@ def test_it_is_readable_in_both_themes_and_fits_the_page(open_cells, theme):
     assert all(names) and len(names) == len(set(names))
 
 
+# On a slow page the time that anywidget gives a module is over before the module has come: here always.
+NO_TIME = """AbortSignal.timeout = () => {
+    const over = new AbortController();
+    queueMicrotask(() => over.abort());
+    return over.signal;
+}"""
+
+
+def test_on_a_slow_page_it_hears_from_the_process_all_the_same(lab, open_cells):
+    lab.context.add_init_script(NO_TIME)
+    notebook = open_cells(*["observe(BlockingServer().start())"] * 2)
+    notebook.run_cell(1)
+    panel_of(notebook.output(1))
+    notebook.errors.clear()  # before the first module has come, nobody can take the complaint
+    panel = panel_of(notebook.run_cell(2))
+    button(panel, "Connect a client").click()
+    expect(row(panel, "alice")).to_be_visible()
+    assert notebook.errors == []
+
+
 def test_a_kernel_that_is_gone_is_said(open_cells):
     notebook = open_cells("observe(BlockingServer().start())")
     panel = panel_of(notebook.run_cell(1))
