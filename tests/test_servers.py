@@ -1,5 +1,6 @@
 """The servers: their life, their honesty towards clients, and that nothing of them is left."""
 
+import asyncio
 import os
 import signal
 import socket
@@ -312,6 +313,34 @@ class TestLife:
         assert not server.running and not live_servers() and not server.descriptors()
         with server:
             assert asks(server, b"x") == b"x"
+
+    def test_one_of_the_learners_own_on_asyncio_stops_without_a_word(self, caplog):
+        class Own(Server):
+            def serve(self, listener):
+                async def talk(reader, writer):
+                    while data := await reader.read(100):
+                        writer.write(data)
+                    writer.close()
+
+                async def main():
+                    await (await asyncio.start_server(talk, sock=listener)).serve_forever()
+
+                asyncio.run(main())
+
+        with Own() as server, connect(server) as client:
+            client.sendall(b"x")
+            assert client.recv(1) == b"x"
+        assert not server.running and caplog.records == []
+
+    @pytest.mark.parametrize("name", ["tasks", "calls", "descriptors", "threads", "address"])
+    def test_a_name_that_a_server_has_already_is_refused_in_a_sentence(self, name):
+        class Own(Server):
+            def serve(self, listener):
+                setattr(self, name, [])
+
+        server = Own().start()
+        server.wait()
+        assert server.fate.startswith(f"ended by AttributeError: a Server has `{name}` already, which panels ask: choose another")
 
     def test_serve_that_returns_is_said(self):
         class Brief(Server):

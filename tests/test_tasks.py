@@ -161,6 +161,19 @@ class TestOfALoop:
     def test_what_has_no_such_lists_has_no_tasks(self, thing):
         assert tasks(thing) == []
 
+    def test_a_loop_that_refuses_to_tell_is_read_as_far_as_it_goes(self):
+        def task():
+            yield
+
+        class Shy:
+            def __getattr__(self, name):
+                raise RuntimeError(name)
+
+        assert tasks(Shy()) == []
+        shy = Shy()
+        shy.readers = {71: task()}
+        assert waits(shy) == ["task: read 71"]
+
     def test_of_thousands_the_first_ones_in_a_short_time(self):
         tasks_of = SimpleNamespace(ready=deque(), readers={number: object() for number in range(20_000, 0, -1)})
         assert [task.number for task in tasks(tasks_of)] == list(range(1, MOST + 1))

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .descriptors import number_of
+from .descriptors import attribute, number_of
 
 MOST = 1000  # tasks that one look returns
 
@@ -45,7 +45,7 @@ class TaskView:
 
 def has_tasks(loop: Any) -> bool:
     """True for an object with lists that `tasks` reads: at least `readers`, {descriptor: task}."""
-    return isinstance(getattr(loop, "readers", None), dict)
+    return isinstance(attribute(loop, "readers"), dict)
 
 
 def tasks(loop: Any) -> list[TaskView]:
@@ -67,7 +67,7 @@ def tasks(loop: Any) -> list[TaskView]:
         for number, task in _waiters(loop, name)
     ]
     waiting.sort(key=lambda entry: math.inf if entry[0] is None else entry[0])
-    names, clocks = getattr(loop, "names", {}), (time.monotonic(), time.time())
+    names, clocks = attribute(loop, "names"), (time.monotonic(), time.time())
     its = {id(task): number for number, _, task in waiting}
     seen: set[int] = set()
     running, found = [], []
@@ -93,13 +93,13 @@ def tasks(loop: Any) -> list[TaskView]:
 
 
 def _entries(loop: Any, name: str) -> list | deque:
-    found = getattr(loop, name, None)
+    found = attribute(loop, name)
     return found.copy() if isinstance(found, (list, deque)) else []
 
 
 def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
     """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
-    who = getattr(loop, name, None)
+    who = attribute(loop, name)
     return [
         (_number(key), _in(entry)[1])
         for key, entries in (who.copy().items() if isinstance(who, dict) else ())

@@ -5,14 +5,16 @@ import errno
 import os
 import select
 import socket
+import sys
 import threading
 import time
 import traceback
 import warnings
 from collections.abc import Callable
+from contextlib import suppress
 from functools import wraps
-from types import TracebackType
-from typing import Self
+from types import FunctionType, TracebackType
+from typing import Any, Self
 
 from course_lib.kernel import Doing, ThreadView
 from course_lib.kernel.observed import Observed
@@ -80,6 +82,11 @@ class Server(Observed):
         """Serve clients of a listening socket until the thread is stopped: what each model writes in its own way."""
         raise NotImplementedError
 
+    def __setattr__(self, name: str, value: object) -> None:
+        if not name.startswith("_") and isinstance(getattr(Server, name, None), (FunctionType, property)):
+            raise AttributeError(f"a Server has `{name}` already, which panels ask: choose another name", name=name, obj=self)
+        super().__setattr__(name, value)
+
     # Life
 
     def start(self) -> Self:
@@ -126,9 +133,9 @@ class Server(Observed):
                 return
             self._stopping = True
         self._recorder.stop()
+        self._wake()
         for sock in self._open_sockets():
             shut_down(sock)
-        self._wake()
         if threading.current_thread() in self._threads() or self._ends_within(0.4):
             return
         for _ in range(5):
@@ -198,7 +205,11 @@ class Server(Observed):
     # Inside
 
     def _wake(self) -> None:
-        """Wake its thread where it may sleep on none of its sockets: for a model that does."""
+        """Wake its thread where it may sleep on none of its sockets: a loop of asyncio, which would serve on without a listener."""
+        if (loop := _asyncio_loop(self._thread)) is not None:
+            with suppress(RuntimeError):  # it has ended meanwhile
+                loop.call_soon_threadsafe(loop.set_exception_handler, lambda loop, context: None)  # of what it breaks off
+                loop.call_soon_threadsafe(loop.stop)
 
     def _threads(self) -> list[threading.Thread | None]:
         return [self._thread]
@@ -288,6 +299,20 @@ def _sendable(answer: Answer) -> Answer:
         return reply
 
     return checked
+
+
+def _asyncio_loop(thread: threading.Thread | None) -> Any:
+    """The loop of asyncio, or of what takes its place, that runs in this thread; None where none does."""
+    asyncio = sys.modules.get("asyncio")
+    frame = sys._current_frames().get(thread.ident or 0) if asyncio and thread else None
+    while asyncio and frame:
+        who = frame.f_locals.get("self")
+        if isinstance(who, asyncio.AbstractEventLoop) and frame.f_code.co_name == "run_forever":
+            return who
+        if isinstance(who, asyncio.Runner) and frame.f_code.co_name == "run":
+            return who._loop
+        frame = frame.f_back
+    return None
 
 
 def shut_down(sock: socket.socket) -> None:
