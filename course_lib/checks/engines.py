@@ -154,6 +154,7 @@ def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -
     engine.expect("`one` is watched for reading and nothing has come")
     engine.sleeps("Nothing has come", EARLY[kind])
     engine.waits_a_short_time()
+    second.sleeps("Nobody is watched", "A loop whose tasks all sleep waits so for its next timer: hand `seconds` on in any case.")
     empty(its_peer)  # from now on `one` is writable
     talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")

@@ -82,6 +82,8 @@ CASES = {
     "5.1": [
         case("seconds for milliseconds", "with nothing. poll() counts milliseconds: hand it seconds * 1000",
              POLL, {"None if seconds is None else seconds * 1000": "seconds"}),
+        case("does not wait for nobody", "Nobody is watched, and wait(0.2) came back after 0.0",
+             POLL, {"ready = self.poll": "if not self.data:\n    return []\nready = self.poll"}),
         case("cut to whole seconds", "do not cut 0.2 to 0 before",
              POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "ready = self.poll.poll(None if seconds is None else int(seconds) * 1000)"}),
         case("a thousand times too long",
