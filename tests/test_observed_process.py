@@ -13,6 +13,7 @@ import pytest
 
 from course_lib.kernel import libc, open_numbers, wait_until
 from course_lib.kernel.process_view import ProcessView
+from course_lib.lab import started
 from course_lib.widgets import observe
 
 PROGRAM = """
@@ -161,22 +162,65 @@ def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
         observe(pid=child.pid)
 
 
+def in_ss(pid: int) -> dict:
+    """{number: (state, local address, peer)} of its TCP sockets, as ss tells them."""
+    seen = {}
+    for line in subprocess.run(["ss", "-tanpH"], capture_output=True, text=True, check=True).stdout.splitlines():
+        if found := re.search(rf"pid={pid},fd=(\d+)", line):
+            state, _, _, local, peer, *_ = line.split()
+            seen[int(found[1])] = ({"ESTAB": "ESTABLISHED"}.get(state, state), local, None if peer.endswith("*") else peer)
+    return seen
+
+
+def in_view(view: ProcessView) -> dict:
+    return {
+        row.number: (row.state, "{}:{}".format(*row.local), row.peer and "{}:{}".format(*row.peer))
+        for row in view.descriptors()
+        if row.state
+    }
+
+
 @pytest.mark.skipif(not shutil.which("ss"), reason="ss is not installed")
 def test_it_agrees_with_ss(child):
     address = next(row.local for row in ProcessView(child.pid).descriptors() if row.kind == "listener")
     clients = [socket.create_connection(address) for _ in range(3)]
     view = ProcessView(child.pid)
     assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 3)
-    listed = subprocess.run(["ss", "-tanpH"], capture_output=True, text=True, check=True).stdout
-    seen = {}
-    for line in listed.splitlines():
-        if found := re.search(rf"pid={child.pid},fd=(\d+)", line):
-            state, _, _, local, peer, *_ = line.split()
-            seen[int(found[1])] = ({"ESTAB": "ESTABLISHED"}.get(state, state), local, None if peer.endswith("*") else peer)
-    assert len(seen) == 4 and seen == {
-        row.number: (row.state, "{}:{}".format(*row.local), row.peer and "{}:{}".format(*row.peer))
-        for row in view.descriptors()
-        if row.state
-    }
+    seen = in_ss(child.pid)
+    assert len(seen) == 4 and seen == in_view(view)
     for client in clients:
         client.close()
+
+
+LOAD = {
+    "redis-server": "redis-benchmark -p {port} -c 20 -n 100000000 -t get -q",
+    "nginx": "wrk -t1 -c20 -d60s http://127.0.0.1:{port}/",
+}
+AS_PYTHON_KNOWS_IT = {"recvfrom": "recv", "sendto": "send", "accept4": "accept", "epoll_pwait": "epoll_wait"}
+
+
+@pytest.mark.parametrize("program", LOAD)
+def test_servers_of_other_people_under_load_agree_with_ss_and_strace(program, tmp_path):
+    if missing := [needed for needed in (program, LOAD[program].split()[0], "ss", "strace") if not shutil.which(needed)]:
+        pytest.skip(f"{missing[0]} is not installed")
+    process, port = started(program)
+    load = subprocess.Popen(LOAD[program].format(port=port).split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    try:
+        view = ProcessView(process.pid)
+        assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 20)
+        assert in_ss(process.pid) == in_view(view)
+        assert sum(bool(row.watched_by) for row in view.descriptors() if row.kind in ("listener", "connection")) == 21
+        calls = {doing.call for _ in range(300) for _, doing in view.threads()[:1] if doing.call}
+        trace = tmp_path / "trace"
+        tracer = subprocess.Popen(["strace", "-qq", "-o", trace, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
+        enough = wait_until(lambda: tracer.poll() is not None or trace.exists() and trace.stat().st_size > 200_000, 30)
+        if tracer.poll() is not None:
+            pytest.skip("strace may not trace here")
+        tracer.terminate()
+        tracer.wait()
+        traced = set(re.findall(r"^(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE))
+        assert enough and calls and calls <= {AS_PYTHON_KNOWS_IT.get(name, name) for name in traced}
+    finally:
+        for each in (load, process):
+            each.kill()
+            each.wait()
