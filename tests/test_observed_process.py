@@ -8,6 +8,7 @@ import signal
 import socket
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
@@ -199,6 +200,11 @@ LOAD = {
 AS_PYTHON_KNOWS_IT = {"recvfrom": "recv", "sendto": "send", "accept4": "accept", "epoll_pwait": "epoll_wait"}
 
 
+def traced(trace: Path) -> set[str]:
+    names = re.findall(r"^(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE) if trace.exists() else []
+    return {AS_PYTHON_KNOWS_IT.get(name, name) for name in names}
+
+
 @pytest.mark.parametrize("program", LOAD)
 def test_servers_of_other_people_under_load_agree_with_ss_and_strace(program, tmp_path):
     if missing := [needed for needed in (program, LOAD[program].split()[0], "ss", "strace") if not shutil.which(needed)]:
@@ -207,19 +213,17 @@ def test_servers_of_other_people_under_load_agree_with_ss_and_strace(program, tm
     load = subprocess.Popen(LOAD[program].format(port=port).split(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     try:
         view = ProcessView(process.pid)
-        assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 20)
-        assert in_ss(process.pid) == in_view(view)
-        assert sum(bool(row.watched_by) for row in view.descriptors() if row.kind in ("listener", "connection")) == 21
+        # nginx closes a connection after a thousand requests, and wrk makes a new one: two looks may differ by that.
+        assert wait_until(lambda: len(seen := in_ss(process.pid)) == 21 and seen == in_view(view))
+        assert wait_until(lambda: sum(bool(row.watched_by) for row in view.descriptors() if row.state) == 21)
         calls = {doing.call for _ in range(300) for _, doing in view.threads()[:1] if doing.call}
         trace = tmp_path / "trace"
         tracer = subprocess.Popen(["strace", "-qq", "-o", trace, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
-        enough = wait_until(lambda: tracer.poll() is not None or trace.exists() and trace.stat().st_size > 200_000, 30)
+        assert wait_until(lambda: tracer.poll() is not None or calls <= traced(trace), 30) and calls
         if tracer.poll() is not None:
             pytest.skip("strace may not trace here")
         tracer.terminate()
         tracer.wait()
-        traced = set(re.findall(r"^(\w+)\(", trace.read_text(errors="replace"), re.MULTILINE))
-        assert enough and calls and calls <= {AS_PYTHON_KNOWS_IT.get(name, name) for name in traced}
     finally:
         for each in (load, process):
             each.kill()
