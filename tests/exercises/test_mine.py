@@ -332,7 +332,7 @@ def test_its_server_outlives_what_accept_meets(number, monkeypatch):
 
 def run(listener, client):
     with suppress(ExceptionGroup, OSError):
-        own_server._run(listener, client)
+        own_server._run(listener, lambda loop: client)
 
 
 KEPT = {
