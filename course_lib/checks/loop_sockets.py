@@ -85,8 +85,7 @@ def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket,
                 other = "writable" if event == "read" else "readable"
                 trial.fail(
                     f"A task waits to {event} a socket, and was resumed again and again, though it is not ready for that. It was "
-                    f"{other}, which "
-                    "another task had waited for: watch for what is still waited for, with a new engine.watch()."
+                    f"{other}, which another task had waited for: watch for what is still waited for, with a new engine.watch()."
                 )
             yield event, one
         done.append(event)
