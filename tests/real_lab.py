@@ -88,7 +88,7 @@ class Notebook:
         """Run every cell from the top."""
         self.command("notebook:run-all-cells", wait)
 
-    def command(self, name: str, wait: bool = True, **arguments) -> None:
+    def command(self, name: str, wait: bool = True, **arguments: object) -> None:
         """Execute one of JupyterLab's commands. wait: until it has ended and no cell runs any more."""
         self.page.evaluate(
             """([name, args, patience]) => {

@@ -40,12 +40,13 @@ def aside(module: str, *arguments: object) -> Iterator[Iterator[dict]]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        process.stdout.close()
+        if process.stdout:
+            process.stdout.close()
         said.close()
 
 
 def _messages(process: subprocess.Popen, module: str, said: BinaryIO) -> Iterator[dict]:
-    yield from map(json.loads, process.stdout)
+    yield from map(json.loads, process.stdout or ())
     if process.wait(PATIENCE):
         said.seek(0)
         lines = said.read().decode(errors="replace").strip().splitlines()

@@ -9,6 +9,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict
+from functools import partial
 from pathlib import Path
 
 from course_lib.journal import replace_file
@@ -138,7 +139,7 @@ def _sections(found: Report, programs: Programs, quick: bool, rounds: int | None
             yield (
                 "servers",
                 f"the servers side by side, {number} client{'s' * (number > 1)}",
-                lambda number=number: side_by_side.measure(found.servers, programs, names, number, few, seconds),
+                partial(side_by_side.measure, found.servers, programs, names, number, few, seconds),
             )
     yield "idle", "idle clients, and their memory", lambda: _idle(found, programs, quick, few, seconds)
     yield "observing", "what observing costs", lambda: observing.measure(found.observing, programs, many, seconds)
@@ -201,7 +202,7 @@ def _write(found: Report, json_file: str | None, figure_file: str | None, with_r
             if figure_file:
                 figures.write(figures.plot_report(found), Path(figure_file))
             if with_readme and found.of_50.too_busy:
-                raise Mistake(f"the README is as it was: {next(text.beside(found.of_50))}")
+                raise Mistake(f"the README is as it was: {found.of_50.too_busy}")
             if with_readme:
                 readme.write(found)
     except OSError as error:

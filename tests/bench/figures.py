@@ -18,19 +18,19 @@ def plot_report(report: Report) -> Drawing:
 
     Raises ValueError when nothing was measured.
     """
-    rows = [row for row in report.ranked() if row.name not in BARE]
+    rows = [(row, ratio) for row, ratio in report.ranked() if row.name not in BARE]
     if not rows:
         raise ValueError("there are no rows that were measured")
-    first, *others = rows
+    (first, _), *others = rows
     ends = dict.fromkeys([*others[:1], *others[-1:]])
     title = f"CPU time of a request, as a multiple of {first.name}: " + ", ".join(
-        f"{times(row.times.value)} with {row.name}" for row in ends
+        f"{times(ratio.value)} with {row.name}" for row, ratio in ends
     )
     figure = Drawing(1.6 + 0.3 * len(rows))
     axes = figure.subplots()
     axes.set_xscale("log")
-    for place, row in enumerate(rows):
-        value, low, high = row.times.value, row.times.low, row.times.high
+    for place, (row, ratio) in enumerate(rows):
+        value, low, high = ratio.value, ratio.low, ratio.high
         colour = colour_of(row.name) if row is not first else QUIET
         marker = MARKERS[0] if PEERS[row.name].course else MARKERS[3]
         axes.hlines(place, 0.9, value, color="#dddddd", linewidth=1.0, zorder=1)
@@ -53,9 +53,9 @@ def plot_report(report: Report) -> Drawing:
             color=INK,
             fontsize=9,
         )
-    axes.set_yticks(range(len(rows)), [row.name for row in rows])
+    axes.set_yticks(range(len(rows)), [row.name for row, _ in rows])
     axes.invert_yaxis()
-    axes.set_xlim(0.9, 1.6 * max(row.times.high for row in rows))
+    axes.set_xlim(0.9, 1.6 * max(ratio.high for _, ratio in rows))
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.minorticks_off()
@@ -81,7 +81,7 @@ def plot_report(report: Report) -> Drawing:
             "50 clients, 64 bytes; the lines show the middle half of the rounds.",
         ],
     )
-    figure.words = "\n".join([title + ".", *(f"{row.name}: {row.times.value:.2f}" for row in rows)])
+    figure.words = "\n".join([title + ".", *(f"{row.name}: {ratio.value:.2f}" for row, ratio in rows)])
     return figure
 
 

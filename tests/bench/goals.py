@@ -118,12 +118,14 @@ def _one(value: float | None) -> Spread | None:
 
 
 def _missing_server(report: Report, *names: str) -> str:
+    if report.of_50.too_busy:
+        return report.of_50.too_busy
     notes = [served.row.note for name in names if (served := report.served(name)) and served.row.note]
     return notes[0] if notes else report.unmeasured("servers")
 
 
 def _against(report: Report, what: str, own: str, bare: str, *others: tuple[str, float]) -> Goal:
-    ratios, parts = report.of_50.ratios, []
+    ratios, parts = {} if report.of_50.too_busy else report.of_50.ratios, []
     for other, limit in others:
         value, floor = ratios.get(f"{own} / {other}"), ratios.get(f"{bare} / {other}")
         why = _missing_server(report, own, other, C) if value is None else ""
@@ -135,7 +137,7 @@ def _against(report: Report, what: str, own: str, bare: str, *others: tuple[str,
 
 def _speed(report: Report) -> Part:
     def inverse(name: str) -> Spread | None:
-        served = report.served(name)
+        served = None if report.of_50.too_busy else report.served(name)
         times = served and served.row.base == C and served.row.times
         return Spread(1 / times.value, 1 / times.high, 1 / times.low) if times else None
 
@@ -154,10 +156,10 @@ def _idle(report: Report, name: str, limit: float, at_most: bool) -> Part:
 
 
 def _memory(report: Report, name: str, limit: float) -> Part:
-    rows = [row for row in report.idle if row.name == name and row.memory is not None]
-    if not rows:
+    sizes = [(row.idle, row.memory) for row in report.idle if row.name == name and row.memory is not None]
+    if not sizes:
         return Part(name, limit, True, "B", None, report.unmeasured("idle"))
-    bytes_each, why = max(rows, key=lambda row: row.idle).memory, ""
+    (_, bytes_each), why = max(sizes), ""
     if name == "coroutine" and bytes_each > limit and (task := report.bytes_of_a_task):
         why = (
             f"a waiting task alone takes {task:.0f} B (two generators, a Task, what it yielded); the connection is there besides"
@@ -190,20 +192,20 @@ def _waiting(report: Report) -> list[Part]:
 
 def _visible(report: Report) -> Iterator[Part]:
     for number in (20, 200):
-        rows = [row for row in report.visible if row.descriptors == number and row.p95 is not None]
+        rows = [row for row in report.visible if row.descriptors == number]
         for name, limit in (("p50", 50), ("p95", 100)):
-            slow = max(rows, key=lambda row: getattr(row, name), default=None)
-            value, why = slow and getattr(slow, name), report.unmeasured("visible")
-            if slow and value > limit:
-                why = "slowest while " + slow.meanwhile.replace("nothing", "nothing else runs")
-            yield Part(f"{number} descriptors, {name}", limit, True, "ms", _one(value), why)
+            times = [(value, row.meanwhile) for row in rows if (value := getattr(row, name)) is not None]
+            slowest, meanwhile = max(times, default=(None, ""))
+            why = report.unmeasured("visible")
+            if slowest is not None and slowest > limit:
+                why = "slowest while " + meanwhile.replace("nothing", "nothing else runs")
+            yield Part(f"{number} descriptors, {name}", limit, True, "ms", _one(slowest), why)
 
 
 def _crowd(report: Report) -> Part:
     found = report.crowd[0] if report.crowd else None
-    done = found and found.opened == found.answered == CROWD
-    why = (found and found.why_not) or report.unmeasured("crowd")
-    return Part("in all", 10, True, "s", _one(found.seconds if done else None), why)
+    seconds = found.seconds if found and found.opened == found.answered == CROWD else None
+    return Part("in all", 10, True, "s", _one(seconds), (found and found.why_not) or report.unmeasured("crowd"))
 
 
 def _running(report: Report) -> Iterator[Part]:
@@ -212,7 +214,7 @@ def _running(report: Report) -> Iterator[Part]:
     if slow:
         what = f"Run All of {slow.name}, the slowest notebook"
         why = slow.why_not or "its slowest cell, {1!r}, takes {0:.0f} s".format(*slow.slowest[0])
-    yield Part(what, 60, True, "s", _one(slow and slow.seconds), why)
+    yield Part(what, 60, True, "s", _one(slow.seconds if slow else None), why)
     for what, words, limit in (("all notebooks under nbval", "", 360), ("make test", ", warm", 900)):
         found, why = first(report.tests, what=what), report.unmeasured("tests")
         if found:

@@ -3,7 +3,7 @@
 import re
 import subprocess
 import sys
-from collections import Counter
+from collections import defaultdict
 from dataclasses import dataclass
 
 from course_lib.measure.comparison.spread import Spread, cost
@@ -62,11 +62,11 @@ def measure(rows: list[Import], rounds: int) -> None:
 def slowest(before: str, module: str, number: int = 3) -> list[tuple[str, float]]:
     """The packages that take longest, in milliseconds of all their modules together (python -X importtime)."""
     said = _run(_SLOWEST.format(before=before, module=module), "-X", "importtime").stderr.rpartition("from here\n")[2]
-    spent = Counter()
+    spent: dict[str, float] = defaultdict(float)
     for own, name in re.findall(r"import time: +(\d+) \| +\d+ \| +(\S+)", said):
         parts = name.split(".")
         spent[".".join(parts[: 2 if parts[0] == "course_lib" else 1])] += int(own) / 1000
-    return spent.most_common(number)
+    return sorted(spent.items(), key=lambda one: one[1], reverse=True)[:number]
 
 
 def _run(program: str, *options: str) -> subprocess.CompletedProcess:

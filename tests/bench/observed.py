@@ -7,6 +7,7 @@ import socket
 import sys
 import threading
 import time
+from typing import Any
 
 from course_lib.measure.child_process import arguments, tell
 from course_lib.servers import Server
@@ -19,7 +20,7 @@ class Loop(Server):
     """What a learner writes: a plain epoll loop."""
 
     def serve(self, listener: socket.socket) -> None:
-        connections = {}
+        connections: dict[int, socket.socket] = {}
         with select.epoll() as epoll:
             epoll.register(listener, select.EPOLLIN)
             while True:
@@ -41,15 +42,15 @@ class Timed(socket.socket):
 
     __slots__ = ()
 
-    def recv(self, size):
+    def recv(self, size: int, flags: int = 0) -> bytes:
         _now()
-        data = _recv(self, size)
+        data = _recv(self, size, flags)
         _now()
         return data
 
-    def send(self, data):
+    def send(self, data: Any, flags: int = 0) -> int:
         _now()
-        count = _send(self, data)
+        count = _send(self, data, flags)
         _now()
         return count
 
@@ -59,7 +60,7 @@ class TimedListener(socket.socket):
 
     __slots__ = ()
 
-    def accept(self):
+    def accept(self) -> tuple[socket.socket, object]:
         connection, peer = super().accept()
         connection.__class__ = Timed
         return connection, peer
@@ -74,10 +75,11 @@ def main() -> None:
         if variant == "timed":
             listener.__class__ = TimedListener
         port = listener.getsockname()[1]
-        thread = threading.Thread(target=server.serve, args=(listener,), daemon=True)
-        thread.start()
+        threading.Thread(target=server.serve, args=(listener,), daemon=True).start()
     else:
-        port, thread = server.start().address[1], server._thread
+        port = server.start().address[1]
+    [thread] = {*threading.enumerate()} - {threading.main_thread()}
+    assert thread.native_id and thread.ident
     os.sched_setaffinity(thread.native_id, {core})
     sent = 0
     if panel := "panel" in variant and _panel(server):
@@ -97,7 +99,7 @@ def main() -> None:
         tell(thread=used, process=time.process_time_ns(), messages=sent)
 
 
-def _panel(server: Server):
+def _panel(server: Server) -> Any:
     from course_lib.widgets import observe  # ipywidgets takes long to import, and the others do not need it
 
     return observe(server)

@@ -54,8 +54,8 @@ def write(report: Report) -> None:
 def text(report: Report, finding: str) -> str:
     """The table in Markdown, the picture (`finding` is its alternative text), and what it was measured on."""
     table, machine = report.of_50, report.machine
-    rows = {row.name: row for row in report.ranked()}
-    base = next((row.base for row in rows.values()), "")
+    rows = {row.name: ratio for row, ratio in report.ranked()}
+    base = next((row.base for row, _ in report.ranked()), "")
     memory = {row.name: row.memory for row in sorted(report.idle, key=lambda row: row.idle) if row.memory is not None}
     lines = [
         f"| server | CPU time of a request, times `{base}` | added to `{base}`, times uvloop's Protocol | "
@@ -67,8 +67,7 @@ def text(report: Report, finding: str) -> str:
         added = ratio.value if ratio else {C: 0.0, "uvloop protocol": 1.0}.get(name)
         own = f"**{PEERS[name].what}**" if PEERS[name].course else PEERS[name].what
         lines.append(
-            f"| {own} | {_times(rows[name].times.value)} | {'–' if added is None else _times(added)} | "
-            f"{_bytes(memory.get(name))} |"
+            f"| {own} | {_times(rows[name].value)} | {'–' if added is None else _times(added)} | {_bytes(memory.get(name))} |"
         )
     uvloop = f", uvloop {machine.uvloop}" if machine.uvloop else ""
     tied = [", ".join(PEERS[name].what for name in names if name in NAMES) for names in table.tied]

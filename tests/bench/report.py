@@ -6,6 +6,7 @@ from typing import Any
 
 from course_lib.measure import Cost, TenThousand
 from course_lib.measure.comparison.comparing import Row
+from course_lib.measure.comparison.spread import Spread
 
 from .idle import Idle
 from .importing import Import
@@ -50,9 +51,13 @@ class Report:
         """A server with 50 clients, or None."""
         return next((served for served in self.of_50.servers if served.row.name == name), None)
 
-    def ranked(self) -> list[Row]:
-        """The servers that were measured with 50 clients, the cheapest first; those of one place in the order of PEERS."""
-        return sorted((served.row for served in self.of_50.servers if served.row.cpu), key=lambda row: row.place)
+    def ranked(self) -> list[tuple[Row, Spread]]:
+        """The servers that were measured with 50 clients, each with its CPU time as a multiple of the cheapest one's.
+
+        The cheapest comes first; those that share a place come in the order of PEERS.
+        """
+        rows = sorted((served.row for served in self.of_50.servers), key=lambda row: row.place or 0)
+        return [(row, row.times) for row in rows if row.times]
 
     def unmeasured(self, section: str) -> str:
         """Why a part has no values, or ""."""

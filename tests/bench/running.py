@@ -77,7 +77,7 @@ def main() -> None:
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
         why = f"it does not run to its end: {type(error).__name__}"
     seconds = time.monotonic() - started
-    slowest = sorted(took, key=took.get, reverse=True)[:3]
+    slowest = sorted(took, key=took.__getitem__, reverse=True)[:3]
     tell(
         name=Path(path).stem,
         seconds=seconds,

@@ -23,21 +23,22 @@ YARDSTICKS = (
 
 
 @dataclass(frozen=True, slots=True)
-class Served:
-    """One server with so many clients.
+class Speed:
+    """On two cores if there are two; latencies in microseconds, and what kept the requests a second from being more (`limit`)."""
 
-    row                            CPU time of a request, and its place; on one core with the clients
-    rounds                         how often it had its turn
-    requests_per_second, p50, p99  from two cores if there are two; latencies in microseconds
-    limit                          what kept the requests a second from being more (`limit`)
-    """
+    requests_per_second: Spread
+    p50: Spread
+    p99: Spread
+    limit: str
+
+
+@dataclass(frozen=True, slots=True)
+class Served:
+    """One server with so many clients: CPU time of a request on one core with them, how often it had its turn, its speed."""
 
     row: Row
-    rounds: int
-    requests_per_second: Spread | None = None
-    p50: Spread | None = None
-    p99: Spread | None = None
-    limit: str = ""
+    rounds: int = 0
+    speed: Speed | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,9 +56,10 @@ class Comparison:
     share: float = 1.0
 
     @property
-    def too_busy(self) -> bool:
-        """Did something else run beside?"""
-        return self.share < BUSY
+    def too_busy(self) -> str:
+        """Where something else ran beside, a sentence that says so; else ""."""
+        had = f"a server and its clients together had {self.share:.0%} of their core"
+        return f"something else ran beside: {had}" if self.share < BUSY else ""
 
     @property
     def tied(self) -> list[list[str]]:
@@ -122,16 +124,11 @@ def _ratios(points: Sequence[Point]) -> dict[str, Spread]:
 def _served(row: Row, point: Point) -> Served:
     turns = [turn for turn in point.apart or point.rounds if turn]
     if not turns:
-        return Served(row, 0)
+        return Served(row)
     server, load = (statistics.median(share) for share in zip(*((turn.server, turn.load) for turn in turns)))
-    return Served(
-        row,
-        sum(map(bool, point.rounds)),
-        typical(turn.rate for turn in turns),
-        typical(turn.p50 for turn in turns),
-        typical(turn.p99 for turn in turns),
-        limit(server, load, point.connections, bool(point.apart)),
-    )
+    rate, p50, p99 = map(typical, zip(*((turn.rate, turn.p50, turn.p99) for turn in turns)))
+    speed = Speed(rate, p50, p99, limit(server, load, point.connections, bool(point.apart)))
+    return Served(row, sum(map(bool, point.rounds)), speed)
 
 
 def limit(server: float, load: float, connections: int, apart: bool) -> str:

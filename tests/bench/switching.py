@@ -4,6 +4,7 @@ import asyncio
 import random
 import time
 from collections import deque
+from collections.abc import Generator
 from dataclasses import dataclass
 
 from course_lib.measure.child_process import arguments, tell
@@ -25,7 +26,7 @@ class Switching:
 def generators(switches: int) -> float:
     """Seconds of CPU time for so many switches between generators that take turns in a deque."""
 
-    def task():
+    def task() -> Generator[None, None, None]:
         while True:
             yield
 

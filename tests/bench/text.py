@@ -44,22 +44,22 @@ def _head(report: Report) -> str:
 
 def _servers(table: Comparison) -> str:
     title = f"{table.connections} client{'s' * (table.connections > 1)}, 64 bytes; µs of CPU time of the server for one request"
-    found = sorted((served for served in table.servers if served.row.cpu), key=lambda served: served.row.place)
+    found = [(served.row, served.speed) for served in table.servers if served.speed]
     if not found:
         return f"{title}: nothing was measured"
-    base = found[0].row.base
+    base = found[0][0].base
     lines = [
         [
-            str(served.row.place),
-            served.row.name,
-            _of(served.row.cpu, 2),
-            _of(served.row.added, 2),
-            _of(served.row.times, 2),
-            f"{served.requests_per_second.value:,.0f} {_MARKS.get(served.limit, ' ')}",
-            f"{served.p50.value:,.0f}",
-            f"{served.p99.value:,.0f}",
+            f"{row.place}{'=' if any(row.name in names for names in table.tied) else ' '}",
+            row.name,
+            _of(row.cpu, 2),
+            _of(row.added, 2),
+            _of(row.times, 2),
+            f"{speed.requests_per_second.value:,.0f} {_MARKS.get(speed.limit, ' ')}",
+            f"{speed.p50.value:,.0f}",
+            f"{speed.p99.value:,.0f}",
         ]
-        for served in found
+        for row, speed in sorted(found, key=lambda one: one[0].place or 0)
     ]
     over = "the loop in C" if base == C else f"{base}, the cheapest here"
     below = [
@@ -67,8 +67,8 @@ def _servers(table: Comparison) -> str:
         "requests/s and latencies: server and clients on two cores."
     ]
     below += untold(table)
-    below += beside(table)
-    used = {served.limit for served in found}
+    below += [table.too_busy] * bool(table.too_busy)
+    used = {speed.limit for _, speed in found}
     below += [f"{mark}: {LIMITS[limit]}" for limit, mark in _MARKS.items() if limit in used]
     missing: dict[str, list[str]] = {}
     for served in table.servers:
@@ -83,13 +83,8 @@ def untold(table: Comparison) -> Iterator[str]:
     """A sentence for each place that several servers share."""
     why = "too busy to tell" if table.too_busy else "too close, or too few rounds, to tell"
     for names in table.tied:
-        yield f"{why} which is cheaper: {'; '.join(names)}"
-
-
-def beside(table: Comparison) -> Iterator[str]:
-    """A sentence, where the machine was busy otherwise."""
-    if table.too_busy:
-        yield f"something else ran beside: a server and its clients together had {table.share:.0%} of their core"
+        everyone = len(names) == sum(bool(served.row.cpu) for served in table.servers)
+        yield f"{why} which is cheaper: {'all of them' if everyone else '; '.join(names)}"
 
 
 def _idle(report: Report) -> str:
@@ -133,16 +128,17 @@ def _visible(report: Report) -> str:
 
 
 def _times(report: Report) -> Iterator[str]:
-    for row in report.imports:
-        slow = ", ".join(f"{name} {own:.0f} ms" for name, own in row.slowest)
-        after = "" if row.after == "sys" else f" after {row.after}"
-        yield f"import {row.module}{after}: {_of(row.milliseconds, 0)} ms of CPU time; slowest: {slow}"
-    for row in report.notebooks:
-        slow = "; ".join(f"{seconds:.1f} s {begins!r}" for seconds, begins in row.slowest)
-        yield f"Run All of {row.name}: {row.seconds:.1f} s{', ' * bool(row.why_not)}{row.why_not}; slowest: {slow}"
-    for row in report.tests:
-        slow = ", ".join(f"{test} {seconds} s" for seconds, test in row.slowest[:5])
-        yield f"{row.what}: {row.seconds:.0f} s, status {row.status}{'; slowest: ' + slow if slow else ''}"
+    for part in report.imports:
+        slow = ", ".join(f"{name} {own:.0f} ms" for name, own in part.slowest)
+        after = "" if part.after == "sys" else f" after {part.after}"
+        yield f"import {part.module}{after}: {_of(part.milliseconds, 0)} ms of CPU time; slowest: {slow}"
+    for notebook in report.notebooks:
+        slow = "; ".join(f"{seconds:.1f} s {begins!r}" for seconds, begins in notebook.slowest)
+        why = f", {notebook.why_not}" if notebook.why_not else ""
+        yield f"Run All of {notebook.name}: {notebook.seconds:.1f} s{why}; slowest: {slow}"
+    for run in report.tests:
+        slow = "; slowest: " * bool(run.slowest) + ", ".join(f"{test} {took} s" for took, test in run.slowest[:5])
+        yield f"{run.what}: {run.seconds:.0f} s, status {run.status}{slow}"
 
 
 def _section(title: str, lines: Iterable[str]) -> str:

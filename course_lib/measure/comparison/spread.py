@@ -29,29 +29,28 @@ def best(values: Iterable[float]) -> float:
     return statistics.mean(values[: max(1, len(values) // 5)])
 
 
-def cost(values: Iterable[float]) -> Spread | None:
-    """Of CPU times: the best fifth. None when there are none."""
+def cost(values: Iterable[float]) -> Spread:
+    """Of CPU times: the best fifth. Raises StatisticsError when there are none."""
     values = list(values)
-    return _spread(best(values), values) if values else None
+    return _spread(best(values), values)
 
 
-def typical(values: Iterable[float]) -> Spread | None:
-    """Of all else: the median. None when there are no values."""
+def typical(values: Iterable[float]) -> Spread:
+    """Of all else: the median. Raises StatisticsError when there are no values."""
     values = list(values)
-    return _spread(statistics.median(values), values) if values else None
+    return _spread(statistics.median(values), values)
 
 
-def quotient(ones: Iterable[float], others: Iterable[float]) -> Spread | None:
-    """How many times the others the ones are: costs of the same rounds, in the same order."""
+def quotient(ones: Iterable[float], others: Iterable[float]) -> Spread:
+    """How many times the others the ones are: costs of the same rounds, in the same order. Raises StatisticsError for none."""
     ones, others = list(ones), list(others)
-    if not ones or best(others) <= 0:
-        return None
-    return _spread(best(ones) / best(others), [one / other for one, other in zip(ones, others) if other > 0])
+    return _spread(best(ones) / best(others), [one / other for one, other in zip(ones, others)])
 
 
 def cpu(rounds: Rounds) -> Spread | None:
     """Microseconds of CPU time for one request."""
-    return cost(turn.cpu for turn in rounds if turn)
+    costs = [turn.cpu for turn in rounds if turn]
+    return cost(costs) if costs else None
 
 
 def added(rounds: Rounds, base: Rounds) -> Spread | None:
