@@ -131,7 +131,7 @@ def test_a_ready_list_that_the_kernel_does_not_tell_is_not_guessed():
     with Edges() as server:
         panel = observe(server)
         panel.clients.connect(server.address)
-        picture = shows(panel, lambda p: p["waiting"] == ("alice",))["picture"]
+        picture = shows(panel, lambda p: p["waiting"] == ("alice",) and p["unknown"])["picture"]
         assert picture["ready"] == [] and picture["unknown"] == [picture["rows"][0]["number"]]
 
 
