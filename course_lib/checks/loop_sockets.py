@@ -74,8 +74,7 @@ def reader_and_writer(trial: LoopTrial) -> None:
 
 def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
     fill(one)
-    done: list[str] = []
-    resumed: Counter[str] = Counter()
+    done, resumed = list[str](), Counter[str]()
     bits = {"read": select.POLLIN, "write": select.POLLOUT}
 
     def waits(event: str) -> Generator:
