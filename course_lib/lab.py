@@ -213,9 +213,9 @@ def real(program: str, *arguments: object, seconds: float = 20) -> str:
     return done.stdout + done.stderr
 
 
-def ask(address: tuple[str, int], path: str) -> bytes | str:
-    """What Python's own web client makes of the answer to GET path: the page, or the name of its error."""
-    client = HTTPConnection(*address, timeout=2)
+def ask(address: tuple[str, int], path: str, seconds: float = 2) -> bytes | str:
+    """What Python's own web client makes of the answer to GET path: the page, or the name of its error. It waits so long."""
+    client = HTTPConnection(*address, timeout=seconds)
     try:
         client.request("GET", path)
         return client.getresponse().read()

@@ -219,7 +219,7 @@ def site():
 
 def test_a_page_is_asked_for_as_the_web_does_or_byte_by_byte():
     with site() as server:
-        assert ask(server.address, "/") == b"a page"
+        assert ask(server.address, "/", 60) == b"a page"
         assert raw(server.address, b"GET / HTTP/1.1\r\n\r\n").startswith(b"HTTP/1.1 200")
     with EpollServer(answer=bytes.upper) as server:
         assert ask(server.address, "/") == "BadStatusLine"
@@ -227,7 +227,7 @@ def test_a_page_is_asked_for_as_the_web_does_or_byte_by_byte():
 
 def test_a_server_in_its_own_process_has_its_own_limit_and_ends():
     with in_its_own_process(site()) as (pid, address):
-        assert ask(address, "/") == b"a page"
+        assert ask(address, "/", 60) == b"a page"
         before = limit_of(pid, 0)
         assert before == resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         assert (ask(address, "/"), limit_of(pid, before)) == ("TimeoutError", 0)
@@ -236,7 +236,7 @@ def test_a_server_in_its_own_process_has_its_own_limit_and_ends():
 
 def test_what_the_learner_owns_serves_from_a_terminal():
     with from_a_terminal("http") as address:
-        assert b"Served by your own loop" in ask(address, "/")
+        assert b"Served by your own loop" in ask(address, "/", 60)
 
 
 def test_a_program_says_what_it_says_or_how_to_install_it(monkeypatch, capsys):

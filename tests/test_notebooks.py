@@ -78,7 +78,7 @@ def test_stored_outputs_are_what_a_run_gives(path, tmp_path):
         "pytest",
         "--nbval",
         "--nbval-current-env",
-        "--nbval-cell-timeout=30",
+        "--nbval-cell-timeout=120",
         f"--nbval-sanitize-with={Path(__file__).with_name('not_compared.cfg')}",
         "-p",
         "no:cacheprovider",

@@ -186,6 +186,7 @@ class _Offloaded:
         task = self.start("a function that is still at work", lambda: gate.pass_through("pages"))
         self._talk.step("The function that offload was to call did not begin within 2 s", 3.0)
         if not wait_until(lambda: gate.reached, 2):
+            gate.open()  # it may be called in this process, now
             if task.readable(0):  # an error may have come in place of the result
                 task.step()
             if task.error is not None:
