@@ -105,7 +105,7 @@ def _has_a_limit(talk: Talk, learner: Callable) -> None:
             raise Wrong(f"A line of {LONGEST} bytes came {what}, and feed gave lines of {list(map(len, got))[:10]} bytes.")
     for what, chunks in (
         ("and no end", [*pieces, b"x"]),
-        ("and its end, in pieces,", [*pieces, b"x\n"]),
+        ("and its end, in pieces", [*pieces, b"x\n"]),
         ("and its end", [longest + b"x\n"]),
     ):
         try:

@@ -153,6 +153,8 @@ class ServerTrial:
             why = "No client can wake it there: sleep in the call that waits for the sockets."
         elif call in _SINGLE:
             why = f"{call}() waits for ONE socket ({call}(2)), and meanwhile nobody looks after the others."
+            if call == "accept":  # with O_NONBLOCK it never sleeps
+                why += " The listener is blocking."
         elif call and call not in _MANY:
             why = ""
         elif accepted is False:

@@ -534,6 +534,22 @@ CASES = {
                 while True:
                     serve_one(conn)
         """),
+        case("accept outside the loop, and serve_one hides that it is closed",
+             "yet it runs all the time", """
+            def serve_one(conn):
+                lines = Lines()
+                with conn:
+                    try:
+                        while data := conn.recv(4096):
+                            for line in lines.feed(data):
+                                conn.sendall(line.upper() + b"\\n")
+                    except (OSError, ValueError):
+                        pass
+            def serve_forever(listener):
+                conn, _ = listener.accept()
+                while True:
+                    serve_one(conn)
+        """),
         case("speaks after serve_one has closed", "serve_forever raised OSError: [Errno 9] Bad file descriptor in line 5",
              right("2.4"), {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
         case("closes the listener", "You used the listener after you had closed it in line 3: keep it open for the next clients.",

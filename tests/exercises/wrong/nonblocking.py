@@ -424,7 +424,7 @@ CASES = {
              LIMITED, {"self.finished = False": "self.finished = False\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],
     "3.3": [
-        case("a blocking listener", "accept() waits for ONE socket (accept(2)), and meanwhile nobody looks after the others",
+        case("a blocking listener", "meanwhile nobody looks after the others. The listener is blocking.",
              BUSY, {"listener.setblocking(False)": "listener.setblocking(True)"}),
         case("one client after the other", "The first client is silent, and a second one got no answer within 1 s", """
             def busy_server(listener):
