@@ -653,6 +653,13 @@ def test_what_passed_is_owned_and_no_longer_open(home):
     assert "2.1 make_listener, about" not in text and "2.2" not in text and "- 2.3 serve_one" in text
 
 
+def test_all_that_is_counted_as_open_is_named():
+    journal.record("guesses", "late-answer", {"answer": "an error"})
+    text = repr(summary("02"))
+    still = text[text.index("Still open in this notebook") : text.index("Still open in More")].splitlines()[1:]
+    assert still[3:] == ["- recall: 3 of 3", "- guesses: 3 of 4", "- beliefs: 1 of 1", "- puzzle: 1 of 1", "- sentence: 1 of 1"]
+
+
 def test_only_sure_surprises_are_to_be_repeated():
     for key, sure, outcome in (("sure", 90, "spin"), ("unsure", 60, "spin"), ("right", 90, "sleep"), ("not run", 95, None)):
         entry = {"question": f"{key} {MARKUP}?", "answer": "sleep", "sure": sure}

@@ -31,6 +31,7 @@ def summary(notebook: str) -> Card:
     if notebook not in known:
         raise ValueError(f"There is no notebook {notebook!r}: the notebooks are {known[0]} to {known[-1]}.")
     past, where = journal.read(), places()
+    steps = _done(notebook, past, where)
     owned, still_open, more = _exercises(notebook, past.get("exercises", {}), where)
     wrong = [one for one in [*_guesses(past), *_beliefs(past), *_recalled(past)] if not one.right]
     wrong.sort(key=lambda one: -one.sure)
@@ -38,7 +39,7 @@ def summary(notebook: str) -> Card:
     here = [one for one in wrong if one.sure < _VERY_SURE and _stands_in(notebook, where.get((one.asks, one.key)))]
     parts = [
         ("In your own library", owned, "Nothing yet: what passes its check goes there."),
-        ("Still open in this notebook", still_open, "Nothing."),
+        ("Still open in this notebook", still_open + _others(steps), "Nothing."),
         *([(f"Still open in More of {notebook}", more, "")] if more else []),
         ("To repeat: you were sure, and the kernel did something else", again, "Nothing."),
     ]
@@ -48,7 +49,7 @@ def summary(notebook: str) -> Card:
         parts.append(("Not decided: run these cells again", undecided, ""))
     text = "\n".join(line for title, items, empty in parts for line in _lines(title, items, empty))
     body = "".join(_html(title, items, empty) for title, items, empty in parts)
-    return Card("what you own now", text, _bar(_done(notebook, past, where)) + body)
+    return Card("what you own now", text, _bar(steps) + body)
 
 
 def _stands_in(notebook: str, place: Place | None) -> bool:
@@ -75,6 +76,13 @@ def _done(notebook: str, past: dict, where: dict[tuple[str, str], Place]) -> dic
             done, of = found.get(name, (0, 0))
             found[name] = done + sum(bool(past.get(section, {}).get(one, {}).get(field)) for one in keys), of + len(keys)
     return found
+
+
+def _others(steps: dict[str, tuple[int, int]]) -> list[str]:
+    """What is open besides exercises, in a notebook that has been begun: its name in the bar, and how many."""
+    if not any(done for done, _ in steps.values()):
+        return []
+    return [f"{name}: {of - done} of {of}" for name, (done, of) in steps.items() if name != "exercises" and done < of]
 
 
 def _bar(steps: dict[str, tuple[int, int]]) -> str:
@@ -145,7 +153,7 @@ class _Answer:
         if self.asks == "guess":
             return f"{_asked(self.question)} You guessed: {self.said} ({self.sure} % sure). The outcome: {self.outcome}."
         if self.asks == "recall":
-            return f"{_asked(self.question)} You said: {self.said} It is: {self.outcome}"
+            return f"{_asked(self.question)} You said: {self.said.rstrip('.')}. It is: {self.outcome}"
         return f"{self.key}: {self.question} You said: {self.said} ({self.sure} % sure). The tests: {self.outcome}."
 
 
