@@ -10,7 +10,16 @@ import pytest
 from course_lib.clients import clients_of
 from course_lib.film.queue import in_accept_queue
 from course_lib.kernel import descriptors, wait_until
-from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, NonBlockingServer, SelectServer, Server, stop_all
+from course_lib.servers import (
+    BlockingServer,
+    CoroutineServer,
+    EpollServer,
+    NonBlockingServer,
+    SelectServer,
+    Server,
+    ThreadedServer,
+    stop_all,
+)
 from course_lib.widgets import observe
 
 
@@ -144,6 +153,34 @@ def test_a_running_server_and_one_that_has_ended():
             ),
         )
     assert observe(server).state()["picture"] is None
+
+
+def test_of_many_threads_each_is_named_by_its_client():
+    at_work, go_on = threading.Event(), threading.Event()
+
+    def answer(request: bytes) -> bytes:
+        at_work.set()
+        while request == b"work" and not go_on.is_set():
+            pass
+        return request
+
+    with ThreadedServer(answer=answer) as server:
+        panel = observe(server)
+        for _ in range(2):
+            panel.clients.connect(server.address)
+        shows(
+            panel,
+            lambda p: (
+                p["asks"]
+                == "All threads sleep: the first thread in accept(), the thread of alice in recv() and the thread of bob in recv()."
+            ),
+        )
+        panel.clients.by_name["alice"].send(b"work")
+        assert at_work.wait(5)
+        try:
+            shows(panel, lambda p: p["asks"] == "The first thread sleeps in accept(); 1 more is running.")
+        finally:
+            go_on.set()
 
 
 def test_sockets_of_a_cell():

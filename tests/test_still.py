@@ -83,12 +83,19 @@ def test_a_figure_stands_on_white_and_its_type_is_ten_pixels_high_where_it_is_na
     figure = make()
     assert figure.get_facecolor() == (1, 1, 1, 1)
     wide = figure.get_figwidth() * figure.dpi
-    assert LEAST < wide < 1.02 * CELL  # in a page of 900 pixels it is as good as never made smaller
+    assert figure.least < wide < 1.02 * CELL  # in a page of 900 pixels it is as good as never made smaller
     texts = [text for text in figure.findobj(Text) if text.get_text() and text.get_visible()]
     assert texts
     for text in texts:
-        assert text.get_fontsize() / 72 * figure.dpi * LEAST / wide >= 10, text
+        assert text.get_fontsize() / 72 * figure.dpi * figure.least / wide >= 10, text
         assert contrast(text.get_color(), "white") >= 4.5 and contrast(turned(text.get_color()), DARK) >= 4.5, text
+
+
+@pytest.mark.parametrize("name", ["waiting", "ready", "ladder"])
+def test_a_measured_figure_is_seen_whole_beside_the_panel(name):
+    figure = FIGURES[name]()
+    assert f"min-width: {figure.least}px" in figure._repr_mimebundle_()["text/html"]
+    assert figure.least < figure.get_figwidth() * figure.dpi <= 490  # what a cell has then, in a page of 1280
 
 
 def test_in_a_dark_theme_white_is_the_page_and_every_ink_stands_out():
@@ -100,12 +107,12 @@ def test_in_a_dark_theme_white_is_the_page_and_every_ink_stands_out():
 def test_every_still_picture_follows_the_theme_without_javascript():
     state = {"server": None, "note": "", "rows": [], "hidden": 0, "tasks": None}
     spans = picture([Span("threads", 0, 0.0, 0.5, "cpu")])
-    for html in (
-        _timeline()._repr_mimebundle_()["text/html"],
-        spans._repr_mimebundle_()["text/html"],
-        picture_html(state, b"a picture", "words"),
+    for html, least in (
+        (_timeline()._repr_mimebundle_()["text/html"], LEAST),
+        (spans._repr_mimebundle_()["text/html"], 445),  # 490 pixels wide, its smallest type has 11
+        (picture_html(state, b"a picture", "words"), LEAST),
     ):
         assert html.count('class="course-figure"') == html.count("<img") == 1 and "<script" not in html
-        assert f"min-width: {LEAST}px" in html and "max-width: 100%" in html
+        assert f"min-width: {least}px" in html and "max-width: 100%" in html
         rule = html[html.index("<style>") : html.index("</style>")]
         assert '[data-jp-theme-light="false"]' in rule and f"invert({TURNED}) hue-rotate(180deg)" in rule

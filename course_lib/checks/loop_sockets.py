@@ -100,8 +100,8 @@ def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket,
             trial.step(
                 "One task waits to read a socket, another one to write it; it became "
                 f"{event[:-1] if event == 'write' else event}able{first}, and the task "
-                f"that waits to {event} did not go on within 1 s: was one of the two forgotten, because both stand under the "
-                "same number?"
+                f"that waits to {event} did not go on within 1 s (was one of the two forgotten? Both have the same number, and a "
+                "watch() takes the place of the one before)"
             )
             while event not in done:
                 yield "sleep", 0.001

@@ -22,7 +22,7 @@ __all__ = ["Exercise", "Result", "all_exercises", "check", "hint", "progress", "
 
 TRIES = 3  # failed checks, each of different code, that open the solution
 _SHOWN_LINES, _SHOWN_CHARACTERS = 20, 2000
-_WIDTH = 96  # characters of a line of ours
+_WIDTH = 60  # characters of a line of ours: so many has a cell beside the panel, in a page of 1280 pixels
 
 
 @dataclass

@@ -98,7 +98,7 @@ function kernelPicture() {
     if (tasks) add(text(12, 44, "task waiting", "dim"));
     const wait = call === "select" || call === "poll";
     const inside = wait && m.asleep;
-    if (carries && !inside) add(text(10, 44, wait ? "carries in" : "came back", "dim"));
+    if (carries && !inside) add(text(chips, 44, wait ? "carries in" : "came back", "dim"));
     if (watched) add(text(lists, 44, "interest", "dim"), ...(narrow ? [] : [text(lists + 64, 44, "ready", "dim")]));
     if (watched) add(box(lists - 6, 28, wide.watched, bottom + 12, "frame", { rx: 8 }));
     if (carries && inside) add(text(lists, 44, "the list", "dim"));

@@ -30,14 +30,18 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
             [f"  {line}" for line in right[c:d]] if same else [*(f"- {x}" for x in left[a:b]), *(f"+ {x}" for x in right[c:d])]
         )
         rows += [
-            _row(same, *(map(html.escape, pair) if same else _marked(*pair)))
-            for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
+            "<tbody>",
+            *(
+                _row(same, *(map(html.escape, pair) if same else _marked(*pair)))
+                for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
+            ),
+            "</tbody>",
         ]
     heads = [f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new)]
     return Card(
         "side by side",
         "\n".join([f"- {old.__qualname__}, + {new.__qualname__}", *text]),
-        f"<table class='course-sides'><thead><tr>{'<td></td>'.join(heads)}</tr></thead><tbody>{''.join(rows)}</tbody></table>",
+        f"<table class='course-sides'><thead><tr>{'<td></td>'.join(heads)}</tr></thead>{''.join(rows)}</table>",
     )
 
 

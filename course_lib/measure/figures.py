@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
-from course_lib.widgets.drawing import SMALL, Drawing
+from course_lib.widgets.drawing import BESIDE, SMALL, Drawing
 
 from .findings import finding
 from .ladder import Rung
@@ -15,19 +15,19 @@ from .palette import MARKERS, ON_WHITE, styles
 from .waiting import PUBLISHED, SOURCE, Cost
 
 _INK, _QUIET = "#222222", "#555555"
-_APART = 0.055  # of the height: two labels that stand nearer than that are moved apart
+_APART = 0.08  # of the height: two labels that stand nearer than that are moved apart
 
 Line = list[tuple[float, float, float, float]]  # x, y, the lowest and the highest y of the rounds
 
 
 def plot_waiting(rows: Sequence[Cost]) -> Drawing:
-    """The rows of `waiting_cost`, beside what a book printed for the same kinds (PUBLISHED; its SOURCE stands below).
+    """The rows of `waiting_cost`, above what a book printed for the same kinds (PUBLISHED; its SOURCE stands below).
 
     Raises ValueError when there are no rows.
     """
     title = finding(rows)
-    figure = Drawing(4.9)
-    here, book = figure.subplots(1, 2, sharey=True)
+    figure = Drawing(6.2, BESIDE)
+    here, book = figure.subplots(2, 1)
     published = [row for row in PUBLISHED if row.kind in {own.kind for own in rows}]
     ours, theirs = _lines_of(rows), _lines_of(published)
     both = [*ours.values(), *theirs.values()]
@@ -39,7 +39,7 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
     book.set_ylabel("µs for one wait", color=_INK)
     for axes in (here, book):
         axes.set_xlabel("descriptors watched, one of them ready", color=_INK)
-    below = [*_reasons(rows), *_not_counted(rows), f"Right: {SOURCE}."]
+    below = [*_reasons(rows), *_not_counted(rows), f"Below: {SOURCE}."]
     _finish(figure, title, below)
     figure.words = "\n".join([title + ".", *map(str, rows), *_not_counted(rows), f"The book: {finding(published)}. {SOURCE}."])
     return figure
@@ -48,7 +48,7 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
 def plot_ready(rows: Sequence[Cost]) -> Drawing:
     """The rows of `ready_cost`. Raises ValueError when there are no rows."""
     title = finding(rows)
-    figure = Drawing(4.6)
+    figure = Drawing(4.4, BESIDE)
     axes = figure.subplots()
     _draw(axes, _lines_of(rows), _notes(rows))
     axes.set_xlabel("descriptors watched, all of them ready", color=_INK)
@@ -61,7 +61,7 @@ def plot_ready(rows: Sequence[Cost]) -> Drawing:
 def plot_ladder(rows: Sequence[Rung]) -> Drawing:
     """The rows of `ladder`: CPU time a request against idle clients. Raises ValueError when there are no rows."""
     title = finding(rows)
-    figure = Drawing(4.8)
+    figure = Drawing(4.4, BESIDE)
     axes = figure.subplots()
     lines: dict[str, Line] = {}
     for row in rows:

@@ -85,10 +85,10 @@ class LivePicture:
 
     def _threads(self, rows: list[Descriptor], its: Doing | None) -> tuple[tuple[Thread, ...], str | None]:
         """(its threads, the one that matters first; what is said of them where the picture's own words do not fit)."""
+        names = {row.number: self._who(row) for row in rows}
         if self._server is None or its is None:
             ask = self._subject.asleep_on if isinstance(self._subject, Process) else asleep_on
             found = [(name, call, number) for number, who in ask({row.number for row in rows}).items() for name, call in who]
-            names = {row.number: self._who(row) for row in rows}
             told = "; ".join(f"{whose(name)} sleeps in {call}() on {names[number]}" for name, call, number in found)
             told = f"{told[0].upper()}{told[1:]}." if told else "No thread sleeps in a call on these."
             return tuple(Thread(name, Pending(call, number), True) for name, call, number in found), told
@@ -97,9 +97,20 @@ class LivePicture:
         for number, thread in enumerate(self._server.threads[:_THREADS]):
             now = its if number == 0 else doing(thread)
             call = standing.get(thread) or (Pending(now.call or "", now.descriptor) if now.asleep else None)
-            threads.append(Thread(thread.name, call, thread not in standing and now.asleep, thread in standing))
+            on = names.get(-1 if call is None or call.descriptor is None else call.descriptor, "a client")
+            name = f"the thread of {on}" if number else "the first thread"
+            threads.append(Thread(name, call, thread not in standing and now.asleep, thread in standing))
         threads.sort(key=lambda thread: not thread.next)
-        return tuple(threads), "" if its.ended else "The server is running." if threads and not threads[0].call else None
+        if its.ended or not threads or threads[0].next:
+            return tuple(threads), "" if its.ended else None
+        first, running = threads[0].call, sum(not thread.call for thread in threads)
+        if not first:
+            return tuple(threads), "The server is running."
+        if not running:
+            return tuple(threads), None
+        # Of one who sleeps alone it would read as if the server did nothing.
+        said = f"The first thread sleeps in {first.name}(); {running} more {'is' if running == 1 else 'are'} running."
+        return tuple(threads), said
 
     def _who(self, row: Descriptor) -> str:
         if row.peer is None or row.peer == "":

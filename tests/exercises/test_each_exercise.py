@@ -75,4 +75,4 @@ def test_a_typical_wrong_solution_gets_its_message(id, imports, case, cell, as_b
     assert cause.startswith("not yet: ") and case.says in cause, said
     told = said[said.index("\n  not yet: ") :]
     assert told.split() == cause.split()
-    assert all(len(line) <= 96 or " " not in line.strip() for line in told.split("\n"))  # JupyterLab breaks longer ones in a word
+    assert all(len(line) <= 60 or " " not in line.strip() for line in told.split("\n"))  # JupyterLab breaks longer ones in a word

@@ -225,7 +225,7 @@ def test_output_is_shown_at_the_end_bounded_and_escaped(cell, capsys):
     )
     check("2.1", names["make_listener"])
     head, _, shown = capsys.readouterr().out.partition("  make_listener printed, at the end:\n")
-    assert head == "2.1 make_listener\n  not yet: make_listener returned None: return the listening socket.\n"
+    assert head == "2.1 make_listener\n  not yet: make_listener returned None: return the listening\n      socket.\n"
     lines = shown.splitlines()
     assert len(lines) == 20 and lines[0] == "    | line 29983"
     assert lines[-3:] == ["    | \\x1b[31mraw\\xff", "    | from a child process", "    | to stderr"]

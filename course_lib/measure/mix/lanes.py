@@ -14,7 +14,8 @@ _LOOKS = {
     "turn": ("#9a9a9a", "ready, and waits for its turn"),
 }
 _HIGH = {"cpu": 16, "wait": 6, "turn": 10}  # the height tells them apart, too
-_WIDE, _LEFT, _LANE, _GROUP = 720, 92, 20, 20
+_WIDE, _LEFT, _LANE, _GROUP = 490, 92, 20, 20  # pixels; so wide is a cell beside the panel, in a page of 1280
+_LEAST = _WIDE * 10 // 11  # the width at which type of 11 pixels has 10
 
 
 def lanes(rows: Sequence[Span], ink: str = "var(--jp-content-font-color1, #222)") -> str:
@@ -49,14 +50,14 @@ def lanes(rows: Sequence[Span], ink: str = "var(--jp-content-font-color1, #222)"
             f"<text x='{x:.1f}' y='{y + 14}' text-anchor='middle' font-size='11'>{tick * step:g} s</text>"
         )
     y += 24
-    x = _LEFT
+    x = 0.0
     for what, (colour, words) in _LOOKS.items():
         high = _HIGH[what]
         parts.append(
-            f"<rect x='{x}' y='{y + 8 - high / 2:.1f}' width='20' height='{high}' fill='{colour}'/>"
-            f"<text x='{x + 26}' y='{y + 13}' font-size='12'>{words}</text>"
+            f"<rect x='{x:.0f}' y='{y + 8 - high / 2:.1f}' width='20' height='{high}' fill='{colour}'/>"
+            f"<text x='{x + 26:.0f}' y='{y + 13}' font-size='12'>{words}</text>"
         )
-        x += 44 + 7 * len(words)
+        x += 42 + 6.3 * len(words)
     return (
         f"<svg xmlns='http://www.w3.org/2000/svg' role='img' aria-label='{escape(finding(rows))}.' "
         f"viewBox='0 0 {_WIDE} {y + 22}' style='max-width: {_WIDE}px; width: 100%; font: 13px sans-serif; fill: {ink}'>"
@@ -89,4 +90,4 @@ def image(rows: Sequence[Span]) -> str:
     svg = svg.replace("'>", "'><rect width='100%' height='100%' fill='white'/>", 1)
     from course_lib.widgets.still import still  # widgets take long to import, and the processes that are measured need none
 
-    return still(svg.encode(), "svg+xml", f"{finding(rows)}.")
+    return still(svg.encode(), "svg+xml", f"{finding(rows)}.", _LEAST)
