@@ -82,7 +82,7 @@ function kernelPicture() {
     const lists = width - lastColumn(has, wide);
     const both = lists - name >= 230 || crowded;
     const queues = name + Math.max(wide.name, Math.min(104, (lists - name) * 0.27));
-    const room = (lists - 12 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
+    const room = (lists - 18 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
     const sending = queues + room + 10;
     const top = 54;
     const y = (i) => top + i * height;
@@ -116,7 +116,7 @@ function kernelPicture() {
       const mode = row.blocking ? "blocking" : "non-blocking";
       add(text(name + 4, mid + (two ? -3 : 4), cut(row.who, Math.floor((queues - name) / 7)), "who"));
       if (two) add(text(name + 4, mid + 12, plain ? mode : row.state || row.kind, `small ${changed(plain ? "blocking" : "state") && same ? "hot" : "dim"}`));
-      if (row.kind === "listener") queue(m.waiting, before ? before.waiting : [], queues, mid, lists - 14 - queues);
+      if (row.kind === "listener") queue(m.waiting, before ? before.waiting : [], queues, mid, lists - 18 - queues);
       else {
         if (row.receive !== null) vessel(queues, mid, room, row.receive, changed("receive"), false);
         if (both && row.send !== null) vessel(sending, mid, room, row.writable ? 0 : row.send, changed("writable"), !row.writable);
