@@ -26,6 +26,7 @@ from typing import Any
 
 from course_lib import folders, journal
 from course_lib.kernel import Call, doing, wait_until
+from course_lib.proc import descriptor_limit
 from course_lib.servers import Server
 from course_lib.servers.scheduler import accept
 from course_lib.solutions import file_of
@@ -88,12 +89,8 @@ def cpu_seconds(call: Callable[..., object], *arguments: object) -> float:
 @contextmanager
 def room_for(number: int) -> Iterator[None]:
     """Let this process have descriptors up to this number, for a while (RLIMIT_NOFILE, getrlimit(2))."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, number + 1), hard))
-    try:
+    with descriptor_limit(max(resource.getrlimit(resource.RLIMIT_NOFILE)[0], number + 1)):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextmanager

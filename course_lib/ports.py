@@ -1,9 +1,10 @@
 """Who holds a TCP port of this machine, also in other processes (proc(5))."""
 
 import os
-import re
 import socket
 import struct
+
+from .proc import sockets, status
 
 TCP_STATES = (
     None,
@@ -60,18 +61,7 @@ def is_queued(client: socket.socket) -> bool:
 
 def inodes(pid: int) -> set[int]:
     """The inodes of this process's sockets; empty when it has gone, or is another user's."""
-    found = set()
-    try:
-        numbers = os.listdir(f"/proc/{pid}/fd")
-    except OSError:
-        numbers = []
-    for number in numbers:
-        try:
-            if inode := re.fullmatch(r"socket:\[(\d+)\]", os.readlink(f"/proc/{pid}/fd/{number}")):
-                found.add(int(inode[1]))
-        except OSError:  # closed while we looked
-            pass
-    return found
+    return set(sockets(pid).values())
 
 
 def at_port(port: int, table: str = _TCP) -> list[list[str]]:
@@ -113,9 +103,6 @@ def _whose(fields: list[str]) -> str:
         if inode and inode in inodes(int(pid)):
             if int(pid) == os.getpid():
                 return f"this very program (process {pid})"
-            try:
-                with open(f"/proc/{pid}/comm") as file:
-                    return f"{file.read().strip()} (process {pid})"
-            except OSError:  # it has gone
-                break
+            if name := status(int(pid), "Name"):
+                return f"{name} (process {pid})"
     return "a program" if int(fields[7]) == os.getuid() else "another user's program"

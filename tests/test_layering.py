@@ -14,29 +14,31 @@ PACKAGE = Path(__file__).parents[1] / "course_lib"
 
 # each part of course_lib, and the parts it may import
 MAY_IMPORT = {
-    "ports": set(),
+    "proc": set(),
+    "ports": {"proc"},
     "folders": set(),
-    "kernel": {"ports"},
-    "servers": {"kernel", "ports"},
+    "kernel": {"ports", "proc"},
+    "servers": {"kernel", "ports", "proc"},
     "clients": set(),
     "journal": {"folders"},
     "shipped": {"journal", "folders"},
     "jupyter_extension": {"shipped", "journal", "folders"},
     "claims": set(),
     "solutions": set(),
-    "sandbox": {"kernel", "ports", "journal", "folders"},
-    "checks": {"solutions", "sandbox", "kernel"},
+    "sandbox": {"kernel", "proc", "journal", "folders"},
+    "checks": {"solutions", "sandbox", "kernel", "ports", "proc"},
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
     "mine": {"solutions", "sandbox", "folders"},
     "own_server": {"mine", "servers", "kernel", "solutions", "sandbox", "ports", "folders"},
     "film": {"servers", "kernel", "clients", "ports"},
     "widgets": {"servers", "kernel", "clients", "film"},
-    "lab": {"kernel", "servers", "solutions", "journal", "folders"},
-    "measure": {"servers", "kernel", "widgets"},
+    "lab": {"kernel", "proc", "servers", "solutions", "journal", "folders"},
+    "measure": {"servers", "kernel", "widgets", "proc"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
 }
 STANDARD_LIBRARY_ONLY = [
+    "proc",
     "ports",
     "folders",
     "kernel",
@@ -123,7 +125,7 @@ print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")
         )
     )
     parts = {name.split(".")[1] for name in loaded}
-    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "folders"} | (
+    assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "proc", "folders"} | (
         {"kernel"} if module in ("descriptors", "leaks") else set()
     )
     assert "course_lib.sandbox.checked_process" not in loaded

@@ -13,9 +13,9 @@ from contextlib import suppress
 from types import CodeType
 from typing import TYPE_CHECKING
 
+from course_lib.proc import sockets
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.proc import open_sockets
 from course_lib.sandbox.talk import Talk, is_learners
 from course_lib.sandbox.words import a, where
 
@@ -231,7 +231,7 @@ def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> No
     while True:
         order = talk.hear()
         signal.signal(signal.SIGUSR2, _stop if order.get("stop") else lambda *_: None)
-        before = open_sockets()
+        before = set(sockets())
         conn, _ = listener.accept()
         number = conn.fileno()
         if order.get("gives_up"):
@@ -241,7 +241,7 @@ def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> No
         except KeyboardInterrupt:
             value, stopped = None, True
             conn.close()
-        left = open_sockets() - before
+        left = set(sockets()) - before
         told = {"open": number in left, "left": len(left - {number}), "limit": conn.gettimeout(), "stopped": stopped}
         talk.tell(value=a(value), believes=conn.fileno() == number and number not in left, **told)
         conn.detach()  # so that nothing is closed behind the learner's back, or twice

@@ -10,9 +10,9 @@ import signal
 import socket
 import time
 from collections.abc import Callable
-from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn
 
+from course_lib.proc import cpu_seconds, state
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import TOO_BUSY, NotChecked, Open, Raised, Stuck, Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
@@ -162,21 +162,17 @@ def _fails(pid: int) -> str:
     """ "dies", "runs all the time while nobody talks", or "" for a server that lives and sleeps."""
     watch, used, asleep = Stopwatch(pid), None, 0
     while watch.passed() < 3.0:
-        try:
-            state, *fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-        except OSError:
+        letter, cpu = state(pid), cpu_seconds(pid)
+        if letter in ("", "Z"):  # a zombie has ended, and its parent has not asked yet
             return "dies"
-        if state == "Z":  # it has ended, and its parent has not asked yet
-            return "dies"
-        cpu = (int(fields[10]) + int(fields[11])) / os.sysconf("SC_CLK_TCK")
         used = cpu if used is None else used
-        asleep = asleep + 1 if state == "S" else 0
+        asleep = asleep + 1 if letter == "S" else 0
         if asleep == 5:
             return ""
         if cpu - used >= 0.15:
             return "runs all the time while nobody talks"
         time.sleep(0.004)
-    if state == "T":
+    if letter == "T":
         raise Wrong("After your experiment the server stands still: leave `with server.paused():` before you return.")
     raise NotChecked(TOO_BUSY)
 

@@ -10,10 +10,10 @@ import tempfile
 from collections.abc import Callable
 from contextlib import ExitStack
 
-from course_lib.kernel import libc, open_files
+from course_lib.kernel import open_files
+from course_lib.proc import links, open_numbers
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.proc import open_numbers
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
@@ -93,13 +93,7 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
 
 def _table(process: int | str) -> dict[int, str]:
     """What `fd_table` should give; the handle that lists the folder is not in it."""
-    found = {}
-    for name in libc.names(f"/proc/{process}/fd"):
-        try:
-            found[int(name)] = libc.readlink(f"/proc/{process}/fd/{name}")
-        except OSError:
-            pass
-    return found
+    return links(process)
 
 
 def _more_open(before: dict[int, str] | set[int]) -> int:

@@ -16,9 +16,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
+from course_lib.proc import open_numbers
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.proc import open_numbers
 from course_lib.sandbox.stopwatch import Stopwatch, wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a

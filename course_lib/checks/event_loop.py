@@ -5,9 +5,9 @@ from __future__ import annotations
 import os
 import socket
 from collections.abc import Callable, Generator
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from course_lib.proc import syscall
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
 from course_lib.sandbox.talk import Talk
@@ -143,10 +143,7 @@ def _sleeps_until(process: CheckedProcess, pid: int, what: str, seconds: int | N
             f"{what}, and your Loop sleeps {'by the clock' if call == 'sleep' else f'in {call}()'}{process.where()}. "
             f"{'No socket can wake it there. ' * (call == 'sleep')}Asked is engine.wait() of your EpollEngine."
         )
-    try:
-        words = Path(f"/proc/{pid}/syscall").read_text().split()
-    except OSError:
-        return
+    words = syscall(pid)
     if call != "epoll_wait" or len(words) < 5:  # this kernel does not say
         return
     asked = int(words[4], 16) & 0xFFFF_FFFF  # milliseconds, an int: the fourth argument of epoll_wait(2)

@@ -10,9 +10,10 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from course_lib.ports import inodes, is_queued, listening
+from course_lib.proc import sockets
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.proc import inodes, is_queued, listening, open_sockets
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 
@@ -266,9 +267,9 @@ def _use_hand_over(talk: Talk, learner: tuple[Callable, Callable], listener: soc
     inode = os.fstat(listener.fileno()).st_ino
 
     def change() -> None:
-        before = open_sockets()
+        before = set(sockets())
         hand_over(listener, unix_sock)
-        talk.tell(open=inode in inodes(os.getpid()), more=len(open_sockets() - before))
+        talk.tell(open=inode in inodes(os.getpid()), more=len(set(sockets()) - before))
 
     _Server(listener).run(change)
     talk.tell()
@@ -276,7 +277,7 @@ def _use_hand_over(talk: Talk, learner: tuple[Callable, Callable], listener: soc
 
 def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: socket.socket) -> None:
     _, take_over = learner
-    before = open_sockets()
+    before = set(sockets())
     listener = take_over(unix_sock)
     _is_listener(listener)
     number = listener.fileno()
@@ -285,7 +286,7 @@ def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: so
         blocking=os.get_blocking(number),
         timeout=listener.gettimeout(),
         inherited=os.get_inheritable(number),
-        more=len(open_sockets() - before - {number}),
+        more=len(set(sockets()) - before - {number}),
     )
     talk.hear()
     _Server(listener).run(lambda: None)
@@ -331,7 +332,7 @@ class _Pairs:
     def __init__(self, talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:
         self._talk, self._listener = talk, listener
         self._hand_over, self._take_over = learner
-        self._own = open_sockets()
+        self._own = set(sockets())
 
     def nothing_comes(self) -> None:
         ours, theirs = socket.socketpair()
@@ -427,7 +428,7 @@ class _Pairs:
 
     def _left(self, what: str) -> None:
         gc.collect()
-        if more := len(open_sockets() - self._own):
+        if more := len(set(sockets()) - self._own):
             raise Wrong(f"{what}, and {more} more descriptors stay open.")
 
 

@@ -9,9 +9,9 @@ from collections.abc import Callable
 from typing import TypeVar
 
 from course_lib.kernel import libc
+from course_lib.proc import open_numbers
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.proc import open_numbers
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 

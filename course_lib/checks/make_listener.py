@@ -10,9 +10,10 @@ import traceback
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
+from course_lib.ports import at_port
+from course_lib.proc import sockets
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.proc import at_port, open_sockets
 from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk, own_frame
 from course_lib.sandbox.words import a, where
@@ -152,18 +153,18 @@ def _use_make_listener(talk: Talk, learner: Callable) -> None:
     (backlog,) = struct.unpack_from("I", other.getsockopt(socket.IPPROTO_TCP, socket.TCP_INFO, 104), 28)
     talk.tell(backlog=backlog)
     talk.hear()
-    before, returned = open_sockets(), ""
+    before, returned = set(sockets()), ""
     try:
         returned = a(learner(other.getsockname()[1]))
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
             raise
     gc.collect()
-    talk.tell(returned=returned, left=len(open_sockets() - before))
+    talk.tell(returned=returned, left=len(set(sockets()) - before))
 
 
 def _first_listener(talk: Talk, learner: Callable) -> socket.socket:
-    before = open_sockets()
+    before = set(sockets())
     try:
         listener = learner()
     except OSError as error:
@@ -181,7 +182,7 @@ def _first_listener(talk: Talk, learner: Callable) -> socket.socket:
         raise Wrong(f"The socket is {listener.family.name}, {listener.type.name}: TCP on IPv4 is AF_INET, SOCK_STREAM.")
     if not listener.getblocking():
         raise Wrong("The listener is non-blocking: leave that for the next notebook.")
-    left = len(open_sockets() - before) - 1
+    left = len(set(sockets()) - before) - 1
     if left > 0:
         raise Wrong(f"make_listener left {left} more open than the socket it returns.")
     talk.tell(

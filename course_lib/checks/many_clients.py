@@ -6,9 +6,9 @@ It takes a listening socket, serves without end, and answers each line in capita
 import socket
 from collections.abc import Callable
 
+from course_lib.ports import at_port, is_at
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Stuck, Wrong
-from course_lib.sandbox.proc import at_port, is_at
 
 from .ends import LONG_LINES, reset
 from .server_trial import SMALL, ServerTrial, readable, still_open, use_server, writable, your_server

@@ -8,9 +8,9 @@ import socket
 from collections.abc import Callable, Generator
 from typing import Any
 
+from course_lib.proc import children, open_numbers, state
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.proc import children, open_numbers, state
 from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a, refused_by_pickle

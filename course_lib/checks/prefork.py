@@ -12,9 +12,10 @@ import uuid
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+from course_lib.ports import inodes, is_queued, listening
+from course_lib.proc import children, cpu_seconds, state
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Raised, Stuck, Wrong
-from course_lib.sandbox.proc import children, cpu_seconds, inodes, is_queued, listening, state
 from course_lib.sandbox.stopwatch import Stopwatch
 from course_lib.sandbox.words import printable
 

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import signal
-from pathlib import Path
 from typing import TYPE_CHECKING
 
+from course_lib.proc import state, status
 from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.proc import state
 from course_lib.sandbox.words import refused_by_pickle
 
 if TYPE_CHECKING:
@@ -86,11 +84,7 @@ def explained(error: Raised) -> Wrong:
 
 def _status_bits(pid: int, field: str) -> int:
     """A set of signals of proc(5)."""
-    try:
-        found = re.search(rf"^{field}:\s+(\w+)", Path(f"/proc/{pid}/status").read_text(), re.MULTILINE)
-    except OSError:
-        return 0
-    return int(found[1], 16) if found else 0
+    return int(status(pid, field) or "0", 16)
 
 
 def _pending(pid: int, number: signal.Signals) -> bool:

@@ -10,8 +10,9 @@ import sys
 import time
 from collections.abc import Callable, Generator
 
+from course_lib.ports import inodes
+from course_lib.proc import open_numbers
 from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.proc import inodes, open_numbers
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
 from course_lib.solutions.coroutines import Loop, accept, http

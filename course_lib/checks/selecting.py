@@ -11,9 +11,9 @@ from collections.abc import Callable
 from types import FunctionType
 from typing import Any
 
+from course_lib.proc import open_numbers, raise_limit
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import NotChecked, Raised, Wrong
-from course_lib.sandbox.proc import open_numbers
 from course_lib.sandbox.stopwatch import Stopwatch
 from course_lib.sandbox.talk import Talk, own_frame
 from course_lib.sandbox.words import a, where
@@ -179,8 +179,7 @@ def _named(socks: list[socket.socket], names: dict[socket.socket, str]) -> str:
 
 def _takes_high_number(learner: Callable, sock: socket.socket) -> bool:
     """Does it take descriptor 1024? With select() it must raise, and must not say that the socket is closed."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 2048)), hard))
+    raise_limit(2048)
     try:
         number = fcntl.fcntl(sock, fcntl.F_DUPFD, 1024)
     except OSError:  # this machine does not give so many descriptors

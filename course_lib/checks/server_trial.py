@@ -9,9 +9,9 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from course_lib.ports import at_port, is_at, listening
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.proc import at_port, is_at, listening
 from course_lib.sandbox.talk import Talk
 
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once

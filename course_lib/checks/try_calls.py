@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import errno
 import os
-import resource
 import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
 
+from course_lib.ports import is_queued
+from course_lib.proc import descriptor_limit, sockets
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.proc import is_queued, open_sockets
 from course_lib.sandbox.stopwatch import wait_until
 from course_lib.sandbox.talk import Talk
 from course_lib.sandbox.words import a
@@ -75,7 +75,7 @@ def _nobody_waits(talk: Talk, try_accept: Callable, listener: socket.socket) -> 
 def _two_wait(talk: Talk, try_accept: Callable, listener: socket.socket) -> None:
     talk.step("A client is waiting, and try_accept(listener) did not return within 1 s")
     with _clients(listener, 2) as clients:
-        before = open_sockets()
+        before = set(sockets())
         got = [try_accept(listener), try_accept(listener), try_accept(listener)]
         for connection in got[:2]:
             _is_connection(connection)
@@ -87,7 +87,7 @@ def _two_wait(talk: Talk, try_accept: Callable, listener: socket.socket) -> None
             raise Wrong("try_accept returned a socket that is not connected: return the one that accept() gives.") from None
         if taken != [client.getsockname() for client in clients]:
             raise Wrong("Two clients were waiting; two calls of try_accept must give a connection each, in the order they came.")
-        left = len(open_sockets() - before) - 2
+        left = len(set(sockets()) - before) - 2
         if left > 0:
             raise Wrong(f"try_accept left {left} more open than the sockets that it returned.")
         if os.get_blocking(got[0].fileno()):
@@ -244,12 +244,8 @@ def _no_free_descriptor() -> Iterator[None]:
     """Inside, the kernel gives out no number any more: all below the limit are in use (getrlimit(2))."""
     lowest_free = os.open("/dev/null", os.O_RDONLY)
     os.close(lowest_free)
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (lowest_free, hard))
-    try:
+    with descriptor_limit(lowest_free):
         yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 @contextmanager

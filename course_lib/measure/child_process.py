@@ -4,7 +4,6 @@ import ctypes
 import io
 import json
 import os
-import resource
 import select
 import signal
 import socket
@@ -135,16 +134,6 @@ def become(program: str, *arguments: object) -> NoReturn:
     """Run another program in place of this one (execve(2)). The lines of JSON that it prints are its messages."""
     os.dup2(_answers, 1)
     os.execv(program, [program, *map(str, arguments)])
-
-
-def raise_limit(wanted: int) -> int:
-    """Let this process have `wanted` descriptors, or as many as it may raise the limit to (getrlimit(2)); return the limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    most = wanted if hard == resource.RLIM_INFINITY else min(wanted, hard)
-    if soft != resource.RLIM_INFINITY and soft < most:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (most, hard))
-        return most
-    return soft
 
 
 def bind_address(client: socket.socket, number: int) -> None:

@@ -10,9 +10,10 @@ import socket
 import time
 from collections.abc import Callable, Generator, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 
 import cloudpickle
+
+from course_lib.proc import children
 
 from .child_process import ChildProcess, cpu_clock
 from .work import Work, carry_out
@@ -103,7 +104,7 @@ def _measured(work: Work, payload: bytes, count: int, path: str, seconds: float)
         clients = work.process("page_clients", ["127.0.0.1", told["port"]], path, CONNECTIONS * count)
         if "connected" not in (said := _hear_either(work, clients, server, _PATIENCE)):
             return Crew(count, why_not=_why(said))
-        workers = _children(server.pid)
+        workers = children(server.pid)
         used, begin = {pid: _cpu(pid) for pid in workers}, time.monotonic()
         clients.say(seconds=seconds)
         if "answered" not in (said := _hear_either(work, clients, server, seconds + _PATIENCE)):
@@ -136,14 +137,6 @@ def _hear_either(work: Work, clients: ChildProcess, server: ChildProcess, second
 
 def _why(said: dict) -> str:
     return said.get("why", "the clients got no answer in time")
-
-
-def _children(process: int) -> list[int]:
-    """The processes that its first thread has forked (proc_pid_task_children: they are still alive)."""
-    try:
-        return [int(pid) for pid in Path(f"/proc/{process}/task/{process}/children").read_text().split()]
-    except OSError:
-        return []
 
 
 def _cpu(process: int) -> float:

@@ -5,9 +5,10 @@ import pickle
 import socket
 import sys
 
+from course_lib.proc import raise_limit
 from course_lib.servers import Server
 
-from .child_process import MOST, arguments, ended_with, raise_limit, tell
+from .child_process import MOST, arguments, ended_with, tell
 
 
 def main() -> None:

@@ -1,7 +1,6 @@
 """Ten thousand live connections to a server of this process: opened, each answered, a few of them busy, and closed again."""
 
 import gc
-import resource
 import socket
 import statistics
 import struct
@@ -13,6 +12,7 @@ from html import escape
 from typing import Any
 
 from course_lib.kernel import libc, wait_until
+from course_lib.proc import descriptor_limit
 from course_lib.servers import Server
 
 from .child_process import ChildProcess
@@ -189,7 +189,7 @@ class _Run:
         chosen = plan(limits_of(self._server.numbers()), self._wanted)
         self._found = {"why_not": chosen.why_not, "notes": chosen.notes}
         if chosen.connections:
-            with _soft_limit(chosen.soft):
+            with descriptor_limit(chosen.soft):
                 try:
                     self._measure(work, chosen)
                 except _Over as over:
@@ -311,20 +311,6 @@ class _Run:
 
 class _Over(Exception):
     """It cannot go on; the text says why."""
-
-
-@contextmanager
-def _soft_limit(wanted: int) -> Iterator[None]:
-    """Let this process have so many descriptors, and put the limit back afterwards (getrlimit(2))."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    if wanted <= soft or soft == resource.RLIM_INFINITY:
-        yield
-        return
-    resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-    try:
-        yield
-    finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
 
 
 def _texts(server: Server) -> list[tuple[str, str]]:

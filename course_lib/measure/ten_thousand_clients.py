@@ -8,7 +8,9 @@ import socket
 import sys
 import time
 
-from .child_process import arguments, bind_address, raise_limit, tell
+from course_lib.proc import raise_limit
+
+from .child_process import arguments, bind_address, tell
 
 SPARE = 40  # descriptors besides those of the connections: standard streams, the epoll, what Python opens
 _OFTEN = 0.1  # seconds between two messages on how far it is

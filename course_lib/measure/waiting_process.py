@@ -9,7 +9,9 @@ import time
 from collections.abc import Callable
 from functools import partial
 
-from .child_process import arguments, raise_limit, tell, too_few
+from course_lib.proc import raise_limit
+
+from .child_process import arguments, tell, too_few
 
 SPARE = 16  # descriptors besides the watched ones: standard streams, the epoll, what Python opens
 

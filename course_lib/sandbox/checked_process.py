@@ -15,7 +15,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from course_lib import folders
+from course_lib import folders, proc
 from course_lib.kernel import wait_until
 from course_lib.kernel.threads import CALLS
 
@@ -130,36 +130,28 @@ class CheckedProcess:
 
     def cpu(self) -> float:
         """Seconds of CPU time used so far, all threads."""
-        fields = self._stat()
-        return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
+        return proc.cpu_seconds(self._pid)
 
     def state(self) -> str:
         """The letter of proc(5): R runs or waits for a processor, S sleeps, T stopped; "" when it has gone."""
-        return "".join(self._stat()[:1])
+        return proc.state(self._pid)
 
     def asleep_in(self) -> str:
         """The system call in which its first thread sleeps ("select", "recv", "sleep"); "" when it runs or nobody knows."""
-        try:
-            number = Path(f"/proc/{self._pid}/syscall").read_text().split()[0]
-        except OSError:  # it has gone, or this kernel does not say
-            return ""
+        number = (proc.syscall(self._pid) or [""])[0]  # this kernel may not say
         return CALLS.get(int(number), "") if number.isdecimal() else ""
 
     def wakes(self) -> int:
         """How often its first thread has gone to sleep so far."""
-        return self._status("voluntary_ctxt_switches")
+        return int(proc.status(self._pid, "voluntary_ctxt_switches") or 0)
 
     def memory(self) -> int:
         """Bytes of memory that it holds now (VmRSS of proc(5))."""
-        return self._status("VmRSS") * 1024
+        return int(proc.status(self._pid, "VmRSS") or 0) * 1024
 
     def interrupt(self, number: signal.Signals) -> bool:
         """Send a signal, if it has a handler for it; False if it has none (the signal would end it)."""
-        try:
-            caught = re.search(r"^SigCgt:\s+(\w+)", Path(f"/proc/{self._pid}/status").read_text(), re.MULTILINE)
-        except OSError:
-            return False
-        if not (caught and int(caught.group(1), 16) >> (number - 1) & 1):
+        if not int(proc.status(self._pid, "SigCgt") or "0", 16) >> (number - 1) & 1:
             return False
         os.kill(self._pid, number)
         return True
@@ -176,25 +168,14 @@ class CheckedProcess:
 
     def sockets(self) -> int:
         """How many descriptors of sockets it holds, those of the check not counted."""
-        count, folder = 0, f"/proc/{self._pid}/fd"
-        try:
-            numbers = os.listdir(folder)
-        except OSError:  # it has gone
-            numbers = []
-        for number in numbers:
-            try:
-                count += os.readlink(f"{folder}/{number}").startswith("socket:")
-            except OSError:  # closed while we looked
-                pass
-        return max(0, count - 1)
+        return max(0, len(proc.sockets(self._pid)) - 1)
 
     def alone(self) -> None:
         """Raise Wrong if it runs a second thread or has a child process."""
-        folder = Path(f"/proc/{self._pid}/task")
         # join() returns when a thread has said its last word; its task is gone a moment later.
-        if not self.until(lambda: len(list(folder.iterdir())) == 1, 1.0):
+        if not self.until(lambda: len(proc.threads(self._pid)) <= 1, 1.0):
             raise Wrong(f"{self._name} started a thread that still runs; one thread is enough here.")
-        if any(path.read_text().strip() for task in folder.iterdir() if (path := task / "children").exists()):
+        if proc.children(self._pid):
             raise Wrong(f"{self._name} started another process (fork?); one process is enough here.", cause="another process")
 
     def explain_end(self) -> None:
@@ -337,29 +318,7 @@ class CheckedProcess:
 
     def _runs(self) -> bool:
         """Does one of its threads run, or wait for a processor or a disk?"""
-        for task in Path(f"/proc/{self._pid}/task").glob("[0-9]*/stat"):
-            try:
-                if task.read_text().rpartition(")")[2].split()[0] in "RD":
-                    return True
-            except OSError:  # it has ended
-                pass
-        return False
-
-    def _status(self, field: str) -> int:
-        """A number of proc(5); 0 when it has gone."""
-        try:
-            text = Path(f"/proc/{self._pid}/status").read_text()
-        except OSError:
-            return 0
-        found = re.search(rf"^{field}:\s+(\d+)", text, re.MULTILINE)
-        return int(found.group(1)) if found else 0
-
-    def _stat(self) -> list[str]:
-        """The fields of proc(5), from the third (the state) on; [] when it has gone."""
-        try:
-            return Path(f"/proc/{self._pid}/stat").read_text().rpartition(")")[2].split()
-        except (FileNotFoundError, ProcessLookupError):
-            return []
+        return any("".join(proc.stat(self._pid, thread)[:1]) in ("R", "D") for thread in proc.threads(self._pid))
 
 
 def environment(mark: str = "1") -> dict[str, str]:

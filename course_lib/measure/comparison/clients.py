@@ -7,8 +7,9 @@ import sys
 import time
 from collections.abc import Callable
 
-from course_lib.measure.child_process import MOST, arguments, become, cpu_clock, raise_limit, tell
+from course_lib.measure.child_process import MOST, arguments, become, cpu_clock, tell
 from course_lib.measure.load_process import REQUEST, Clients, Late, Lost
+from course_lib.proc import raise_limit
 
 PATIENCE = 5.0  # seconds for an answer
 

@@ -9,7 +9,8 @@ from collections.abc import Callable, Coroutine, Generator
 from functools import partial
 from typing import Any
 
-from course_lib.measure.child_process import MOST, arguments, become, raise_limit, tell
+from course_lib.measure.child_process import MOST, arguments, become, tell
+from course_lib.proc import raise_limit
 from course_lib.servers import MODELS, AsyncioServer, CoroutineServer, EpollServer, Server
 from course_lib.servers.connection import PAUSE, accept, ends_connection
 
