@@ -37,7 +37,8 @@ function livePicture() {
       film.moments.push({ ...moment, rows: moment.rows.map((row) => film.rows.push(row) - 1), tasks: moment.tasks && film.tasks.push(moment.tasks) - 1 });
     }
     for (const [name, present] of Object.entries(traits(film))) has[name] ||= present;
-    most = Math.max(most, mostRows(film));
+    const rows = mostRows({ ...film, moments: film.moments.slice(-1) });
+    if (rows > most || rows + 5 < most) most = Math.max(2, rows); // it keeps its height, but not that of a crowd that has gone
     picture.show(film, 1, drawnWidth(has, Math.floor(box.clientWidth)), most, has);
   }
   const resized = new ResizeObserver(size);

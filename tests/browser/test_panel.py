@@ -259,6 +259,37 @@ class TestCompact:
         panel.locator("summary", has_text="more").click()
         expect(button(panel_of(notebook.run_cell(3), more=False), "Hold")).to_be_hidden()
 
+    def test_no_button_moves_from_under_the_pointer(self, open_cells):
+        notebook = open_cells(
+            "server = BlockingServer().start()\npanel = observe(server)\npanel.clients.connect(server.address)\npanel"
+        )
+        notebook.page.set_viewport_size({"width": 900, "height": 900})
+        panel = panel_of(notebook.run_cell(1))
+        places = set()
+        for name in ("Send 8 MB", "Read slowly", "Half-close"):  # its help takes one line, or two
+            expect(button(panel, name)).to_be_enabled()
+            button(panel, name).hover()
+            places.add(button(panel, "Reset").bounding_box()["y"] - panel.bounding_box()["y"])
+        assert len(places) == 1
+
+    def test_the_picture_is_lower_again_when_a_crowd_has_gone(self, open_cells):
+        notebook = open_cells(
+            "from course_lib.servers import EpollServer\nserver = EpollServer().start()\nobserve(server)",
+            "server.stop(), server.start()",
+        )
+        panel = panel_of(notebook.run_cell(1), more=False)
+        tall = "svg => svg.getBoundingClientRect().height"
+        picture = panel.locator(".live svg").first
+        expect(picture).to_be_visible()
+        low = picture.evaluate(tall)
+        panel.locator("summary", has_text="more").click()
+        button(panel, "Connect 20").click()
+        expect(picture).to_contain_text("more, which are not drawn")
+        assert picture.evaluate(tall) > 2 * low
+        notebook.run_cell(2)
+        expect(picture).not_to_contain_text("alice")
+        assert picture.evaluate(tall) < 1.5 * low
+
     def test_a_newcomer_flips_the_toggle_and_sees_what_changed(self, open_cells):
         notebook = open_cells("observe(BlockingServer().start())")
         panel = panel_of(notebook.run_cell(1), more=False)
