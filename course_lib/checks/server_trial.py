@@ -132,10 +132,7 @@ class ServerTrial:
         raise Wrong(f"A client sent {sent!r} and got {got!r}{end and ', '}{end}, not {answer!r}.")
 
     def unanswered(self, client: socket.socket, what: str, stuck: Stuck, private: bool = True) -> Wrong:
-        """No answer came: why not? The kernel knows how far the client's bytes have come.
-
-        `private`: nobody else may get this answer.
-        """
+        """Why no answer came: the kernel knows how far the client's bytes are. `private`: nobody else may get this answer."""
         accepted, unread = self.way(client)
         call = stuck.call if stuck.asleep else ""
         others = (*self.stay, *self.clients)
