@@ -217,7 +217,7 @@ def test_a_check_that_cannot_start_is_no_try(cell, monkeypatch, capsys):
     from course_lib.sandbox import checked_process
 
     monkeypatch.setattr(checked_process, "START_LIMIT", 0.0)
-    monkeypatch.setattr(checked_process.CheckedProcess, "_stat", lambda self: [])  # never taken for one that only needs more time
+    monkeypatch.setattr(checked_process.proc, "stat", lambda *whose: [])  # never taken for one that only needs more time
     result = check("2.1", cell(WRONG.format(1))["make_listener"])
     assert result.open and "did not start" in capsys.readouterr().out
     assert journal.read() == {}
