@@ -180,16 +180,17 @@ function kernelPicture() {
       moving(key, x, mid, box(0, -11, wide, 22, `${kind} ${changed ? "changed" : ""}`, { rx: 11 }), text(wide / 2, 4, words, `small center ${kind.includes("full") ? "on-water" : ""}`));
     }
     function queue(waiting, before, x, mid, room) {
-      if (room > 150) add(text(x + room, mid + 4, "accept queue", "small dim", { "text-anchor": "end" }));
-      room -= room > 150 ? 80 : 0;
-      let left = x;
+      const label = room > 150 ? 86 : 0;
+      if (label) add(text(x, mid + 4, "accept queue", "small dim"));
+      const end = x + room;
+      let left = x + label;
       waiting.forEach((who, k) => {
         const long = who.length * 6.6 + 16;
         const last = k === waiting.length - 1;
-        if (left + long > x + room - (last ? 0 : 28)) {
-          if (left < x + room) add(text(left, mid + 4, k ? `+${waiting.length - k}` : `${waiting.length} wait`, "small"));
-          left = x + room + 1;
-        } else if (left <= x + room) {
+        if (left + long > end - (last ? 0 : 28)) {
+          if (left < end) add(text(left, mid + 4, k ? `+${waiting.length - k}` : `${waiting.length} wait`, "small"));
+          left = end + 1;
+        } else if (left <= end) {
           moving(`waiting ${who} ${k}`, left, mid, box(0, -11, long, 22, `person ${before.includes(who) ? "" : "changed"}`, { rx: 11 }), text(long / 2, 4, who, "small center on-water"));
           left += long + 4;
         }
