@@ -166,8 +166,10 @@ class LoopServer(Server):
         listener.setblocking(False)
         self.loop = self.new_loop()
         self.loop.spawn(self.clients(listener))
-        self.loop.run()
-        del self.loop  # nobody else has its epoll: now the kernel closes it
+        try:
+            self.loop.run()
+        finally:
+            del self.loop  # nobody else has its epoll: now the kernel closes it
 
     def clients(self, listener: socket.socket) -> Generator:
         """The task that accepts, until its listener is shut down: `accept` raises no other error."""

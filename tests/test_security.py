@@ -191,8 +191,8 @@ def test_a_command_is_a_list_of_words():
 MAY_UNPICKLE = {
     "sandbox/child.py": "its standard input is a file in memory that the check has written",
     "solutions/cpu_io.py": "reference of 8.3: the pipe of a child that it has forked itself",
-    "measure/served.py": "its standard input is a file in memory that the measurement has written",
-    "measure/forked.py": "its standard input is a file in memory that the measurement has written",
+    "measure/server_process.py": "its standard input is a file in memory that the measurement has written",
+    "measure/parent_process.py": "its standard input is a file in memory that the measurement has written",
 }
 
 

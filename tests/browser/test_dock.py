@@ -7,7 +7,7 @@ from playwright.sync_api import expect
 AGAIN = "dock.wanted = True\n"
 CELLS = (
     AGAIN + "server = BlockingServer().start()\nobserve(server)",
-    AGAIN + "observe(BlockingServer().start())",
+    AGAIN + "class Second(BlockingServer): pass\nobserve(Second().start())",
     "print(6 * 7)",
 )
 
@@ -119,5 +119,6 @@ def test_after_a_reload_it_comes_back(open_cells):
     notebook.page.wait_for_function("() => window.jupyterapp && theNotebook()")
     notebook._kernel_ready()
     notebook.run_cell(2)
+    expect(beside(notebook)).to_contain_text("Second")  # until then it is the first one, which has come back
     button(beside(notebook), "Connect a client").click()
     expect(beside(notebook).locator(".asks")).to_contain_text("alice")
