@@ -107,6 +107,29 @@ def chat(listener):
         gone = set()
 """
 
+ON_EPOLL = r"""
+def select_server(listener):
+    listener.setblocking(False)
+    engine, conns = select.epoll(), {}
+    engine.register(listener, select.EPOLLIN)
+    while True:
+        for number, _ in engine.poll():
+            if number == listener.fileno():
+                if sock := try_accept(listener):
+                    conns[sock.fileno()] = Conn(sock)
+                    engine.register(sock, select.EPOLLIN)
+                continue
+            conn = conns[number]
+            if conn.want_read:
+                conn.on_readable()
+            if conn.want_write:
+                conn.on_writable()
+            if conn.over:
+                engine.unregister(number)
+                del conns[number]
+                conn.sock.close()
+"""
+
 CASES = {
     "4.1": [
         case("all three lists", "returned all three lists of select(): return the first two", """
@@ -377,50 +400,10 @@ CASES = {
                             del conns[number]
                             conn.sock.close()
         """),
-        case("edge-triggered, one recv", "the end may come with the last bytes, and is told once (epoll(7)).", r"""
-            def select_server(listener):
-                listener.setblocking(False)
-                engine, conns = select.epoll(), {}
-                engine.register(listener, select.EPOLLIN)
-                while True:
-                    for number, _ in engine.poll():
-                        if number == listener.fileno():
-                            if sock := try_accept(listener):
-                                conns[sock.fileno()] = Conn(sock)
-                                engine.register(sock, select.EPOLLIN | select.EPOLLET)
-                            continue
-                        conn = conns[number]
-                        if conn.want_read:
-                            conn.on_readable()
-                        if conn.want_write:
-                            conn.on_writable()
-                        if conn.over:
-                            engine.unregister(number)
-                            del conns[number]
-                            conn.sock.close()
-        """),
-        case("one shot, never armed again", "with EPOLLONESHOT, modify() it each time (epoll(7)).", r"""
-            def select_server(listener):
-                listener.setblocking(False)
-                engine, conns = select.epoll(), {}
-                engine.register(listener, select.EPOLLIN)
-                while True:
-                    for number, _ in engine.poll():
-                        if number == listener.fileno():
-                            if sock := try_accept(listener):
-                                conns[sock.fileno()] = Conn(sock)
-                                engine.register(sock, select.EPOLLIN | select.EPOLLONESHOT)
-                            continue
-                        conn = conns[number]
-                        if conn.want_read:
-                            conn.on_readable()
-                        if conn.want_write:
-                            conn.on_writable()
-                        if conn.over:
-                            engine.unregister(number)
-                            del conns[number]
-                            conn.sock.close()
-        """),
+        case("edge-triggered, one recv", "the end may come with the last bytes, and is told once (epoll(7)).",
+             ON_EPOLL, {"register(sock, select.EPOLLIN)": "register(sock, select.EPOLLIN | select.EPOLLET)"}),
+        case("one shot, never armed again", "with EPOLLONESHOT, modify() it each time (epoll(7)).",
+             ON_EPOLL, {"register(sock, select.EPOLLIN)": "register(sock, select.EPOLLIN | select.EPOLLONESHOT)"}),
         case("leaves close to the garbage collector", "Is close() called for each of them? A socket that is only forgotten stays open", r"""
             def select_server(listener):
                 listener.setblocking(False)
