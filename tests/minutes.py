@@ -1,8 +1,8 @@
 """How long each part of the main path takes a newcomer: `python tests/minutes.py`, or with the beginning of a notebook's name.
 
 150 words a minute, of the text and of what explains an outcome; 45 seconds for a guess, or to judge a sentence; 6 seconds a line
-of code, without the imports and what stands on a card; 3 minutes a recall, 4 a puzzle, 1 to write a sentence anew. An exercise
-takes 1.7 times as long as its author says, its task included.
+of code, that of a shown `source` included, without the imports and what stands on another card; 3 minutes a recall, 4 a puzzle, 1
+to write a sentence anew. An exercise takes 1.7 times as long as its author says, its task included.
 """
 
 import re
@@ -21,6 +21,7 @@ _WORDS, _LINES = 150, 10  # a minute
 _EXERCISE = 1.7  # times the author's minutes
 _ASKED = {"guess": 0.75, "believe": 0.75, "recall": 3.0, "parsons": 4.0, "rewrite": 1.0}  # minutes
 _CARD = re.compile(r'\b(guess|believe|recall|parsons|rewrite|check|compare)\(\s*"([^"]+)"')
+_SOURCE = re.compile(r"\bsource\([A-Z]")
 _ONLY_CARD = re.compile(r"(?s)\w+\(.*\)")
 _TASK = re.compile(r"### \d\.\d · ")  # the heading above the task of an exercise
 
@@ -46,9 +47,15 @@ def parts(path: Path) -> dict[str, float]:
             asked = sum(_ASKED.get(name, 0) for name, _ in cards)
             written = sum(_EXERCISE * author[key] for name, key in cards if name == "check")
             read = sum(_words(explanations().get(key, "")) for name, key in cards if name == "compare")
-            lines = 0 if number == 1 or _ONLY_CARD.fullmatch(cell.source) else len(re.findall(r"(?m)^.*\S", cell.source))
+            lines = 0 if number == 1 or _ONLY_CARD.fullmatch(cell.source) else _lines(cell.source)
+            if _SOURCE.search(cell.source):
+                lines += sum(_lines(output.get("text") or output.data["text/plain"]) for output in cell.outputs)
             found[heading] += asked + written + read + lines / _LINES
     return found
+
+
+def _lines(code: str) -> int:
+    return len(re.findall(r"(?m)^.*\S", code))
 
 
 def _words(text: str) -> float:

@@ -51,9 +51,15 @@ def test_what_is_counted(tmp_path):
         new.new_markdown_cell("## 2 · Second\n\n### 2.2 · `Lines`\n\n" + "word " * 500),
         new.new_code_cell("class Lines:\n    pass", metadata={"tags": ["exercise-2.2"]}),
         new.new_code_cell('check("2.2", Lines)'),
+        new.new_markdown_cell("## 3 · Third"),
+        new.new_code_cell(
+            "source(Lines)", outputs=[new.new_output("execute_result", {"text/plain": "class Lines:\n\n    pass"})]
+        ),
     ]
     nbformat.write(new.new_notebook(cells=cells), path := tmp_path / "02_x.ipynb")
-    assert minutes.parts(path) == pytest.approx({"Title": 1, "1 · First": 1 + 0.75 + 0.2, "2 · Second": 1.7 * 8 + 3 / 150})
+    assert minutes.parts(path) == pytest.approx(
+        {"Title": 1, "1 · First": 1 + 0.75 + 0.2, "2 · Second": 1.7 * 8 + 3 / 150, "3 · Third": 3 / 150 + 0.2}
+    )
 
 
 def test_it_prints_the_parts(capsys):

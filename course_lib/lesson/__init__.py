@@ -10,6 +10,7 @@ from .parsons import parsons
 from .recall import recall
 from .sentences import believe, rewrite, rewritten, verdict
 from .side_by_side import side_by_side
+from .source import source
 from .summary import course_map, repetition, summary
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "rewrite",
     "rewritten",
     "side_by_side",
+    "source",
     "summary",
     "verdict",
 ]

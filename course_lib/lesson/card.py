@@ -153,8 +153,13 @@ def mark(right: bool) -> str:
 
 
 def code(source: str) -> str:
-    """Python in the colours of JupyterLab's editor."""
-    return f"<pre class='course-code'>{highlight(source, PythonLexer(), _FORMATTER).rstrip()}</pre>"
+    """Python in the colours of JupyterLab's editor. Where a line is broken, the rest stands below its first word."""
+    lines = source.strip("\n").split("\n")
+    rows = (
+        f"<span class='course-row' style='--indent: {len(line) - len(line.lstrip())}ch'>{row}\n</span>"
+        for line, row in zip(lines, highlight(source, PythonLexer(), _FORMATTER).split("\n"))
+    )
+    return f"<pre class='course-code'>{''.join(rows)}</pre>"
 
 
 def code_line(source: str) -> list[tuple[str, str]]:

@@ -1,0 +1,42 @@
+"""The card with the source of a class or function: the text as it is, and each line a row of its own."""
+
+import inspect
+import re
+import textwrap
+from html import unescape
+
+import pytest
+
+from course_lib.lesson import source
+from course_lib.servers import BlockingServer, SelectServer
+from course_lib.servers.connection import Connection
+
+
+def page_of(card) -> str:
+    page = card._repr_mimebundle_()["text/html"]
+    return page[page.index("<pre") :]
+
+
+def test_it_is_the_source_to_the_letter_as_text_and_as_html():
+    card = source(BlockingServer)
+    assert repr(card) == inspect.getsource(BlockingServer).strip()
+    assert unescape(re.sub("<[^>]+>", "", page_of(card))).strip() == repr(card)
+
+
+def test_a_method_begins_at_the_left_and_several_things_stand_one_below_the_other():
+    (one, other) = (textwrap.dedent(inspect.getsource(thing)).strip() for thing in (Connection.go_on, SelectServer))
+    assert repr(source(Connection.go_on, SelectServer)) == f"{one}\n\n{other}"
+
+
+def test_a_broken_line_keeps_its_indentation():
+    rows = re.findall(r"--indent: (\d+)ch'>(.*)", page_of(source(Connection.go_on)))
+    assert len(rows) == len(inspect.getsource(Connection.go_on).splitlines())
+    for indent, row in rows:
+        code = re.sub("<[^>]+>", "", row)
+        assert len(code) - len(code.lstrip()) == int(indent)
+
+
+@pytest.mark.parametrize("thing", [len, 3, type("Made", (), {})])
+def test_what_has_no_source_is_said_in_a_sentence(thing):
+    with pytest.raises(TypeError, match="source.. shows a class or a function that is written in Python, not "):
+        source(thing)
