@@ -31,7 +31,8 @@ if not collector.is_alive():
     collector.start()  # pyzmq's own thread and descriptors, else begun with the first message of 64 kB, in whichever run
 gc.collect()
 links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-kinds = [re.split(r"[:\\d]", os.readlink(link))[0] for link in links if os.path.islink(link)]
+kinds = [re.split(r":?\\[?\\d", os.readlink(link))[0] for link in links if os.path.islink(link)]
+kinds = [kind for kind in kinds if kind != "anon_inode:[eventfd]"]  # ipykernel keeps that of a thread up to 10 s longer
 print(json.dumps([re.split(r"[:\\d]", thread.name)[0] for thread in threading.enumerate()] + kinds))
 """
 

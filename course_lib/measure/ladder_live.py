@@ -27,7 +27,7 @@ def live_ladder(
     numbers                                  what the slider offers
     Raises TypeError or ValueError as `ladder` does.
     """
-    return LiveLadder(servers, numbers, active, rounds, seconds, apart)
+    return LiveLadder(servers, numbers, (active, rounds, seconds, apart))
 
 
 class LiveLadder(LiveMeasurement):
@@ -36,20 +36,12 @@ class LiveLadder(LiveMeasurement):
     _name, _verb = "live ladder", "Measure"
     _invitation = "Choose a number of idle clients, guess, and press Measure."
 
-    def __init__(
-        self,
-        servers: Iterable[Subject],
-        numbers: Iterable[int] = NUMBERS,
-        active: int = 20,
-        rounds: int = 3,
-        seconds: float = 16.0,
-        apart: bool = False,
-    ) -> None:
+    def __init__(self, servers: Iterable[Subject], numbers: Iterable[int], how: tuple[int, int, float, bool]) -> None:
         self._subjects = named(servers)
         self._numbers = sorted(set(numbers))
         if not self._numbers or any(type(number) is not int or number < 0 for number in self._numbers):
             raise ValueError("numbers are the numbers of idle clients that the slider offers, at least one")
-        self._how = active, rounds, seconds, apart
+        self._how = how
         self._points: dict[tuple[str, int], Rung] = {}
         super().__init__()
 
