@@ -31,7 +31,7 @@ def machine() -> Machine:
     return Machine(
         found[1].strip() if found else platform.machine(),
         len(os.sched_getaffinity(0)),
-        platform.release(),
+        platform.release().partition("-")[0],
         platform.python_version(),
         _version("uvloop"),
     )
