@@ -251,7 +251,8 @@ def test_an_interrupt_ends_all_kernels(tmp_path):
     ) as process:
         try:
             assert wait_until(started.exists, 60)
-            assert len(alive(mark)) >= 4  # this one, pytest, the kernel, sleep
+            # This one, pytest, the kernel, and sleep, whose environment can be read only a moment after its exec.
+            assert wait_until(lambda: len(alive(mark)) >= 4), alive(mark)
             process.send_signal(signal.SIGINT)
             out, said = process.communicate(timeout=30)
         finally:
