@@ -107,6 +107,13 @@ def full(server):
     return any(row.peer and not row.writable for row in server.descriptors())
 
 
+@pytest.fixture(params=["asyncio", "uvloop"], scope="module")
+def make_loop(request):
+    make = pytest.importorskip(request.param).new_event_loop
+    make().close()  # libuv keeps two descriptors for its signals, the same for all its loops
+    return make
+
+
 @pytest.mark.usefixtures("nothing_is_left")
 class TestLife:
     def test_two_hundred_starts_and_stops_with_clients_leave_nothing(self, model):
@@ -314,7 +321,8 @@ class TestLife:
         with server:
             assert asks(server, b"x") == b"x"
 
-    def test_one_of_the_learners_own_on_asyncio_stops_without_a_word(self, caplog):
+    @pytest.mark.parametrize("way", ["asyncio.Runner", "a local", "an attribute"])
+    def test_one_of_the_learners_own_on_asyncio_stops_without_a_word(self, make_loop, way, caplog):
         class Own(Server):
             def serve(self, listener):
                 async def talk(reader, writer):
@@ -325,12 +333,33 @@ class TestLife:
                 async def main():
                     await (await asyncio.start_server(talk, sock=listener)).serve_forever()
 
-                asyncio.run(main())
+                if way == "asyncio.Runner":
+                    with asyncio.Runner(loop_factory=make_loop) as runner:
+                        return runner.run(main())
+                loop = make_loop()
+                if way == "an attribute":
+                    self.loop, loop = loop, None
+                try:
+                    (loop or self.loop).run_until_complete(main())
+                finally:
+                    (loop or self.loop).close()
 
         with Own() as server, connect(server) as client:
             client.sendall(b"x")
             assert client.recv(1) == b"x"
         assert not server.running and caplog.records == []
+
+    def test_the_loop_of_another_thread_runs_on(self):
+        async def start_and_stop():
+            server = BlockingServer()
+            server.notebook = asyncio.get_running_loop()
+            with server:
+                assert await asyncio.to_thread(asks, server, b"x") == b"x"
+            for _ in range(3):  # what stop() may have asked of this loop is done by then
+                await asyncio.sleep(0)
+            return server.running
+
+        assert asyncio.run(start_and_stop()) is False
 
     @pytest.mark.parametrize("name", ["tasks", "calls", "descriptors", "threads", "address"])
     def test_a_name_that_a_server_has_already_is_refused_in_a_sentence(self, name):

@@ -135,6 +135,8 @@ def _value(name: str, known: dict[str, Any]) -> Any:
     value = known.get(name, _NOTHING)
     if not attribute or value is _NOTHING:
         return value
+    if isinstance(value, socket.socket):  # it has methods; and inspect of Python 3.12.0 to 3.12.3 keeps the class it looked at
+        return _NOTHING
     found = inspect.getattr_static(value, attribute, _NOTHING)
     try:
         return found.__get__(value) if isinstance(found, MemberDescriptorType) else found

@@ -206,10 +206,9 @@ class Server(Observed):
 
     def _wake(self) -> None:
         """Wake its thread where it may sleep on none of its sockets: a loop of asyncio, which would serve on without a listener."""
-        if (loop := _asyncio_loop(self._thread)) is not None:
+        for loop in _loops(self, self._thread):
             with suppress(RuntimeError):  # it has ended meanwhile
-                loop.call_soon_threadsafe(loop.set_exception_handler, lambda loop, context: None)  # of what it breaks off
-                loop.call_soon_threadsafe(loop.stop)
+                loop.call_soon_threadsafe(_end, loop, self._thread)
 
     def _threads(self) -> list[threading.Thread | None]:
         return [self._thread]
@@ -301,18 +300,27 @@ def _sendable(answer: Answer) -> Answer:
     return checked
 
 
-def _asyncio_loop(thread: threading.Thread | None) -> Any:
-    """The loop of asyncio, or of what takes its place, that runs in this thread; None where none does."""
+def _loops(server: Server, thread: threading.Thread | None) -> set:
+    """The loops of asyncio, or of what takes its place, that its thread may run: all that it and the frames of the thread hold.
+
+    (Of uvloop's run_forever() there is no frame to be seen.)
+    """
     asyncio = sys.modules.get("asyncio")
-    frame = sys._current_frames().get(thread.ident or 0) if asyncio and thread else None
-    while asyncio and frame:
-        who = frame.f_locals.get("self")
-        if isinstance(who, asyncio.AbstractEventLoop) and frame.f_code.co_name == "run_forever":
-            return who
-        if isinstance(who, asyncio.Runner) and frame.f_code.co_name == "run":
-            return who._loop
+    if not asyncio or not thread:
+        return set()
+    held, frame = list(vars(server).values()), sys._current_frames().get(thread.ident or 0)
+    while frame:
+        held += frame.f_locals.values()
         frame = frame.f_back
-    return None
+    held += [runner._loop for runner in held if issubclass(type(runner), asyncio.Runner)]
+    return {loop for loop in held if issubclass(type(loop), asyncio.AbstractEventLoop)}
+
+
+def _end(loop: Any, thread: threading.Thread | None) -> None:
+    """End this loop, in which the call is made, if it is run by `thread`: a server may hold another one, the notebook's."""
+    if threading.current_thread() is thread:
+        loop.set_exception_handler(lambda loop, context: None)  # of what it breaks off
+        loop.stop()
 
 
 def shut_down(sock: socket.socket) -> None:
