@@ -8,6 +8,8 @@ import select
 import shutil
 import socket
 import subprocess
+import threading
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -49,7 +51,22 @@ class OwnLoopServer(Server):
         conn.close()
 
 
-MODELS = {"blocking": BlockingServer, **SERVE_ALL, "own loop": OwnLoopServer}
+class OwnThreadsServer(Server):
+    """A thread for each client, of which nobody but `serve` knows."""
+
+    def serve(self, listener):
+        while True:
+            threading.Thread(target=self.echo, args=listener.accept()).start()
+
+    def echo(self, conn, peer):
+        with suppress(OSError):  # its connection is closed where the server is stopped meanwhile
+            while data := conn.recv(4096):
+                conn.sendall(self.answer(data))
+        conn.close()
+
+
+MODELS = {"blocking": BlockingServer, **SERVE_ALL, "own loop": OwnLoopServer, "own threads": OwnThreadsServer}
+THREADED = {ThreadedServer, OwnThreadsServer}
 METHODS = {
     "epoll_wait": "poll(",
     "epoll_ctl": ("register(", "modify(", "unregister(", "tell("),
@@ -119,7 +136,7 @@ def test_the_moments_are_the_calls_that_the_recorder_saw(model):
     came = [call for m in filmed for call in m.came]
     calls = server.calls()
     assert calls[: len(came)] == came
-    if model is not ThreadedServer:  # whose calls come back in another order than they began
+    if model not in THREADED:  # whose calls come back in another order than they began
         assert [(call.name, call.descriptor) for call in calls][: len(held)] == held[: len(calls)]
 
 
@@ -307,14 +324,20 @@ def test_it_ends_by_itself_or_at_the_limit():
     assert "ended by ZeroDivisionError" in broken.ending and broken[-1].call is None
 
 
-def test_a_server_that_computes_for_ever_ends_its_film(monkeypatch):
+@pytest.mark.parametrize("model", [BlockingServer, OwnThreadsServer])
+def test_a_server_that_computes_for_ever_ends_its_film(model, monkeypatch):
     monkeypatch.setattr(filming, "_BUSY", 0.1)
+    over = threading.Event()
 
     def spins(data):
-        while True:
+        while not over.is_set():
             pass
+        return data
 
-    assert film(BlockingServer(answer=spins), visit).ending.startswith("The server computes")
+    try:
+        assert film(model(answer=spins), visit).ending.startswith("The server computes")
+    finally:
+        over.set()
 
 
 def test_a_server_that_runs_is_left_as_it_was():

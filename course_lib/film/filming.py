@@ -6,11 +6,13 @@ from collections import Counter
 from collections.abc import Callable, Generator, Iterator
 from dataclasses import replace
 from threading import Thread as SystemThread
+from threading import enumerate as all_threads
 from typing import TYPE_CHECKING
 
 from course_lib.clients import clients_of
 from course_lib.kernel import Call, Descriptor, Pending, descriptors, doing
 from course_lib.kernel.descriptors import zombies
+from course_lib.kernel.observed import cpu_seconds
 
 from .actors import Actor, Cast
 from .film import ClientView, Film, Moment, Thread
@@ -86,6 +88,7 @@ class _Camera:
         self.met: dict = {}  # peer -> name of each connection, in the order in which they were met
         self.moved: Counter[tuple[str | None, str | None]] = Counter()  # ("read" or "answer", a client's name) -> bytes
         self.ready = ReadyLists()
+        self.strangers = {*all_threads()} - {*server.threads}
         self.owners: dict[int, str] = {}  # whose a number was at the last moment
         self.gone: dict[int, str] = {}  # whose a number was that stands in an interest list although it was closed
 
@@ -135,21 +138,30 @@ class _Camera:
             made += 1
             self._let_go(call, made)
 
+    @property
+    def threads(self) -> list[SystemThread]:
+        """The server's threads, and those that came during the film or made one of its calls: its program has begun them."""
+        its = self.server.threads
+        self.strangers -= {call.thread for call in self.server.standing}
+        return its + [thread for thread in all_threads() if thread not in self.strangers and thread not in its]
+
     def _settle(self) -> str:
         """Wait until each thread stands before a call ("held"), sleeps, or the server has "ended" or is "busy" computing."""
-        used, began, calm = self.server.cpu_seconds(), time.monotonic(), 0
+        met, began, calm = dict[SystemThread, float](), time.monotonic(), 0
         while True:
             self.cast.look()
             if not self.server.running:
                 return "ended"
             standing = {call.thread for call in self.server.standing}
-            others = [thread for thread in self.server.threads if thread not in standing]
+            others = [thread for thread in self.threads if thread not in standing]
             calm = calm + 1 if all(self._sleeps(thread, time.monotonic() - began) for thread in others) else 0
             if (calm > 2 or not others) and standing == {call.thread for call in self.server.standing}:
                 self._hear()
                 if self._arrived() or time.monotonic() - began > _UNDER_WAY:
                     return "held" if standing else "asleep"
-            if self.server.cpu_seconds() - used > _BUSY:
+            used = {thread: cpu_seconds([thread]) for thread in self.threads}
+            met = used | met  # what each had used when it was met
+            if sum(used.values()) - sum(met[thread] for thread in used) > _BUSY:
                 return "busy"
             time.sleep(0.0005)
 
@@ -197,7 +209,7 @@ class _Camera:
 
     def _turn(self, call: Pending) -> tuple[int, int]:
         """Who goes first: the thread that has not gone for the longest time, of new ones the older."""
-        threads = self.server.threads
+        threads = self.threads
         return self.turns.get(call.thread, 0), threads.index(call.thread) if call.thread in threads else len(threads)
 
     def _let_go(self, call: Pending, turn: int) -> None:
@@ -213,7 +225,7 @@ class _Camera:
         names = self._names(rows)
         threads = self._threads(call, names)
         now = threads[0].call if threads else None
-        where = call.thread if call else server.threads[0] if threads else None
+        where = call.thread if call else self.threads[0] if threads else None
         spot = position(where, type(server)) if where else None
         loop = server.tasks()
         left = self._zombies(rows)
@@ -279,7 +291,7 @@ class _Camera:
     def _threads(self, call: Pending | None, names: dict[int, str]) -> tuple[Thread, ...]:
         standing = {one.thread: one for one in self.server.standing}
         found = []
-        for thread in self.server.threads:
+        for thread in self.threads:
             now = doing(thread)
             inside = standing.get(thread) or self.inside.get(thread) or (Pending(now.call, now.descriptor) if now.call else None)
             found.append((thread, Thread("", inside, thread not in standing, call is not None and thread is call.thread)))

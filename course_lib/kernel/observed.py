@@ -6,6 +6,7 @@ import socket
 import threading
 import time
 import weakref
+from collections.abc import Iterable
 from contextlib import suppress
 from typing import Literal
 
@@ -17,6 +18,15 @@ from .tasks import TaskView, has_tasks, tasks
 _OF_A_THREAD = (
     6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
 )
+
+
+def cpu_seconds(threads: Iterable[threading.Thread]) -> float:
+    """The CPU time that these threads of this process have used so far; those that do not live yet or no longer left out."""
+    used = 0.0
+    for number in (thread.native_id for thread in threads):
+        with suppress(OSError):  # it ended while we looked
+            used += time.clock_gettime((~number << 3) | _OF_A_THREAD) if number else 0.0
+    return used
 
 
 class Observed:
@@ -50,11 +60,7 @@ class Observed:
 
     def cpu_seconds(self) -> float:
         """The CPU time that its threads have used so far, user and system (clock_getcpuclockid(3)); those that ended left out."""
-        used = 0.0
-        for thread in self.threads:
-            with suppress(OSError):  # it ended while we looked
-                used += time.clock_gettime((~(thread.native_id or 0) << 3) | _OF_A_THREAD)
-        return used
+        return cpu_seconds(self.threads)
 
     def tasks(self) -> list[TaskView] | None:
         """The tasks of its `loop`, in order: who runs, who is ready, who waits for what. None for a server that has no such loop.
