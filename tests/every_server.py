@@ -1,5 +1,7 @@
 """Each way in which the course serves many clients, by a name: what a test of all servers runs."""
 
+import threading
+from contextlib import suppress
 from functools import partial
 
 from course_lib.servers import (
@@ -9,6 +11,7 @@ from course_lib.servers import (
     NonBlockingServer,
     PollServer,
     SelectServer,
+    Server,
     ThreadedServer,
 )
 
@@ -23,3 +26,17 @@ SERVE_ALL = {
     "asyncio": AsyncioServer,
     "threads": ThreadedServer,
 }
+
+
+class OwnThreadsServer(Server):
+    """A thread for each client, of which nobody but `serve` knows."""
+
+    def serve(self, listener):
+        while True:
+            threading.Thread(target=self.echo, args=listener.accept()).start()
+
+    def echo(self, conn, peer):
+        with suppress(OSError):  # its connection is closed where the server is stopped meanwhile
+            while data := conn.recv(4096):
+                conn.sendall(self.answer(data))
+        conn.close()

@@ -9,11 +9,10 @@ import shutil
 import socket
 import subprocess
 import threading
-from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from every_server import SERVE_ALL
+from every_server import SERVE_ALL, OwnThreadsServer
 from held import nothing_more
 
 from course_lib.clients import Client
@@ -48,20 +47,6 @@ class OwnLoopServer(Server):
     def echo(self, conn):
         while data := (yield from recv(conn, 4096)):
             yield from send_all(conn, data)
-        conn.close()
-
-
-class OwnThreadsServer(Server):
-    """A thread for each client, of which nobody but `serve` knows."""
-
-    def serve(self, listener):
-        while True:
-            threading.Thread(target=self.echo, args=listener.accept()).start()
-
-    def echo(self, conn, peer):
-        with suppress(OSError):  # its connection is closed where the server is stopped meanwhile
-            while data := conn.recv(4096):
-                conn.sendall(self.answer(data))
         conn.close()
 
 

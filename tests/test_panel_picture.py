@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from every_server import OwnThreadsServer
 
 from course_lib.clients import clients_of
 from course_lib.film.queue import in_accept_queue
@@ -181,6 +182,16 @@ def test_of_many_threads_each_is_named_by_its_client():
             shows(panel, lambda p: p["asks"] == "The first thread sleeps in accept(); 1 more is running.")
         finally:
             go_on.set()
+
+
+def test_held_in_a_thread_of_which_only_its_program_knows():
+    with OwnThreadsServer() as server:
+        panel = observe(server)
+        panel.clients.connect(server.address)
+        shows(panel, lambda p: len(p["rows"]) == 2)
+        server.hold()
+        panel.clients.by_name["alice"].send(b"hello")
+        shows(panel, lambda p: p["call"] == f"sendall({p['rows'][1]['number']})" and not p["asleep"])
 
 
 def test_sockets_of_a_cell():

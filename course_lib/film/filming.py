@@ -142,7 +142,7 @@ class _Camera:
     def threads(self) -> list[SystemThread]:
         """The server's threads, and those that came during the film or made one of its calls: its program has begun them."""
         its = self.server.threads
-        self.strangers -= {call.thread for call in self.server.standing}
+        self.strangers.difference_update(its)
         return its + [thread for thread in all_threads() if thread not in self.strangers and thread not in its]
 
     def _settle(self) -> str:

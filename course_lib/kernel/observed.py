@@ -55,8 +55,9 @@ class Observed:
 
     @property
     def threads(self) -> list[threading.Thread]:
-        """The threads that serve and live: its own first, then those that a model adds, oldest first."""
-        return [thread for thread in self._threads() if thread and thread.is_alive()]
+        """The threads that serve and live: its own first, those that a model adds, oldest first, and others that it is held in."""
+        its = dict.fromkeys([*self._threads(), *(call.thread for call in self.standing)])
+        return [thread for thread in its if thread and thread.is_alive()]
 
     def cpu_seconds(self) -> float:
         """The CPU time that its threads have used so far, user and system (clock_getcpuclockid(3)); those that ended left out."""
