@@ -23,7 +23,7 @@ class CheckCard(LiveCard):
         self._hint, self._solution = button("Hint", self.hint), button("Solution", self.solution)
         self._said, self._shown = note(), note()
         self._count()
-        return [box([self._hint, self._solution], "course-row"), self._said, self._shown]
+        return [box([self._hint, self._solution], "course-controls"), self._said, self._shown]
 
     def hint(self) -> None:
         """Show the hints that were given so far, and one more."""

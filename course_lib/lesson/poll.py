@@ -51,7 +51,7 @@ class Poll(LiveCard):
             note(f"<div class='course'>{self._body}</div>"),
             self._choice,
             self._sure,
-            box([*self._more, self._save], "course-row"),
+            box([*self._more, self._save], "course-controls"),
             self._note,
         ]
 

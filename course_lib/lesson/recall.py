@@ -57,7 +57,7 @@ class Recall(LiveCard):
 
         done = button("Answer", answer, primary=True)
         asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")
-        return [asked, choice, box([done], "course-row"), result]
+        return [asked, choice, box([done], "course-controls"), result]
 
 
 def _sign(option: int, right: int, chosen: int) -> str:

@@ -87,7 +87,7 @@ class Rewrite(LiveCard):
         self._sure = sure(50, entry.get("sure_after"))
         self._done = button("Keep", self._keep_sure, primary=True)
         self._after = box(
-            [note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-row"
+            [note("<div class='course'>And now: is your sentence true?</div>"), self._sure, self._done], "course-controls"
         )
         self._note = note()
         self._show(entry)
@@ -96,7 +96,7 @@ class Rewrite(LiveCard):
         return [
             note(f"<div class='course'>{body}</div>"),
             self._own,
-            box([self._save], "course-row"),
+            box([self._save], "course-controls"),
             self._ledger,
             self._after,
             self._note,
