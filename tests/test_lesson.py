@@ -7,6 +7,7 @@ import threading
 from html.parser import HTMLParser
 from types import SimpleNamespace
 
+import nbformat
 import pytest
 from ipywidgets import HTML, Button, RadioButtons, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
@@ -15,7 +16,7 @@ from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, course_map, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.parsons import Lines, first_bug, puzzles
-from course_lib.lesson.places import Place
+from course_lib.lesson.places import Place, head
 from course_lib.lesson.recall import questions
 
 VIEW = "application/vnd.jupyter.widget-view+json"
@@ -724,12 +725,24 @@ def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
     module = importlib.import_module("course_lib.lesson.summary")
     monkeypatch.setattr(module, "places", lambda: where)
     monkeypatch.setattr(module.folders, "names", lambda _: ["01_w.ipynb", "02_x.ipynb", "03_y_z.ipynb", "more/02_x_more.ipynb"])
-    assert repr(course_map()) == "02 x: not begun\n03 y z: not begun"
+    titles = {"02_x.ipynb": ("02 · The `x`", "48")}
+    monkeypatch.setattr(module, "head", lambda name: titles.get(name, ("03 y z", "")))
+    assert repr(course_map()) == "02 · The `x`, 48 minutes: not begun\n03 y z: not begun"
     for key in "bc":
         journal.record("guesses", key, {"answer": "x"})
-    assert repr(course_map()) == "02 x: 1 of 2\n03 y z: 1 of 1"
+    assert repr(course_map()) == "02 · The `x`, 48 minutes: 1 of 2\n03 y z: 1 of 1"
     html = course_map()._repr_mimebundle_()["text/html"]
-    assert "<a href='03_y_z.ipynb'>" in html and html.count("✓") == 1 and "width: 50%" in html
+    assert "<a href='02_x.ipynb'>02 · The <code>x</code></a>" in html and html.count("✓") == 1 and "width: 50%" in html
+    assert html.count("<a href='more/02_x_more.ipynb'>more</a>") == html.count("48 minutes") == 1
+
+
+def test_a_notebooks_head_is_read_from_its_first_cell(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "00_start_here.ipynb").write_text("{half a notebook")
+    cell = nbformat.v4.new_markdown_cell("# 02 · The `x`\n\n**Time:** about 48 minutes, half of it your own code.")
+    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "02_x.ipynb")
+    assert head("02_x.ipynb") == ("02 · The `x`", "48")
+    assert head("00_start_here.ipynb") == ("00 start here", "")
 
 
 def test_summary_of_an_unknown_notebook_is_one_sentence():

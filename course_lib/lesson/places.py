@@ -8,6 +8,7 @@ from course_lib import folders
 
 _ASKS = re.compile(r'^(recall|guess|believe|parsons|check|rewrite)\(\s*"([^"]+)"', re.MULTILINE)
 _HEADING = re.compile(r"^(##+) +(.+)$", re.MULTILINE)
+_TITLE, _MINUTES = re.compile(r"^# +(.+)$", re.MULTILINE), re.compile(r"\*\*Time:\*\* about (\d+) minutes")
 
 
 @dataclass(frozen=True)
@@ -41,3 +42,13 @@ def places() -> dict[tuple[str, str], Place]:
         except (OSError, ValueError, LookupError, TypeError):
             continue  # not readable as a notebook at this moment: its questions are listed without a link
     return found
+
+
+def head(name: str) -> tuple[str, str]:
+    """The title of a notebook, and the minutes that it names, as its first cell says. Where it says none: its file's name, and ""."""
+    try:
+        text = "".join(json.loads((folders.notebooks() / name).read_bytes())["cells"][0]["source"])
+    except (OSError, ValueError, LookupError, TypeError):
+        text = ""
+    title, minutes = _TITLE.search(text), _MINUTES.search(text)
+    return title[1] if title else name.removesuffix(".ipynb").replace("_", " "), minutes[1] if minutes else ""

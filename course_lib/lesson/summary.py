@@ -3,7 +3,6 @@
 import html
 import os
 from dataclasses import dataclass
-from pathlib import Path
 
 from course_lib import folders, journal
 from course_lib.claims import all_claims, claim
@@ -12,7 +11,7 @@ from course_lib.solutions import file_of
 
 from .card import Card, inline, shorten
 from .guesses import SECTION as GUESSES
-from .places import Place, places
+from .places import Place, head, places
 from .recall import questions
 from .sentences import SECTION as SENTENCES
 
@@ -95,20 +94,26 @@ def _bar(steps: dict[str, tuple[int, int]]) -> str:
 
 
 def course_map() -> Card:
-    """All notebooks of the main path as links, with how much of each is done."""
-    past, where = journal.read(), places()
+    """All notebooks of the main path as links, with the minutes of each, how much is done, and what there is more of it."""
+    past, where, names = journal.read(), places(), folders.names(folders.notebooks())
     text, rows = [], []
-    for name in folders.names(folders.notebooks()):
+    for name in names:
         if "/" in name or not (steps := _done(name[:2], past, where)):
             continue
         done, of = (sum(counts) for counts in zip(*steps.values()))
-        title = f"{name[:2]} {Path(name).stem[3:].replace('_', ' ')}"
-        text.append(f"{title}: {f'{done} of {of}' if done else 'not begun'}")
+        title, minutes = head(name)
+        text.append(f"{title}{f', {minutes} minutes' * bool(minutes)}: {f'{done} of {of}' if done else 'not begun'}")
+        more = [_link(one, "more") for one in names if one.startswith(f"{folders.MORE}/{name[:2]}")]
         rows.append(
-            f"<tr><td><a href='{html.escape(name, quote=True)}'>{html.escape(title)}</a></td>"
-            f"<td>{done} of {of}{' <b class=course-mark>✓</b>' * (done == of)}{_filled(done, of)}</td></tr>"
+            f"<tr><td>{_link(name, title)}</td><td>{f'{minutes} minutes' * bool(minutes)}</td>"
+            f"<td>{done} of {of}{' <b class=course-mark>✓</b>' * (done == of)}{_filled(done, of)}</td><td>{''.join(more)}</td></tr>"
         )
-    return Card("your way", "\n".join(text), f"<table class='course-pair course-done'><tbody>{''.join(rows)}</tbody></table>")
+    table = f"<table class='course-pair course-done' style='table-layout: auto'><tbody>{''.join(rows)}</tbody></table>"
+    return Card("your way", "\n".join(text), table)
+
+
+def _link(name: str, text: str) -> str:
+    return f"<a href='{html.escape(name, quote=True)}'>{inline(text)}</a>"
 
 
 def _exercises(notebook: str, past: dict, where: dict[tuple[str, str], Place]) -> tuple[list[str], list[str], list[str]]:
