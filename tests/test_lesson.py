@@ -15,6 +15,7 @@ from ipywidgets.widgets import widget as widget_registry
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, course_map, guess, parsons, recall, rewrite, summary, verdict
+from course_lib.lesson.card import unbroken
 from course_lib.lesson.parsons import Lines, first_bug, puzzles
 from course_lib.lesson.places import Place, head
 from course_lib.lesson.recall import questions
@@ -733,7 +734,17 @@ def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
     assert repr(course_map()) == "02 · The `x`, 48 minutes: 1 of 2\n03 y z: 1 of 1"
     html = course_map()._repr_mimebundle_()["text/html"]
     assert "<a href='02_x.ipynb'>02 · The <code>x</code></a>" in html and html.count("✓") == 1 and "width: 50%" in html
-    assert html.count("<a href='more/02_x_more.ipynb'>more</a>") == html.count("48 minutes") == 1
+    assert html.count("<a href='more/02_x_more.ipynb'>more</a>") == html.count("48\N{NO-BREAK SPACE}minutes") == 1
+
+
+def test_a_number_and_its_unit_stay_in_one_line():
+    unit = "\N{NO-BREAK SPACE}"
+    assert unbroken("you, 70 % sure, 5 ms.") == f"you, 70{unit}% sure, 5{unit}ms."
+    assert unbroken("<p title='3 s'>10 000 clients, 2 servers, <code>sleep 3 s</code></p>") == (
+        f"<p title='3 s'>10{unit}000 clients, 2 servers, <code>sleep 3 s</code></p>"
+    )
+    assert any(f"90{unit}% sure" in one.value for one in parts(answered(sure=90), HTML))
+    assert f"90{unit}% sure" in compare("nobody-connects", "spin")._repr_mimebundle_()["text/html"]
 
 
 def test_a_notebooks_head_is_read_from_its_first_cell(tmp_path, monkeypatch):

@@ -6,6 +6,8 @@ import minutes
 import nbformat
 import pytest
 
+from course_lib.claims import claim
+
 MAIN = minutes.main_path()
 EACH = pytest.mark.parametrize("path", MAIN, ids=lambda path: path.stem)
 MOST_CELLS, MOST_WORDS, MOST_GUESSES = 60, 1800, 6
@@ -47,24 +49,44 @@ def test_it_is_short(path):
     assert sum(len(re.findall(r"^guess\(", cell.source, re.MULTILINE)) for cell in cells) <= MOST_GUESSES
 
 
+def cell(source, *texts, tags=()):
+    outputs = [nbformat.v4.new_output("execute_result", {"text/plain": text}) for text in texts]
+    return nbformat.v4.new_code_cell(source, outputs=outputs, metadata={"tags": list(tags)})
+
+
 def test_what_is_counted(tmp_path):
-    new = nbformat.v4
+    markdown = nbformat.v4.new_markdown_cell
     cells = [
-        new.new_markdown_cell("# Title\n\n" + "word " * 149 + "\n\n## 1 · First\n\n" + "**word** " * 147),
-        new.new_code_cell("import socket\nimport select"),  # what is imported is not read
-        new.new_code_cell('guess(\n    "key", "What?",\n    "a", "b")'),
-        new.new_code_cell("a = 1\n\nb = 2"),
-        new.new_markdown_cell("## 2 · Second\n\n### 2.2 · `Lines`\n\n" + "word " * 500),
-        new.new_code_cell("class Lines:\n    pass", metadata={"tags": ["exercise-2.2"]}),
-        new.new_code_cell('check("2.2", Lines)'),
-        new.new_markdown_cell("## 3 · Third"),
-        new.new_code_cell(
-            "source(Lines)", outputs=[new.new_output("execute_result", {"text/plain": "class Lines:\n\n    pass"})]
-        ),
+        markdown("# Title\n\n" + "word " * 149 + "\n\n## 1 · First\n\n" + "**word** " * 147),
+        cell("import socket\nimport select"),  # what is imported is not read
+        cell('guess(\n    "key", "What?",\n    "a", "b")'),
+        cell("a = 1\n\nb = 2", "so many\nlines"),
+        markdown("## 2 · Second\n\n### 2.2 · `Lines`\n\n" + "word " * 500),
+        cell("class Lines:\n    pass", tags=["exercise-2.2"]),
+        cell('check("2.2", Lines)'),
+        markdown("## 3\n\n"),
+        cell("source(Lines)", "class Lines:\n\n    pass"),
+        cell("side_by_side(Lines, Other)", "- Lines, + Other\n  pass"),
+        markdown("## 4"),
+        cell("film(A(), script)", "<Film of A: 14 moments>"),
+        cell("pair", "<Film of A: 14 moments> beside <Film of B: 20 moments>"),
+        markdown("## 5\n\n| do this | and see |\n| --- | --- |\n| **Hold** | nothing |\n| **Run on** | all |\n"),
+        markdown("## 6"),
+        cell('verdict("C06", "C15")'),
     ]
-    nbformat.write(new.new_notebook(cells=cells), path := tmp_path / "02_x.ipynb")
-    assert minutes.parts(path) == pytest.approx(
-        {"Title": 1, "1 · First": 1 + 0.75 + 0.2, "2 · Second": 1.7 * 8 + 3 / 150, "3 · Third": 3 / 150 + 0.2}
+    nbformat.write(nbformat.v4.new_notebook(cells=cells), path := tmp_path / "02_x.ipynb")
+    found = minutes.parts(path)
+    judged = sum(len(f"{claim(id).english} {claim(id).correction}".split()) for id in ("C06", "C15"))
+    assert found.pop("6") * 150 == pytest.approx(1 + judged, abs=9)  # what is code counts by its words
+    assert found == pytest.approx(
+        {
+            "Title": 1,
+            "1 · First": 1 + 0.75 + 0.2,
+            "2 · Second": 1.7 * 8 + 3 / 150,
+            "3": 1 / 150 + 0.4,
+            "4": 1 / 150 + (14 + 20) / 20 + 0.1,
+            "5": 10 / 150 + 2 * 0.5,
+        }
     )
 
 

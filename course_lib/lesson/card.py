@@ -37,7 +37,7 @@ class Card:
 
     def __init__(self, kind: str, text: str, body: str, state: str = ""):
         self._text = text
-        self._html = f"{style('style.css')}<div class='course{_look(state)}'>{label(kind, state)}{body}</div>"
+        self._html = f"{style('style.css')}<div class='course{_look(state)}'>{label(kind, state)}{unbroken(body)}</div>"
 
     def __repr__(self) -> str:
         return self._text
@@ -135,6 +135,16 @@ def inline(text: str) -> str:
     return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
 
 
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[mµ]?s|[kMG]?B|bytes|minutes|seconds|\d{3})(?!\w))")
+_NOT_WORDS = re.compile(r"(<pre.*?</pre>|<code.*?</code>|<[^>]*>)", re.DOTALL)
+
+
+def unbroken(markup: str) -> str:
+    """HTML in which no line ends between a number and its unit, or inside of a number. Code stays as it is."""
+    parts = _NOT_WORDS.split(markup)
+    return "".join(part if number % 2 else _UNIT.sub("\N{NO-BREAK SPACE}", part) for number, part in enumerate(parts))
+
+
 def label(text: str, state: str = "") -> str:
     told = f" <b class='course-state'>{STATES[state]}</b>" if state else ""
     return f"<div class='course-label'>{html.escape(text)}{told}</div>"
@@ -185,14 +195,14 @@ def style(file: str) -> str:
 
 def note(value: str = "") -> ipywidgets.HTML:
     """A line of HTML, already escaped."""
-    widget = ipywidgets.HTML(value)
+    widget = ipywidgets.HTML(unbroken(value))
     widget.add_class("course-note")
     return widget
 
 
 def status(text: str) -> str:
     """Words that a screen reader says aloud when they appear."""
-    return f"<div class='course course-status' role='status'>{text}</div>"
+    return f"<div class='course course-status' role='status'>{unbroken(text)}</div>"
 
 
 def box(children: list[ipywidgets.Widget], name: str) -> ipywidgets.Box:
@@ -213,7 +223,7 @@ def sure(chance: int, said: object = None) -> ipywidgets.RadioButtons:
     """How sure, in per cent, from mere chance upwards. Without a default: what nobody chose would say nothing."""
     levels = sorted({chance, 50, 70, 90, 100})
     widget = ipywidgets.RadioButtons(
-        options=[(f"{level} %", level) for level in levels],
+        options=[(f"{level}\N{NO-BREAK SPACE}%", level) for level in levels],
         value=said if said in levels else None,
         description="how sure",
         orientation="horizontal",

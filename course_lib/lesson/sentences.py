@@ -7,7 +7,7 @@ import ipywidgets
 from course_lib import journal
 from course_lib.claims import Claim, claim
 
-from .card import Card, LiveCard, box, button, inline, kept, live, mark, not_on_disk, note, status, sure
+from .card import Card, LiveCard, box, button, inline, kept, live, mark, not_on_disk, note, status, sure, unbroken
 from .places import Place, places
 from .poll import Poll
 
@@ -126,7 +126,7 @@ class Rewrite(LiveCard):
             return
         self._save.description, self._save.button_style = "Save again", ""
         self.look("kept")
-        self._ledger.value = (
+        self._ledger.value = unbroken(
             "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
             "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
             f"<td><div class='course-long'>{html.escape(written)}</div></td>"
