@@ -69,7 +69,7 @@ def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
     assert rows[child.listener]["blocking"] is False and rows[child.epoll]["kind"] == "epoll"
     assert rows[0]["kind"] == "device" and rows[1]["kind"] == "pipe"
     assert re.fullmatch(
-        rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+ %\.",
+        rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+\s%\.",
         panel.state()["note"],
     )
     assert panel.state()["server"] is None and "epoll_wait" in panel.picture()
