@@ -35,7 +35,7 @@ class Page(HTMLParser):
     def handle_data(self, data):
         if "style" not in self._open:
             hidden = "details" in self._open and "summary" not in self._open
-            (self.hidden if hidden else self.words).append(data)
+            (self.hidden if hidden else self.words).append(data.replace("\N{NO-BREAK SPACE}", " "))
 
     @property
     def text(self) -> str:
