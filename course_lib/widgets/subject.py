@@ -34,7 +34,10 @@ class Process(ProcessView):
         if not self.running:
             return f"{self.name} (process {self.pid}) has ended."
         threads = self.threads()
-        said = [f"{name} {words.doing(doing)}, CPU {round(doing.cpu * 10) * 10}\N{NO-BREAK SPACE}%" for name, doing in threads[:_THREADS]]
+        said = [
+            f"{name} {words.doing(doing)}, CPU {round(doing.cpu * 10) * 10}\N{NO-BREAK SPACE}%"
+            for name, doing in threads[:_THREADS]
+        ]
         if left := len(threads[_THREADS:]):
             said.append(f"{left} more thread{'s' * (left > 1)}")
         children = ", ".join(map(str, self.children()[:_THREADS]))
