@@ -11,6 +11,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+from jupyter_client.manager import start_new_kernel
 
 from course_lib.kernel import descriptors, doing, open_numbers, wait_until
 from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, live_servers, stop_all
@@ -457,6 +458,30 @@ def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_p
     NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
     printed = ["".join(output["text"] for output in cell.outputs) for cell in notebook.cells]  # one print may come in parts
     assert printed == ["", "", "1\n", "", "1 True\n", "", "6\n"]
+
+
+def test_a_cell_that_was_rewritten_stops_what_it_left_and_its_twin_does_not():
+    with socket.create_server(("127.0.0.1", 0)) as free:
+        port = free.getsockname()[1]
+    manager, client = start_new_kernel()
+
+    def left_after(code: str, cell: str) -> str:
+        """Run a cell as JupyterLab does, which tells its id; which servers live then."""
+        content = {"code": code, "silent": False, "user_expressions": {"left": "live_servers()"}}
+        client.shell_channel.send(message := client.session.msg("execute_request", content, metadata={"cellId": cell}))
+        while (reply := client.get_shell_msg(timeout=60))["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+            pass
+        return reply["content"]["user_expressions"]["left"]["data"]["text/plain"]
+
+    try:
+        assert left_after("from course_lib.servers import *", "1") == "[]"
+        assert left_after(f"s = BlockingServer(port={port}).start()", "2") == "[<BlockingServer, running>]"
+        assert left_after(f"s = EpollServer(port={port}).start()", "2") == "[<EpollServer, running>]"
+        assert left_after("PollServer().start()", "3") == "[<EpollServer, running>, <PollServer, running>]"
+        assert left_after("PollServer().start()", "4").count("PollServer") == 2
+    finally:
+        client.stop_channels()
+        manager.shutdown_kernel(now=True)
 
 
 class TestFromATerminal:

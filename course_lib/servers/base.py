@@ -104,6 +104,7 @@ class Server(Observed):
                 return self
             if self.running and not self._ends_within(1.0):
                 raise RuntimeError(f"{self!r} was stopped, but its thread is still busy: make a new server")
+            registry.stop_left(self._run, by=self)  # before it listens: one of them may have the port
             listener = self._listen()
             self._address = listener.getsockname()
             self._stopping, self.error = False, None

@@ -27,13 +27,17 @@ def stop_all() -> None:
 
 
 def add(server: "Server", run: Run | None) -> None:
-    """Enter a server that is about to run; stop those that an earlier run of the same cell left."""
+    """Enter a server that is about to run."""
     with _lock:
-        left = [s for s, its in _live.items() if run and its and its[0] == run[0] and its[1] != run[1]]
         _live[server] = run
+
+
+def stop_left(run: Run | None, by: "Server") -> None:
+    """Stop the servers that an earlier run of this cell left; `by` is started again itself."""
+    with _lock:
+        left = [s for s, its in _live.items() if run and its and its[0] == run[0] and its[1] != run[1] and s is not by]
     for old in left:
-        if old is not server:
-            old.stop()
+        old.stop()
 
 
 def remove(server: "Server") -> None:
@@ -47,11 +51,12 @@ def current_run() -> Run | None:
     shell = ipython and ipython.get_ipython()
     if not shell or threading.current_thread() is not threading.main_thread():
         return None
-    # IPython gives a cell a file name made from its text, so the same cell has the same name when run again.
+    # What JupyterLab and others call the cell; else the file name that IPython makes from its text.
     frame: FrameType | None = sys._getframe()
     cell = None
     while frame:
         if frame.f_globals is shell.user_ns:
             cell = frame.f_code.co_filename
         frame = frame.f_back
-    return (cell, shell.execution_count) if cell else None
+    request = shell.get_parent() if hasattr(shell, "get_parent") else {}
+    return (request.get("metadata", {}).get("cellId") or cell, shell.execution_count) if cell else None
