@@ -11,7 +11,7 @@ from panel_state import shown_after
 
 from course_lib.clients import Client, crowd
 from course_lib.kernel import wait_until
-from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, stop_all
+from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer, stop_all
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
 
@@ -266,7 +266,27 @@ def test_a_server_of_ones_own_that_breaks_tells_its_fate():
 
     broken = Broken().start()
     broken.wait()
-    assert "The server ended by ZeroDivisionError: mine" in observe(broken).state()["note"]
+    state = observe(broken).state()
+    assert "The server ended by ZeroDivisionError: mine" in state["note"]
+    assert state["server"]["doing"] == "ended by ZeroDivisionError"  # the cause is said once
+
+
+def test_the_cpu_that_is_told_is_that_of_all_its_threads():
+    over = threading.Event()
+
+    def compute(request: bytes) -> bytes:
+        while not over.is_set():
+            pass
+        return request
+
+    with ThreadedServer(compute) as server, socket.create_connection(server.address) as client:
+        panel = observe(server)
+        client.sendall(b"x")
+        try:
+            # The first one sleeps meanwhile.
+            assert wait_until(lambda: round(100 * server.doing().cpu) == 0 and panel.state()["server"]["cpu"] > 0)
+        finally:
+            over.set()
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,7 @@
 """Where a panel is shown: nothing is taken for granted but what the page's views report."""
 
+import socket
+
 import pytest
 
 from course_lib.kernel import wait_until
@@ -93,3 +95,87 @@ def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, p
     assert wait_until(lambda: dock._sidecar is not place and dock.is_new, 10)
     assert wait_until(lambda: second._asked is None, 10)
     assert second.place == "here"
+
+
+class TestFolding:
+    """A panel gives its place back when it is about something else."""
+
+    @pytest.fixture
+    def panel(self, dock, panel_in):
+        panel = panel_in("cell of JupyterLab")
+        tell(panel, "ready", "side", "beside")
+        assert wait_until(lambda: panel.place == "beside", 10)
+        return panel
+
+    @pytest.fixture
+    def names(self, panel):
+        """What a kernel knows; a client is connected."""
+        server = panel.subject
+        with socket.create_connection(server.address) as client, socket.socketpair()[0] as stranger:
+            names = {"server": server, "panel": panel, "client": client, "stranger": stranger, "told": {}}
+            exec("def ask(): return server.address\ndef other(): return told", names)
+            yield names
+
+    @pytest.mark.parametrize(
+        "code",
+        [
+            "server.address",
+            "panel.label(a=client)",
+            "client.send(b'x')",
+            "for each in [stranger, client]: each.close()",
+            "print(ask())",
+            "guess('key', 'What?', 'a', 'b')",
+            "guess('key', 'What?', 'a')\nbelieve('C1')",
+            "",
+            "%%time\nno Python",
+            "(yield",
+        ],
+    )
+    def test_not_before_a_cell_that_has_to_do_with_it_or_only_asks(self, dock, panel, names, code):
+        dock.begin(code, names)
+        dock.end()
+        assert dock.shown is panel and panel.place == "beside"
+
+    @pytest.mark.parametrize(
+        "code",
+        ["stranger.close()", "told = 3", "print(other())", "with a() as server:\n    server.address", "check('1.1', told)"],
+    )
+    def test_before_a_cell_that_has_nothing_to_do_with_it(self, dock, panel, names, code):
+        dock.begin(code, names)
+        assert dock.shown is None and dock._sidecar is None
+        tell(panel, "gone", "side")  # so says the view when its place is gone
+        assert wait_until(lambda: panel._beside is None, 10)
+        assert panel.place == "folded" and dock.wanted
+
+    def test_one_click_brings_it_back(self, dock, panel, names):
+        dock.begin("told = 3", names)
+        tell(panel, "dock", "cell")
+        assert wait_until(lambda: dock.shown is panel and dock._sidecar, 10)
+        tell(panel, "ready", "side 2", "beside")
+        assert wait_until(lambda: panel.place == "beside", 10)
+
+    def test_another_panel_may_have_its_place(self, dock, panel, names, panel_in):
+        dock.begin("told = 3", names)
+        second = panel_in("cell of JupyterLab")
+        assert wait_until(lambda: dock.shown is second, 10)
+        assert panel.place == "away"
+
+    def test_after_the_cell_that_stops_its_server(self, dock, panel, names):
+        dock.begin("server.stop()", names)
+        assert panel.place == "beside"
+        panel.subject.stop()
+        dock.end()
+        assert panel.place == "folded"
+
+    def test_not_when_the_learner_stops_it_in_the_panel_or_when_it_ends_by_itself(self, dock, panel, names):
+        panel.subject.stop()
+        dock.begin("server.address", names)
+        dock.end()
+        assert panel.place == "beside"
+        panel.subject.start()
+        dock.begin("server.set_blocking(False)", names)
+        panel.subject.set_blocking(False, of="listener")
+        socket.create_connection(panel.subject.address).close()
+        assert wait_until(lambda: panel.subject.fate, 10)
+        dock.end()
+        assert panel.place == "beside"

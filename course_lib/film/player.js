@@ -39,6 +39,8 @@ const traits = (film) => ({
 // Widths of the parts of a picture: as they are where there is room, and as they are on a narrow page.
 const ROOMY = { tasks: 112, carries: 70, chip: 50, task: 102, edge: 12, process: 148, gap: 16, name: 88, watched: 122, list: 64, least: 386 };
 const NARROW = { tasks: 88, carries: 64, chip: 54, task: 80, edge: 6, process: 122, gap: 6, name: 84, watched: 64, list: 60, least: 288 };
+const SMALLEST = 0.92; // of its size, to which a picture shrinks: then its smallest type has 10 pixels
+const GAP = 18; // between two films
 const beforeNumbers = ({ carries, tasks }, wide) => (tasks ? wide.tasks : carries ? wide.carries : 0);
 const lastColumn = ({ carries, watched }, wide) => (watched ? wide.watched : carries ? wide.list : 0);
 // The least width at which a picture can be read.
@@ -84,6 +86,10 @@ function kernelPicture() {
     const queues = name + Math.max(wide.name, Math.min(104, (lists - name) * 0.27));
     const room = (lists - 18 - queues - (both ? 10 : 0)) / (both ? 2 : 1);
     const sending = queues + room + 10;
+    // Who waits stands behind the words "accept queue"; where there is no room for both in one line, below them.
+    const line = lists - 18 - queues > 150;
+    const below = !line && height >= 40;
+    const people = { x: queues + (line ? 86 : 0), dy: below ? 8 : 0, high: below ? 16 : 22 };
     const top = 54;
     const y = (i) => top + i * height;
     const middle = (i) => y(i) + (height - 6) / 2;
@@ -116,7 +122,7 @@ function kernelPicture() {
       const mode = row.blocking ? "blocking" : "non-blocking";
       add(text(name + 4, mid + (two ? -3 : 4), cut(row.who, Math.floor((queues - name) / 7)), "who"));
       if (two) add(text(name + 4, mid + 12, plain ? mode : row.state || row.kind, `small ${changed(plain ? "blocking" : "state") && same ? "hot" : "dim"}`));
-      if (row.kind === "listener") queue(m.waiting, before ? before.waiting : [], queues, mid, lists - 18 - queues);
+      if (row.kind === "listener") queue(i, m.waiting, before ? before.waiting : []);
       else {
         if (row.receive !== null) vessel(queues, mid, room, row.receive, changed("receive"), false);
         if (both && row.send !== null) vessel(sending, mid, room, row.writable ? 0 : row.send, changed("writable"), !row.writable);
@@ -168,30 +174,33 @@ function kernelPicture() {
       crowd.set(place, stack + 1);
       const words = called + (asleep ? " z z" : "");
       const long = words.length * 6.7 + 14;
+      const listens = asleep && sockets[i]?.kind === "listener";
       let x = border - long - 6;
-      if (asleep && i >= 0) x = Math.min(called.startsWith("send") && both ? sending + 2 : queues + 2, lists - 12 - long);
+      if (asleep && i >= 0) x = Math.min(called.startsWith("send") && both ? sending + 2 : listens ? people.x : queues + 2, lists - 12 - long);
       else if (asleep) x = lists - 16 - long;
       const first = index === m.threads.length - 1;
-      moving(m.threads.length === 1 ? "thread" : `thread ${on} ${called}`, x, row + stack * 6,
+      moving(m.threads.length === 1 ? "thread" : `thread ${on} ${called}`, x, row + stack * 6 + (listens ? people.dy : 0),
         box(0, -11, long, 22, `token ${first ? "first" : ""} ${asleep ? "asleep" : ""}`, { rx: 11 }), text(long / 2, 4, words, `mono center ${first ? "on" : ""}`));
     });
 
     function chip(key, x, mid, wide, words, kind, changed) {
       moving(key, x, mid, box(0, -11, wide, 22, `${kind} ${changed ? "changed" : ""}`, { rx: 11 }), text(wide / 2, 4, words, `small center ${kind.includes("full") ? "on-water" : ""}`));
     }
-    function queue(waiting, before, x, mid, room) {
-      const label = room > 150 ? 86 : 0;
-      if (label) add(text(x, mid + 4, "accept queue", "small dim"));
-      const end = x + room;
-      let left = x + label;
+    function queue(i, waiting, before) {
+      const end = lists - 18;
+      const at = middle(i) + people.dy;
+      if (line) add(text(queues, at + 4, "accept queue", "small dim"));
+      else if (below) add(text(end, at - 16, "accept queue", "small dim end"));
+      else if (waiting.length) return add(text(queues, at + 4, `accept: ${waiting.length}`, "small"));
+      let left = people.x;
       waiting.forEach((who, k) => {
         const long = who.length * 6.6 + 16;
         const last = k === waiting.length - 1;
         if (left + long > end - (last ? 0 : 28)) {
-          if (left < end) add(text(left, mid + 4, k ? `+${waiting.length - k}` : `${waiting.length} wait`, "small"));
+          if (left < end) add(text(left, at + 4, k ? `+${waiting.length - k}` : `${waiting.length} wait`, "small"));
           left = end + 1;
         } else if (left <= end) {
-          moving(`waiting ${who} ${k}`, left, mid, box(0, -11, long, 22, `person ${before.includes(who) ? "" : "changed"}`, { rx: 11 }), text(long / 2, 4, who, "small center on-water"));
+          moving(`waiting ${who} ${k}`, left, at, box(0, -people.high / 2, long, people.high, `person ${before.includes(who) ? "" : "changed"}`, { rx: people.high / 2 }), text(long / 2, 4, who, "small center on-water"));
           left += long + 4;
         }
       });
@@ -419,9 +428,9 @@ function filmPlayer(host, films, style) {
   });
   const told = make("details", {}, make("summary", {}, "This moment in words"));
   const said = films.map(() => told.appendChild(make("p")));
+  const together = make("div", { className: films.length > 1 ? "pair" : "" }, ...views.map((one) => one.view));
   const box = make("div", { className: "player", role: "group", "aria-label": `film of ${name}` },
-    make("div", { className: "bar" }, ...(films.length === 1 ? [make("b", {}, name)] : []), back, play, on, count),
-    make("div", { className: films.length > 1 ? "pair" : "" }, ...views.map((one) => one.view)), told);
+    make("div", { className: "bar" }, ...(films.length === 1 ? [make("b", {}, name)] : []), back, play, on, count), together, told);
   root.append(make("style", {}, style), box);
 
   function go(wanted, playing = false) {
@@ -468,6 +477,13 @@ function filmPlayer(host, films, style) {
   const done = followTheme(box);
   for (const part of [...host.children]) if (part !== player && part.tagName !== "SCRIPT") part.hidden = true;
   if (order.length) go(0);
-  new ResizeObserver(() => views.forEach((view) => view.size())).observe(box);
+  // Films stand beside each other as long as all of their pictures can be read; each gets the width that it needs.
+  const least = films.map((film) => leastWidth(traits(film), NARROW));
+  function size() {
+    const beside = together.clientWidth >= SMALLEST * least.reduce((sum, width) => sum + width, GAP * (films.length - 1));
+    together.style.gridTemplateColumns = beside ? least.map((width) => `minmax(0, ${width}fr)`).join(" ") : "minmax(0, 1fr)";
+    views.forEach((view) => view.size());
+  }
+  new ResizeObserver(size).observe(box);
   return done;
 }

@@ -128,12 +128,29 @@ class Doing:
         return f"asleep in {self.call or 'the kernel'}{where} for {self.seconds:.1f} s, CPU {self.cpu:.0%}"
 
 
+class CpuShare:
+    """The share of one core over about the last second, from looks at the CPU time that was used so far."""
+
+    def __init__(self) -> None:
+        self.looks: deque[tuple[float, float]] = deque()  # (seconds since boot, CPU seconds used)
+
+    def of(self, used: float) -> float:
+        """The share now, when so many seconds have been used; 0.0 at the first look."""
+        now = _uptime()
+        while len(self.looks) > 1 and self.looks[1][0] < now - _WINDOW:
+            self.looks.popleft()
+        if not self.looks or now - self.looks[-1][0] > _WINDOW / 20:
+            self.looks.append((now, used))
+        then, had = self.looks[0]
+        return max(0.0, used - had) / (now - then) if now > then else 0.0
+
+
 class ThreadView:
     """Looks at one thread of this process from outside; remembers a second of looks for its CPU share."""
 
     def __init__(self, thread: threading.Thread) -> None:
         self.thread = thread
-        self._looks: deque[tuple[float, float]] = deque()  # (seconds since boot, CPU seconds used)
+        self._share = CpuShare()
         self._lock = threading.Lock()
 
     def doing(self) -> Doing:
@@ -187,19 +204,13 @@ class ThreadView:
     def _unchanged_for(self) -> float:
         """The same from our own looks: at least so long."""
         used = self._cpu_seconds()
-        since = next((when for when, then in self._looks if then == used), None)
+        since = next((when for when, then in self._share.looks if then == used), None)
         return 0.0 if since is None else _uptime() - since
 
     def _cpu_share(self) -> float:
-        now, used = _uptime(), self._cpu_seconds()
-        if not self._looks:
-            self._looks.append((float(self._stat()[19]) * _TICK, 0.0))  # field 22: start time, in ticks since boot
-        while len(self._looks) > 1 and self._looks[1][0] < now - _WINDOW:
-            self._looks.popleft()
-        then, had = self._looks[0]
-        if now - self._looks[-1][0] > _WINDOW / 20:
-            self._looks.append((now, used))
-        return min(1.0, (used - had) / (now - then)) if now > then else 0.0
+        if not self._share.looks:
+            self._share.looks.append((float(self._stat()[19]) * _TICK, 0.0))  # field 22: start time, in ticks since boot
+        return min(1.0, self._share.of(self._cpu_seconds()))
 
     def _cpu_seconds(self) -> float:
         try:

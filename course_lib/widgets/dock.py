@@ -1,36 +1,50 @@
 """The place beside the notebook, in JupyterLab: one for all panels of a kernel, which shows the one of the cell that ran last."""
 
+import sys
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
-from ipywidgets import Widget
+from .concern import concerns
 
 if TYPE_CHECKING:
     from sidecar import Sidecar
 
+    from .panel import Panel
+
 
 class Dock:
-    """Shows one widget at a time at the side. Nothing is known of the page but what the widget's views report."""
+    """Shows one panel at a time at the side. Nothing is known of the page but what the panel's views report.
+
+    A panel gives its place back before a cell that has nothing to do with it, and after one that has stopped its server.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._sidecar: Sidecar | None = None
-        self.shown: Widget | None = None  # the widget that was put there last; None after the learner closed the place
+        self.shown: Panel | None = None  # the panel that was put there last; None while the place is closed
+        self.folded: Panel | None = None  # the one that has given its place back
         self.is_new = True  # was a place opened for it
         self.wanted = True  # False once the learner has closed the place
+        self._serves = False  # its server, when the cell began
+        self._hears = False  # of cells
 
-    def show(self, widget: Widget, anew: bool = False) -> None:
-        """Put a widget there. It reports when the page shows it: until then, nobody knows that there is such a place.
+    def show(self, panel: "Panel", anew: bool = False) -> None:
+        """Put a panel there. It reports when the page shows it: until then, nobody knows that there is such a place.
 
         anew   open a new place: in the old one nothing appeared
         """
         from sidecar import Sidecar  # takes a while to import, and only JupyterLab needs it
 
-        view = {"version_major": 2, "version_minor": 0, "model_id": widget.model_id}
-        data = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(widget)}
+        view = {"version_major": 2, "version_minor": 0, "model_id": panel.model_id}
+        data = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(panel)}
         outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
+        self._hear_of_cells()
         with self._lock:
-            self.shown, self.wanted = widget, True
+            former, self.folded = self.folded, None
+            if former not in (None, panel):
+                former.place = "away"
+            self.shown, self.wanted = panel, True
             self.is_new = self._sidecar is None or anew
             if self._sidecar is not None and not anew:
                 self._sidecar.outputs = outputs
@@ -49,6 +63,34 @@ class Dock:
         with self._lock:
             self.shown, self.wanted = None, False
             self.close()
+
+    def fold(self) -> None:
+        """Take the place away until the learner asks for its panel again, or another panel comes."""
+        with self._lock:
+            panel, self.shown = self.shown, None
+            if panel is not None:
+                self.folded, panel.place = panel, "folded"
+                self.close()
+
+    # Cells
+
+    def begin(self, code: str, names: Mapping[str, object]) -> None:
+        """A cell begins, in a kernel with these names."""
+        if self.shown is not None and not concerns(code, names, self.shown.is_its):
+            self.fold()
+        self._serves = self.shown is not None and not self.shown.is_stopped
+
+    def end(self) -> None:
+        """A cell has ended."""
+        if self.shown is not None and self._serves and self.shown.is_stopped:
+            self.fold()
+
+    def _hear_of_cells(self) -> None:
+        ipython: Any = sys.modules.get("IPython") and sys.modules["IPython"].get_ipython()
+        if ipython is not None and not self._hears:
+            self._hears = True
+            ipython.events.register("pre_run_cell", lambda info: self.begin(info.raw_cell, ipython.user_ns))
+            ipython.events.register("post_run_cell", lambda result: self.end())
 
 
 dock = Dock()

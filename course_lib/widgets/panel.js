@@ -20,6 +20,7 @@ function livePicture() {
   const done = followTheme(box);
   const has = { carries: false, watched: false, crowded: false, tasks: false, hidden: false }; // what there was once keeps its place
   let now = null, before = null, most = 2;
+  picture.svg.addEventListener("animationend", () => { before = now; }); // what was new is so no more
 
   function show(next, where) {
     setText(line, where);
@@ -66,6 +67,9 @@ function makeRoom() {
   roomMade = true;
   clickTab(document.querySelector(".jp-SideBar.jp-mod-left .lm-TabBar-tab.lm-mod-current"));
 }
+
+// Where the panel is, for the cell that made it.
+const WHERE = { beside: "The panel is beside the notebook.", away: "Another panel is beside the notebook now.", folded: "The panel has given its place back." };
 
 // One line of help for the control at the pointer or with the focus.
 function helpLine(panel) {
@@ -382,13 +386,21 @@ function render({ model, el }) {
   });
 
   // The view in the cell gives way to the one beside the notebook, as long as the page shows that one.
-  let kept = false, off = true, before;
+  let kept = false, off = true, before, home;
+  // What is left of it when it has given its place back.
+  const handle = element("button", {
+    type: "button", className: "observatory-handle", textContent: "◧ The server, live", title: "show the panel beside the notebook again",
+    onclick: () => send({ type: "dock" }),
+  });
   const inCell = () => panel.closest(".jp-Cell");
   const where = () => (!inCell() ? "beside" : document.querySelector("#jp-main-dock-panel") ? "cell of JupyterLab" : "cell");
   function goWhereItIs() {
     const elsewhere = Boolean(inCell()) && !kept && model.get("place") !== "here";
-    setText(told, model.get("place") === "beside" ? "The panel is beside the notebook." : "Another panel is beside the notebook now.");
-    there.hidden = model.get("place") !== "away";
+    setText(told, WHERE[model.get("place")] ?? "");
+    there.hidden = model.get("place") === "beside";
+    home ??= inCell()?.closest(".jp-NotebookPanel")?.querySelector(".jp-NotebookPanel-toolbar");
+    if (elsewhere && model.get("place") === "folded") home?.append(handle);
+    else handle.remove();
     back.hidden = where() !== "cell of JupyterLab" || model.get("place") === "beside" || !model.get("folded");
     panel.classList.toggle("elsewhere", elsewhere);
     if (elsewhere !== off) {
@@ -425,6 +437,7 @@ function render({ model, el }) {
     clearInterval(ticking);
     lanes.end();
     live.end();
+    handle.remove();
     model.off("msg:custom", hear);
     model.off("comm_live_update", lost);
     model.off("change:place", moved);

@@ -17,6 +17,7 @@ from course_lib.film.page import data
 from course_lib.kernel import Descriptor, Doing, TaskView, descriptors
 from course_lib.kernel.busiest import Busiest, Seldom
 from course_lib.kernel.tasks import MOST
+from course_lib.kernel.threads import CpuShare
 
 from . import words
 from .dock import dock
@@ -85,7 +86,8 @@ class Panel(LivePanel):
     parts: traitlets.List[str] = traitlets.List().tag(sync=True)
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
-    # Where the page shows it: "here", in its cell; "beside" the notebook; "away": another panel has taken that place.
+    # Where the page shows it: "here", in its cell; "beside" the notebook; "away": another panel has taken that place; "folded": it
+    # has given that place back.
     place = traitlets.Unicode("here").tag(sync=True)
 
     def __init__(self, thing: Any, parts: Iterable[str] | None = None, **clients: socket.socket) -> None:
@@ -98,7 +100,7 @@ class Panel(LivePanel):
         self.label(**clients)
         self._note = ""
         self._last = _NOTHING
-        self._changes = Changes()
+        self._changes, self._share = Changes(), CpuShare()
         self._live = LivePicture(self.subject, self.clients.name_of, self.clients.labels)
         self._busiest = Busiest(self.subject.numbers, min(_OF_MANY, _SHOWN), self.clients.labels)
         self._its_tasks, self._how_many = Seldom(), Seldom(10)
@@ -116,6 +118,23 @@ class Panel(LivePanel):
                 self.clients.labels[address_of(sock)] = name
             except (AttributeError, OSError):
                 raise TypeError(f"{name} is not an open socket: pass the client's socket") from None
+
+    def is_its(self, value: object) -> bool:
+        """Is this what it shows, a part of that, a client of it, or the panel itself?"""
+        things = self.subject.things if isinstance(self.subject, Things) else []
+        if any(value is its for its in (self, self.subject, *things)):
+            return True
+        if not isinstance(value, socket.socket):
+            return False
+        try:
+            return value.getpeername() in {row.local for row in self.subject.descriptors()}
+        except OSError:
+            return False
+
+    @property
+    def is_stopped(self) -> bool:
+        """True when it shows a server that somebody has stopped; one that ended by itself has something to say."""
+        return self._server is not None and not self._server.running and not self._server.fate
 
     # What it shows
 
@@ -158,7 +177,7 @@ class Panel(LivePanel):
                 "doing": f"held before {its.pending}" if its.pending else words.doing(doing),
                 "asleep": doing.asleep and not its.pending,
                 "seconds": round(doing.seconds, 1),
-                "cpu": round(doing.cpu * 100),
+                "cpu": round(self._share.of(its.cpu_seconds()) * 100),  # of all its threads
                 "recording": its.recording,
                 "held": its.held,
                 "pending": str(its.pending or ""),
@@ -348,7 +367,8 @@ class Panel(LivePanel):
         dock.show(self, anew)
 
     def _left_the_dock(self) -> None:
-        self._beside, self.place = None, "here" if dock.shown in (self, None) else "away"
+        self._beside = None
+        self.place = "folded" if dock.folded is self else "here" if dock.shown in (self, None) else "away"
         if dock.shown is self:
             dock.was_closed()
 

@@ -39,13 +39,15 @@ def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells,
     assert notebook.errors == []
 
 
+# Cells that name the server leave its panel where it is.
 NARROW = (
     AGAIN + "from course_lib.lesson import side_by_side\nfrom course_lib.servers import EpollServer, PollServer\n"
-    "from course_lib.servers import CoroutineServer\nobserve(CoroutineServer().start())",
-    "side_by_side(PollServer.serve, EpollServer.serve_levels)",
-    "from course_lib.lesson import believe\n"
+    "from course_lib.servers import CoroutineServer\nserver = CoroutineServer().start()\nobserve(server)",
+    "server and side_by_side(PollServer.serve, EpollServer.serve_levels)",
+    "from course_lib.lesson import believe\nserver.address\n"
     "print('serve_forever is the reference here, until your own function passes its check ' * 3)\nbelieve('C28')",
-    "from course_lib.widgets import film\nfilm(EpollServer())",
+    "from course_lib.widgets import film\nserver and film(EpollServer())",
+    "from course_lib.lesson import source\nserver and source(EpollServer)",
 )
 # What is wider than its place in the notebook and the panel, and the smallest type in their pictures, in pixels.
 TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .jp-Notebook .cm-scroller, .observatory")]
@@ -72,6 +74,10 @@ def test_at_900_pixels_both_can_be_read(open_cells, theme):
     # What is printed is broken between words.
     printed = notebook.output(3).locator("pre").first
     assert printed.evaluate("pre => getComputedStyle(pre).wordBreak") == "normal"
+    # A line of a source that is broken goes on below its first word.
+    rows = notebook.output(5).locator(".course-row")
+    heights = rows.evaluate_all("all => all.map(row => row.clientHeight)")
+    assert max(heights) > min(heights)
     assert notebook.page.evaluate(TOO_WIDE) == []
     assert notebook.page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
     pictures = [panel.locator("svg").first, notebook.output(4).locator(".stage svg")]
@@ -122,3 +128,55 @@ def test_after_a_reload_it_comes_back(open_cells):
     expect(beside(notebook)).to_contain_text("Second")  # until then it is the first one, which has come back
     button(beside(notebook), "Connect a client").click()
     expect(beside(notebook).locator(".asks")).to_contain_text("alice")
+
+
+PAIR = """from course_lib.film import film
+from course_lib.servers import EpollServer, PollServer
+def five(connect):
+    clients = [connect() for _ in range(5)]
+    yield
+    clients[3].send(b"hello")
+    yield
+film(PollServer(), five).beside(film(EpollServer(), five))"""
+
+
+def test_before_a_cell_about_something_else_it_gives_its_place_back_and_one_click_brings_it_again(open_cells):
+    notebook = open_cells(*CELLS, "other = 3", "server.address", "server.stop()")
+    handle = notebook.page.get_by_role("button", name="The server, live")
+    notebook.run_cell(1)
+    beside(notebook)
+    for cell in (3, 5):  # one asks, the other one names the server
+        notebook.run_cell(cell)
+        beside(notebook)
+        expect(handle).to_have_count(0)
+    notebook.run_cell(4)
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    expect(notebook.output(1)).to_contain_text("The panel has given its place back.")
+    handle.click()
+    button(beside(notebook), "Connect a client").click()
+    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
+    expect(handle).to_have_count(0)
+    notebook.run_cell(6)
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    expect(handle).to_be_visible()
+    notebook.run_cell(2)
+    expect(beside(notebook)).to_contain_text("Second")
+    expect(handle).to_have_count(0)
+    assert notebook.errors == []
+
+
+def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_cells, tmp_path):
+    notebook = open_cells(CELLS[0], PAIR)
+    notebook.run_cell(1)
+    beside(notebook)
+    pair = notebook.run_cell(2).locator(".player")
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    left, right = pair.locator(".stage svg").all()
+    notebook.page.wait_for_function(
+        "player => { const [a, b] = [...player.shadowRoot.querySelectorAll('.stage svg')].map(s => s.getBoundingClientRect());"
+        " return a.top === b.top && a.right < b.left; }",
+        arg=pair.evaluate_handle("player => player.getRootNode().host"),
+    )
+    assert all(picture.evaluate(SMALLEST) > 10 for picture in (left, right))
+    notebook.screenshot(tmp_path / "pair.png")
+    assert notebook.errors == []

@@ -147,6 +147,27 @@ def test_two_films_of_one_script_go_together(page, tmp_path):
     expect(shown.locator(".asks").nth(0)).to_contain_text("bob, carol, dave and erin stand in the accept queue")
 
 
+@pytest.mark.parametrize("width, beside", [(1280, True), (900, True), (600, False)])
+def test_two_films_stand_beside_each_other_where_their_pictures_can_be_read(page, tmp_path, width, beside):
+    page.set_viewport_size({"width": width, "height": 900})
+    shown = open_file(page, film(SelectServer(), five).beside(film(EpollServer(), five)).save(tmp_path / "pair.html"))  # noqa: F821
+    left, right = (picture.bounding_box() for picture in shown.get_by_role("img").all())
+    assert (left["y"] == right["y"]) == beside
+    assert (left["x"] + left["width"] < right["x"]) == beside
+
+
+@pytest.mark.parametrize("width", [330, 400, 1280])
+def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, tmp_path, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    shown = open_file(page, film(BlockingServer(), five).save(tmp_path / "film.html"))  # noqa: F821
+    page.keyboard.press("End")
+    label = shown.locator(".stage text", has_text="accept queue").bounding_box()
+    people = [one.bounding_box() for one in shown.locator(".stage .person").all()]
+    assert people or shown.locator(".stage text", has_text="4 wait").count()
+    for one in people:
+        assert one["x"] > label["x"] + label["width"] or one["y"] > label["y"] + label["height"] * 0.7
+
+
 def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_cells):
     notebook = open_cells(*CELLS)
     notebook.run_all()

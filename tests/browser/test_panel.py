@@ -270,7 +270,36 @@ class TestCompact:
             expect(button(panel, name)).to_be_enabled()
             button(panel, name).hover()
             places.add(button(panel, "Reset").bounding_box()["y"] - panel.bounding_box()["y"])
+        button(panel, "Send 8 MB").click()
+        expect(panel.get_by_label("what each client sees")).to_contain_text("8,388,608 bytes came back")
+        places.add(button(panel, "Reset").bounding_box()["y"] - panel.bounding_box()["y"])
         assert len(places) == 1
+
+    @pytest.mark.parametrize("motion", ["reduce", "no-preference"])
+    def test_what_has_changed_is_marked_for_a_while_only(self, open_cells, motion):
+        notebook = open_cells("server = BlockingServer().start()\nobserve(server)")
+        notebook.page.emulate_media(reduced_motion=motion)
+        panel = panel_of(notebook.run_cell(1), more=False)
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+        strokes = panel.locator(".live svg").evaluate(
+            """svg => {
+                const mark = svg.getAnimations({ subtree: true }).find(one => one.animationName === "fresh");
+                const at = share => {
+                    mark.currentTime = share * mark.effect.getComputedTiming().endTime;
+                    return getComputedStyle(mark.effect.target).stroke;
+                };
+                mark.pause();
+                const strokes = [0, 0.9, 1].map(at);
+                mark.finish();
+                return strokes;
+            }"""
+        )
+        assert strokes[0] != strokes[2] and (strokes[1] == strokes[0]) == (motion == "reduce")
+        # What is drawn anew later, for another reason, is not marked again.
+        expect(panel.locator(".live svg .changed")).not_to_have_count(0)
+        notebook.page.set_viewport_size({"width": 1100, "height": 900})
+        expect(panel.locator(".live svg .changed")).to_have_count(0)
 
     def test_the_picture_is_lower_again_when_a_crowd_has_gone(self, open_cells):
         notebook = open_cells(
