@@ -45,6 +45,11 @@ const beforeNumbers = ({ carries, tasks }, wide) => (tasks ? wide.tasks : carrie
 const lastColumn = ({ carries, watched }, wide) => (watched ? wide.watched : carries ? wide.list : 0);
 // The least width at which a picture can be read.
 const leastWidth = (has, wide = ROOMY) => beforeNumbers(has, wide) + wide.least + (wide === NARROW && has.crowded ? 40 : 0) + lastColumn(has, wide);
+// The look of a picture, or of some beside each other that share this width: all alike.
+function lookOf(all, width, most) {
+  const narrow = width < all.reduce((sum, has) => sum + leastWidth(has), 0);
+  return { narrow, height: most <= 5 || (narrow && all.some(({ watched }) => watched)) ? 50 : most <= 11 ? 40 : 30 };
+}
 // How wide it is drawn where there is so much room.
 const drawnWidth = (has, room) => Math.max(leastWidth(has, NARROW), Math.min(840, room));
 const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i) => film.rows[i].kind !== "epoll").length + (m.zombies?.length ?? 0)));
@@ -53,7 +58,7 @@ function kernelPicture() {
   const svg = draw("svg", { role: "img" });
   let places = new Map(); // where each thing that can move stood
 
-  function show(film, number, width, most, has = traits(film)) {
+  function show(film, number, width, most, has = traits(film), { narrow, height } = lookOf([has], width, most)) {
     const { carries, watched, crowded, hidden } = has;
     const m = film.moments[number];
     const before = film.moments[number - 1];
@@ -72,9 +77,7 @@ function kernelPicture() {
     };
 
     // Columns
-    const narrow = width < leastWidth(has);
     const wide = narrow ? NARROW : ROOMY;
-    const height = most <= 5 || (narrow && watched) ? 50 : most <= 11 ? 40 : 30;
     const left = beforeNumbers(has, wide);
     const numbers = left + wide.edge;
     const chips = narrow ? 4 : 8; // where chips before the numbers begin
@@ -359,6 +362,7 @@ function filmView(film, spans, most, go, titled) {
   const both = make("div", { className: "both" }, source.pane, stage);
   const view = make("div", { className: "view" }, ...(titled ? [title] : []), strip.slider, words, both);
   let shown = 0;
+  let look; // that it has in common with another film
 
   function show(number) {
     shown = number;
@@ -376,7 +380,8 @@ function filmView(film, spans, most, go, titled) {
       ...(sent && !received ? [", no answer yet"] : received ? [`, has got ${received <= 24 ? `“${end}”` : `${received.toLocaleString("en")} bytes`}`] : []))));
     size();
   }
-  function size() {
+  function size(common = look) {
+    look = common;
     const width = Math.floor(view.clientWidth);
     if (!width) return;
     strip.show(shown, width);
@@ -385,7 +390,7 @@ function filmView(film, spans, most, go, titled) {
     view.classList.toggle("wide", wide);
     const column = Math.floor(Math.min(430, beside, Math.max(270, width * 0.33)));
     both.style.gridTemplateColumns = wide ? `${column}px minmax(0, 1fr)` : "";
-    picture.show(film, shown, drawnWidth(has, wide ? width - column - 14 : width), most, has);
+    picture.show(film, shown, drawnWidth(has, wide ? width - column - 14 : width), most, has, look ?? undefined);
     source.pane.style.maxHeight = wide ? `${Math.max(250, stage.clientHeight)}px` : "";
   }
   return { view, show, size };
@@ -478,11 +483,13 @@ function filmPlayer(host, films, style) {
   for (const part of [...host.children]) if (part !== player && part.tagName !== "SCRIPT") part.hidden = true;
   if (order.length) go(0);
   // Films stand beside each other as long as all of their pictures can be read; each gets the width that it needs.
-  const least = films.map((film) => leastWidth(traits(film), NARROW));
+  const all = films.map(traits);
   function size() {
-    const beside = together.clientWidth >= SMALLEST * least.reduce((sum, width) => sum + width, GAP * (films.length - 1));
-    together.style.gridTemplateColumns = beside ? least.map((width) => `minmax(0, ${width}fr)`).join(" ") : "minmax(0, 1fr)";
-    views.forEach((view) => view.size());
+    const room = together.clientWidth - GAP * (films.length - 1);
+    const beside = room >= SMALLEST * all.reduce((sum, has) => sum + leastWidth(has, NARROW), 0);
+    const look = lookOf(all, room, most);
+    together.style.gridTemplateColumns = beside ? all.map((has) => `minmax(0, ${leastWidth(has, look.narrow ? NARROW : ROOMY)}fr)`).join(" ") : "";
+    views.forEach((view) => view.size(beside && films.length > 1 ? look : null));
   }
   new ResizeObserver(size).observe(box);
   return done;

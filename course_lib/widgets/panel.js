@@ -390,8 +390,13 @@ function render({ model, el }) {
   // What is left of it when it has given its place back.
   const handle = element("button", {
     type: "button", className: "observatory-handle", textContent: "◧ The server, live", title: "show the panel beside the notebook again",
-    onclick: () => send({ type: "dock" }),
+    onmousedown: (event) => event.preventDefault(), // the keyboard stays where it is
+    onclick: () => {
+      before = keyboard();
+      send({ type: "dock" });
+    },
   });
+  const keyboard = () => (document.activeElement?.closest(".jp-Notebook") ? document.activeElement : null);
   const inCell = () => panel.closest(".jp-Cell");
   const where = () => (!inCell() ? "beside" : document.querySelector("#jp-main-dock-panel") ? "cell of JupyterLab" : "cell");
   function goWhereItIs() {
@@ -411,7 +416,7 @@ function render({ model, el }) {
   function moved() {
     goWhereItIs();
     // JupyterLab has given the keyboard to what it opened; it belongs to the notebook.
-    if (off && model.get("place") === "beside") (before?.isConnected ? before : inCell()?.closest(".jp-Notebook"))?.focus();
+    if (off && model.get("place") === "beside") (before?.isConnected ? before : inCell()?.closest(".jp-Notebook"))?.focus({ preventScroll: true });
   }
   model.on("change:place", moved);
   // A view is made before it is put into the page, and only there it can be seen where it is. One beside the notebook is closed
@@ -419,7 +424,7 @@ function render({ model, el }) {
   let beside = false;
   const placed = new ResizeObserver(() => {
     if (panel.isConnected && before === undefined) {
-      before = document.activeElement?.closest(".jp-Notebook") ? document.activeElement : null;
+      before = keyboard();
       beside = !inCell();
       if (beside && panel.closest(".jupyterlab-sidecar")) makeRoom();
       goWhereItIs();

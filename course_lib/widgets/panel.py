@@ -474,7 +474,8 @@ def _client_words(client: Client, accepted: set | None) -> str:
     if client.slow:
         words.append("reads slowly")
     if client.sent or client.unsent:
-        words.append(f"sent {client.sent:,} bytes" + (f", {len(client.unsent):,} still to go" if client.unsent else ""))
+        whole = f" of {client.sent + len(client.unsent):,}" if client.unsent else ""
+        words.append(f"sent {client.sent:,}{whole} bytes")
     if client.received:
         zeros = not client.last.strip(b"\0")
         last = "zero bytes" if zeros else repr(client.last.decode("utf-8", "backslashreplace")[-40:])
