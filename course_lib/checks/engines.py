@@ -317,7 +317,11 @@ def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
 def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket, stack: ExitStack) -> None:
     engine = EngineTrial(kind, talk, learner)
     client = stack.enter_context(socket.create_connection(listener.getsockname()))
-    sock = stack.enter_context(listener.accept()[0])
+    sock, peer = listener.accept()
+    while peer != client.getsockname():  # a stranger, who had business with the last owner of this port
+        sock.close()
+        sock, peer = listener.accept()
+    stack.enter_context(sock)
     talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
     data = engine.watch(sock, "one", True, False)
     client.send(b"!", socket.MSG_OOB)
