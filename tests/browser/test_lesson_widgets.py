@@ -82,6 +82,9 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     left, right = (outcome.locator("td").nth(n).bounding_box() for n in (0, 1))
     assert left["y"] == right["y"] and left["x"] + left["width"] <= right["x"] + 1
     asked = card(notebook, 1)
+    notebook.page.set_viewport_size({"width": 700, "height": 900})  # both are as wide as their cell
+    widths = [box.bounding_box()["width"] for box in (asked, outcome.locator("div.course").first)]
+    assert widths[0] == pytest.approx(widths[1], abs=6) and widths[0] < 600
     expect(asked.get_by_role("button", name="Save again")).to_be_disabled()
     expect(asked.get_by_label("raise an error")).to_be_disabled()
 
