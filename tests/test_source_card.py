@@ -34,6 +34,7 @@ def test_a_broken_line_keeps_its_indentation():
     for indent, row in rows:
         code = re.sub("<[^>]+>", "", row)
         assert len(code) - len(code.lstrip()) == int(indent)
+        assert (f"<span class='course-indent'>{' ' * int(indent)}</span>" in row) == (indent != "0")
 
 
 @pytest.mark.parametrize("thing", [len, 3, type("Made", (), {})])

@@ -127,6 +127,7 @@ def not_on_disk() -> str:
 # ── text as HTML ──
 
 _FORMATTER = HtmlFormatter(nowrap=True, classprefix="course-")
+_INDENT, _APART = re.compile(r"^((?:<[^>]+>)*)( +)"), r"\1<span class='course-indent'>\2</span>"  # a line is not broken behind it
 
 
 def inline(text: str) -> str:
@@ -166,7 +167,7 @@ def code(source: str) -> str:
     """Python in the colours of JupyterLab's editor. Where a line is broken, the rest stands below its first word."""
     lines = source.strip("\n").split("\n")
     rows = (
-        f"<span class='course-row' style='--indent: {len(line) - len(line.lstrip())}ch'>{row}\n</span>"
+        f"<span class='course-row' style='--indent: {len(line) - len(line.lstrip())}ch'>{_INDENT.sub(_APART, row)}\n</span>"
         for line, row in zip(lines, highlight(source, PythonLexer(), _FORMATTER).split("\n"))
     )
     return f"<pre class='course-code'>{''.join(rows)}</pre>"
