@@ -39,6 +39,9 @@ def test_of_two_unlike_lines_only_the_words_that_differ_are_bold():
     page = side_by_side(first, second)._repr_mimebundle_()["text/html"]
     assert ">poll = listener.<b>poll</b>()<".replace("poll =", "<b>poll</b> =") in page
     assert "<b>epoll</b> = listener.<b>epoll</b>()" in page
+    assert (
+        " style='--indent: 4ch'>&nbsp;&nbsp;&nbsp;&nbsp;<b>return epoll</b><" in page
+    )  # a broken line goes on below its first word
 
 
 def test_without_words_that_are_alike_every_other_line_differs():

@@ -31,10 +31,7 @@ def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")
         )
         rows += [
             "<tbody>",
-            *(
-                _row(same, *(map(html.escape, pair) if same else _marked(*pair)))
-                for pair in zip_longest(left[a:b], right[c:d], fillvalue="")
-            ),
+            *(_row(same, *pair) for pair in zip_longest(left[a:b], right[c:d], fillvalue="")),
             "</tbody>",
         ]
     heads = [f"<th scope='col'>{html.escape(function.__qualname__)}</th>" for function in (old, new)]
@@ -63,10 +60,15 @@ def _marked(left: str, right: str) -> tuple[str, str]:
     return "".join(shown[0]), "".join(shown[1])
 
 
-def _row(same: bool, left: str, right: str) -> str:
-    # Where a line is broken, its indentation stays with its first word.
-    code = [line.lstrip(" ") for line in (left, right)]
-    lines = ["&nbsp;" * (len(line) - len(rest)) + rest for line, rest in zip((left, right), code)]
-    cells = [f"<td class='course-new'>{line}</td>" if line and not same else f"<td>{line}</td>" for line in lines]
+def _row(same: bool, *lines: str) -> str:
+    code = [line.lstrip(" ") for line in lines]
+    shown = map(html.escape, code) if same else _marked(*code)
+    new = "" if same else " class='course-new'"
+    cells = [_cell(len(line) - len(rest), marked, new) for line, rest, marked in zip(lines, code, shown)]
     joint = "<td class='course-joint'></td>" if same else "<td></td>"
     return f"<tr>{joint.join(cells)}</tr>"
+
+
+def _cell(deep: int, code: str, new: str) -> str:
+    """A line of code; where it is broken, its indentation stays with its first word, and the rest stands a little deeper."""
+    return f"<td{new} style='--indent: {deep}ch'>{'&nbsp;' * deep}{code}</td>" if code else "<td></td>"
