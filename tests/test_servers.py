@@ -327,9 +327,8 @@ class TestLife:
         class Own(Server):
             def serve(self, listener):
                 async def talk(reader, writer):
-                    while data := await reader.read(100):
-                        writer.write(data)
-                    writer.close()
+                    writer.write(await reader.read(100))
+                    await asyncio.Event().wait()
 
                 async def main():
                     await (await asyncio.start_server(talk, sock=listener)).serve_forever()

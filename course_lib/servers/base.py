@@ -140,7 +140,9 @@ class Server(Observed):
         if threading.current_thread() in self._threads() or self._ends_within(0.4):
             return
         for _ in range(5):
-            # Its sockets are shut down and yet it runs on: end it at its next line of Python.
+            # Its sockets are shut down and yet it runs on: end it at its next line of Python. (A loop, whose tasks are cancelled
+            # by now, may wait for its connections: in Python 3.12 serve_forever() does.)
+            self._wake()
             for thread in self.threads:
                 ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident or 0), ctypes.py_object(_Stop))
             if self._ends_within(0.1):
