@@ -8,6 +8,15 @@ from socket import SOL_SOCKET, SO_REUSEADDR
 from course_lib.mine import Lines, serve_one
 """
 
+MAKE = """
+def make_listener(port=0, backlog=16):
+    s = socket.socket()
+    s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
+    s.bind(("127.0.0.1", port))
+    s.listen(backlog)
+    return s
+"""
+
 # The right one, but for a limit.
 LINES = r"""
 class Lines:
@@ -31,6 +40,16 @@ def serve_one(conn):
             pass
         except OSError:
             pass
+"""
+
+# One that meets no error.
+TRUSTING = r"""
+def serve_one(conn):
+    lines = Lines()
+    with conn:
+        while chunk := conn.recv(4096):
+            for line in lines.feed(chunk):
+                conn.sendall(line.upper() + b"\n")
 """
 
 RIGHT = {
@@ -75,47 +94,19 @@ RIGHT = {
 
 CASES = {
     "2.1": [
-        case("a backlog of its own", "make_listener(backlog=7) gave a queue of 5: hand `backlog` on to listen()", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", port))
-                s.listen(5)
-                return s
-        """),
+        case("a backlog of its own", "make_listener(backlog=7) gave a queue of 5: hand `backlog` on to listen()",
+             MAKE, {"s.listen(backlog)": "s.listen(5)"}),
         case("option after bind",
-             'setsockopt must come before bind() (socket(7)). The notes have it wrong: they say "set after bind".', """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.bind(("127.0.0.1", port))
-                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.listen(backlog)
-                return s
-        """),
-        case("no option", "works today and fails on restart: TIME_WAIT on port", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.bind(("127.0.0.1", port))
-                s.listen(backlog)
-                return s
-        """),
-        case("bind without listen", "client was refused: the socket is bound, but no listen()", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", port))
-                return s
-        """),
+             'setsockopt must come before bind() (socket(7)). The notes have it wrong: they say "set after bind".',
+             MAKE, {'s.bind(("127.0.0.1", port))': "",
+             "s = socket.socket()": 's = socket.socket()\ns.bind(("127.0.0.1", port))'}),
+        case("no option", "works today and fails on restart: TIME_WAIT on port",
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": ""}),
+        case("bind without listen", "client was refused: the socket is bound, but no listen()", MAKE, {"s.listen(backlog)": ""}),
         case("setsockopt of the module",
              "setsockopt is not called on your socket in line 3, `socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)`. It is a "
-             "method of the", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", port))
-                s.listen(backlog)
-                return s
-        """),
+             "method of the",
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)"}),
         case("setsockopt of the class",
              "The notes have it wrong: their `socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module.", """
             def make_listener(port=0, backlog=16):
@@ -129,21 +120,12 @@ CASES = {
         """),
         case("listen before bind",
              "listen() without bind() has already chosen an address, all interfaces and a free port (ip(7)), so bind() fails "
-             "with EINVAL in line 5: bind first, then listen.", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.listen(backlog)
-                s.bind(("127.0.0.1", port))
-                return s
-        """),
-        case("bind twice", "make_listener raised OSError: [Errno 22] Invalid argument in line 5", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.bind(("127.0.0.1", port))
-                s.listen(backlog)
-                s.bind(("127.0.0.1", port))
-        """),
+             "with EINVAL in line 5: bind first, then listen.",
+             MAKE, {"s.listen(backlog)": "",
+             "s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\ns.listen(backlog)"}),
+        case("bind twice", "make_listener raised OSError: [Errno 22] Invalid argument in line 5",
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "",
+             "return s": 's.bind(("127.0.0.1", port))'}),
         case("bind with two arguments",
              '(2 given) in line 3, `s.bind("127.0.0.1", port)`. The address is ONE pair: bind((host, port)).', """
             def make_listener(port=0, backlog=16):
@@ -209,16 +191,9 @@ CASES = {
                 kept.append(socket.socket())
                 return socket.create_server(("127.0.0.1", port), backlog=backlog)
         """),
-        case("kept when bind fails", "bind() failed, and the socket that you had made stays open: nobody else can close it.", """
-            kept = []
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                kept.append(s)
-                s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-                s.bind(("127.0.0.1", port))
-                s.listen(backlog)
-                return s
-        """),
+        case("kept when bind fails", "bind() failed, and the socket that you had made stays open: nobody else can close it.",
+             MAKE, {"def make_listener(port=0, backlog=16):": "kept = []\ndef make_listener(port=0, backlog=16):",
+             "s = socket.socket()": "s = socket.socket()\nkept.append(s)"}),
         case("another port when it is taken", "and make_listener returned a value of type socket: let bind()'s error through.",
              right("2.1"), {'listener.bind(("127.0.0.1", port))': """
                  try:
@@ -226,14 +201,7 @@ CASES = {
                  except OSError:
                      listener.bind(("127.0.0.1", 0))
              """}),
-        case("SO_REUSEPORT", "SO_REUSEADDR is off", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.setsockopt(SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                s.bind(("127.0.0.1", port))
-                s.listen(backlog)
-                return s
-        """),
+        case("SO_REUSEPORT", "SO_REUSEADDR is off", MAKE, {"SO_REUSEADDR": "socket.SO_REUSEPORT"}),
     ],
     "2.2": [
         case("takes the last of splitlines for unfinished",
@@ -382,16 +350,13 @@ CASES = {
                     for line in lines.feed(conn.recv(4096)):
                         conn.sendall(line.upper() + b"\n")
         """),
-        case("closes on b'' before the last answer", "half-closed and got 2 of 3 answers", r"""
-            def serve_one(conn):
-                lines = Lines()
-                with conn:
-                    chunk = conn.recv(4096)
-                    while following := conn.recv(4096):
-                        for line in lines.feed(chunk):
-                            conn.sendall(line.upper() + b"\n")
-                        chunk = following
-        """),
+        case("closes on b'' before the last answer", "half-closed and got 2 of 3 answers",
+             TRUSTING, {"while chunk := conn.recv(4096):": "chunk = conn.recv(4096)\nwhile following := conn.recv(4096):",
+             'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': r"""
+                 for line in lines.feed(chunk):
+                     conn.sendall(line.upper() + b"\n")
+                 chunk = following
+             """}),
         case("send instead of sendall",
              "of 200 000 bytes arrived: the check sent a signal while your send() slept.",
              right("2.3"), {r'conn.sendall(line.upper() + b"\n")': r'conn.send(line.upper() + b"\n")'}),
@@ -404,20 +369,16 @@ CASES = {
                         for line in lines.feed(chunk):
                             conn.sendall(line.upper() + b"\n")
         """),
-        case("no except for reset while sending", "ended your server in line 12, `conn.sendall(", r"""
-            def serve_one(conn):
-                lines = Lines()
-                with conn:
-                    while True:
-                        try:
-                            chunk = conn.recv(4096)
-                        except ConnectionResetError:
-                            return
-                        if not chunk:
-                            return
-                        for line in lines.feed(chunk):
-                            conn.sendall(line.upper() + b"\n")
-        """),
+        case("no except for reset while sending", "ended your server in line 12, `conn.sendall(",
+             TRUSTING, {"while chunk := conn.recv(4096):": """
+                 while True:
+                     try:
+                         chunk = conn.recv(4096)
+                     except ConnectionResetError:
+                         return
+                     if not chunk:
+                         return
+             """}),
         case("knows ConnectionResetError only", "BrokenPipeError ended your server in line 7, `conn.sendall(",
              SERVE_ONE, {"except OSError:": "except ConnectionResetError:"}),
         case("knows ConnectionError only",
@@ -467,35 +428,21 @@ CASES = {
                         answers += lines.feed(chunk.upper())
                     return answers
         """),
-        case("no line end", r"no b'\n' at their end", """
-            def serve_one(conn):
-                with conn:
-                    while chunk := conn.recv(4096):
-                        for line in chunk.splitlines():
-                            conn.sendall(line.upper())
-        """),
-        case("no capitals", "answer in capitals", """
-            def serve_one(conn):
-                with conn:
-                    while chunk := conn.recv(4096):
-                        conn.sendall(chunk)
-        """),
-        case("no lines", r"without b'\n' and got b'HALF'", """
-            def serve_one(conn):
-                with conn:
-                    while chunk := conn.recv(4096):
-                        conn.sendall(chunk.upper())
-        """),
-        case("leaves another socket open", "left 1 more open than before", r"""
-            kept = []
-            def serve_one(conn):
-                kept.append(socket.socket())
-                lines = Lines()
-                with conn:
-                    while chunk := conn.recv(4096):
-                        for line in lines.feed(chunk):
-                            conn.sendall(line.upper() + b"\n")
-        """),
+        case("no line end", r"no b'\n' at their end",
+             TRUSTING, {"lines = Lines()": "",
+             'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "for line in chunk.splitlines():\n    conn.sendall(line.upper())"}),
+        case("no capitals", "answer in capitals",
+             TRUSTING, {"lines = Lines()": "",
+             'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "conn.sendall(chunk)"}),
+        case("no lines", r"without b'\n' and got b'HALF'",
+             TRUSTING, {"lines = Lines()": "",
+             'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "conn.sendall(chunk.upper())"}),
+        case("leaves another socket open", "left 1 more open than before",
+             TRUSTING, {"def serve_one(conn):": """
+                 kept = []
+                 def serve_one(conn):
+                     kept.append(socket.socket())
+             """}),
         case("closes the number, not the socket", "After 0 answers the client got b''", """
             def serve_one(conn):
                 os.close(conn.fileno())
@@ -527,13 +474,9 @@ CASES = {
         """),
         case("takes the address for the connection", "serve_forever raised TypeError: 'tuple' object",
              right("2.4"), {"conn, _ = listener.accept()\nserve_one(conn)": "pair = listener.accept()\nserve_one(pair[1])"}),
-        case("accept outside the loop",
-             "accept() belongs inside the loop: you served a closed connection again in line 4.", """
-            def serve_forever(listener):
-                conn, _ = listener.accept()
-                while True:
-                    serve_one(conn)
-        """),
+        case("accept outside the loop", "accept() belongs inside the loop: you served a closed connection again in line 4.",
+             right("2.4"), {"conn, _ = listener.accept()": "",
+             "def serve_forever(listener):": "def serve_forever(listener):\n    conn, _ = listener.accept()"}),
         case("accept outside the loop, and serve_one hides that it is closed",
              "yet it runs all the time", """
             def serve_one(conn):

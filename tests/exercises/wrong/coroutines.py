@@ -376,41 +376,18 @@ CASES = {
                  return data
              """}),
         case("plain call of a helper", "recv(sock, 100) returned a value of type generator",
-             right("7.2"), {"def recv(sock, n):": "def read(sock, n):",
-             """
-                 def send_all(sock, data):
-                     left = memoryview(data)
-                     while left:
-                         try:
-                             left = left[sock.send(left) :]
-             """: """
+             WAITS, {"def recv(sock, n):": "def read(sock, n):",
+             "def send_all(sock, data):": """
                  def recv(sock, n):
                      data = read(sock, n)
                      return data
                      yield
 
                  def send_all(sock, data):
-                     while data:
-                         try:
-                             data = data[sock.send(data):]
              """}),
         case("yields a helper", "go through it with `yield from`",
-             right("7.2"), {'yield "read", sock': "yield waits(sock)",
-             """
-                 def send_all(sock, data):
-                     left = memoryview(data)
-                     while left:
-                         try:
-                             left = left[sock.send(left) :]
-             """: """
-                 def waits(sock):
-                     yield "read", sock
-
-                 def send_all(sock, data):
-                     while data:
-                         try:
-                             data = data[sock.send(data):]
-             """}),
+             WAITS, {'yield "read", sock': "yield waits(sock)",
+             "def send_all(sock, data):": 'def waits(sock):\n    yield "read", sock\n\ndef send_all(sock, data):'}),
         case("yield from a tuple", "recv(sock, 100) yielded 'read', not",
              WAITS, {'yield "read", sock': 'yield from ("read", sock)'}),
         case("time.sleep", "the loop stands still",
@@ -603,81 +580,17 @@ CASES = {
              """, ".ready.append(heapq.heappop(self.sleepers)[2])": ".sleepers.pop(0)"}),
         case("does not take the waiter out", "forget who has ended",
              LOOP, {"self.ready.append(waiting.pop(number))": "self.ready.append(waiting[number])"}),
-        case("a dict of timers", "had not ended", """
-            class Loop:
-                def __init__(self):
-                    self.ready = deque()
-                    self.readers, self.writers, self.socks = {}, {}, {}
-                    self.moments = {}
-                    self.count = itertools.count()
-                    self.engine = EpollEngine()
+        case("a dict of timers", "had not ended",
+             LOOP, {"self.sleepers = []": "self.moments = {}",
+             "def step(self, task):": """
+                 @property
+                 def sleepers(self):
+                     return sorted(self.moments.items(), key=lambda pair: pair[0])
 
-                def spawn(self, task, name=None):
-                    self.ready.append(task)
-
-                def run(self):
-                    while self.ready or self.socks or self.sleepers:
-                        for _ in range(len(self.ready)):
-                            self.step(self.ready.popleft())
-                        self.wait()
-
-                @property
-                def sleepers(self):
-                    return sorted(self.moments.items(), key=lambda pair: pair[0])
-
-                def step(self, task):
-                    try:
-                        event = task.send(None)
-                        if event is None:
-                            self.ready.append(task)
-                        elif event[0] == "sleep":
-                            self.moments[time.monotonic() + event[1]] = task
-                        else:
-                            self.wait_for(event[1], {"read": self.readers, "write": self.writers}[event[0]], task)
-                    except StopIteration:
-                        pass
-                    except Exception as error:
-                        traceback.print_exception(error)
-
-                def wait_for(self, sock, waiting, task):
-                    number = sock.fileno()
-                    if number in self.socks and self.socks[number] is not sock:
-                        self.wake(number, True, True)
-                    self.socks[number] = sock
-                    waiting[number] = task
-                    try:
-                        self.watch(number)
-                    except Exception:
-                        del self.socks[number], waiting[number]
-                        raise
-
-                def watch(self, number):
-                    sock = self.socks[number]
-                    if number in self.readers or number in self.writers:
-                        self.engine.watch(sock, number in self.readers, number in self.writers, number)
-                    else:
-                        self.engine.unwatch(sock)
-                        del self.socks[number]
-
-                def wake(self, number, readable, writable):
-                    for waiting, is_ready in (self.readers, readable), (self.writers, writable):
-                        if is_ready and number in waiting:
-                            self.ready.append(waiting.pop(number))
-                    self.watch(number)
-
-                def wait(self):
-                    seconds = None
-                    if self.ready:
-                        seconds = 0
-                    elif self.sleepers:
-                        seconds = max(0, self.sleepers[0][0] - time.monotonic())
-                    elif not self.socks:
-                        return
-                    for number, readable, writable, hup in self.engine.wait(seconds):
-                        self.wake(number, readable or hup, writable or hup)
-                    while self.sleepers and self.sleepers[0][0] <= time.monotonic():
-                        self.ready.append(self.moments.pop(self.sleepers[0][0]))
-        """),
+                 def step(self, task):
+             """,
+             "heapq.heappush(self.sleepers, (time.monotonic() + event[1], next(self.count), task))": "self.moments[time.monotonic() + event[1]] = task",
+             "self.ready.append(heapq.heappop(self.sleepers)[2])": "self.ready.append(self.moments.pop(self.sleepers[0][0]))"}),
         case("one reader at a time", "30 pairs of tasks play ping-pong",
              LOOP, {"self.socks[number] = sock": "self.socks[number] = sock\nwaiting.clear()"}),
         case("sends something in", "can't send non-None value to a just-started generator",
@@ -819,51 +732,23 @@ CASES = {
         case("the whole first line", "the second word of the first line",
              HTTP, {"body = yield from page(path)": r'body = yield from page(head.split("\r\n")[0])'}),
         case("no close", "http has returned, and its connection is still open", HTTP, {"conn.close()": "pass"}),
-        case("close only at the end", "the connection stays open", r"""
-            def http(conn, page):
-                unread = b""
-                try:
-                    while True:
-                        while b"\r\n\r\n" not in unread:
-                            data = yield from recv(conn, 4096)
-                            if not data:
-                                conn.close()
-                                return
-                            unread += data
-                        head, _, unread = unread.partition(b"\r\n\r\n")
-                        head = head.decode("latin-1")
-                        method, path, version = head.split("\r\n")[0].split()
-                        body = yield from page(path)
-                        status = "200 OK"
-                        if body is None:
-                            status, body = "404 Not Found", b"no such page"
-                        yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-                        if "connection: close" in head.lower():
-                            conn.close()
-                            return
-                        yield
-                finally:
-                    pass
-        """),
+        case("close only at the end", "the connection stays open",
+             HTTP, {"conn.close()": "pass",
+             r"""
+                 options = head.lower().partition("\r\nconnection:")[2].split("\r\n")[0]
+                 if "close" in options or version == "HTTP/1.0":
+             """: 'if "connection: close" in head.lower():\n    conn.close()',
+             "if not data or len(unread) > 65536:": "if not data:\n    conn.close()"}),
         case("b'' is not noticed", "recv gives b'' again and again when a client has finished",
              HTTP, {"if not data or len(unread) > 65536:\n    return": ""}),
         case("half-closed without answers", "first answer all that has come",
-             HTTP, {r"""
-                 while b"\r\n\r\n" not in unread:
-                     data = yield from recv(conn, 4096)
-                     if not data or len(unread) > 65536:
-                         return
-                     unread += data
-             """: r"""
-                 while b"\r\n\r\n" not in unread:
-                     data = yield from recv(conn, 4096)
-                     if not data:
-                         return
-                     unread += data
+             HTTP, {"if not data or len(unread) > 65536:": "if not data:",
+             r'head, _, unread = unread.partition(b"\r\n\r\n")': r"""
                  poll = select.poll()
                  poll.register(conn, select.POLLRDHUP)
                  if poll.poll(0):
                      return
+                 head, _, unread = unread.partition(b"\r\n\r\n")
              """}),
         case("reads 100 bytes at most", "GET /",
              HTTP, {"data = yield from recv(conn, 4096)": "data = yield from recv(conn, 4096)\nif len(unread) > 4096:\n    return"}),
@@ -871,31 +756,8 @@ CASES = {
              HTTP, {r'yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)': r'conn.send(f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)'}),
         case("one byte less", "Two requests may come in one recv()",
              HTTP, {"_, unread = unread.partition": "unread = unread.split"}),
-        case("one buffer for all", "Each connection needs a buffer of its own", r"""
-            unread = b""
-
-            def http(conn, page):
-                global unread
-                try:
-                    while True:
-                        while b"\r\n\r\n" not in unread:
-                            data = yield from recv(conn, 4096)
-                            if not data:
-                                return
-                            unread += data
-                        head, _, unread = unread.partition(b"\r\n\r\n")
-                        head = head.decode("latin-1")
-                        method, path, version = head.split("\r\n")[0].split()
-                        body = yield from page(path)
-                        status = "200 OK"
-                        if body is None:
-                            status, body = "404 Not Found", b"no such page"
-                        yield from send_all(conn, f"HTTP/1.1 {status}\r\nContent-Length: {len(body)}\r\n\r\n".encode() + body)
-                        if "connection: close" in head.lower():
-                            return
-                finally:
-                    conn.close()
-        """),
+        case("one buffer for all", "Each connection needs a buffer of its own",
+             HTTP, {'unread = b""': "", "def http(conn, page):": 'unread = b""\n\ndef http(conn, page):\n    global unread'}),
         case("404 promises a body", "Content-Length says 10, and 0 bytes came",
              HTTP, {'status, body = "404 Not Found", b"no such page"': r"""
                  yield from send_all(conn, b"HTTP/1.1 404 Not Found\r\nContent-Length: 10\r\n\r\n")

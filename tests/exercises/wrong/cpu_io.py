@@ -110,14 +110,9 @@ CASES = {
         case("calls it twice", "classify called fn more than once",
              CLASSIFY, {"began, used = time.perf_counter(), time.thread_time()": "began, used = time.perf_counter(), time.thread_time()\nfn()"}),
         case("forgets to call", "classify did not call fn", CLASSIFY, {"fn()": "fn"}),
-        case("clocks after the call", "and classify says", """
-            def classify(fn):
-                fn()
-                began, used = time.perf_counter(), time.thread_time()
-                used, whole = time.thread_time() - used, time.perf_counter() - began
-                share = used / whole
-                return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
-        """),
+        case("clocks after the call", "and classify says",
+             CLASSIFY, {"fn()": "",
+             "def classify(fn):": "def classify(fn):\n    fn()"}),
         case("in another thread", "never waits, is 'cpu', and classify says",
              CLASSIFY, {"fn()": "thread = threading.Thread(target=fn)\nthread.start()\nthread.join()"}),
         case("swallows", "fn() raised KeyError, and classify returned",
@@ -176,29 +171,9 @@ CASES = {
              GAP, {"try:\n    yield from task\nfinally:\n    over = True": "yield from task\nover = True"}),
         case("beats for ever", "longest_gap did not return within 1.5 s", GAP, {"while not over:": "while True:"}),
         case("spawned second",
-             "blocked the loop for 0.2 s before its first yield, and longest_gap did not notice. Spawn the heartbeat first", """
-            def longest_gap(task):
-                over, longest = False, 0.0
-                def watched():
-                    nonlocal over
-                    try:
-                        yield from task
-                    finally:
-                        over = True
-                def heartbeat():
-                    nonlocal longest
-                    last = time.monotonic()
-                    while not over:
-                        yield from sleep(0.01)
-                        now = time.monotonic()
-                        longest = max(longest, now - last)
-                        last = now
-                loop = Loop()
-                loop.spawn(watched())
-                loop.spawn(heartbeat())
-                loop.run()
-                return longest
-        """),
+             "blocked the loop for 0.2 s before its first yield, and longest_gap did not notice. Spawn the heartbeat first",
+             GAP, {"loop.spawn(watched())": "",
+             "loop = Loop()": "loop = Loop()\nloop.spawn(watched())"}),
         case("ends without a last beat",
              "after its last wait, and longest_gap did not notice. The heartbeat must beat once more",
              GAP, {"yield from sleep(0.01)": "yield from sleep(0.01)\nif over:\n    break"}),
@@ -281,21 +256,17 @@ CASES = {
         case("waitpid first", "or it waits for the child itself (waitpid, join, result, recv)",
              OFFLOAD, {'answer = b""': 'answer = b""\nos.waitpid(pid, 0)'}),
         case("waitpid before it reads", "A pipe holds 64 kB",
-             OFFLOAD, {"""
-                 with ours:
-                     while True:
-                         yield "read", ours
-                         piece = ours.recv(65536)
-                         if not piece:
-                             break
-                         answer += piece
-                 os.waitpid(pid, 0)
-             """: """
-                 with ours:
+             OFFLOAD, {"os.waitpid(pid, 0)": "",
+             """
+                 while True:
                      yield "read", ours
-                     os.waitpid(pid, 0)
-                     while piece := ours.recv(65536):
-                         answer += piece
+                     piece = ours.recv(65536)
+                     if not piece:
+                         break
+             """: """
+                 yield "read", ours
+                 os.waitpid(pid, 0)
+                 while piece := ours.recv(65536):
              """}),
         case("keeps the child's end", "this process holds one. Close it right after fork", OFFLOAD, {"theirs.close()": ""}),
         case("closes the child's end too late", "this process holds one. Close it right after fork",
@@ -306,22 +277,15 @@ CASES = {
         case("exit only when all went well", "The child process came out of offload",
              OFFLOAD, {"""
                  try:
-                     ours.close()
-                     try:
-                         answer = pickle.dumps((fn(*args), None))
-                     except BaseException as error:
-                         answer = pickle.dumps((None, error))
-                     theirs.sendall(answer)
-                 finally:
-                     os._exit(0)
-             """: """
-                 try:
-                     ours.close()
                      answer = pickle.dumps((fn(*args), None))
-                     theirs.sendall(answer)
-                     os._exit(0)
-                 except ZeroDivisionError:
-                     pass
+                 except BaseException as error:
+                     answer = pickle.dumps((None, error))
+             """: "answer = pickle.dumps((fn(*args), None))",
+             "finally:": "",
+             "theirs.close()": """
+                     except ZeroDivisionError:
+                         pass
+                 theirs.close()
              """}),
         case("exception is lost", "The function raised ValueError('no such page'), and offload raised ChildProcessError",
              OFFLOAD, {"""
@@ -375,37 +339,9 @@ CASES = {
                          break
                      answer += piece
              """: 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
-        case("a short piece is the last", "not yet: ", """
-            def offload(fn, *args):
-                ours, theirs = socket.socketpair()
-                pid = os.fork()
-                if pid == 0:
-                    try:
-                        ours.close()
-                        try:
-                            answer = pickle.dumps((fn(*args), None))
-                        except BaseException as error:
-                            answer = pickle.dumps((None, error))
-                        theirs.sendall(answer)
-                    finally:
-                        os._exit(0)
-                theirs.close()
-                answer = b""
-                with ours:
-                    while True:
-                        yield "read", ours
-                        piece = ours.recv(65536)
-                        answer += piece
-                        if len(piece) < 65536:
-                            break
-                os.waitpid(pid, 0)
-                if not answer:
-                    raise ChildProcessError("the child has died")
-                result, error = pickle.loads(answer)
-                if error is not None:
-                    raise error
-                return result
-        """),
+        case("a short piece is the last", "not yet: ",
+             OFFLOAD, {"answer += piece": "",
+             "if not piece:": "answer += piece\nif len(piece) < 65536:"}),
         case("a connection", "it waits for all of it. Take what one recv() gives", """
             def work(conn, fn, args):
                 try:

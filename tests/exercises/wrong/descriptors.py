@@ -7,6 +7,41 @@ import contextlib, io, os, socket, subprocess, sys, tempfile, threading, time
 from course_lib.mine import fd_table
 """
 
+FD_TABLE = """
+def fd_table(pid="self"):
+    found = {}
+    for name in os.listdir(f"/proc/{pid}/fd"):
+        try:
+            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
+        except FileNotFoundError:
+            pass
+    return found
+"""
+
+PIPE = """
+def capture(fn):
+    r, w = os.pipe()
+    saved = os.dup(1)
+    os.dup2(w, 1)
+    os.close(w)
+    try:
+        fn()
+    finally:
+        os.dup2(saved, 1)
+        os.close(saved)
+    with open(r, "rb") as end:
+        return end.read()
+"""
+
+LEAKS = """
+def leaks(fn):
+    before = fd_table()
+    fn()
+    time.sleep(0.1)
+    after = fd_table()
+    return [target for number, target in after.items() if before.get(number) != target]
+"""
+
 CASES = {
     "1.1": [
         case("reads the link of its own listing", "os.readlink found no such entry in line 2", """
@@ -32,36 +67,13 @@ CASES = {
                         found[int(name)] = target
                 return found
         """),
-        case("keys are text", "int(name) makes numbers of them", """
-            def fd_table(pid="self"):
-                found = {}
-                for name in os.listdir(f"/proc/{pid}/fd"):
-                    try:
-                        found[name] = os.readlink(f"/proc/{pid}/fd/{name}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
-        case("counts up to a limit", "do not count up to a limit", """
-            def fd_table(pid="self"):
-                found = {}
-                for number in range(256):
-                    try:
-                        found[number] = os.readlink(f"/proc/{pid}/fd/{number}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
-        case("this process, whatever the pid", "gave the table of this process", """
-            def fd_table(pid="self"):
-                found = {}
-                for name in os.listdir("/proc/self/fd"):
-                    try:
-                        found[int(name)] = os.readlink(f"/proc/self/fd/{name}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
+        case("keys are text", "int(name) makes numbers of them", FD_TABLE, {"int(name)": "name"}),
+        case("counts up to a limit", "do not count up to a limit",
+             FD_TABLE, {'for name in os.listdir(f"/proc/{pid}/fd"):': "for number in range(256):",
+             'found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")': 'found[number] = os.readlink(f"/proc/{pid}/fd/{number}")'}),
+        case("this process, whatever the pid", "gave the table of this process",
+             FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self',
+             'readlink(f"/proc/{pid}': 'readlink(f"/proc/self'}),
         case("realpath", "realpath and abspath make a path of it that does not exist", """
             def fd_table(pid="self"):
                 found = {}
@@ -71,44 +83,24 @@ CASES = {
                         found[int(name)] = os.path.realpath(path)
                 return found
         """),
-        case("what exists in the file system", "has no path, and is open all the same", """
-            def fd_table(pid="self"):
-                found = {}
-                for name in os.listdir(f"/proc/{pid}/fd"):
-                    try:
-                        target = os.readlink(f"/proc/{pid}/fd/{name}")
-                    except FileNotFoundError:
-                        continue
-                    if os.path.exists(target):
-                        found[int(name)] = target
-                return found
-        """),
+        case("what exists in the file system", "has no path, and is open all the same",
+             FD_TABLE, {"found[int(name)]": "target",
+             "except FileNotFoundError:\n    pass": """
+                 except FileNotFoundError:
+                     continue
+                 if os.path.exists(target):
+                     found[int(name)] = target
+             """}),
         case("asks another program", "/proc/self is the process that reads it", """
             def fd_table(pid="self"):
                 lines = subprocess.run(["ls", "-l", f"/proc/{pid}/fd"], capture_output=True, text=True).stdout.splitlines()
                 parts = [line.partition(" -> ") for line in lines if " -> " in line]
                 return {int(left.split()[-1]): target for left, _, target in parts}
         """),
-        case("without the standard streams", "0, 1 and 2 are rows like all the others", """
-            def fd_table(pid="self"):
-                found = {}
-                for name in os.listdir(f"/proc/{pid}/fd"):
-                    try:
-                        if int(name) > 2:
-                            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
-        case("one dict for all calls", "make a new dict in each call", """
-            def fd_table(pid="self", found={}):
-                for name in os.listdir(f"/proc/{pid}/fd"):
-                    try:
-                        found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
+        case("without the standard streams", "0, 1 and 2 are rows like all the others",
+             FD_TABLE, {'found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")': 'if int(name) > 2:\n    found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")'}),
+        case("one dict for all calls", "make a new dict in each call",
+             FD_TABLE, {'def fd_table(pid="self"):\n    found = {}': 'def fd_table(pid="self", found={}):'}),
         case("values are inodes", "the value is the text that os.readlink gives", """
             def fd_table(pid="self"):
                 return {int(n): os.stat(f"/proc/{pid}/fd/{n}").st_ino for n in os.listdir(f"/proc/{pid}/fd") if os.path.exists(f"/proc/{pid}/fd/{n}")}
@@ -119,16 +111,8 @@ CASES = {
         case("an empty dict", "is open and missing", """
             def fd_table(pid='self'): return {}
         """),
-        case("the numbers of its own process", "and it is missing: list the folder /proc/<pid>/fd, not your own", """
-            def fd_table(pid="self"):
-                found = {}
-                for name in os.listdir("/proc/self/fd"):
-                    try:
-                        found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-                    except FileNotFoundError:
-                        pass
-                return found
-        """),
+        case("the numbers of its own process", "and it is missing: list the folder /proc/<pid>/fd, not your own",
+             FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self'}),
     ],
     "1.2": [
         case("replaces sys.stdout", "redirect the descriptor, with os.dup2", """
@@ -162,34 +146,9 @@ CASES = {
                 return file.read()
         """),
         case("a pipe that nobody reads",
-             "Deadlock when fn writes 200 kB: it sleeps in line 7, `fn()`. A pipe holds 64 kB", """
-            def capture(fn):
-                r, w = os.pipe()
-                saved = os.dup(1)
-                os.dup2(w, 1)
-                os.close(w)
-                try:
-                    fn()
-                finally:
-                    os.dup2(saved, 1)
-                    os.close(saved)
-                with open(r, "rb") as end:
-                    return end.read()
-        """),
+             "Deadlock when fn writes 200 kB: it sleeps in line 7, `fn()`. A pipe holds 64 kB", PIPE),
         case("a pipe whose end for writing stays open",
-             "every number that names the end for writing is closed, yours too", """
-            def capture(fn):
-                r, w = os.pipe()
-                saved = os.dup(1)
-                os.dup2(w, 1)
-                try:
-                    fn()
-                finally:
-                    os.dup2(saved, 1)
-                    os.close(saved)
-                with open(r, "rb") as end:
-                    return end.read()
-        """),
+             "every number that names the end for writing is closed, yours too", PIPE, {"os.close(w)": ""}),
         case("only closes 1", "While fn ran, descriptor 1 was closed", """
             def capture(fn):
                 os.close(1)
@@ -242,24 +201,21 @@ CASES = {
                 with open(r, "rb") as end:
                     return end.read()
         """),
-        case("one file for all calls", "capture left 1 more open afterwards than before (file)", """
-            file = tempfile.TemporaryFile
-            kept = []
-            def capture(fn):
-                if not kept:
-                    kept.append(os.memfd_create("kept"))
-                    os.dup2(kept[0], 500)
-                    os.close(kept[0])
-                    kept[0] = 500
-                saved = os.dup(1)
-                os.dup2(500, 1)
-                try:
-                    fn()
-                finally:
-                    os.dup2(saved, 1)
-                    os.close(saved)
-                return os.pread(500, 10_000, 0)
-        """),
+        case("one file for all calls", "capture left 1 more open afterwards than before (file)",
+             PIPE, {"def capture(fn):": """
+                 file = tempfile.TemporaryFile
+                 kept = []
+                 def capture(fn):
+             """,
+             "r, w = os.pipe()": """
+                 if not kept:
+                     kept.append(os.memfd_create("kept"))
+                     os.dup2(kept[0], 500)
+                     os.close(kept[0])
+                     kept[0] = 500
+             """,
+             "os.dup2(w, 1)\nos.close(w)": "os.dup2(500, 1)",
+             'with open(r, "rb") as end:\n    return end.read()': "return os.pread(500, 10_000, 0)"}),
         case("text", "capture returned text", right("1.2"), {"buffering=0": '"w+"'}),
         case("calls it twice", "capture called fn 2 times", """
             def capture(fn):
@@ -275,37 +231,14 @@ CASES = {
              "saved = os.dup(1)": "os.dup2(1, 63)", "os.dup2(saved, 1)": "os.dup2(63, 1)", "os.close(saved)": "os.close(63)"}),
     ],
     "1.3": [
-        case("numbers only", "a number may name something else now", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                time.sleep(0.1)
-                after = fd_table()
-                return [target for number, target in after.items() if number not in before]
-        """),
-        case("targets only", "one thing may be open under two numbers", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                time.sleep(0.1)
-                after = fd_table()
-                return [target for target in after.values() if target not in before.values()]
-        """),
-        case("looks once", "look again 0.1 s later", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                after = fd_table()
-                return [target for number, target in after.items() if before.get(number) != target]
-        """),
-        case("looks before the pause only", "look again 0.1 s later", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                after = fd_table()
-                time.sleep(0.1)
-                return [target for number, target in after.items() if before.get(number) != target]
-        """),
+        case("numbers only", "a number may name something else now",
+             LEAKS, {"before.get(number) != target": "number not in before"}),
+        case("targets only", "one thing may be open under two numbers",
+             LEAKS, {"return [target for number, target in after.items() if before.get(number) != target]": "return [target for target in after.values() if target not in before.values()]"}),
+        case("looks once", "look again 0.1 s later", LEAKS, {"time.sleep(0.1)": ""}),
+        case("looks before the pause only", "look again 0.1 s later",
+             LEAKS, {"after = fd_table()": "",
+             "fn()": "fn()\nafter = fd_table()"}),
         case("looks after the pause only", "look again 0.1 s later", """
             def leaks(fn):
                 before = fd_table()

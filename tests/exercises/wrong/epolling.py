@@ -297,12 +297,8 @@ CASES = {
         case("no except for a reset", "the peer has sent a reset. It counts as finished",
              DRAIN, {"except ConnectionError:\n    return bytes(data), True": ""}),
         case("every error is not yet", "The peer sent a reset. drain returned (b'', False)",
-             DRAIN, {"""
-                 except BlockingIOError:
-                     return bytes(data), False
-                 except ConnectionError:
-                     return bytes(data), True
-             """: "except OSError:\n    return bytes(data), False"}),
+             DRAIN, {"except BlockingIOError:": "except OSError:",
+             "except ConnectionError:\n    return bytes(data), True": ""}),
         case("every error is the end", "Nothing has come, and drain returned (b'', True): the peer has not finished.",
              DRAIN, {"return bytes(data), False": "return bytes(data), True"}),
         case("not yet is the end", "None says that nothing is left, b'' that nothing more will come", """
@@ -354,41 +350,21 @@ CASES = {
              DRAIN, {"def drain(sock):\n    data = bytearray()": "def drain(sock, data=bytearray()):"}),
         case("closes at the end", "drain closed the socket", DRAIN, {"if not piece:": "if not piece:\n    sock.close()"}),
         case("returns the bytearray", "is a value of type bytearray: bytes are asked for",
-             right("6.2"), {"piece = try_recv(sock, 65536)": """
-                 try:
-                     piece = sock.recv(65536)
-                 except BlockingIOError:
-                     return data, False
-                 except ConnectionError:
-                     return data, True
-             """, 'return bytes(data), piece == b""': "return data, True"}),
+             DRAIN, {"return bytes(data), False": "return data, False",
+             "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return data, True",
+             "if not piece:\n    return bytes(data), True": "if not piece:\n    return data, True"}),
         case("the wrong way round", "first the bytes, then whether the peer has finished",
-             right("6.2"), {"piece = try_recv(sock, 65536)": """
-                 try:
-                     piece = sock.recv(65536)
-                 except BlockingIOError:
-                     return False, bytes(data)
-                 except ConnectionError:
-                     return True, bytes(data)
-             """, 'return bytes(data), piece == b""': "return True, bytes(data)"}),
+             DRAIN, {"return bytes(data), False": "return False, bytes(data)",
+             "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return True, bytes(data)",
+             "if not piece:\n    return bytes(data), True": "if not piece:\n    return True, bytes(data)"}),
         case("bytes only", "drain returned a value of type bytes: return a tuple (bytes, finished).",
-             right("6.2"), {"piece = try_recv(sock, 65536)": """
-                 try:
-                     piece = sock.recv(65536)
-                 except BlockingIOError:
-                     return bytes(data)
-                 except ConnectionError:
-                     return bytes(data)
-             """, 'return bytes(data), piece == b""': "return bytes(data)"}),
+             DRAIN, {"return bytes(data), False": "return bytes(data)",
+             "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return bytes(data)",
+             "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data)"}),
         case("None for nothing", "the first part of what drain returned is None",
-             right("6.2"), {"piece = try_recv(sock, 65536)": """
-                 try:
-                     piece = sock.recv(65536)
-                 except BlockingIOError:
-                     return bytes(data) or None, False
-                 except ConnectionError:
-                     return bytes(data) or None, True
-             """, 'return bytes(data), piece == b""': "return bytes(data) or None, True"}),
+             DRAIN, {"return bytes(data), False": "return bytes(data) or None, False",
+             "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return bytes(data) or None, True",
+             "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data) or None, True"}),
         case("the last piece as answer", "the second part of what drain returned is None: True or False.", """
             def drain(sock):
                 data = b""

@@ -364,11 +364,7 @@ CASES = {
              "The client waits in the accept queue: is the listener among those you wait for, in every round?",
              SERVER, {"engine.watch(listener, True, False, None)": ""}),
         case("unwatches the listener", "The client waits in the accept queue",
-             SERVER, {"if sock := try_accept(listener):\n    engine.watch(sock, True, False, Conn(sock))": """
-                 if sock := try_accept(listener):
-                     engine.watch(sock, True, False, Conn(sock))
-                 engine.unwatch(listener)
-             """}),
+             SERVER, {"continue": "engine.unwatch(listener)\ncontinue"}),
         case("forgets to watch the client", "On PollEngine: A client sent a line and got no answer within 1 s",
              SERVER, {"engine.watch(sock, True, False, Conn(sock))": "Conn(sock)"}),
         case("keeps the first interest", "The client's bytes were read, and the answer was not sent",
@@ -414,22 +410,13 @@ CASES = {
              SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", True,"}),
         case("reads on while answers wait", "a client that sends and never reads fills the memory. engine.watch(conn.sock,",
              SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", not conn.finished,"}),
-        case("closes the listener", "listener",
-             SERVER, {"if sock := try_accept(listener):\n    engine.watch(sock, True, False, Conn(sock))": """
-                 if sock := try_accept(listener):
-                     engine.watch(sock, True, False, Conn(sock))
-                 listener.close()
-             """}),
+        case("closes the listener", "listener", SERVER, {"continue": "listener.close()\ncontinue"}),
         case("works with one engine", "On SelectEngine: ",
              SERVER, {"if conn.over:": "if conn.over and hasattr(engine, '_poll'):"}),
         case("closes twice", "This connection was forgotten before",
              SERVER, {"conn.sock.close()": "conn.sock.close()\nengine.unwatch(conn.sock)"}),
         case("keeps all it had", "of them in a list, a dict or a set",
              SERVER, {"engine.watch(listener, True, False, None)": "engine.watch(listener, True, False, None)\never = []",
-             "if sock := try_accept(listener):\n    engine.watch(sock, True, False, Conn(sock))": """
-                 if sock := try_accept(listener):
-                     engine.watch(sock, True, False, Conn(sock))
-                 ever.append(sock)
-             """}),
+             "continue": "ever.append(sock)\ncontinue"}),
     ],
 }

@@ -137,20 +137,8 @@ CASES = {
         case("no SO_REUSEPORT", "SO_REUSEPORT on each of them, also on the first, and before bind",
              WAIT, {"listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)": ""}),
         case("after bind", "SO_REUSEPORT on each of them, also on the first, and before bind",
-             PREFORK, {"class Stop(BaseException):": """
-                 def open_listeners(number, port=0):
-                     listeners = []
-                     for _ in range(number):
-                         listener = socket.socket()
-                         listeners.append(listener)
-                         listener.bind(("127.0.0.1", port))
-                         listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                         listener.listen()
-                         port = listener.getsockname()[1]
-                     return listeners
-
-                 class Stop(BaseException):
-             """}),
+             WAIT, {'listener.bind(("127.0.0.1", port))': "",
+             "listeners.append(listener)": 'listeners.append(listener)\nlistener.bind(("127.0.0.1", port))'}),
         case("not on the first", "SO_REUSEPORT on each of them, also on the first, and before bind",
              WAIT, {"listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)": "if port: listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)"}),
         case("SO_REUSEADDR", "SO_REUSEADDR is not enough for two that listen", WAIT, {"SO_REUSEPORT": "SO_REUSEADDR"}),
@@ -181,47 +169,31 @@ CASES = {
         # the workers
         case("serves in the parent", "serve was called in the parent itself",
              WAIT, {"for listener in listeners:\n    start(listener)": "for listener in listeners:\n    serve(listener)"}),
-        case("threads", "serve was called in the parent itself", """
-            def open_listeners(number, port=0):
-                listeners = []
-                for _ in range(number):
-                    listener = socket.socket()
-                    listeners.append(listener)
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    port = listener.getsockname()[1]
-                return listeners
+        case("threads", "serve was called in the parent itself",
+             LISTENERS, {"def open_listeners(number, port=0):": """
+                 def prefork(listeners, serve):
+                     threads = [threading.Thread(target=serve, args=(listener,), daemon=True) for listener in listeners]
+                     for thread in threads:
+                         thread.start()
+                     for thread in threads:
+                         thread.join()
 
-            def prefork(listeners, serve):
-                threads = [threading.Thread(target=serve, args=(listener,), daemon=True) for listener in listeners]
-                for thread in threads:
-                    thread.start()
-                for thread in threads:
-                    thread.join()
-        """),
-        case("the last one is the parent", "serve was called in the parent itself", """
-            def open_listeners(number, port=0):
-                listeners = []
-                for _ in range(number):
-                    listener = socket.socket()
-                    listeners.append(listener)
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    port = listener.getsockname()[1]
-                return listeners
+                 def open_listeners(number, port=0):
+             """}),
+        case("the last one is the parent", "serve was called in the parent itself",
+             LISTENERS, {"def open_listeners(number, port=0):": """
+                 def prefork(listeners, serve):
+                     for listener in listeners[1:]:
+                         if os.fork() == 0:
+                             for other in listeners:
+                                 if other is not listener:
+                                     other.close()
+                             serve(listener)
+                             os._exit(1)
+                     serve(listeners[0])
 
-            def prefork(listeners, serve):
-                for listener in listeners[1:]:
-                    if os.fork() == 0:
-                        for other in listeners:
-                            if other is not listener:
-                                other.close()
-                        serve(listener)
-                        os._exit(1)
-                serve(listeners[0])
-        """),
+                 def open_listeners(number, port=0):
+             """}),
         case("only the first", "1 worker was started",
              WAIT, {"for listener in listeners:\n    start(listener)": "for listener in listeners:\n    start(listener)\n    break"}),
         case("one listener for all workers", "Two workers have the same listener",
@@ -240,63 +212,40 @@ CASES = {
              WAIT, {"serve(listener)": "serve(open_listeners(1, listener.getsockname()[1])[0])"}),
         case("one listener more", "one listener more at the port than there are workers",
              WAIT, {"signal.signal(signal.SIGTERM, stop)": "signal.signal(signal.SIGTERM, stop)\nextra = open_listeners(1, listeners[0].getsockname()[1])"}),
-        case("starts nobody", "no worker was started: os.fork()", """
-            def open_listeners(number, port=0):
-                listeners = []
-                for _ in range(number):
-                    listener = socket.socket()
-                    listeners.append(listener)
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    port = listener.getsockname()[1]
-                return listeners
-            def prefork(listeners, serve):
-                workers = {}
-        """),
-        case("does not wait", "prefork returned while its workers are at work", """
-            def open_listeners(number, port=0):
-                listeners = []
-                for _ in range(number):
-                    listener = socket.socket()
-                    listeners.append(listener)
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    port = listener.getsockname()[1]
-                return listeners
+        case("starts nobody", "no worker was started: os.fork()",
+             LISTENERS, {"def open_listeners(number, port=0):": """
+                 def prefork(listeners, serve):
+                     workers = {}
 
-            def prefork(listeners, serve):
-                for listener in listeners:
-                    if os.fork() == 0:
-                        for other in listeners:
-                            if other is not listener:
-                                other.close()
-                        serve(listener)
-                        os._exit(1)
-        """),
-        case("does not wait, and its workers begin late", "prefork returned while its workers are at work", """
-            def open_listeners(number, port=0):
-                listeners = []
-                for _ in range(number):
-                    listener = socket.socket()
-                    listeners.append(listener)
-                    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
-                    listener.bind(("127.0.0.1", port))
-                    listener.listen()
-                    port = listener.getsockname()[1]
-                return listeners
+                 def open_listeners(number, port=0):
+             """}),
+        case("does not wait", "prefork returned while its workers are at work",
+             LISTENERS, {"def open_listeners(number, port=0):": """
+                 def prefork(listeners, serve):
+                     for listener in listeners:
+                         if os.fork() == 0:
+                             for other in listeners:
+                                 if other is not listener:
+                                     other.close()
+                             serve(listener)
+                             os._exit(1)
 
-            def prefork(listeners, serve):
-                for listener in listeners:
-                    if os.fork() == 0:
-                        for other in listeners:
-                            if other is not listener:
-                                other.close()
-                        time.sleep(0.5)
-                        serve(listener)
-                        os._exit(1)
-        """),
+                 def open_listeners(number, port=0):
+             """}),
+        case("does not wait, and its workers begin late", "prefork returned while its workers are at work",
+             LISTENERS, {"def open_listeners(number, port=0):": """
+                 def prefork(listeners, serve):
+                     for listener in listeners:
+                         if os.fork() == 0:
+                             for other in listeners:
+                                 if other is not listener:
+                                     other.close()
+                             time.sleep(0.5)
+                             serve(listener)
+                             os._exit(1)
+
+                 def open_listeners(number, port=0):
+             """}),
         case("looks all the time", "the parent runs all the time",
              WAIT, {"pid, _ = os.wait()\nstart(workers.pop(pid))": "pid, _ = os.waitpid(-1, os.WNOHANG)\nif pid:\n    start(workers.pop(pid))"}),
         # death

@@ -163,87 +163,16 @@ CASES = {
              RESP, {"while len(unread) < size + 2:": "if len(unread) < size + 2:"}),
         case("waits for the value, not for its line end", "A command may come in pieces",
              RESP, {"while len(unread) < size + 2:": "while len(unread) < size:"}),
-        case("one buffer for all", "Each connection needs a buffer of its own", r"""
-            unread = b""
+        case("one buffer for all", "Each connection needs a buffer of its own",
+             RESP, {"def take(size):\n    nonlocal unread": "def take(size):\n    global unread",
+             "def line():\n    nonlocal unread": "def line():\n    global unread",
+             "def more():\n    nonlocal unread": "def more():\n    global unread",
+             'unread = b""': "",
+             "def resp(conn, store):": """
+                 unread = b""
 
-            def resp(conn, store):
-                null = b"$-1\r\n"
-
-                def more():
-                    global unread
-                    data = yield from recv(conn, 65536)
-                    if not data:
-                        raise ConnectionError
-                    unread += data
-
-                def line():
-                    global unread
-                    while b"\r\n" not in unread:
-                        if len(unread) > 65536:
-                            raise ValueError("line")
-                        yield from more()
-                    first, _, unread = unread.partition(b"\r\n")
-                    return first
-
-                def take(size):
-                    global unread
-                    while len(unread) < size + 2:
-                        yield from more()
-                    word, unread = unread[:size], unread[size + 2:]
-                    return word
-
-                def length(text, sign, most):
-                    if not text.startswith(sign) or not text[1:].isdigit():
-                        raise ValueError("length")
-                    if int(text[1:]) > most:
-                        raise ValueError("limit")
-                    return int(text[1:])
-
-                def command():
-                    first = yield from line()
-                    if not first.startswith(b"*"):
-                        return first.split()
-                    words = []
-                    left = 1 << 20
-                    for _ in range(length(first, b"*", 1024)):
-                        size = length((yield from line()), b"$", left)
-                        left -= size
-                        words.append((yield from take(size)))
-                    return words
-
-                def answer(words):
-                    nonlocal null
-                    name = words[0].upper()
-                    if name == b"PING" and len(words) == 1:
-                        return b"+PONG\r\n"
-                    if name == b"SET" and len(words) == 3:
-                        store[words[1]] = words[2]
-                        return b"+OK\r\n"
-                    if name == b"GET" and len(words) == 2:
-                        value = store.get(words[1])
-                        if value is None:
-                            return null
-                        return b"$%d\r\n%b\r\n" % (len(value), value)
-                    if name == b"HELLO" and words[1:] == [b"3"]:
-                        null = b"_\r\n"
-                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
-                    return b"-ERR unknown command\r\n"
-
-                try:
-                    while True:
-                        try:
-                            words = yield from command()
-                        except ValueError as error:
-                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
-                            return
-                        if words:
-                            reply = answer(words)
-                            yield from send_all(conn, reply)
-                except ConnectionError:
-                    pass
-                finally:
-                    conn.close()
-        """),
+                 def resp(conn, store):
+             """}),
         case("CONFIG is not answered", "redis-benchmark asks this first",
              RESP, {r'return b"-ERR unknown command\r\n"': 'return b""'}),
         case("closes on an unknown command", "the connection was closed too early",
@@ -254,86 +183,7 @@ CASES = {
              RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nif reply[:1] == b'-':\n    return"}),
         case("closes after one command", "closed too early",
              RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nreturn"}),
-        case("an unknown command raises", "redis-benchmark asks this first", r"""
-            def resp(conn, store):
-                unread = b""
-                null = b"$-1\r\n"
-
-                def more():
-                    nonlocal unread
-                    data = yield from recv(conn, 65536)
-                    if not data:
-                        raise ConnectionError
-                    unread += data
-
-                def line():
-                    nonlocal unread
-                    while b"\r\n" not in unread:
-                        if len(unread) > 65536:
-                            raise ValueError("line")
-                        yield from more()
-                    first, _, unread = unread.partition(b"\r\n")
-                    return first
-
-                def take(size):
-                    nonlocal unread
-                    while len(unread) < size + 2:
-                        yield from more()
-                    word, unread = unread[:size], unread[size + 2:]
-                    return word
-
-                def length(text, sign, most):
-                    if not text.startswith(sign) or not text[1:].isdigit():
-                        raise ValueError("length")
-                    if int(text[1:]) > most:
-                        raise ValueError("limit")
-                    return int(text[1:])
-
-                def command():
-                    first = yield from line()
-                    if not first.startswith(b"*"):
-                        return first.split()
-                    words = []
-                    left = 1 << 20
-                    for _ in range(length(first, b"*", 1024)):
-                        size = length((yield from line()), b"$", left)
-                        left -= size
-                        words.append((yield from take(size)))
-                    return words
-
-                def answer(words):
-                    nonlocal null
-                    name = words[0].upper()
-                    if name == b"PING" and len(words) == 1:
-                        return b"+PONG\r\n"
-                    if name == b"SET" and len(words) == 3:
-                        store[words[1]] = words[2]
-                        return b"+OK\r\n"
-                    if name == b"GET" and len(words) == 2:
-                        value = store.get(words[1])
-                        if value is None:
-                            return null
-                        return b"$%d\r\n%b\r\n" % (len(value), value)
-                    if name == b"HELLO" and words[1:] == [b"3"]:
-                        null = b"_\r\n"
-                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
-
-
-                try:
-                    while True:
-                        try:
-                            words = yield from command()
-                        except ValueError as error:
-                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
-                            return
-                        if words:
-                            reply = answer(words)
-                            yield from send_all(conn, reply)
-                except ConnectionError:
-                    pass
-                finally:
-                    conn.close()
-        """),
+        case("an unknown command raises", "redis-benchmark asks this first", RESP, {r'return b"-ERR unknown command\r\n"': ""}),
         case("answers OK to all", "not an error, a line that begins with -",
              RESP, {r'return b"-ERR unknown command\r\n"': r'return b"+OK\r\n"'}),
         case("capitals only", "the same in capitals and small letters", RESP, {"name = words[0].upper()": "name = words[0]"}),
@@ -390,87 +240,14 @@ CASES = {
         case("another map", "the map is b'%1",
              RESP, {r'return b"%1\r\n$5\r\nproto\r\n:3\r\n"': r'return b"%1\r\n+proto\r\n:3\r\n"'}),
         case("HELLO and the old null", "how a missing value is written", RESP, {r'null = b"_\r\n"': ""}),
-        case("HELLO for all", "It changes this one connection", r"""
-            null = b"$-1\r\n"
+        case("HELLO for all", "It changes this one connection",
+             RESP, {"nonlocal null": "global null",
+             r'null = b"$-1\r\n"': "",
+             "def resp(conn, store):": r"""
+                 null = b"$-1\r\n"
 
-            def resp(conn, store):
-                unread = b""
-
-                def more():
-                    nonlocal unread
-                    data = yield from recv(conn, 65536)
-                    if not data:
-                        raise ConnectionError
-                    unread += data
-
-                def line():
-                    nonlocal unread
-                    while b"\r\n" not in unread:
-                        if len(unread) > 65536:
-                            raise ValueError("line")
-                        yield from more()
-                    first, _, unread = unread.partition(b"\r\n")
-                    return first
-
-                def take(size):
-                    nonlocal unread
-                    while len(unread) < size + 2:
-                        yield from more()
-                    word, unread = unread[:size], unread[size + 2:]
-                    return word
-
-                def length(text, sign, most):
-                    if not text.startswith(sign) or not text[1:].isdigit():
-                        raise ValueError("length")
-                    if int(text[1:]) > most:
-                        raise ValueError("limit")
-                    return int(text[1:])
-
-                def command():
-                    first = yield from line()
-                    if not first.startswith(b"*"):
-                        return first.split()
-                    words = []
-                    left = 1 << 20
-                    for _ in range(length(first, b"*", 1024)):
-                        size = length((yield from line()), b"$", left)
-                        left -= size
-                        words.append((yield from take(size)))
-                    return words
-
-                def answer(words):
-                    global null
-                    name = words[0].upper()
-                    if name == b"PING" and len(words) == 1:
-                        return b"+PONG\r\n"
-                    if name == b"SET" and len(words) == 3:
-                        store[words[1]] = words[2]
-                        return b"+OK\r\n"
-                    if name == b"GET" and len(words) == 2:
-                        value = store.get(words[1])
-                        if value is None:
-                            return null
-                        return b"$%d\r\n%b\r\n" % (len(value), value)
-                    if name == b"HELLO" and words[1:] == [b"3"]:
-                        null = b"_\r\n"
-                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
-                    return b"-ERR unknown command\r\n"
-
-                try:
-                    while True:
-                        try:
-                            words = yield from command()
-                        except ValueError as error:
-                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
-                            return
-                        if words:
-                            reply = answer(words)
-                            yield from send_all(conn, reply)
-                except ConnectionError:
-                    pass
-                finally:
-                    conn.close()
-        """),
+                 def resp(conn, store):
+             """}),
         case("answers only when nothing is left", "Send the answer before you wait for more",
              RESP, {'unread = b""': 'unread = b""\nready = b""',
              "yield from send_all(conn, reply)": 'ready += reply\nif not unread:\n    yield from send_all(conn, ready)\n    ready = b""'}),
@@ -521,89 +298,14 @@ CASES = {
         case("a blocking socket", "in send(), for one client", RESP, {'unread = b""': 'unread = b""\nconn.setblocking(True)'}),
         case("calls itself for the next command", "what stands behind the first is the beginning",
              RESP, {"yield from send_all(conn, reply)": "yield from send_all(conn, reply)\nyield from resp(conn, store)\nreturn"}),
-        case("a call inside of a call for each command", "go round in a loop", r"""
-            def resp(conn, store):
-                unread = b""
-                null = b"$-1\r\n"
+        case("a call inside of a call for each command", "go round in a loop",
+             RESP, {"while True:": "def next_one():",
+             "except ConnectionError:": """
+                         yield from next_one()
 
-                def more():
-                    nonlocal unread
-                    data = yield from recv(conn, 65536)
-                    if not data:
-                        raise ConnectionError
-                    unread += data
-
-                def line():
-                    nonlocal unread
-                    while b"\r\n" not in unread:
-                        if len(unread) > 65536:
-                            raise ValueError("line")
-                        yield from more()
-                    first, _, unread = unread.partition(b"\r\n")
-                    return first
-
-                def take(size):
-                    nonlocal unread
-                    while len(unread) < size + 2:
-                        yield from more()
-                    word, unread = unread[:size], unread[size + 2:]
-                    return word
-
-                def length(text, sign, most):
-                    if not text.startswith(sign) or not text[1:].isdigit():
-                        raise ValueError("length")
-                    if int(text[1:]) > most:
-                        raise ValueError("limit")
-                    return int(text[1:])
-
-                def command():
-                    first = yield from line()
-                    if not first.startswith(b"*"):
-                        return first.split()
-                    words = []
-                    left = 1 << 20
-                    for _ in range(length(first, b"*", 1024)):
-                        size = length((yield from line()), b"$", left)
-                        left -= size
-                        words.append((yield from take(size)))
-                    return words
-
-                def answer(words):
-                    nonlocal null
-                    name = words[0].upper()
-                    if name == b"PING" and len(words) == 1:
-                        return b"+PONG\r\n"
-                    if name == b"SET" and len(words) == 3:
-                        store[words[1]] = words[2]
-                        return b"+OK\r\n"
-                    if name == b"GET" and len(words) == 2:
-                        value = store.get(words[1])
-                        if value is None:
-                            return null
-                        return b"$%d\r\n%b\r\n" % (len(value), value)
-                    if name == b"HELLO" and words[1:] == [b"3"]:
-                        null = b"_\r\n"
-                        return b"%1\r\n$5\r\nproto\r\n:3\r\n"
-                    return b"-ERR unknown command\r\n"
-
-                try:
-                    def next_one():
-                        try:
-                            words = yield from command()
-                        except ValueError as error:
-                            yield from send_all(conn, b"-ERR Protocol error: " + str(error).encode() + b"\r\n")
-                            return
-                        if words:
-                            reply = answer(words)
-                            yield from send_all(conn, reply)
-                        yield from next_one()
-
-                    yield from next_one()
-                except ConnectionError:
-                    pass
-                finally:
-                    conn.close()
-        """),
+                     yield from next_one()
+                 except ConnectionError:
+             """}),
         case("a thread for each", "started a thread",
              RESP, {'unread = b""': 'unread = b""\nthreading.Thread(target=threading.Event().wait, daemon=True).start()'}),
         case("1024 words are too many", "A command of 1024 words, which is as many as it may have,",

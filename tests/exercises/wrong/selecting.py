@@ -1,6 +1,6 @@
 """Typical wrong solutions of 4.x, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, right
 
 IMPORTS = """
 import fcntl, os, resource, select, socket, threading, time
@@ -242,14 +242,8 @@ CASES = {
                             if sock.fileno() == -1 or sock.fileno() > 1000:
                                 raise ValueError(f"{name}[{position}] is closed")
         """),
-        case("None is 10 ms", "ready([listener], [], None) returned and nobody had connected", """
-            def ready(readers, writers, timeout):
-                for name, socks in ("readers", readers), ("writers", writers):
-                    for position, sock in enumerate(socks):
-                        if sock.fileno() == -1:
-                            raise ValueError(f"{name}[{position}] is closed")
-                return select.select(readers, writers, [], 0.01 if timeout is None else timeout)[:2]
-        """),
+        case("None is 10 ms", "ready([listener], [], None) returned and nobody had connected",
+             READY, {"return select.select(readers, writers, [], timeout)[:2]": "return select.select(readers, writers, [], 0.01 if timeout is None else timeout)[:2]"}),
     ],
     "4.2": [
         case("serves one after the other",
@@ -369,63 +363,28 @@ CASES = {
                  writers = [sock for sock, conn in conns.items() if conn.want_write]
                  readable, writable = ready([listener, *readers], writers, None)
              """: "readable, _ = ready([listener, *readers], [], None)",
-             """
-                 for sock in writable:
-                     conns[sock].on_writable()
-             """: """
+             "for sock in writable:\n    conns[sock].on_writable()": """
                  for conn in conns.values():
                      if conn.want_write:
                          conn.on_writable()
              """}),
-        case("edge-triggered, one accept", "With EPOLLET, accept until BlockingIOError (epoll(7)).", r"""
-            def select_server(listener):
-                listener.setblocking(False)
-                engine, conns = select.epoll(), {}
-                engine.register(listener, select.EPOLLIN | select.EPOLLET)
-                while True:
-                    for number, _ in engine.poll():
-                        if number == listener.fileno():
-                            if sock := try_accept(listener):
-                                conns[sock.fileno()] = Conn(sock)
-                                engine.register(sock, select.EPOLLIN)
-                            continue
-                        conn = conns[number]
-                        if conn.want_read:
-                            conn.on_readable()
-                        if conn.want_write:
-                            conn.on_writable()
-                        engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
-                        if conn.over:
-                            engine.unregister(number)
-                            del conns[number]
-                            conn.sock.close()
-        """),
+        case("edge-triggered, one accept", "With EPOLLET, accept until BlockingIOError (epoll(7)).",
+             ON_EPOLL, {"engine.register(listener, select.EPOLLIN)": "engine.register(listener, select.EPOLLIN | select.EPOLLET)",
+             "if conn.over:": """
+                 engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
+                 if conn.over:
+             """}),
         case("edge-triggered, one recv", "the end may come with the last bytes, and is told once (epoll(7)).",
              ON_EPOLL, {"register(sock, select.EPOLLIN)": "register(sock, select.EPOLLIN | select.EPOLLET)"}),
         case("one shot, never armed again", "with EPOLLONESHOT, modify() it each time (epoll(7)).",
              ON_EPOLL, {"register(sock, select.EPOLLIN)": "register(sock, select.EPOLLIN | select.EPOLLONESHOT)"}),
-        case("leaves close to the garbage collector", "Is close() called for each of them? A socket that is only forgotten stays open", r"""
-            def select_server(listener):
-                listener.setblocking(False)
-                engine, conns = select.epoll(), {}
-                engine.register(listener, select.EPOLLIN)
-                while True:
-                    for number, _ in engine.poll():
-                        if number == listener.fileno():
-                            if sock := try_accept(listener):
-                                conns[sock.fileno()] = Conn(sock)
-                                engine.register(sock, select.EPOLLIN)
-                            continue
-                        conn = conns[number]
-                        if conn.want_read:
-                            conn.on_readable()
-                        if conn.want_write:
-                            conn.on_writable()
-                        engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
-                        if conn.over:
-                            engine.unregister(number)
-                            del conns[number]
-        """),
+        case("leaves close to the garbage collector",
+             "Is close() called for each of them? A socket that is only forgotten stays open",
+             ON_EPOLL, {"if conn.over:": """
+                 engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
+                 if conn.over:
+             """,
+             "conn.sock.close()": ""}),
         case("looks, then sleeps",
              "Nobody talks, and your server sleeps in line 8, `time.sleep(0.2)`, where no client can wake it",
              PLAIN, {"readable, writable = ready([listener, *readers], writers, None)": "readable, writable = ready([listener, *readers], writers, 0)\ntime.sleep(0.2)"}),
@@ -485,17 +444,11 @@ CASES = {
         case("removes from the list it loops over", "and the connections of clients 2 and 4 stay open",
              PLAIN, {"conns = {}": "conns, order = {}, []",
              "conns[sock] = Conn(sock)": "conns[sock] = Conn(sock)\norder.append(conns[sock])",
-             """
-                 for sock, conn in list(conns.items()):
-                     if conn.over:
-                         del conns[sock]
-                         sock.close()
-             """: """
-                 for conn in order:
-                     if conn.over:
-                         order.remove(conn)
-                         del conns[conn.sock]
-                         conn.sock.close()
+             "for sock, conn in list(conns.items()):": "for conn in order:",
+             "del conns[sock]\nsock.close()": """
+                 order.remove(conn)
+                 del conns[conn.sock]
+                 conn.sock.close()
              """}),
         case("deletes from the dict it loops over",
              "Do not add or remove while a loop goes over it: loop over a copy, list(...).",
@@ -622,39 +575,8 @@ CASES = {
         case("ignores what send returns", "came back: send() takes what fits and returns how much (send(2))",
              BARE, {"sent = sock.send(conns[sock][1])\ndel conns[sock][1][:sent]": "sock.send(conns[sock][1])",
              "except ConnectionError:\n    gone.add(sock)\n    conns[sock][1].clear()": "except ConnectionError:\n    gone.add(sock)\nconns[sock][1].clear()"}),
-        case("sends all again", "other bytes came back, or the same ones twice", r"""
-            def select_server(listener):
-                listener.setblocking(False)
-                conns, gone = {}, set()
-                while True:
-                    readable, writable, _ = select.select([listener, *(conns.keys() - gone)], [sock for sock in conns if conns[sock][1]], [])
-                    if listener in readable:
-                        readable.remove(listener)
-                        sock, _ = listener.accept()
-                        sock.setblocking(False)
-                        conns[sock] = [Lines(), bytearray()]
-                    for sock in readable:
-                        try:
-                            data = sock.recv(65536)
-                        except ConnectionError:
-                            data = b""
-                        for line in conns[sock][0].feed(data):
-                            conns[sock][1] += line.upper() + b"\n"
-                        if not data:
-                            gone.add(sock)
-                    for sock in writable:
-                        try:
-                            sent = sock.send(conns[sock][1])
-                            if sent == len(conns[sock][1]):
-                                conns[sock][1].clear()
-                        except ConnectionError:
-                            conns[sock][1].clear()
-                            gone.add(sock)
-                    for sock in [sock for sock in gone if not conns[sock][1]]:
-                        gone.remove(sock)
-                        del conns[sock]
-                        sock.close()
-        """),
+        case("sends all again", "other bytes came back, or the same ones twice",
+             BARE, {"del conns[sock][1][:sent]": "if sent == len(conns[sock][1]):\n    conns[sock][1].clear()"}),
         case("asks for readable after the end", "after b'' do not ask for readable any more",
              BARE, {"[listener, *(conns.keys() - gone)],": "[listener] + list(conns),"}),
     ],
@@ -681,19 +603,13 @@ CASES = {
                     finally:
                         os.close(number)
         """),
-        case("doubles", "the highest number that select() took from you was ", """
-            def fd_limit():
-                number = 8
-                with socket.socket() as sock:
-                    while True:
-                        number = fcntl.fcntl(sock, fcntl.F_DUPFD, number * 2)
-                        try:
-                            select.select([number], [], [], 0)
-                        except ValueError:
-                            return number
-                        finally:
-                            os.close(number)
-        """),
+        case("doubles", "the highest number that select() took from you was ",
+             right("4.3"), {"""
+                 soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+                 resource.setrlimit(resource.RLIMIT_NOFILE, (max(soft, min(hard, 4096)), hard))
+             """: "number = 8",
+             "number = sock.fileno()": "",
+             "number = fcntl.fcntl(sock, fcntl.F_DUPFD, number + 1)": "number = fcntl.fcntl(sock, fcntl.F_DUPFD, number * 2)"}),
         case("opens 1024 sockets", "You found 1024 by counting: ", """
             def fd_limit():
                 socks = []
@@ -892,72 +808,20 @@ CASES = {
         case("pieces", "hand on whole lines only, and keep one buffer for each client (Lines).",
              CHAT_SERVER, {'for line in inbuf[sock].feed(data or b""):': "for line in [data or b'']:",
              r'outbuf[other] += line + b"\n"': "outbuf[other] += line"}),
-        case("one Lines for all", "keep one buffer for each client (Lines).", r"""
-            shared = Lines()
+        case("one Lines for all", "keep one buffer for each client (Lines).",
+             CHAT_SERVER, {"def chat(listener):": """
+                 shared = Lines()
 
-            def chat(listener):
-                listener.setblocking(False)
-                inbuf, outbuf, gone = {}, {}, set()
-                while True:
-                    readable, writable = ready([listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)
-                    if listener in readable:
-                        readable.remove(listener)
-                        if sock := try_accept(listener):
-                            inbuf[sock], outbuf[sock] = shared, bytearray()
-                    for sock in readable:
-                        data = try_recv(sock, 4096)
-                        if data == b"":
-                            gone.add(sock)
-                        for line in inbuf[sock].feed(data or b""):
-                            for other in outbuf:
-                                if other is not sock:
-                                    outbuf[other] += line + b"\n"
-                    for sock in writable:
-                        try:
-                            del outbuf[sock][:sock.send(outbuf[sock])]
-                        except BlockingIOError:
-                            pass
-                        except ConnectionError:
-                            gone.add(sock)
-                    gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}
-                    for sock in gone:
-                        del inbuf[sock], outbuf[sock]
-                        sock.close()
-                    gone = set()
-        """),
-        case("one outbuf for all", "do all clients share one buffer? Each one needs its own.", r"""
-            shared = bytearray()
+                 def chat(listener):
+             """,
+             "inbuf[sock], outbuf[sock] = Lines(), bytearray()": "inbuf[sock], outbuf[sock] = shared, bytearray()"}),
+        case("one outbuf for all", "do all clients share one buffer? Each one needs its own.",
+             CHAT_SERVER, {"def chat(listener):": """
+                 shared = bytearray()
 
-            def chat(listener):
-                listener.setblocking(False)
-                inbuf, outbuf, gone = {}, {}, set()
-                while True:
-                    readable, writable = ready([listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)
-                    if listener in readable:
-                        readable.remove(listener)
-                        if sock := try_accept(listener):
-                            inbuf[sock], outbuf[sock] = Lines(), shared
-                    for sock in readable:
-                        data = try_recv(sock, 4096)
-                        if data == b"":
-                            gone.add(sock)
-                        for line in inbuf[sock].feed(data or b""):
-                            for other in outbuf:
-                                if other is not sock:
-                                    outbuf[other] += line + b"\n"
-                    for sock in writable:
-                        try:
-                            del outbuf[sock][:sock.send(outbuf[sock])]
-                        except BlockingIOError:
-                            pass
-                        except ConnectionError:
-                            gone.add(sock)
-                    gone |= {sock for sock in outbuf if len(outbuf[sock]) > 65536}
-                    for sock in gone:
-                        del inbuf[sock], outbuf[sock]
-                        sock.close()
-                    gone = set()
-        """),
+                 def chat(listener):
+             """,
+             "inbuf[sock], outbuf[sock] = Lines(), bytearray()": "inbuf[sock], outbuf[sock] = Lines(), shared"}),
         case("never waits", "Five clients are there and nobody talks, yet your server runs all the time",
              CHAT_SERVER, {"None": "0"}),
         case("lets go while it loops", "A client left and your server died: ",
