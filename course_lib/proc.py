@@ -7,7 +7,7 @@ import os
 import re
 import resource
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 
 def _read(path: str) -> str:
@@ -95,11 +95,12 @@ def raise_limit(wanted: int) -> int:
 
 
 @contextmanager
-def descriptor_limit(number: int) -> Iterator[None]:
-    """Let this process have descriptors below this number, for a while. Raises ValueError above the hard limit."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (number, hard))
+def descriptor_limit(number: int, pid: int = 0) -> Iterator[None]:
+    """Let this process, or another one, have descriptors below this number, for a while. Raises ValueError above the hard limit."""
+    soft, hard = resource.prlimit(pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(pid, resource.RLIMIT_NOFILE, (number, hard))
     try:
         yield
     finally:
-        resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+        with suppress(ProcessLookupError):  # the other one has ended
+            resource.prlimit(pid, resource.RLIMIT_NOFILE, (soft, hard))

@@ -14,10 +14,9 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from course_lib.proc import sockets
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk, is_learners
-from course_lib.sandbox.words import a, where
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a
+from course_lib.sandbox.talk import is_learners
+from course_lib.sandbox.words import where
 
 from .ends import LONG_LINES, TOO_LONG, reset
 from .make_listener import variables
@@ -148,7 +147,7 @@ def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int
         raise Wrong(f"{error}{why}") from None
     except Stuck as stuck:
         raise Wrong(
-            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.doing}. Lines raises "
+            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.does()}. Lines raises "
             "ValueError for too long a line: then close."
         ) from None
     attempt.good("too long a line ends its connection alone")
@@ -209,7 +208,7 @@ def _returned(process: CheckedProcess, seconds: float = 1.0) -> dict:
         told = process.hear("", seconds)
     except Stuck as stuck:
         why = " When the peer has finished, recv() gives b'' again and again (recv(2))." if not stuck.asleep else ""
-        raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.doing}.{why}") from None
+        raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.does()}.{why}") from None
     if told["open"]:
         raise Wrong("serve_one returned and left the connection open: the client waits for the end. Close it (with conn: ...).")
     if told["left"]:
@@ -273,7 +272,7 @@ def _one_after_the_other(attempt: Attempt, process: CheckedProcess, address: tup
                 raise
             # the listener is its only socket: the first connection is closed, the second not accepted
             raise Wrong(
-                f"The second client waits in the accept queue, and the first one's connection is closed; yet {stuck.doing}. "
+                f"The second client waits in the accept queue, and the first one's connection is closed; yet {stuck.does()}. "
                 "accept() belongs inside the loop: each client needs one of its own."
             ) from None
         client.close()
@@ -300,7 +299,7 @@ def _silent_client(attempt: Attempt, process: CheckedProcess, address: tuple[str
     except Stuck as stuck:
         blocked = True
         if not stuck.asleep:
-            raise Wrong(f"Nobody talks, yet {stuck.doing}. A blocking accept() or recv() would sleep.") from None
+            raise Wrong(f"Nobody talks, yet {stuck.does()}. A blocking accept() or recv() would sleep.") from None
     process.alone()
     silent.close()
     if not blocked:

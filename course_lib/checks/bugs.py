@@ -13,11 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, NoReturn
 
 from course_lib.proc import cpu_seconds, state
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import TOO_BUSY, NotChecked, Open, Raised, Stuck, Wrong
-from course_lib.sandbox.stopwatch import Stopwatch
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import TOO_BUSY, Attempt, NotChecked, Open, Raised, Stopwatch, Stuck, Talk, Wrong, a
 from course_lib.solutions import suspects
 from course_lib.solutions.suspects import (
     RunningServer,
@@ -126,9 +122,9 @@ def _experiment(clients: CheckedProcess, number: int, address: tuple, pid: int, 
         clients.alone()
         return told, "" if told.get("unwritten") else _fails(pid)
     except Stuck as stuck:
-        if stuck.asleep and "connect(" in stuck.doing:  # many clients were connected before, and took long
+        if stuck.asleep and "connect(" in stuck.line:  # many clients were connected before, and took long
             raise Wrong(
-                f"In {provoke} a client waits to be connected; {stuck.doing}: the accept queue is full (listen(2)). Fewer "
+                f"In {provoke} a client waits to be connected; {stuck.does()}: the accept queue is full (listen(2)). Fewer "
                 "clients are enough."
             ) from None
         raise
@@ -146,9 +142,8 @@ def _experiment(clients: CheckedProcess, number: int, address: tuple, pid: int, 
             ) from None
         if error.type in ("ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError") and _fails(pid) == "dies":
             raise Wrong(
-                f"In {provoke} a client got {error.type}{error.line}: the server has died by then. So you have what you "
-                "want: return the "
-                "name of its bug before."
+                f"In {provoke} a client got {error.type}{error.line}: the server has died by then. So you have what you want: "
+                "return the name of its bug before."
             ) from None
         raise Wrong(f"In {provoke}: {error}") from None
     finally:

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox import Attempt, Wrong
 
 from .many_clients import check_server
 from .server_trial import use_server

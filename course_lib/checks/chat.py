@@ -3,11 +3,10 @@
 import select
 import socket
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Stuck, Wrong
+from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import TOO_LONG, reset
-from .server_trial import SMALL, ServerTrial, still_open, your_server
+from .server_trial import SMALL, ServerTrial, still_open
 
 
 def check_chat(attempt: Attempt) -> None:
@@ -73,7 +72,7 @@ def _hears(
     if len(got) > 100 and text.startswith(got):
         end = "then the end: let go of clients that do not read, and of no others"
         if stuck:
-            end = f"nothing more within 1 s: {your_server(stuck)}"
+            end = f"nothing more within 1 s: {stuck.does('your server')}"
         raise Wrong(f"{what}, and {to} got {len(got)} of {len(text)} bytes, {end}.")
     if not got:
         raise Wrong(f"{what}, and {to} got b'', the end: the server let go of a client that is still there.")
@@ -131,7 +130,7 @@ def _leavers(trial: ServerTrial) -> None:
     trial.clients.remove(dan)
     if stuck := trial.holds(4):
         number = trial.process.sockets() - trial.own - 4
-        raise Wrong(f"Two clients left, and {still_open(number)}: {your_server(stuck)}. After b'', close and forget.")
+        raise Wrong(f"Two clients left, and {still_open(number)}: {stuck.does('your server')}. After b'', close and forget.")
     dan = trial.connect()
     trial.clients.insert(3, dan)
     trial.send(dan, b"I am back\n")
@@ -149,7 +148,7 @@ def _slow(trial: ServerTrial) -> None:
         what = f"A client read late and got {len(got)} of {len(text)} bytes"
         if text.startswith(got) and stuck:
             raise Wrong(
-                f"{what}, nothing more within 1 s: {your_server(stuck)}. The rest waits in your server: wait for its socket to be "
+                f"{what}, nothing more within 1 s: {stuck.does('your server')}. The rest waits in your server: wait for its socket to be "
                 "writable while something is to be sent."
             )
         if not stuck:
@@ -164,7 +163,7 @@ def _slow(trial: ServerTrial) -> None:
     _to_all(trial, b"still here\n", "A client was reset while lines waited for it; then Ann sent a line")
     if stuck := trial.holds(5):
         raise Wrong(
-            f"A client was reset while lines waited for it, and its connection stays open: {your_server(stuck)}. Close it."
+            f"A client was reset while lines waited for it, and its connection stays open: {stuck.does('your server')}. Close it."
         )
     trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
 
@@ -238,7 +237,7 @@ def _too_long(trial: ServerTrial) -> None:
     stuck = trial.receive(visitor, 1)[1]
     if stuck:
         raise Wrong(
-            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {your_server(stuck)}. Lines "
+            f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.does('your server')}. Lines "
             "raises ValueError for too long a line: let go of this client."
         )
     ann, *others = trial.clients
@@ -261,7 +260,9 @@ def _half_closed(trial: ServerTrial) -> None:
             "sends no more, and it still reads (shutdown(2)). First send what waits for it, then close."
         )
     if stuck := trial.holds(len(trial.clients)):
-        raise Wrong(f"A client has finished, and got all that waited; its connection stays open: {your_server(stuck)}. Close it.")
+        raise Wrong(
+            f"A client has finished, and got all that waited; its connection stays open: {stuck.does('your server')}. Close it."
+        )
     trial.attempt.good("a client that has finished sending still gets what waits for it")
 
 
@@ -272,7 +273,7 @@ def _chat_ends(trial: ServerTrial) -> None:
             client.close()
     if stuck := trial.holds(0):
         number = trial.process.sockets() - trial.own
-        raise Wrong(f"All clients have left, and {still_open(number)}: {your_server(stuck)}.")
+        raise Wrong(f"All clients have left, and {still_open(number)}: {stuck.does('your server')}.")
     trial.calm("All clients have left")
     trial.process.alone()
     trial.attempt.good("when all have gone, no descriptor is left, and it sleeps")

@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import errno
 import select
 import socket
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 
 from .ends import LONG_LINES, TOO_LONG, answers_no_more, reset
-from .try_calls import GONE, asks_without_waiting, pair
+from .try_calls import asks_without_waiting, pair
 
 _SPINS = (
     "outbuf is empty, but want_write is true: a socket is writable nearly all the time, so whoever asks for it with nothing to "
@@ -27,13 +23,25 @@ _CLOSED = (
 )
 
 
+_LOST = (
+    "The error has many names: catch BlockingIOError first, then OSError; then nothing more will come, and nothing can be sent."
+)
+_CAUSES = {
+    "BlockingIOError in sendall": "{type}{line}: sendall() gave up on the way, and how much went out is unknown (Python docs, "
+    "socket.sendall). Use send() and `del self.outbuf[:sent]`.",
+    "BlockingIOError": "{type}{line}: EAGAIN is an answer. It says that nothing has come, or that the send buffer is full: keep what "
+    "you have, and return.",
+    "ECONNRESET": f"{{type}}{{line}}: the client has sent a reset. {_LOST}",
+    "EPIPE": f"{{type}}{{line}}: the client sent a reset before this send. {_LOST}",
+    "ETIMEDOUT": f"{{type}}{{line}}: the client answers no more. {_LOST}",
+    "ValueError": "Lines raises it for too long a line: then this client has finished, and the others go on.",
+    "TypeError AttributeError: None": "{type}: {text}{line}. Nothing had come, so try_recv gave None: that means not yet, so "
+    "on_readable has nothing to do.",
+}
+
+
 def check_conn(attempt: Attempt) -> None:
-    process = attempt.start(_use_conn, attempt.listen(send_buffer=16_384))
-    try:
-        told = process.hear("Conn did not answer within 1 s")
-    except Raised as error:
-        raise _explained(error) from None
-    process.alone()
+    told = attempt.ask(_use_conn, attempt.listen(send_buffer=16_384), causes=_CAUSES)
     if told["copies"]:
         attempt.note("outbuf = outbuf[sent:] copies all the rest each time; `del outbuf[:sent]` on a bytearray does not.")
 
@@ -337,36 +345,6 @@ def _says(conn: Any, name: str) -> bool:
     if callable(value):
         raise Wrong(f"{name} is a method here, and the server reads it as a value: write @property above it.")
     return bool(value)
-
-
-def _explained(error: Raised) -> Wrong:
-    """The cause, where an exception of Conn has a typical one."""
-    if error.type == "BlockingIOError" and "sendall" in error.line:
-        return Wrong(
-            f"BlockingIOError{error.line}: sendall() gave up on the way, and how much went out is unknown (Python docs, "
-            "socket.sendall). Use send() and `del self.outbuf[:sent]`."
-        )
-    if error.type == "BlockingIOError":
-        return Wrong(
-            f"BlockingIOError{error.line}: EAGAIN is an answer. It says that nothing has come, or that the send buffer is full: "
-            "keep what you have, and return."
-        )
-    if error.errno in GONE:
-        did = {errno.ECONNRESET: "has sent a reset", errno.EPIPE: "sent a reset before this send"}.get(
-            error.errno, "answers no more"
-        )
-        return Wrong(
-            f"{error.type}{error.line}: the client {did}. The error has many names: catch BlockingIOError first, then OSError; then "
-            "nothing more will come, and nothing can be sent."
-        )
-    if error.type == "ValueError":
-        return Wrong(f"{error} Lines raises it for too long a line: then this client has finished, and the others go on.")
-    if error.type in ("TypeError", "AttributeError") and "None" in error.text:
-        return Wrong(
-            f"{error.type}: {error.text}{error.line}. Nothing had come, so try_recv gave None: that means not yet, so on_readable "
-            "has nothing to do."
-        )
-    return error
 
 
 CHECKS = {"3.2": check_conn}

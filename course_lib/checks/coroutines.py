@@ -7,58 +7,29 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import GeneratorType
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 
 from .server_trial import SMALL
-from .waits import (
-    Driven,
-    connection,
-    explained_waits,
-    shown,
-    use_accept,
-    use_recv,
-    use_send_all,
-)
+from .waits import OF_WAITS, Driven, connection, shown, use_accept, use_recv, use_send_all
 from .web import check_web, serve
 
 
 def check_run(attempt: Attempt) -> None:
-    process = attempt.start(_use_run)
-    try:
-        process.hear("run(tasks) did not return within 1 s")
-    except Raised as error:
-        raise _explained_run(error) from None
-    process.alone()
+    attempt.ask(_use_run, causes=_OF_RUN)
 
 
 _RECURSION = "Each call of run from inside of run takes room on the stack: go round in a loop."
-
-
-def _explained_run(error: Raised) -> Exception:
-    why = ""
-    if error.type in ("ValueError", "KeyError", "IndexError", "LookupError") and "of task B" in error.text:
-        return Wrong(
-            f"Task B raised {error.type}, and it took everybody with it{error.line}: an exception of a task comes out of "
-            "next(task). "
-            "Catch it there, keep it as the result of B, and go on with the others."
-        )
-    if error.type == "StopIteration":
-        why = "next() raises StopIteration when a task returns: catch it around each next(); the value of the return is in it."
-    elif error.type == "RecursionError":
-        why = _RECURSION
-    elif error.type == "RuntimeError" and "changed size" in error.text:
-        why = (
-            "A task has ended, and it was taken out of a dict while a loop goes over it: loop over a copy, list(...), or keep "
-            "the tasks in a deque."
-        )
-    elif error.type == "ValueError" and "already executing" in error.text:
-        why = "A generator cannot be resumed while it runs: is there a second thread?"
-    elif error.type == "AttributeError" and "'dict'" in error.text or error.type == "TypeError" and "'str'" in error.text:
-        why = "`tasks` is a dict: name → generator; tasks.items() gives the pairs."
-    return Wrong(f"{error} {why}") if why else error
+_OF_RUN = {
+    "ValueError KeyError IndexError LookupError: of task B": "Task B raised {type}, and it took everybody with it{line}: an exception "
+    "of a task comes out of next(task). Catch it there, keep it as the result of B, and go on with the others.",
+    "StopIteration": "next() raises StopIteration when a task returns: catch it around each next(); the value of the return is in it.",
+    "RecursionError": _RECURSION,
+    "RuntimeError: changed size": "A task has ended, and it was taken out of a dict while a loop goes over it: loop over a copy, "
+    "list(...), or keep the tasks in a deque.",
+    "ValueError: already executing": "A generator cannot be resumed while it runs: is there a second thread?",
+    "AttributeError: 'dict'": "`tasks` is a dict: name → generator; tasks.items() gives the pairs.",
+    "TypeError: 'str'": "`tasks` is a dict: name → generator; tasks.items() gives the pairs.",
+}
 
 
 def _use_run(talk: Talk, learner: Callable) -> None:
@@ -131,8 +102,7 @@ def _is_in_turn(log: list[tuple[str, int]], right: list[tuple[str, int]], length
         if short:
             raise Wrong(
                 f"The steps were {order}, and then run returned: {' and '.join(short)} had not ended. Go round until no task is "
-                "left, also "
-                "when some have ended."
+                "left, also when some have ended."
             )
         at = next(number for number, (did, should) in enumerate(zip(log, right)) if did != should)
         if at and log[at][0] == log[at - 1][0]:
@@ -258,20 +228,9 @@ def _is_result(got: object, right: dict, what: str) -> None:
 
 
 def check_async(attempt: Attempt) -> None:
-    process = attempt.start(_use_async, attempt.listen(SMALL))
-    try:
-        process.hear("Wait and AsyncSocket did not answer within 1 s")
-    except Raised as error:
-        raise explained_waits(error) from None
-    process.alone()
-    attempt.begin_anew()
-    found = len(attempt.findings)
-    try:
+    attempt.ask(_use_async, attempt.listen(SMALL), late="Wait and AsyncSocket did not answer within 1 s", causes=OF_WAITS)
+    with attempt.as_one("HTTP with them, async def on the unchanged Loop: all that 7.4 asks for", "HTTP on your AsyncSocket"):
         check_web(attempt, _serve_async, "a server on your AsyncSocket")
-    except Wrong as wrong:
-        raise Wrong(f"HTTP on your AsyncSocket: {wrong}") from None
-    del attempt.findings[found:]
-    attempt.good("HTTP with them, async def on the unchanged Loop: all that 7.4 asks for")
 
 
 def _use_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) -> None:

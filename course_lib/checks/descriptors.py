@@ -12,10 +12,7 @@ from contextlib import ExitStack
 
 from course_lib.kernel import open_files
 from course_lib.proc import links, open_numbers
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
 _ELSEWHERE = 80  # a number that the other process has, and this one lacks
@@ -23,17 +20,13 @@ _MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65 536)
 
 
 def check_fd_table(attempt: Attempt) -> None:
-    process = attempt.start(_use_fd_table)
-    try:
-        process.hear("fd_table() did not return within 1 s")
-    except Raised as error:
-        if error.type == "FileNotFoundError":
-            raise Wrong(
-                f"os.readlink found no such entry{error.line}: listing a folder needs a number too, which is in the list and "
-                "closed again before you read its link. Catch FileNotFoundError there (proc(5))."
-            ) from None
-        raise
-    process.alone()
+    attempt.ask(_use_fd_table, causes=_OF_FD_TABLE)
+
+
+_OF_FD_TABLE = {
+    "FileNotFoundError": "os.readlink found no such entry{line}: listing a folder needs a number too, which is in the list and closed "
+    "again before you read its link. Catch FileNotFoundError there (proc(5)).",
+}
 
 
 def _use_fd_table(talk: Talk, learner: Callable) -> None:
@@ -165,12 +158,12 @@ def check_capture(attempt: Attempt) -> None:
     except Stuck as stuck:
         if pipe and stuck.asleep and not much:
             raise Wrong(
-                f"fn has written to your pipe, and capture does not return: {stuck.doing}. Who reads a pipe sees its end only when "
+                f"fn has written to your pipe, and capture does not return: {stuck.does()}. Who reads a pipe sees its end only when "
                 "every number that names the end for writing is closed, yours too (pipe(7)). Or use a temporary file."
             ) from None
         if pipe and stuck.asleep:
             raise Wrong(
-                f"Deadlock when fn writes 200 kB: {stuck.doing}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until "
+                f"Deadlock when fn writes 200 kB: {stuck.does()}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until "
                 "somebody reads, and nobody reads on while fn runs. Use a temporary file."
             ) from None
         raise

@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
-import re
 import socket
 import time
 from collections.abc import Callable
 
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import Stopwatch
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Stopwatch, Talk, Wrong, a
 
 CALLS = {"poll": "poll()", "select": "select()", "epoll": "epoll.poll()"}
 _SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait() count in
@@ -62,9 +58,8 @@ class EngineTrial:
                 )
             if not all(isinstance(flag, bool) for flag in entry[1:]):
                 raise Wrong(
-                    f"wait({seconds}) returned {self.shown([entry])}: readable, writable and hup are True or False; "
-                    "bool(bits & mask) makes "
-                    "one of a mask."
+                    f"wait({seconds}) returned {self.shown([entry])}: readable, writable and hup are True or False; bool(bits & "
+                    "mask) makes one of a mask."
                 )
         return got
 
@@ -118,16 +113,14 @@ class EngineTrial:
             if hup and wanted and wanted[2] is False:
                 return (
                     " This is no hang-up: the peer has finished sending and still reads (shutdown(2)). hup is POLLHUP or "
-                    "POLLERR; "
-                    "POLLRDHUP is another bit (poll(2))."
+                    "POLLERR; POLLRDHUP is another bit (poll(2))."
                 )
             if writable and (not wanted or wanted[1] is False) and self.kind == "select":
                 return " It was not asked for writable. select() gets as writers only those for which watch() said write."
             if writable and (not wanted or wanted[1] is False):
                 return (
-                    " It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a "
-                    "socket is writable "
-                    "nearly always; a new mask takes the place of the old one."
+                    " It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a socket "
+                    "is writable nearly always; a new mask takes the place of the old one."
                 )
             if not (readable or writable or hup):
                 return " An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?"
@@ -197,41 +190,23 @@ def _plain(expected: tuple) -> Told:
     return [(data, *(bool(flag) for flag in flags)) for data, *flags in expected]
 
 
-def explained(error: Raised, kind: str) -> Exception:
-    """The cause, where an exception of an engine has a typical one."""
-    if error.type == "FileExistsError":
-        why = "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() from then on."
-    elif error.type == "FileNotFoundError":
-        why = (
-            "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it, "
-            "register() for new "
-            "ones; and a socket that was closed has left the list by itself."
-        )
-    elif error.errno == 9 and kind == "select":  # EBADF
-        why = "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
-    elif error.errno == 9:  # EBADF
-        why = "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7))."
-    elif "out of range in select" in error.text:
-        why = f"It is select() that refuses numbers from 1024 on: asked is {CALLS[kind]}."
-    elif error.type == "ValueError" and re.search(r"negative integer|\(-1\)", error.text):
-        why = (
-            "A closed socket's fileno() is -1: unwatch() works after close() too, so the engine has to remember the number, or the "
-            "sock itself."
-        )
-    elif error.type == "KeyError" and error.text.strip("'") == "-1":
-        why = (
-            "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number in a dict from the sock "
-            "to it."
-        )
-    elif error.type == "KeyError" and error.text.isdigit():
-        why = (
-            f"The kernel still tells of number {error.text}, and your dict has it no more: unwatch() takes it out of both, "
-            "with unregister()."
-        )
-    elif error.type == "TypeError" and "unhashable" in error.text:
-        why = "`data` is any object, also one that cannot be a key: let the number or the sock be the key."
-    elif error.type == "TypeError" and "NoneType" in error.text:
-        why = "wait(None) waits for ever: None is no number to count with."
-    else:
-        return error
-    return Wrong(f"{error} {why}")
+def causes(kind: str) -> dict[str, str]:
+    """What an exception says about an engine on "poll", "select" or "epoll"."""
+    gone = "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7))."
+    in_lists = "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
+    return {
+        "FileExistsError": "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() "
+        "from then on.",
+        "FileNotFoundError": "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it, "
+        "register() for new ones; and a socket that was closed has left the list by itself.",
+        "EBADF": in_lists if kind == "select" else gone,
+        ": out of range in select": f"It is select() that refuses numbers from 1024 on: asked is {CALLS[kind]}.",
+        r"ValueError: negative integer|\(-1\)": "A closed socket's fileno() is -1: unwatch() works after close() too, so the engine has "
+        "to remember the number, or the sock itself.",
+        "KeyError: ^'?-1'?$": "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number in a dict from "
+        "the sock to it.",
+        r"KeyError: ^\d+$": "The kernel still tells of number {text}, and your dict has it no more: unwatch() takes it out of both, with "
+        "unregister().",
+        "TypeError: unhashable": "`data` is any object, also one that cannot be a key: let the number or the sock be the key.",
+        "TypeError: NoneType": "wait(None) waits for ever: None is no number to count with.",
+    }

@@ -13,22 +13,11 @@ from contextlib import ExitStack
 from functools import partial
 from typing import TYPE_CHECKING
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.talk import Talk
+from course_lib.sandbox import Attempt, Raised, Talk, Wrong, explained
 
 from .ends import empty, fill, reset
-from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, explained
-from .epoll_list import (
-    EVENTS,
-    copy_lives_on,
-    costs_the_same,
-    count_epoll_ctl,
-    kernel_keeps,
-    many_events,
-    pair,
-    room,
-)
+from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, causes
+from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, pair, room
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
@@ -45,7 +34,7 @@ def check_engine(attempt: Attempt, kind: str) -> None:
     try:
         process = attempt.start(partial(_use_engine, kind), listener)
     except Wrong as wrong:
-        if "cannot pickle 'select." in str(wrong):  # it stands in the body of the class
+        if "'select." in wrong.cause:  # it stands in the body of the class
             raise Wrong(
                 f"A poll or epoll object outside of the methods of {attempt.name} belongs to all engines: make it in __init__."
             ) from None
@@ -58,7 +47,7 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         attempt.good("None is no limit: it sleeps until a client connects")
         told = process.hear(f"{attempt.name} did not answer within 1 s")
     except Raised as error:
-        raise explained(error, kind) from None
+        raise explained(error, causes(kind)) from None
     process.alone()
     if 0 < told["events"] < EVENTS:
         attempt.note(
@@ -302,15 +291,13 @@ def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
     gc.collect()
     if sum(ref() is not None for ref in kept) > _PASSING / 5:
         raise Wrong(
-            f"{_PASSING} sockets were watched and unwatched, and the engine still holds the data of most of them: it grows "
-            "with every client "
-            "that ever came. Take the entry out of each dict and list."
+            f"{_PASSING} sockets were watched and unwatched, and the engine still holds the data of most of them: it grows with "
+            "every client that ever came. Take the entry out of each dict and list."
         )
     if sum(ref() is not None for ref in socks) > _PASSING / 5:
         raise Wrong(
-            f"{_PASSING} sockets were watched and unwatched, and the engine still holds most of them: it grows with every "
-            "client that ever "
-            "came. Take the entry out of each dict and list."
+            f"{_PASSING} sockets were watched and unwatched, and the engine still holds most of them: it grows with every client "
+            "that ever came. Take the entry out of each dict and list."
         )
 
 

@@ -13,8 +13,7 @@ from pathlib import Path
 from types import FunctionType
 
 from course_lib.proc import raise_limit
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.talk import Talk
+from course_lib.sandbox import Talk, Wrong
 
 from .engine_trial import EngineTrial
 
@@ -46,19 +45,17 @@ def kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
             raise Wrong("A socket is watched, and no epoll descriptor is open: make one select.epoll() in __init__ and keep it.")
         if not any(set(inside) == {sock.fileno() for sock in socks} for inside in made.values()):
             raise Wrong(
-                f"watch() was called for {_IDLE} sockets, and the kernel's interest list holds "
-                f"{len(next(iter(made.values())))}: watch() and "
-                "unwatch() call epoll_ctl() at once, and wait() has nothing to hand over (epoll(7)). /proc/self/fdinfo "
-                "shows the list."
+                f"watch() was called for {_IDLE} sockets, and the kernel's interest list holds {len(next(iter(made.values())))}: "
+                "watch() and unwatch() call epoll_ctl() at once, and wait() has nothing to hand over (epoll(7)). "
+                "/proc/self/fdinfo shows the list."
             )
         counted.clear()
         for _ in range(_WAITS):
             engine.wait(0)
         if counted:
             raise Wrong(
-                f"epoll_ctl() was called {len(counted)} times for {_WAITS} waits with {_IDLE} idle sockets ({counted[0]}): "
-                "the interest list "
-                "stays in the kernel from one wait to the next (epoll(7)). Only watch() and unwatch() change it."
+                f"epoll_ctl() was called {len(counted)} times for {_WAITS} waits with {_IDLE} idle sockets ({counted[0]}): the "
+                "interest list stays in the kernel from one wait to the next (epoll(7)). Only watch() and unwatch() change it."
             )
         if not any(set(inside) == {sock.fileno() for sock in socks} for inside in _interest().values()):
             raise Wrong("After some waits the kernel's interest list is not what it was: only watch() and unwatch() change it.")
@@ -68,8 +65,7 @@ def kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
         if not any(set(inside) == left for inside in _interest().values()):
             raise Wrong(
                 f"{_IDLE // 2} of {_IDLE} sockets were unwatched, and the kernel's interest list does not hold the other "
-                f"{_IDLE // 2}: "
-                "unregister() takes one out (epoll_ctl(2))."
+                f"{_IDLE // 2}: unregister() takes one out (epoll_ctl(2))."
             )
     talk.good("the interest list stays in the kernel: no epoll_ctl() while it waits")
 

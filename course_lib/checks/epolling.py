@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import fcntl
 import os
 import select
@@ -17,11 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from course_lib.proc import open_numbers
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import Stopwatch, wait_until
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
 from course_lib.solutions.epolling import EpollEngine
 from course_lib.solutions.polling import PollEngine, server
 
@@ -33,16 +28,8 @@ from .server_trial import tell_closed_sockets
 
 def check_epoll_engine(attempt: Attempt) -> None:
     check_engine(attempt, "epoll")
-    attempt.begin_anew()
-    found = len(attempt.findings)
-    try:
+    with attempt.as_one("the server of 5.3 runs on it unchanged: all ten points", "The server of 5.3 on your engine"):
         check_server(attempt, inside=_serve_on)
-    except Wrong as wrong:
-        raise Wrong(f"The server of 5.3 on your engine: {wrong}") from None
-    notes = [finding for finding in attempt.findings[found:] if not finding.startswith("ok: ")]
-    del attempt.findings[found:]
-    attempt.good("the server of 5.3 runs on it unchanged: all ten points")
-    attempt.findings += notes
 
 
 def _serve_on(talk: Talk, learner: Callable, listener: socket.socket) -> None:
@@ -54,25 +41,15 @@ _BURST = 1 << 20  # bytes
 
 
 def check_drain(attempt: Attempt) -> None:
-    process = attempt.start(_use_drain, attempt.listen())
-    try:
-        process.hear("drain did not answer within 1 s")
-    except Raised as error:
-        if error.type == "BlockingIOError":
-            raise Wrong(
-                f"BlockingIOError{error.line}: EAGAIN says that nothing is left to read. This is what drain waits for: catch "
-                "it, and return."
-            ) from None
-        if error.type in ("ConnectionResetError", "BrokenPipeError"):
-            raise Wrong(
-                f"{error.type}{error.line}: the peer has sent a reset. It counts as finished: return what had come, and True."
-            ) from None
-        if error.type == "TypeError" and "None" in error.text:
-            raise Wrong(
-                f"TypeError: {error.text}{error.line}. try_recv gives None when nothing is left: then drain is through."
-            ) from None
-        raise
-    process.alone()
+    attempt.ask(_use_drain, attempt.listen(), causes=_OF_DRAIN)
+
+
+_OF_DRAIN = {
+    "BlockingIOError": "{type}{line}: EAGAIN says that nothing is left to read. This is what drain waits for: catch it, and return.",
+    "ConnectionResetError BrokenPipeError": "{type}{line}: the peer has sent a reset. It counts as finished: return what had come, "
+    "and True.",
+    "TypeError: None": "{type}: {text}{line}. try_recv gives None when nothing is left: then drain is through.",
+}
 
 
 def _use_drain(talk: Talk, learner: Callable, listener: socket.socket) -> None:
@@ -176,9 +153,8 @@ class _Drained:
         left = _waiting(sock)
         if len(got[0]) < len(data) and data.startswith(got[0]) and left and not self._epoll.poll(0.5):
             return Wrong(
-                f"{what}, drain returned {len(got[0])} of them, and no further event came in 0.5 s; {left} bytes are "
-                "waiting. EPOLLET tells a "
-                "change once: read until BlockingIOError (epoll(7))."
+                f"{what}, drain returned {len(got[0])} of them, and no further event came in 0.5 s; {left} bytes are waiting. "
+                "EPOLLET tells a change once: read until BlockingIOError (epoll(7))."
             )
         if got == (data, False):
             more = ", and no further event came in 0.5 s" if not self._epoll.poll(0.5) else ""
@@ -189,9 +165,8 @@ class _Drained:
             return Wrong(f"{what}. drain returned {_short(got)}{more}: the connection would stay for ever. {why}")
         if got == (data, True):
             return Wrong(
-                f"{what}, and drain returned {_short(got)}: the peer has not finished. None says that nothing is left, b'' "
-                "that nothing more "
-                "will come: two different answers."
+                f"{what}, and drain returned {_short(got)}: the peer has not finished. None says that nothing is left, b'' that "
+                "nothing more will come: two different answers."
             )
         if len(got[0]) > len(data) and got[0].endswith(data):
             return Wrong(
@@ -224,32 +199,17 @@ def _at_end(sock: socket.socket) -> bool:
 
 
 def check_stopper(attempt: Attempt) -> None:
-    process = attempt.start(_use_stopper)
-    try:
-        process.hear("Stopper did not answer within 1 s")
-    except Raised as error:
-        if error.type == "AttributeError" and "fileno" in error.text:
-            raise Wrong(
-                f"{error} engine.watch() takes a thing with a method fileno(), and os.eventfd() gives a bare number: "
-                "open(number, 'r+b', buffering=0) makes a file of it."
-            ) from None
-        if error.type == "KeyError":
-            raise Wrong(
-                f"{error} Is it engine.unwatch() that does not know what it was given? "
-                "It takes the same object as engine.watch() before."
-            ) from None
-        if error.errno == errno.EBADF:
-            raise Wrong(
-                f"{error} stop() was called again, and its descriptor is closed: to close is for the loop, when it has ended."
-            ) from None
-        if error.type == "BlockingIOError":
-            raise Wrong(
-                f"{error} stop() was called many times, and the buffer of your pair is full: this is no error, for there are "
-                "bytes enough "
-                "to wake the loop. Catch BlockingIOError."
-            ) from None
-        raise
-    process.alone()
+    attempt.ask(_use_stopper, causes=_OF_STOPPER)
+
+
+_OF_STOPPER = {
+    "AttributeError: fileno": "engine.watch() takes a thing with a method fileno(), and os.eventfd() gives a bare number: "
+    "open(number, 'r+b', buffering=0) makes a file of it.",
+    "KeyError": "Is it engine.unwatch() that does not know what it was given? It takes the same object as engine.watch() before.",
+    "EBADF": "stop() was called again, and its descriptor is closed: to close is for the loop, when it has ended.",
+    "BlockingIOError": "stop() was called many times, and the buffer of your pair is full: this is no error, for there are bytes "
+    "enough to wake the loop. Catch BlockingIOError.",
+}
 
 
 def _use_stopper(talk: Talk, learner: Callable) -> None:
@@ -398,8 +358,7 @@ def _ended(loop: _Loop, on: str) -> None:
     if loop.error:
         raise Wrong(
             f"{on}stop() was called, and the loop died of {type(loop.error).__name__}: {loop.error}. stop() only makes a "
-            "descriptor readable: the "
-            "loop itself ends then."
+            "descriptor readable: the loop itself ends then."
         )
     if loop.other:
         raise Wrong(
@@ -409,9 +368,8 @@ def _ended(loop: _Loop, on: str) -> None:
     if loop.is_alive():
         raise Wrong(
             f"{on}stop() was called, and the waiting thread did not notice: 1 s later it still sleeps in wait(). A flag, a "
-            "closed descriptor, even "
-            "that of epoll, or a change of the list does not wake it; a watched descriptor that becomes ready does. "
-            "stop() may come from any thread."
+            "closed descriptor, even that of epoll, or a change of the list does not wake it; a watched descriptor that becomes "
+            "ready does. stop() may come from any thread."
         )
 
 

@@ -8,46 +8,31 @@ from collections.abc import Callable, Generator
 from typing import TYPE_CHECKING
 
 from course_lib.proc import syscall
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, explained
 from course_lib.solutions.coroutines import recv, send_all, sleep
 
-from .loop_sockets import (
-    closes,
-    costs_the_same,
-    fairness,
-    forgets,
-    nobody_waits,
-    ping_pong,
-    reader_and_writer,
-)
+from .loop_sockets import closes, costs_the_same, fairness, forgets, nobody_waits, ping_pong, reader_and_writer
 from .loop_tasks import interrupted, mistakes, ready_queue, timers, two_loops
-from .loop_trial import LoopTrial, why_of
+from .loop_trial import CAUSES, LoopTrial
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
 
 
 def check_loop(attempt: Attempt) -> None:
+    attempt.ask(_use_loop, causes=_CAUSES)
+    attempt.begin_anew()
     try:
-        process = attempt.start(_use_loop)
-        process.hear("Loop did not answer within 1 s")
-        process.alone()
-        attempt.begin_anew()
         _idle(attempt)
     except Raised as error:
-        raise _explained_loop(error) from None
+        raise explained(error, _CAUSES) from None
 
 
-def _explained_loop(error: Raised) -> Exception:
-    if "of task B" in error.text:
-        return Wrong(
-            f"A task raised {error.type}, and it took everybody with it: it came out of run(){error.line}. Catch it around "
-            "send(), and go on with the others."
-        )
-    why = why_of(error.type, error.text)
-    return Wrong(f"{error} {why}") if why else error
+_CAUSES = {
+    ": of task B": "A task raised {type}, and it took everybody with it: it came out of run(){line}. Catch it around send(), and go on "
+    "with the others.",
+    **CAUSES,
+}
 
 
 def _use_loop(talk: Talk, learner: Callable) -> None:
@@ -104,7 +89,7 @@ def _talks(process: CheckedProcess, client: socket.socket, line: bytes, what: st
     except Stuck as stuck:
         if stuck.asleep and stuck.call == "sleep":
             raise Wrong(
-                f"{what}: {stuck.doing}. It sleeps by the clock, where no socket can wake it: let engine.wait() have the seconds "
+                f"{what}: {stuck.does()}. It sleeps by the clock, where no socket can wake it: let engine.wait() have the seconds "
                 "until the next timer."
             ) from None
         raise

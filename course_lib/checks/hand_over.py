@@ -2,7 +2,6 @@
 
 import gc
 import os
-import re
 import select
 import signal
 import socket
@@ -12,10 +11,7 @@ from contextlib import contextmanager
 
 from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import sockets
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
 
 _BEFORE, _MIDDLE, _AFTER = 50, 100, 50  # clients; those in the middle all fit into the accept queue
 _PATIENCE = 2.0  # seconds for what takes milliseconds
@@ -30,7 +26,22 @@ def check_hand_over(attempt: Attempt) -> None:
         attempt.begin_anew()
         _ends_of_a_pair(attempt)
     except Raised as error:
-        raise _explained_hand_over(error) from None
+        raise explained(error, _CAUSES) from None
+
+
+_CAUSES = {
+    "EBADF ENOTSOCK": "A number means a descriptor in its own process only: it is a place in that process's table. socket.send_fds() "
+    "makes the kernel put the listener into the other one's table, where it has another number (unix(7), SCM_RIGHTS). And send it "
+    "before you close it.",
+    "EADDRINUSE": "The listener need not be bound anew: the descriptor itself can go, socket.send_fds() and recv_fds().",
+    ": pickle": "A socket is no data: it is a descriptor. socket.send_fds() passes it.",
+    "IndexError ValueError": "recv_fds(sock, bytes, maxfds) returns (data, list of numbers, flags, address); maxfds is 1 at least.",
+    "TypeError: integer|fileno|not iterable": "send_fds(sock, buffers, fds): a list of bytes, and a list of numbers, "
+    "[listener.fileno()].",
+    "ConnectionError": "Both processes are there, and the listener was sent. recv_fds(sock, bytes, maxfds) makes room for maxfds "
+    "descriptors, 1 at least; for what finds no room the flag MSG_CTRUNC is all that comes (recvmsg(2)).",
+    "BlockingIOError": "unix_sock is blocking; leave it so.",
+}
 
 
 class _Change:
@@ -81,7 +92,7 @@ class _Change:
                 lost += self.new.read(client, 6, what, _PATIENCE) != b"HELLO\n"
             except Stuck as stuck:
                 why = "It stands in the accept queue." if is_queued(client) else "It was accepted, and nobody answers."
-                raise Wrong(f"{what}: {stuck.doing.replace('it ', 'the new process ', 1)}. {why}") from None
+                raise Wrong(f"{what}: {stuck.does('the new process')}. {why}") from None
             client.close()
         if lost:
             self.old.watch(0)
@@ -307,9 +318,7 @@ def _is_listener(listener: object) -> None:
 
 def _ends_of_a_pair(attempt: Attempt) -> None:
     """The other process has gone, at each moment at which it can go."""
-    process = attempt.start(_use_pairs, attempt.listen())
-    facts = process.hear("take_over and hand_over did not return within 1 s")
-    process.alone()
+    facts = attempt.ask(_use_pairs, attempt.listen(), late="take_over and hand_over did not return within 1 s")
     if facts["lost"]:
         raise Wrong(
             f"The old process ended right after it had sent the listener, and take_over raised {facts['lost']}: the listener "
@@ -434,32 +443,6 @@ class _Pairs:
 
 def _readable(sock: socket.socket, seconds: float) -> bool:
     return bool(select.select([sock], [], [], seconds)[0])
-
-
-def _explained_hand_over(error: Raised) -> Wrong:
-    text, why = error.text, ""
-    if error.errno in (9, 88):  # EBADF, ENOTSOCK
-        why = (
-            "A number means a descriptor in its own process only: it is a place in that process's table. socket.send_fds() "
-            "makes the kernel put the listener into the other one's table, where it has another number (unix(7), SCM_RIGHTS). "
-            "And send it before you close it."
-        )
-    elif error.errno == 98:  # EADDRINUSE
-        why = "The listener need not be bound anew: the descriptor itself can go, socket.send_fds() and recv_fds()."
-    elif "pickle" in text:
-        why = "A socket is no data: it is a descriptor. socket.send_fds() passes it."
-    elif error.type in ("IndexError", "ValueError"):
-        why = "recv_fds(sock, bytes, maxfds) returns (data, list of numbers, flags, address); maxfds is 1 at least."
-    elif error.type == "TypeError" and re.search("integer|fileno|not iterable", text):
-        why = "send_fds(sock, buffers, fds): a list of bytes, and a list of numbers, [listener.fileno()]."
-    elif error.type == "ConnectionError":
-        why = (
-            "Both processes are there, and the listener was sent. recv_fds(sock, bytes, maxfds) makes room for maxfds "
-            "descriptors, 1 at least; for what finds no room the flag MSG_CTRUNC is all that comes (recvmsg(2))."
-        )
-    elif error.type == "BlockingIOError":
-        why = "unix_sock is blocking; leave it so."
-    return Wrong(f"{error}{why and ' '}{why}")
 
 
 CHECKS = {"9.3": check_hand_over}

@@ -10,24 +10,17 @@ from typing import TypeVar
 
 from course_lib.kernel import libc
 from course_lib.proc import open_numbers
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 
 
 def check_leaks(attempt: Attempt) -> None:
-    process = attempt.start(_use_leaks)
-    try:
-        process.hear("leaks(fn) did not return within 1 s")
-    except Raised as error:
-        if error.type == "FileNotFoundError":
-            raise Wrong(
-                f"os.readlink found no such entry{error.line}: the listing of the folder had a number of its own, closed by "
-                "now. Use fd_table, which knows this."
-            ) from None
-        raise
-    process.alone()
+    attempt.ask(_use_leaks, causes=_OF_LEAKS)
+
+
+_OF_LEAKS = {
+    "FileNotFoundError": "os.readlink found no such entry{line}: the listing of the folder had a number of its own, closed by now. "
+    "Use fd_table, which knows this.",
+}
 
 
 class _Opens:
@@ -86,25 +79,21 @@ def _use_leaks(talk: Talk, learner: Callable) -> None:
 def _left_open(talk: Talk, learner: Callable, opens: _Opens) -> None:
     for fn, what, why in (
         (opens.file_and_socket, "a file and a socket", ""),
-        (opens.a_pipe_in_a_list, "the two ends of a pipe, kept in a list,", ""),
-        (
-            opens.once_more,
-            f"{os.devnull}, which was open under another number before,",
-            "one thing may be open under two numbers",
-        ),
+        (opens.a_pipe_in_a_list, "the two ends of a pipe, kept in a list", ""),
+        (opens.once_more, f"{os.devnull}, which was open under another number before", "one thing may be open under two numbers"),
         (
             opens.takes_a_number_over,
-            "a file, under a number that named another thing before,",
+            "a file, under a number that named another thing before",
             "a number may name something else now",
         ),
     ):
-        talk.step(f"leaks(fn), where fn leaves {what.rstrip(',')} open, did not return within 1 s")
+        talk.step(f"leaks(fn), where fn leaves {what} open, did not return within 1 s")
         got, expected = _found(learner, fn)
         if sorted(got) == sorted(expected):
             continue
         if why:
-            raise Wrong(f"fn left {what} and leaks found {got}: compare number AND target, for {why}.")
-        raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.".replace(", open:", " open:"))
+            raise Wrong(f"fn left {what}, and leaks found {got}: compare number AND target, for {why}.")
+        raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.")
     talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
 
 

@@ -5,18 +5,13 @@ from __future__ import annotations
 import itertools
 from collections.abc import Callable
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 
 from .ends import LONGEST
 
 
 def check_lines(attempt: Attempt) -> None:
-    process = attempt.start(_use_lines)
-    process.hear("Lines did not answer within 1 s")
-    process.alone()
+    attempt.ask(_use_lines)
 
 
 def _use_lines(talk: Talk, learner: Callable) -> None:

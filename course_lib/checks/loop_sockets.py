@@ -14,9 +14,7 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.stopwatch import Stopwatch
-from course_lib.sandbox.talk import Talk
+from course_lib.sandbox import Stopwatch, Talk, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
 from .ends import empty, fill, reset
@@ -237,8 +235,7 @@ def _has_forgotten_tasks(trial: LoopTrial, found: dict[str, int]) -> None:
     if found["entries"]:
         raise Wrong(
             f"50 tasks have read from sockets and ended, and {found['entries']} of the sockets are still in epoll's interest "
-            "list (tfd lines in "
-            "/proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more."
+            "list (tfd lines in /proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more."
         )
     if found["tasks"] > 3:
         raise Wrong(

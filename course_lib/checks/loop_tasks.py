@@ -9,7 +9,7 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from course_lib.sandbox.outcome import Wrong
+from course_lib.sandbox import Wrong
 from course_lib.sandbox.stopwatch import waited_for_a_processor
 from course_lib.solutions.coroutines import recv, sleep
 

@@ -10,8 +10,8 @@ import sys
 from collections.abc import Callable, Generator, Mapping
 from typing import Any, TextIO
 
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.talk import Talk, is_learners
+from course_lib.sandbox import Talk, Wrong, why
+from course_lib.sandbox.talk import is_learners
 
 Task = Generator[Any, None, Any]  # yields what it waits for, and may return something
 
@@ -107,13 +107,13 @@ class LoopTrial:
     def _blame(self) -> None:
         text = self.text()
         if "StopIteration" in text:
-            why = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 342)."
+            text = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 342)."
         elif "RecursionError" in text:
-            why = "RecursionError was printed: each step comes from the loop in run(), not from inside of another step."
+            text = "RecursionError was printed: each step comes from the loop in run(), not from inside of another step."
         else:
             kind, _, said = text.rstrip().rpartition("\n")[2].partition(": ")
-            why = f"no task made a mistake, and a traceback was printed.{self.cause()} {why_of(kind, said)}".rstrip()
-        self.talk.send({"wrong": f"{self.what}; {why}"})
+            text = f"no task made a mistake, and a traceback was printed.{self.cause()} {why(CAUSES, kind, said)}".rstrip()
+        self.talk.send({"wrong": f"{self.what}; {text}"})
 
     def cause(self, otherwise: str = "") -> str:
         """The last line that the Loop printed, and where it came from."""
@@ -125,39 +125,24 @@ class LoopTrial:
         return f" Printed was{where}: {lines[-1][:200].rstrip('.')}."
 
 
-def why_of(kind: str, text: str) -> str:
-    """What an exception of this type and text says about a loop."""
-    if kind == "TypeError" and "'<' not supported" in text:
-        why = (
-            "Two timers had the same moment, and the heap compared what stands behind it. Put a number between them that is "
-            "different each time, itertools.count(): (moment, count, task)."
-        )
-    elif kind == "StopIteration":
-        why = "A task that returns raises it out of send(): catch it there."
-    elif "is not an iterator" in text:
-        why = "next() is for generators; a coroutine of async def has only send(): task.send(None) does for both."
-    elif kind == "TypeError" and "NoneType" in text:
-        why = "Is it a bare `yield`, which gives None? It only lets the others have their turn."
-    elif kind == "FileExistsError":
-        why = "The number is in the interest list already (EEXIST, epoll_ctl(2)): two tasks may wait for one socket, which has one entry."
-    elif kind == "FileNotFoundError":
-        why = "The number is not in the interest list (ENOENT, epoll_ctl(2)): a socket that was closed has left it by itself."
-    elif kind == "ValueError" and re.search(r"\(-1\)|negative", text):
-        why = "A closed socket has the number -1: keep the number that it had, and unwatch it before its number has a new owner."
-    elif kind == "KeyError":
-        why = (
-            "Is it a socket for which nobody waits any more, or whose number has a new owner? What you keep and what the engine "
-            "watches must agree."
-        )
-    elif kind == "RuntimeError" and "changed size" in text:
-        why = "Tasks come and go while you go over them: loop over a copy, list(...)."
-    elif kind == "IndexError":
-        why = "Nothing is left in it: look first whether it is empty."
-    elif kind == "OSError" and "Bad file descriptor" in text:
-        why = "A task had closed this socket. The kernel has forgotten it by itself."
-    else:
-        why = ""
-    return why
+# What an exception says about a loop.
+CAUSES = {
+    "TypeError: '<' not supported": "Two timers had the same moment, and the heap compared what stands behind it. Put a number between "
+    "them that is different each time, itertools.count(): (moment, count, task).",
+    "StopIteration": "A task that returns raises it out of send(): catch it there.",
+    ": is not an iterator": "next() is for generators; a coroutine of async def has only send(): task.send(None) does for both.",
+    "TypeError: NoneType": "Is it a bare `yield`, which gives None? It only lets the others have their turn.",
+    "FileExistsError": "The number is in the interest list already (EEXIST, epoll_ctl(2)): two tasks may wait for one socket, which has "
+    "one entry.",
+    "FileNotFoundError": "The number is not in the interest list (ENOENT, epoll_ctl(2)): a socket that was closed has left it by itself.",
+    r"ValueError: \(-1\)|negative": "A closed socket has the number -1: keep the number that it had, and unwatch it before its number "
+    "has a new owner.",
+    "KeyError": "Is it a socket for which nobody waits any more, or whose number has a new owner? What you keep and what the engine "
+    "watches must agree.",
+    "RuntimeError: changed size": "Tasks come and go while you go over them: loop over a copy, list(...).",
+    "IndexError": "Nothing is left in it: look first whether it is empty.",
+    "OSError: Bad file descriptor": "A task had closed this socket. The kernel has forgotten it by itself.",
+}
 
 
 def pair() -> tuple[socket.socket, socket.socket]:

@@ -12,11 +12,9 @@ from typing import TYPE_CHECKING
 
 from course_lib.ports import at_port
 from course_lib.proc import sockets
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import wait_until
-from course_lib.sandbox.talk import Talk, own_frame
-from course_lib.sandbox.words import a, where
+from course_lib.sandbox import Attempt, Raised, Talk, Wrong, a, explained, wait_until
+from course_lib.sandbox.talk import own_frame
+from course_lib.sandbox.words import where
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
@@ -32,20 +30,21 @@ def check_make_listener(attempt: Attempt) -> None:
     process.alone()
 
 
+_CAUSES = {
+    # with (): it was called on a socket
+    r": setsockopt(?!\(\))": "setsockopt is not called on your socket{line}. It is a method of the socket that you made: "
+    "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1). The notes have it wrong: their "
+    "`socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module.",
+    r"TypeError: bind\(\)": "The address is ONE pair: bind((host, port)).",
+}
+
+
 def _made(process: CheckedProcess) -> dict:
     """What the child tells of the first listener: its address, and whether it listens and has SO_REUSEADDR."""
     try:
         first = process.hear("make_listener() did not return within 1 s")
     except Raised as error:
-        if "setsockopt" in error.text and "setsockopt()" not in error.text:  # with (): it was called on a socket
-            raise Wrong(
-                f"setsockopt is not called on your socket{error.line}. It is a method of the socket that you made: "
-                "listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1). The notes have it wrong: their "
-                "`socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module."
-            ) from None
-        if error.type == "TypeError" and "bind()" in error.text:
-            raise Wrong(f"{error} The address is ONE pair: bind((host, port)).") from None
-        raise
+        raise explained(error, _CAUSES) from None
     host, port = first["address"]
     if not first["listening"] and not port:
         raise Wrong("The socket is neither bound nor listening: bind() and listen() are missing.")

@@ -7,11 +7,10 @@ import socket
 from collections.abc import Callable
 
 from course_lib.ports import at_port, is_at
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Stuck, Wrong
+from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import LONG_LINES, reset
-from .server_trial import SMALL, ServerTrial, readable, still_open, use_server, writable, your_server
+from .server_trial import SMALL, ServerTrial, readable, still_open, use_server, writable
 
 MANY = 20  # clients at once
 LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
@@ -248,7 +247,7 @@ def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, 
             why += " With EPOLLET, read until BlockingIOError or b'': the end may come with the last bytes, and is told once (epoll(7))."
     those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
     cause = "skipped" if stuck.asleep and len(numbers) < 5 else ""
-    return Wrong(f"Five clients {did}, and {those} stay open: {your_server(stuck)}.", why, cause)
+    return Wrong(f"Five clients {did}, and {those} stay open: {stuck.does('your server')}.", why, cause)
 
 
 def _resets(trial: ServerTrial) -> None:
@@ -280,7 +279,7 @@ def _resets(trial: ServerTrial) -> None:
     if stuck := trial.holds(2 + len(trial.clients)):
         number = trial.process.sockets() - trial.own - 2 - len(trial.clients)
         raise Wrong(
-            f"Five clients left, four of them with a reset, and {still_open(number)}: {your_server(stuck)}. "
+            f"Five clients left, four of them with a reset, and {still_open(number)}: {stuck.does('your server')}. "
             "After a reset nobody is left to answer: close the socket and forget it."
         )
     trial.calm("A client was reset and nobody talks", "After a reset nothing more will come: close the socket, and forget it.")
@@ -303,7 +302,7 @@ def _slow_reader(trial: ServerTrial) -> None:
     if stuck and not other:
         raise Wrong(
             "One client does not read its long answer, and meanwhile another one got no answer within 1 s: "
-            f"{your_server(stuck)}. Send what fits, keep the rest, and go on with it when the socket is writable (send(2))."
+            f"{stuck.does('your server')}. Send what fits, keep the rest, and go on with it when the socket is writable (send(2))."
         )
     trial.calm(
         "One client does not read its long answer, nobody else talks",
@@ -318,7 +317,7 @@ def _slow_reader(trial: ServerTrial) -> None:
     got, stuck = trial.receive(slow, 1)
     if stuck:
         raise Wrong(
-            f"A client half-closed and got its long answer, and then no end: {your_server(stuck)}. "
+            f"A client half-closed and got its long answer, and then no end: {stuck.does('your server')}. "
             "When b'' has come and all answers are sent, close the socket."
         )
     trial.calm("A long answer was sent and nobody talks", "Ask for writable only while there is something to send (select(2)).")
@@ -378,7 +377,7 @@ def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: byte
     if len(got) < LONG:
         if line.upper().startswith(got) and stuck and (unsent := trial.keeps("unsent")):
             raise Wrong(
-                f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {your_server(stuck)}. "
+                f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {stuck.does('your server')}. "
                 "Wait for this socket to be writable, too, while something is to be sent (want_write)."
             )
         raise Wrong(
@@ -401,7 +400,7 @@ def _all_gone(trial: ServerTrial) -> None:
         if number < 0:
             raise Wrong("All clients have left, and your server has closed a socket of its own: the listener?")
         raise Wrong(
-            f"All clients have left, and {still_open(number)}: {your_server(stuck)}. Close each one when "
+            f"All clients have left, and {still_open(number)}: {stuck.does('your server')}. Close each one when "
             "recv() has given b'', and look at every client in every round."
         )
     trial.ask(trial.connect(), b"hello\n", "All clients have left, and a new one got no answer within 1 s")

@@ -2,6 +2,7 @@
 
 import mmap
 import os
+import re
 import select
 import signal
 import socket
@@ -9,11 +10,8 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from course_lib.proc import children, open_numbers, state
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.stopwatch import wait_until
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a, refused_by_pickle
+from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
+from course_lib.sandbox.words import REFUSED_BY_PICKLE
 
 _BIG = 300_000  # bytes
 _NOT_HANDED_OVER = ("PicklingError", "AttributeError", "TypeError")
@@ -375,7 +373,7 @@ def _blame(error: BaseException) -> BaseException:
     if isinstance(error, NotImplementedError):
         return error
     name, text = type(error).__name__, str(error)
-    if name in _NOT_HANDED_OVER and refused_by_pickle(text):
+    if name in _NOT_HANDED_OVER and re.search(REFUSED_BY_PICKLE, text):
         return Wrong(
             f"{name}: {text:.100}. The function was pickled, and only functions of a module can be: spawn and pools do that. "
             "os.fork() copies the whole process, fn included; only the result has to go through the pipe."

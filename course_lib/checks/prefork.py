@@ -14,13 +14,11 @@ from contextlib import contextmanager
 
 from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import children, cpu_seconds, state
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import NotChecked, Raised, Stuck, Wrong
-from course_lib.sandbox.stopwatch import Stopwatch
+from course_lib.sandbox import Attempt, NotChecked, Raised, Stopwatch, Stuck, Wrong, explained
 from course_lib.sandbox.words import printable
 
 from .ends import reset
-from .prefork_causes import explained, not_stopped
+from .prefork_causes import CAUSES, not_stopped
 from .prefork_inside import ENDS, REPORT, WORKERS, use_prefork
 
 _PATIENCE = 2.5  # seconds for what takes milliseconds: the workers may have to wait for a processor
@@ -87,15 +85,15 @@ class Crew:
         except Wrong as wrong:
             ended = isinstance(wrong, Raised) or wrong.cause.startswith("SIG")
             if self.happened and ended:
-                raise Wrong(f"{self.happened}, and {str(wrong).replace('Your code', 'your code')} {_SECOND_PARENT}") from None
-            raise explained(wrong) if isinstance(wrong, Raised) else wrong from None
+                raise Wrong(f"{self.happened}, and {wrong.inside()} {_SECOND_PARENT}") from None
+            raise explained(wrong, CAUSES) if isinstance(wrong, Raised) else wrong from None
 
     def report(self, what: str) -> dict:
         """The next report; `what` begins the message if none comes."""
         try:
             data = self.process.read(self._reports, REPORT, what, _PATIENCE)
         except Stuck as stuck:
-            raise Wrong(f"{what}: {stuck.doing.replace('it ', 'the parent ', 1)}.") from None
+            raise Wrong(f"{what}: {stuck.does('the parent')}.") from None
         report: dict = json.loads(data)
         match report["what"]:
             case "parent serves":

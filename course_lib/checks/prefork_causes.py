@@ -6,8 +6,8 @@ import signal
 from typing import TYPE_CHECKING
 
 from course_lib.proc import state, status
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.words import refused_by_pickle
+from course_lib.sandbox import Raised, Wrong, explained
+from course_lib.sandbox.words import REFUSED_BY_PICKLE
 
 if TYPE_CHECKING:
     from .prefork import Crew
@@ -19,8 +19,9 @@ def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
     if state(crew.parent) in ("", "Z"):
         return _parent_ended(what, wrong, alive)
     if isinstance(wrong, Raised):
-        error = str(explained(wrong)).replace("Your code", "your code")
-        return Wrong(f"{what}, and {error} Catch what your handler raises, end the workers, and return.")
+        return Wrong(
+            f"{what}, and {explained(wrong, CAUSES).inside()} Catch what your handler raises, end the workers, and return."
+        )
     if wrong.cause == "started another":
         return wrong
     not_told = any(crew.workers[pid] == crew.listeners[0] for pid in alive)  # it ends as soon as SIGTERM comes to it
@@ -52,7 +53,7 @@ def not_stopped(crew: Crew, what: str, wrong: Wrong) -> Wrong:
 
 def _parent_ended(what: str, wrong: Wrong, alive: list[int]) -> Wrong:
     if wrong.cause != "SIGTERM":
-        return Wrong(f"{what}, and {str(wrong).replace('Your code', 'your code')}")
+        return Wrong(f"{what}, and {wrong.inside()}")
     if not alive:
         return Wrong(f"{what} and ended it at once (its default action); prefork should return.")
     return Wrong(
@@ -61,25 +62,17 @@ def _parent_ended(what: str, wrong: Wrong, alive: list[int]) -> Wrong:
     )
 
 
-def explained(error: Raised) -> Wrong:
-    text, why = error.text, ""
-    if error.errno == 98:  # EADDRINUSE
-        why = (
-            "Several listeners at one port need SO_REUSEPORT on each of them, also on the first, and before bind (socket(7)). "
-            "SO_REUSEADDR is not enough for two that listen."
-        )
-    elif error.errno == 10:  # ECHILD
-        why = "There is no child to wait for any more: end this loop, or did another call take its status already?"
-    elif error.errno == 3:  # ESRCH
-        why = "This process has ended already, and its status was taken."
-    elif error.errno == 9 or "negative" in text:  # EBADF
-        why = "A listener was closed in the parent. It stays open there: a worker that is started anew needs it."
-    elif error.type in ("PicklingError", "AttributeError", "TypeError") and refused_by_pickle(text):
-        why = (
-            "The start methods spawn and forkserver, the default from Python 3.14 on, pickle the function; os.fork() copies the "
-            "whole process, and so does multiprocessing.get_context('fork')."
-        )
-    return Wrong(f"{error}{why and ' '}{why}")
+_CLOSED = "A listener was closed in the parent. It stays open there: a worker that is started anew needs it."
+CAUSES = {
+    "EADDRINUSE": "Several listeners at one port need SO_REUSEPORT on each of them, also on the first, and before bind (socket(7)). "
+    "SO_REUSEADDR is not enough for two that listen.",
+    "ECHILD": "There is no child to wait for any more: end this loop, or did another call take its status already?",
+    "ESRCH": "This process has ended already, and its status was taken.",
+    "EBADF": _CLOSED,
+    ": negative": _CLOSED,
+    f"PicklingError AttributeError TypeError: {REFUSED_BY_PICKLE}": "The start methods spawn and forkserver, the default from Python 3.14 "
+    "on, pickle the function; os.fork() copies the whole process, and so does multiprocessing.get_context('fork').",
+}
 
 
 def _status_bits(pid: int, field: str) -> int:

@@ -12,9 +12,7 @@ from collections.abc import Callable, Generator
 
 from course_lib.ports import inodes
 from course_lib.proc import open_numbers
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Talk, Wrong, a
 from course_lib.solutions.coroutines import Loop, accept, http
 
 WORKERS = 3

@@ -1,6 +1,5 @@
 """A task of the learner's that speaks a protocol on one connection: it runs in the course's Loop, and its clients ask it."""
 
-import errno
 import signal
 import socket
 from collections.abc import Callable, Coroutine, Generator
@@ -8,12 +7,11 @@ from contextlib import suppress
 from types import GeneratorType, coroutine
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Open, Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk, describe
+from course_lib.sandbox import Attempt, Open, Raised, Stuck, Talk, Wrong
+from course_lib.sandbox.talk import describe
 from course_lib.solutions.coroutines import Loop
 
-from .server_trial import ServerTrial, still_open, your_server
+from .server_trial import ServerTrial, still_open
 
 AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
 
@@ -57,7 +55,7 @@ class ProtocolTrial:
             data = self.process.read(client, 1, what)
         except Stuck as stuck:
             self.left_open()
-            wrong = self.unfinished(bytes(came), begun, your_server(stuck)) or self._silent(client, stuck, why)
+            wrong = self.unfinished(bytes(came), begun, stuck.does("your server")) or self._silent(client, stuck, why)
             raise Wrong(f"{what}: {wrong}") from None
         if not data:
             self.raised(what, why, client)
@@ -77,8 +75,8 @@ class ProtocolTrial:
         """
         raise NotImplementedError
 
-    def explain(self, error: Raised, why: str = "") -> str:
-        """The message of an exception that ended a task; `why` if nothing better is known."""
+    def explain(self, error: Raised, otherwise: str = "") -> str:
+        """The message of an exception that ended a task; with `otherwise` if no better cause is known."""
         raise NotImplementedError
 
     def explain_open(self, error: Raised) -> str:
@@ -104,7 +102,7 @@ class ProtocolTrial:
                 "without `yield from`, which runs nothing?"
             )  # fmt: skip
             return f"no answer within 1 s, and all tasks wait. {why}"
-        does = your_server(stuck)
+        does = stuck.does("your server")
         if stuck.asleep and stuck.call in ("recv", "read", "send", "write"):
             return (
                 f"no answer within 1 s: {does}, in {stuck.call}(), for one client, and all others wait. Leave the connection "
@@ -114,10 +112,14 @@ class ProtocolTrial:
 
     def tasks(self) -> list[dict]:
         """What became of the tasks that ended otherwise than they should."""
-        if not self.process.interrupt(signal.SIGUSR2):
-            return []
-        ended: list[dict] = self.process.hear(f"{self.name} did not come back from a call within 1 s")["ended"]
+        ended: list[dict] = self.told().get("ended", [])
         return ended
+
+    def told(self) -> dict:
+        """What `serve_each` tells now; nothing if the learner's code has taken the signal away."""
+        if not self.process.interrupt(signal.SIGUSR2):
+            return {}
+        return self.process.hear(f"{self.name} did not come back from a call within 1 s")
 
     def error(self, task: dict) -> Raised | None:
         """What ended this task, if it was an exception. Raises Open if the learner has not written it yet."""
@@ -160,20 +162,20 @@ class ProtocolTrial:
         self.left_open()
         if stuck:
             raise Wrong(
-                f"All clients have gone, and {still_open(self.process.sockets() - self.trial.own)}: {your_server(stuck)}. When recv "
+                f"All clients have gone, and {still_open(self.process.sockets() - self.trial.own)}: {stuck.does('your server')}. When recv "
                 "gives b'', close."
             )
         self.trial.calm("All clients have gone and nobody talks")
         self.attempt.good("when all have gone, no connection is left, and it sleeps")
 
 
-def cause_in_a_task(error: Raised) -> str:
-    """The cause of an exception that is the same for each protocol; "" if this is none of them."""
-    if error.type == "TypeError" and ("generator" in error.text or "coroutine" in error.text):
-        return "A plain call of a generator function gives a generator object and runs nothing: `yield from` gives its value."
-    if error.type == "BlockingIOError":
-        return "The connection is non-blocking: `yield from recv(conn, n)` and `yield from send_all(conn, data)` wait for it."
-    return "The connection was closed before." if error.errno == errno.EBADF else ""
+# Causes that are the same for each protocol.
+IN_A_TASK = {
+    "TypeError: generator|coroutine": "A plain call of a generator function gives a generator object and runs nothing: `yield from` "
+    "gives its value.",
+    "BlockingIOError": "The connection is non-blocking: `yield from recv(conn, n)` and `yield from send_all(conn, data)` wait for it.",
+    "EBADF": "The connection was closed before.",
+}
 
 
 def part(data: bytes) -> str:
@@ -184,14 +186,16 @@ def part(data: bytes) -> str:
 # In the child
 
 
-def serve_each(talk: Talk, listener: Any, accept: Callable, start: Callable[[Any], Generator | Coroutine]) -> None:
-    """Run start(conn) as a task of the course's Loop for each client. SIGUSR2 makes it tell which tasks ended otherwise.
+def serve_each(
+    talk: Talk, listener: Any, accept: Callable, start: Callable[[Any], Generator | Coroutine], facts: Callable[[], dict] = dict
+) -> None:
+    """Run start(conn) as a task of the course's Loop for each client. SIGUSR2 makes it tell which tasks ended otherwise, and `facts`.
 
     `accept` and the tasks are generators, or both of async def.
     """
     loop = Loop()
     ended: list[dict] = []
-    signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended))
+    signal.signal(signal.SIGUSR2, lambda *_: talk.tell(ended=ended, **facts()))
 
     @coroutine  # so it may stand behind await too
     def client(conn: Any) -> Generator:

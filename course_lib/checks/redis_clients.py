@@ -3,10 +3,9 @@
 import re
 import socket
 
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
+from course_lib.sandbox import Raised, Stuck, Wrong, explained, why
 
-from .protocol_trial import ProtocolTrial, cause_in_a_task, part
-from .server_trial import your_server
+from .protocol_trial import IN_A_TASK, ProtocolTrial, part
 
 BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
@@ -132,7 +131,7 @@ class Redis(ProtocolTrial):
         except Stuck as stuck:
             if not stuck.data:
                 self.left_open()
-                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
             came += stuck.data
         if came:
             raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
@@ -141,11 +140,31 @@ class Redis(ProtocolTrial):
         ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""
         return f"the client has gone ({error.type})" if error.type in ends else super().gone(error)
 
-    def explain(self, error: Raised, why: str = "") -> str:
-        return _explained(error, why)
+    def explain(self, error: Raised, otherwise: str = "") -> str:
+        return str(explained(error, _CAUSES, otherwise or why(_LIKELY, error.type, error.text)))
 
     def explain_open(self, error: Raised) -> str:
-        return f"{_explained(error)} And the connection stays open then: `try: … finally: conn.close()`."
+        return f"{self.explain(error)} And the connection stays open then: `try: … finally: conn.close()`."
+
+
+_CAUSES = {
+    **IN_A_TASK,
+    "UnicodeDecodeError": "A key or a value may hold any bytes, not only UTF-8: leave them bytes.",
+    "TypeError: unhashable": "A key of a dict never changes, and a bytearray may: bytes(key).",
+    "KeyError": "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n.",
+    "MemoryError OverflowError": "A length is only announced: take memory for what has come, and refuse what is over the limit.",
+    "RecursionError": "Each call from inside of itself takes room on the stack: go round in a loop.",
+    "TypeError: ^(?!.*NoneType).*(bytes-like|'bytes'|to bytes|to str|%b|str, not)": "A socket carries bytes: b'...' and bytes go "
+    "together, text.encode() makes bytes of a str.",
+}
+# Where nothing better is known of the command.
+_LIKELY = {
+    "ValueError: invalid literal": "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next "
+    "line. And what is no number is a protocol error: answer `-ERR Protocol error: …`, then close.",
+    "ValueError IndexError: unpack|out of range": "Has all of the command come? Its words may come one by one. And a command may have "
+    "too few of them, or too many: that is an error of the client, so answer it.",
+    "TypeError: NoneType": "Each command gets an answer; a function that ends without return gives None.",
+}
 
 
 def encoded(*words: bytes) -> bytes:
@@ -165,37 +184,3 @@ def _value(answer: bytes) -> bytes:
 def shown(words: tuple[bytes, ...]) -> str:
     """A command for a message: SET key value."""
     return " ".join(word.decode() if re.fullmatch(rb"[!-~]+", word) else part(word) for word in words)
-
-
-def _explained(error: Raised, why: str = "") -> str:
-    """The message of an exception that ended a task; `why` if nothing better is known."""
-    text = error.text
-    if error.type == "EOFError" and "reading a line" not in text:
-        return f"resp raised EOFError{text and ': '}{text}{error.line}. {why}".rstrip()
-    if cause := cause_in_a_task(error):
-        why = cause
-    elif error.type == "UnicodeDecodeError":
-        why = "A key or a value may hold any bytes, not only UTF-8: leave them bytes."
-    elif error.type == "TypeError" and "unhashable" in text:
-        why = "A key of a dict never changes, and a bytearray may: bytes(key)."
-    elif error.type == "KeyError":
-        why = "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n."
-    elif error.type == "ValueError" and "invalid literal" in text:
-        why = why or (
-            "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next line. And what "
-            "is no number is a protocol error: answer `-ERR Protocol error: …`, then close."
-        )
-    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
-        why = why or (
-            "Has all of the command come? Its words may come one by one. And a command may have too few of them, or too many: "
-            "that is an error of the client, so answer it."
-        )
-    elif error.type == "MemoryError" or error.type == "OverflowError":
-        why = "A length is only announced: take memory for what has come, and refuse what is over the limit."
-    elif error.type == "TypeError" and "NoneType" in text:
-        why = why or "Each command gets an answer; a function that ends without return gives None."
-    elif error.type == "RecursionError":
-        why = "Each call from inside of itself takes room on the stack: go round in a loop."
-    elif error.type == "TypeError" and re.search(r"bytes-like|'bytes'|to bytes|to str|%b|str, not", text):
-        why = "A socket carries bytes: b'...' and bytes go together, text.encode() makes bytes of a str."
-    return f"{error}{why and ' '}{why}"

@@ -5,8 +5,8 @@ import re
 import shutil
 import subprocess
 
+from course_lib.sandbox import Wrong
 from course_lib.sandbox.files import memory_file
-from course_lib.sandbox.outcome import Wrong
 from course_lib.sandbox.words import printable
 
 from .protocol_trial import part

@@ -1,19 +1,17 @@
 """Exercise 9.1: RESP, the protocol of Redis, on one connection, and the check that asks it as its clients do."""
 
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Generator
+from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Stuck, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 from course_lib.solutions.coroutines import accept
 
 from .ends import reset
 from .protocol_trial import AFTER_END, part, serve_each
 from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
-from .server_trial import SMALL, still_open, your_server
+from .server_trial import SMALL, still_open
 
 _BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
@@ -54,10 +52,26 @@ class _Store(dict):
         super().__setitem__(key, value)
 
 
+class _Counting(socket.socket):
+    """A connection that counts the sends of all."""
+
+    sends = 0
+
+    def send(self, *arguments: Any) -> int:
+        _Counting.sends += 1
+        return super().send(*arguments)
+
+
 def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
     """Serve the learner's resp in the course's Loop."""
     store = _Store(talk, {b"greeting": b"hello"})
-    serve_each(talk, listener, accept, lambda conn: resp(conn, store))
+
+    def counted(listener: socket.socket) -> Generator[object, None, socket.socket]:
+        conn = _Counting(fileno=(yield from accept(listener)).detach())
+        conn.setblocking(False)
+        return conn
+
+    serve_each(talk, listener, counted, lambda conn: resp(conn, store), lambda: {"sends": _Counting.sends})
 
 
 def _answers(redis: Redis) -> None:
@@ -165,9 +179,15 @@ def _pipeline(redis: Redis) -> None:
         for number in range(size // 2):
             commands += [(b"SET", b"key %d" % number, b"%d" % (number * number)), (b"GET", b"key %d" % number)]
             answers += [b"+OK\r\n", bulk(b"%d" % (number * number))]
+        before = redis.told().get("sends", 0)
         redis.send(client, b"".join(encoded(*words) for words in commands))
         for number, (words, right) in enumerate(zip(commands, answers), 1):
             redis.expect(client, right, f"{size} commands came together, and number {number} of them was {shown(words)}", _BEHIND)
+        if size == 16 and (sends := redis.told().get("sends", 0) - before) >= size:
+            redis.attempt.note(
+                f"{size} commands came together, and their answers left in {sends} sends, a system call and a packet each. Collect "
+                "them, and send what is ready before you wait for more: redis-benchmark -P 16 shows what that brings."
+            )
     redis.send(client, b"PING\r\n" + encoded(b"PING") + b"GET greeting\r\n")
     for right in b"+PONG\r\n", b"+PONG\r\n", b"$5\r\nhello\r\n":
         redis.expect(client, right, "Inline commands and others came in one packet", _BEHIND)
@@ -280,6 +300,7 @@ _NONSENSE = (
     (b"*x\r\n", "what follows * is no number"),
     (b"*2\r\nGET\r\n", "the line of the length has no $"),
     (b"*1\r\n*1\r\n$4\r\nPING\r\n", "an array in an array is no command"),
+    (b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n", "behind the 2 bytes that $2 announces comes no \\r\\n"),
     (b"*1\r\n$x\r\n", "what follows $ is no number"),
     (b"*1\r\n$-1\r\n", "a length below 0"),
     (b"*1\r\n$\r\n", "no length at all"),
@@ -306,7 +327,6 @@ def _nonsense(redis: Redis) -> None:
         client = redis.connect()
         redis.send(client, sent)
         _refused(redis, client, f"A client sent {what}", answered=False)
-    # Redis takes the two bytes after a word without looking: then what follows is nonsense, or not.
     client = redis.connect()
     redis.send(client, b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n" + b"x" * 100_000 + b"\r\n")
     redis.half_close(client)
@@ -336,7 +356,7 @@ def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = Tr
         redis.left_open()
         if came[:1] == b"-":
             raise Wrong(
-                f"{what}. The answer is {part(bytes(came))}, and the connection stays open: {your_server(stuck)}. {why}"
+                f"{what}. The answer is {part(bytes(came))}, and the connection stays open: {stuck.does('your server')}. {why}"
             ) from None
         said = f"{part(bytes(came))} came, and then nothing" if came else "no answer came"
         if "announced" in what:
@@ -345,7 +365,7 @@ def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = Tr
             why = "Does it look through all that has come again, for each piece that comes? Look for a line end in what is new."
         elif not answered:
             why = "Give up when it is over the limit: answer `-ERR Protocol error: …`, then close."
-        raise Wrong(f"{what}; {said} within 1 s: {your_server(stuck)}. {why}") from None
+        raise Wrong(f"{what}; {said} within 1 s: {stuck.does('your server')}. {why}") from None
     if not came and answered:
         redis.process.until(lambda: redis.process.state() == "S", 1.0)
         for task in redis.tasks():
@@ -364,7 +384,7 @@ def _over(redis: Redis, client: socket.socket, what: str) -> None:
     except Stuck as stuck:
         redis.left_open()
         raise Wrong(
-            f"{what}, and half-closed, and the end did not come within 1 s: {your_server(stuck)}. When anything goes wrong, close "
+            f"{what}, and half-closed, and the end did not come within 1 s: {stuck.does('your server')}. When anything goes wrong, close "
             "the connection."
         ) from None
     redis.left_open()
@@ -430,7 +450,7 @@ def _gone(redis: Redis) -> None:
     redis.left_open()
     if stuck:
         raise Wrong(
-            f"{what}, and {still_open(redis.process.sockets() - redis.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            f"{what}, and {still_open(redis.process.sockets() - redis.trial.own - 1)}: {stuck.does('your server')}. Close each one when recv "
             "gives b'', or send_all raises."
         )
     redis.trial.calm(f"{what}, and nobody talks", AFTER_END)

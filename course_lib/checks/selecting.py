@@ -12,11 +12,9 @@ from types import FunctionType
 from typing import Any
 
 from course_lib.proc import open_numbers, raise_limit
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import NotChecked, Raised, Wrong
-from course_lib.sandbox.stopwatch import Stopwatch
-from course_lib.sandbox.talk import Talk, own_frame
-from course_lib.sandbox.words import a, where
+from course_lib.sandbox import Attempt, NotChecked, Raised, Stopwatch, Talk, Wrong, a, explained
+from course_lib.sandbox.talk import own_frame
+from course_lib.sandbox.words import where
 from course_lib.solutions.selecting import fd_limit
 
 from .ends import fill
@@ -202,13 +200,7 @@ def check_fd_limit(attempt: Attempt) -> None:
     try:
         told = process.hear("fd_limit() did not return within 2 s", 2.0)
     except Raised as error:
-        if error.type == "ValueError" and "out of range" in error.text:
-            raise Wrong(f"{error} That is the refusal: catch it, and return the number.") from None
-        if error.errno == errno.EBADF:
-            raise Wrong(
-                f"{error} No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, number)."
-            ) from None
-        raise
+        raise explained(error, _OF_FD_LIMIT) from None
     limit = told["limit"]
     if told["hard"] <= limit:
         raise NotChecked(f"On this machine a process may have {told['hard']} descriptors, so select() never comes to its limit.")
@@ -222,6 +214,12 @@ def check_fd_limit(attempt: Attempt) -> None:
         raise Wrong(f"fd_limit left {told['left']} descriptors open: close each copy (os.close) before the next.")
     process.alone()
     attempt.good("no descriptor is left open")
+
+
+_OF_FD_LIMIT = {
+    "ValueError: out of range": "That is the refusal: catch it, and return the number.",
+    "EBADF": "No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, number).",
+}
 
 
 def _was_refused(told: dict) -> None:
@@ -250,9 +248,8 @@ def _not_by_counting(told: dict) -> None:
         )
     if told["opened"] > 100:
         raise Wrong(
-            f"You found {got} by counting: {told['opened']} descriptors were open when select() refused. Do it with ONE "
-            "socket: fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high number (fcntl(2)); close that before the "
-            "next."
+            f"You found {got} by counting: {told['opened']} descriptors were open when select() refused. Do it with ONE socket: "
+            "fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high number (fcntl(2)); close that before the next."
         )
 
 

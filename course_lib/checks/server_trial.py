@@ -1,7 +1,6 @@
 """A server of many clients under test: the learner's code runs in a process of its own, and clients talk to it."""
 
 import gc
-import re
 import select
 import signal
 import socket
@@ -10,9 +9,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from course_lib.ports import at_port, is_at, listening
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, why
 
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
@@ -77,11 +74,11 @@ class ServerTrial:
             except OSError as error:
                 raise self.attempt.cause(error) from None
         except Raised as error:
-            why = _why(error)
+            cause = why(_CAUSES, error.type, error.text, error.errno, error.line)
             if error.type in ("ValueError", "OSError") and not self.listens():
                 # `with listener:` closes it after the error; then a client's socket may be what was closed too early
-                why = ("Is it the listener that was closed? It must stay open for the next clients. " + why).rstrip()
-            raise Wrong(f"{self.happened}{error}", why, "no socket" if "fileno" in error.text else "", error) from None
+                cause = f"Is it the listener that was closed? It must stay open for the next clients. {cause}".rstrip()
+            raise Wrong(f"{self.happened}{error}", cause, "no socket" if "fileno" in error.text else "", error) from None
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         return self.attempt.connect(self.address, receive_buffer)
@@ -169,7 +166,7 @@ class ServerTrial:
                 "The client's bytes were read, and the answer was not sent: is a connection with unsent bytes among those "
                 "that you wait for to be writable?"
             )
-        return Wrong(f"{what}: {your_server(stuck)}. {why}".rstrip())
+        return Wrong(f"{what}: {stuck.does('your server')}. {why}".rstrip())
 
     def listens(self) -> bool:
         """Is the listener still open?"""
@@ -277,40 +274,23 @@ def writable(client: socket.socket) -> bool:
     return bool(select.select([], [client], [], 0)[1])
 
 
-def _why(error: Raised) -> str:
-    """What the learner's exception says about a server."""
-    text = error.text
-    if error.type == "ValueError" and re.search(r"\(-1\)|is closed", text):
-        why = "A closed socket has the number -1, which select() refuses: take it out of your lists before you close it."
-    elif error.type == "ValueError" and "remove" in text:
-        why = "It was taken out before: one socket can be readable and writable in the same round."
-    elif error.type == "ValueError" and "line" in text:
-        why = "Lines raises it for too long a line: let go of this client."
-    elif error.type == "BlockingIOError":
-        why = "Ready is a hint (select(2), BUGS), and a full send buffer is no error: catch it, keep what was not sent, go on."
-        if "sendall" in error.line:
-            why = "When sendall() fails, nobody knows how much went out (Python docs, socket.sendall): send(), and keep the rest."
-    elif error.type in ("RuntimeError", "IndexError") and ("changed size" in text or "out of range" in text):
-        why = "Do not add or remove while a loop goes over it: loop over a copy, list(...)."
-    elif error.type == "KeyError":
-        why = "This connection was forgotten before: one socket can be readable and writable in the same round."
-    elif re.search(r"'tuple' object has no attribute|must be an int, or have a fileno", text):
-        why = "accept() returns the pair (connection, address)."
-        if "fileno" in text:
-            why = "select() takes sockets or their numbers, or whatever has a method fileno()."
-    elif error.errno == 9:  # EBADF
-        why = "You used a socket after you had closed it: forget it in the same moment."
-    elif error.errno == 107:  # ENOTCONN
-        why = "Its client has gone already, perhaps before accept() came to it."
-    else:
-        why = ""
-    return why
+# What an exception says about a server.
+_CAUSES = {
+    r"ValueError: \(-1\)|is closed": "A closed socket has the number -1, which select() refuses: take it out of your lists before you "
+    "close it.",
+    "ValueError: remove": "It was taken out before: one socket can be readable and writable in the same round.",
+    "ValueError: line": "Lines raises it for too long a line: let go of this client.",
+    "BlockingIOError in sendall": "When sendall() fails, nobody knows how much went out (Python docs, socket.sendall): send(), and "
+    "keep the rest.",
+    "BlockingIOError": "Ready is a hint (select(2), BUGS), and a full send buffer is no error: catch it, keep what was not sent, go on.",
+    "RuntimeError IndexError: changed size|out of range": "Do not add or remove while a loop goes over it: loop over a copy, list(...).",
+    "KeyError": "This connection was forgotten before: one socket can be readable and writable in the same round.",
+    ": must be an int, or have a fileno|'tuple' object has no attribute 'fileno'": "select() takes sockets or their numbers, or whatever has a method fileno().",
+    ": 'tuple' object has no attribute": "accept() returns the pair (connection, address).",
+    "EBADF": "You used a socket after you had closed it: forget it in the same moment.",
+    "ENOTCONN": "Its client has gone already, perhaps before accept() came to it.",
+}
 
 
 def still_open(number: int) -> str:
     return "1 of their connections is still open" if number == 1 else f"{number} of their connections are still open"
-
-
-def your_server(stuck: Stuck) -> str:
-    """ "your server sleeps in line 3, `...`"."""
-    return stuck.doing.replace("it ", "your server ", 1)

@@ -12,15 +12,12 @@ import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import wait_until
-from course_lib.sandbox.talk import Talk, describe
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
+from course_lib.sandbox.talk import describe
 
 from .ends import reset
 from .loop_trial import pair
-from .protocol_trial import cause_in_a_task, part
+from .protocol_trial import IN_A_TASK, part
 from .server_trial import SMALL
 from .virtual_time import Clock, Failed, VirtualLoop
 
@@ -36,33 +33,20 @@ _BIG = bytes(600_000)
 
 
 def check_request_timeout(attempt: Attempt) -> None:
-    process = attempt.start(_use_request_timeout)
-    try:
-        process.hear("RequestTimeout did not answer within 1 s")
-    except Raised as error:
-        raise _explained(error) from None
-    process.alone()
+    attempt.ask(_use_request_timeout, causes=_CAUSES)
 
 
-def _explained(error: Raised) -> Exception:
-    if error.errno == 9:  # EBADF
-        why = "Is it the connection of a client who has gone? However serve ends, `try: … finally:` calls its limit off."
-    elif error.errno == 107:  # ENOTCONN
-        why = (
-            "The client has sent a reset in the moment when its time was up. Catch OSError around shutdown(): else the task ends, "
-            "and nobody looks after the others."
-        )
-    elif error.type == "RuntimeError" and "waits for this already" in error.text:
-        why = "One task reads a connection, and that is http; shutdown() makes its recv return b''."
-    elif error.type == "RuntimeError" and "during iteration" in error.text:
-        why = (
-            "Clients come and go while you go over them: look at the first one only, next(iter(...)), or over a copy, list(...)."
-        )
-    elif error.type in ("RuntimeError", "StopIteration", "IndexError", "KeyError"):
-        why = "Is it about a client whose limit was called off meanwhile? Look first whether it is still there: `in`, pop(conn, None)."
-    else:
-        why = cause_in_a_task(error)
-    return Wrong(f"{error} {why}") if why else error
+_CAUSES = {
+    "EBADF": "Is it the connection of a client who has gone? However serve ends, `try: … finally:` calls its limit off.",
+    "ENOTCONN": "The client has sent a reset in the moment when its time was up. Catch OSError around shutdown(): else the task ends, "
+    "and nobody looks after the others.",
+    "RuntimeError: waits for this already": "One task reads a connection, and that is http; shutdown() makes its recv return b''.",
+    "RuntimeError: during iteration": "Clients come and go while you go over them: look at the first one only, next(iter(...)), or "
+    "over a copy, list(...).",
+    "RuntimeError StopIteration IndexError KeyError": "Is it about a client whose limit was called off meanwhile? Look first whether "
+    "it is still there: `in`, pop(conn, None).",
+    **IN_A_TASK,
+}
 
 
 # In the child

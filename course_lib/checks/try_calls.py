@@ -11,40 +11,31 @@ from contextlib import ExitStack, contextmanager
 
 from course_lib.ports import is_queued
 from course_lib.proc import descriptor_limit, sockets
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import wait_until
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
 from .ends import answers_no_more, reset
 
-GONE = errno.ECONNRESET, errno.EPIPE, errno.ETIMEDOUT
 _IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
 
 def check_try(attempt: Attempt) -> None:
-    process = attempt.start(_use_try, attempt.listen())
-    try:
-        told = process.hear("try_accept and try_recv did not answer within 1 s")
-    except Raised as error:
-        if error.type == "BlockingIOError":
-            raise Wrong(
-                f"BlockingIOError{error.line}: EAGAIN is the kernel's way to say that no client is waiting, or that nothing has "
-                "come yet. This is an answer: catch it and return None."
-            ) from None
-        if error.errno in GONE:
-            did = "answers no more" if error.errno == errno.ETIMEDOUT else "has sent a reset"
-            raise Wrong(
-                f"{error.type}{error.line}: the client {did}. Nothing more will come, so return b'', as for a client that has "
-                "finished. The error has many names: catch BlockingIOError first, then OSError."
-            ) from None
-        raise
-    process.alone()
+    told = attempt.ask(_use_try, attempt.listen(), causes=_CAUSES)
     if told["hides"]:
         attempt.note(
             "on a socket that you have closed, try_recv raises no error: it hides a bug of your own (EBADF). Catch less."
         )
+
+
+_LOST = (
+    "Nothing more will come, so return b'', as for a client that has finished. The error has many names: catch BlockingIOError first, "
+    "then OSError."
+)
+_CAUSES = {
+    "BlockingIOError": "{type}{line}: EAGAIN is the kernel's way to say that no client is waiting, or that nothing has come yet. This "
+    "is an answer: catch it and return None.",
+    "ECONNRESET EPIPE": f"{{type}}{{line}}: the client has sent a reset. {_LOST}",
+    "ETIMEDOUT": f"{{type}}{{line}}: the client answers no more. {_LOST}",
+}
 
 
 def _use_try(talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:

@@ -7,8 +7,7 @@ from collections.abc import Callable, Generator
 from types import BuiltinFunctionType, FunctionType, coroutine
 from typing import Any
 
-from course_lib.sandbox.outcome import Wrong
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Wrong, a
 from course_lib.solutions.coroutines import Loop
 from course_lib.solutions.epolling import EpollEngine
 

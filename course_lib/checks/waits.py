@@ -1,6 +1,5 @@
 """Exercise 7.2: calls that wait by yield, and the check that resumes them by hand."""
 
-import re
 import select
 import socket
 import sys
@@ -9,11 +8,7 @@ from contextlib import contextmanager
 from types import GeneratorType
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Wrong
-from course_lib.sandbox.stopwatch import wait_until
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a
+from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
 from .ends import reset
 from .server_trial import SMALL
@@ -106,47 +101,23 @@ class Driven:
 
 
 def check_waits(attempt: Attempt) -> None:
-    process = attempt.start(_use_waits, attempt.listen(SMALL))
-    try:
-        process.hear("The four generators did not answer within 1 s")
-    except Raised as error:
-        raise explained_waits(error) from None
-    process.alone()
+    attempt.ask(_use_waits, attempt.listen(SMALL), late="The four generators did not answer within 1 s", causes=OF_WAITS)
 
 
-def explained_waits(error: Raised) -> Exception:
-    if error.type == "BlockingIOError":
-        why = (
-            "this says that the call would have to wait. Catch it, and yield what you wait for; ready is a hint, so also after "
-            "you were resumed."
-        )
-        if "sendall" in error.line:
-            why = (
-                "when sendall() fails, nobody knows how much went out (Python docs, socket.sendall). send() tells it: keep the "
-                "rest."
-            )
-        return Wrong(f"BlockingIOError{error.line}: {why}")
-    if error.type == "ConnectionResetError" and "recv" in error.line:
-        return Wrong(
-            f"ConnectionResetError{error.line}: the peer has sent a reset. recv gives b'' for it, as try_recv of 3.1 does."
-        )
-    if error.type == "RuntimeError" and "StopIteration" in error.text:
-        return Wrong(f"{error} In a generator, `return value` ends it; to raise StopIteration there is an error (PEP 479).")
-    if error.type == "TypeError" and re.search("'await' expression|can't be awaited", error.text):
-        return Wrong(
-            f"{error} Behind await stands a coroutine, or an object whose class has __await__ (PEP 492): `Wait(event, about)`."
-        )
-    if error.type == "RuntimeError" and "no running event loop" in error.text:
-        return Wrong(
-            f"{error} What asyncio has to await talks to asyncio's own loop, and here yours runs: `await Wait(event, about)`."
-        )
-    if error.type == "TypeError" and "generator" in error.text:
-        return Wrong(
-            f"{error} A plain call of a generator function gives a generator and runs nothing: `yield from` gives its value."
-        )
-    if error.type == "TypeError" and "'tuple'" in error.text:
-        return Wrong(f"{error} `yield from` goes through what another generator yields; to yield one tuple it is `yield`.")
-    return error
+OF_WAITS = {
+    "BlockingIOError in sendall": "{type}{line}: when sendall() fails, nobody knows how much went out (Python docs, socket.sendall). "
+    "send() tells it: keep the rest.",
+    "BlockingIOError": "{type}{line}: this says that the call would have to wait. Catch it, and yield what you wait for; ready is a "
+    "hint, so also after you were resumed.",
+    "ConnectionResetError in recv": "{type}{line}: the peer has sent a reset. recv gives b'' for it, as try_recv of 3.1 does.",
+    "RuntimeError: StopIteration": "In a generator, `return value` ends it; to raise StopIteration there is an error (PEP 479).",
+    "TypeError: 'await' expression|can't be awaited": "Behind await stands a coroutine, or an object whose class has __await__ "
+    "(PEP 492): `Wait(event, about)`.",
+    "RuntimeError: no running event loop": "What asyncio has to await talks to asyncio's own loop, and here yours runs: "
+    "`await Wait(event, about)`.",
+    "TypeError: generator": "A plain call of a generator function gives a generator and runs nothing: `yield from` gives its value.",
+    "TypeError: 'tuple'": "`yield from` goes through what another generator yields; to yield one tuple it is `yield`.",
+}
 
 
 def _use_waits(talk: Talk, learner: tuple[Callable, ...], listener: socket.socket) -> None:

@@ -9,15 +9,13 @@ from collections.abc import Callable, Generator
 from types import coroutine
 from typing import Any
 
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import Raised, Stuck, Wrong
-from course_lib.sandbox.talk import Talk
-from course_lib.sandbox.words import a, printable
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
+from course_lib.sandbox.words import printable
 from course_lib.solutions.coroutines import accept
 
 from .ends import reset
-from .protocol_trial import AFTER_END, ProtocolTrial, cause_in_a_task, part, serve_each
-from .server_trial import SMALL, still_open, your_server
+from .protocol_trial import AFTER_END, IN_A_TASK, ProtocolTrial, part, serve_each
+from .server_trial import SMALL, still_open
 
 _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
@@ -125,7 +123,7 @@ class _Web(ProtocolTrial):
             came += self.process.read(client, 100, "")
         except Stuck as stuck:
             if not stuck.data:
-                raise Wrong(f"{what}, and the connection stays open: {your_server(stuck)}. {why}") from None
+                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
             came += stuck.data
         if came:
             raise Wrong(f"{what}, and {part(came)} came instead of the end.")
@@ -133,28 +131,21 @@ class _Web(ProtocolTrial):
     def gone(self, error: Raised) -> str:
         return "a page raised an exception" if error.type == "PageFailed" else super().gone(error)
 
-    def explain(self, error: Raised, why: str = "") -> str:
-        return f"{error} {why}" if why and not cause_in_a_task(error) else _explained_http(error)
+    def explain(self, error: Raised, otherwise: str = "") -> str:
+        return str(explained(error, IN_A_TASK if otherwise else _CAUSES, otherwise))
 
 
-def _explained_http(error: Raised) -> str:
-    text, why = error.text, ""
-    if cause := cause_in_a_task(error):
-        why = cause
-    elif error.type == "UnicodeDecodeError":
-        why = "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes."
-    elif error.type == "ValueError" and "too many values" in text and "expected 2" in text:
-        why = "More than one request may have come, so there is more than one empty line: partition(), or split(..., 1)."
-    elif error.type in ("ValueError", "IndexError") and re.search(r"unpack|out of range", text):
-        why = (
-            "Is it the first line of a request, in three words? A request ends at its empty line, not before; and it may be "
-            "nonsense."
-        )
-    elif error.type == "TypeError" and "NoneType" in text:
-        why = "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own."
-    elif error.type == "TypeError" and ("bytes-like" in text or "'bytes'" in text or "to bytes" in text or "to str" in text):
-        why = "A socket carries bytes: head.decode('latin-1') makes a str of them, text.encode() bytes of a str."
-    return f"{error}{why and ' '}{why}"
+_CAUSES = {
+    **IN_A_TASK,
+    "UnicodeDecodeError": "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes.",
+    "ValueError: too many values.*expected 2": "More than one request may have come, so there is more than one empty line: "
+    "partition(), or split(..., 1).",
+    "ValueError IndexError: unpack|out of range": "Is it the first line of a request, in three words? A request ends at its empty "
+    "line, not before; and it may be nonsense.",
+    "TypeError: NoneType": "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own.",
+    "TypeError: bytes-like|'bytes'|to bytes|to str": "A socket carries bytes: head.decode('latin-1') makes a str of them, "
+    "text.encode() bytes of a str.",
+}
 
 
 class PageFailed(Exception):
@@ -356,8 +347,7 @@ def _slow_pages(web: _Web) -> None:
         if status != 200 or body != b"%d at once" % _TOGETHER:
             raise Wrong(
                 f"{_TOGETHER} clients asked for a slow page at the same moment, and they were served one after the other: "
-                f"{part(body)}. A page waits by what it "
-                "yields: `body = yield from page(path)` hands that on to the loop."
+                f"{part(body)}. A page waits by what it yields: `body = yield from page(path)` hands that on to the loop."
             )
     for client in clients:
         client.close()
@@ -396,7 +386,7 @@ def _ended(web: _Web, client: socket.socket, what: str, why: str) -> None:
         web.process.read(client, 10_000, what)
     except Stuck as stuck:
         web.left_open()
-        raise Wrong(f"{what}, and its connection stays open: {your_server(stuck)}. Close it, for {why}") from None
+        raise Wrong(f"{what}, and its connection stays open: {stuck.does('your server')}. Close it, for {why}") from None
 
 
 def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
@@ -406,7 +396,7 @@ def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
     except Stuck as stuck:
         web.left_open()
         raise Wrong(
-            f"{what}, and neither an answer nor the end came within 1 s: {your_server(stuck)}. When anything goes wrong, close "
+            f"{what}, and neither an answer nor the end came within 1 s: {stuck.does('your server')}. When anything goes wrong, close "
             "the connection."
         ) from None
 
@@ -434,7 +424,7 @@ def _gone(web: _Web) -> None:
     web.left_open()
     if stuck:
         raise Wrong(
-            f"{what}, and {still_open(web.process.sockets() - web.trial.own - 1)}: {your_server(stuck)}. Close each one when recv "
+            f"{what}, and {still_open(web.process.sockets() - web.trial.own - 1)}: {stuck.does('your server')}. Close each one when recv "
             "gives b'', or send_all raises."
         )
     web.trial.calm(f"{what}, and nobody talks", AFTER_END)

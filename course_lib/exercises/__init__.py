@@ -10,15 +10,14 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 
 from course_lib import journal
-from course_lib.sandbox.attempt import Attempt
-from course_lib.sandbox.outcome import NotChecked, Open, Wrong
-from course_lib.sandbox.words import a, printable, where
+from course_lib.sandbox import Attempt, Finding, NotChecked, Open, Wrong, a
+from course_lib.sandbox.words import printable, where
 from course_lib.solutions import file_of, names
 
 from .exercise import Exercise, all_exercises
 from .keep import CannotKeep, as_module, keep
 
-__all__ = ["Exercise", "Result", "all_exercises", "check", "hint", "progress", "solution"]
+__all__ = ["Exercise", "Finding", "Result", "all_exercises", "check", "hint", "progress", "solution"]
 
 TRIES = 3  # failed checks, each of different code, that open the solution
 _SHOWN_LINES, _SHOWN_CHARACTERS = 20, 2000
@@ -27,11 +26,11 @@ _WIDTH = 60  # characters of a line of ours: so many has a cell beside the panel
 
 @dataclass
 class Result:
-    """What a check found. `open`: it was not written yet, or could not be checked. `findings` are the lines that were printed."""
+    """What a check found. `open`: it was not written yet, or could not be checked. `findings` are what was printed."""
 
     passed: bool = False
     open: bool = False
-    findings: list[str] = field(default_factory=list)
+    findings: list[Finding] = field(default_factory=list)
     exercise: Exercise | None = None
 
     def _ipython_display_(self) -> None:
@@ -52,7 +51,7 @@ def check(id: str = "", *learners: object) -> Result:
     result = _check(id, learners)
     result.exercise = next((exercise for exercise in all_exercises() if exercise.id == id), None)
     if os.environ.get("COURSE_STRICT") == "1" and not result.passed:
-        raise AssertionError(f"{id} is not passed: {'; '.join(result.findings)}")
+        raise AssertionError(f"{id} is not passed: {'; '.join(map(str, result.findings))}")
     return result
 
 
@@ -133,9 +132,9 @@ def _check(id: str, learners: tuple) -> Result:
         return Result(open=True)
     if isinstance(outcome, NotChecked):
         print(outcome)
-        return Result(open=True, findings=[str(outcome)])
+        return Result(open=True, findings=[Finding("not checked", str(outcome))])
     if isinstance(outcome, Wrong):
-        findings.append(f"not yet: {outcome}")
+        findings.append(Finding("not yet", str(outcome), outcome.line.removeprefix(" in ")))
     print(f"{id} {exercise.name}", *map(_paragraph, findings), sep="\n")
     _show(attempt.output, attempt.name)
     if outcome is None:
@@ -218,10 +217,10 @@ def _kind(solution: Callable) -> str:
     return "class" if inspect.isclass(solution) else "function"
 
 
-def _paragraph(finding: str) -> str:
+def _paragraph(finding: Finding) -> str:
     """In lines that a page need not break: JupyterLab breaks them in the middle of a word."""
     return textwrap.fill(
-        finding, _WIDTH, initial_indent="  ", subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
+        str(finding), _WIDTH, initial_indent="  ", subsequent_indent="      ", break_long_words=False, break_on_hyphens=False
     )
 
 

@@ -34,7 +34,7 @@ def checked(id: str, learners: Callable[[], tuple]) -> None:
         elif result.open and said.getvalue().startswith(f"{id} is open"):
             state = "open"
         elif result.findings:
-            reason = result.findings[-1].removeprefix("not yet: ")
+            reason = result.findings[-1].words
         else:  # not the kind of thing that the exercise asks for: one sentence says so
             reason = said.getvalue().strip()
     with open(os.environ[RESULTS], "a", encoding="utf-8", errors="backslashreplace") as file:

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import socket
-from collections.abc import Callable
-from contextlib import ExitStack
-from typing import TYPE_CHECKING
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager
+from typing import TYPE_CHECKING, Any
 
-from .outcome import NotChecked, Open, Stuck, Wrong
+from .causes import Causes, explained
+from .outcome import Finding, NotChecked, Open, Raised, Stuck, Wrong
 from .stopwatch import TimeLimit
 
 if TYPE_CHECKING:
@@ -22,7 +23,7 @@ class Attempt:
 
     def __init__(self, learner: object, name: str) -> None:
         self.name = name
-        self.findings: list[str] = []
+        self.findings: list[Finding] = []
         self._learner = learner
         self._limit = TimeLimit(TIME_LIMIT)
         self._processes: list[CheckedProcess] = []
@@ -36,11 +37,11 @@ class Attempt:
         self._open.close()
 
     def good(self, text: str) -> None:
-        self.findings.append(f"ok: {text}")
+        self.findings.append(Finding("ok", text))
 
     def note(self, text: str) -> None:
         """Something to see that is no failure."""
-        self.findings.append(f"note: {text}")
+        self.findings.append(Finding("note", text))
 
     def start(self, inside: Callable[..., None], *sockets: socket.socket) -> CheckedProcess:
         """Run ``inside(talk, learner, *sockets)`` in a fresh process; the sockets are closed here."""
@@ -57,12 +58,42 @@ class Attempt:
             sock.close()
         return process
 
+    def ask(
+        self, inside: Callable[..., None], *sockets: socket.socket, late: str = "", causes: Causes | None = None
+    ) -> dict[str, Any]:
+        """Run it as `start` does, to its end: what it has told. An exception of the learner's becomes the sentence of its cause.
+
+        `late` begins the message if it takes over 1 s before the first ``talk.step``. Neither a thread nor a process may be left.
+        """
+        process = self.start(inside, *sockets)
+        try:
+            told = process.hear(late or f"{self.name} did not answer within 1 s")
+        except Raised as error:
+            raise explained(error, causes or {}) from None
+        process.alone()
+        return told
+
     def begin_anew(self) -> None:
         """End all that runs, and start with a whole time limit again: for a check in two parts."""
         self._open.close()
         self._ended += self._processes
         self._processes = []
         self._limit = TimeLimit(TIME_LIMIT)
+
+    @contextmanager
+    def as_one(self, good: str, begins: str) -> Iterator[None]:
+        """A part with a whole time limit of its own, whose success is the one finding `good`; its notes stay.
+
+        `begins` begins the message of what is wrong in it.
+        """
+        self.begin_anew()
+        before = len(self.findings)
+        try:
+            yield
+        except Wrong as wrong:
+            raise Wrong(f"{begins}{begins and ': '}{wrong}", raised=wrong.raised) from None
+        found = (each for each in self.findings[before:] if each.kind != "ok")
+        self.findings[before:] = [Finding("ok", good), *(each for each in found if each not in self.findings[:before])]
 
     def listen(self, send_buffer: int | None = None) -> socket.socket:
         """A listener on 127.0.0.1; its connections inherit the size of the send buffer (bytes)."""
@@ -91,7 +122,7 @@ class Attempt:
                 process.hear("", 0.3)
             except Stuck as stuck:
                 if isinstance(error, TimeoutError):
-                    return Wrong(f"A client waited for your code for {CLIENT_LIMIT:g} s: {stuck.doing}.")
+                    return Wrong(f"A client waited for your code for {CLIENT_LIMIT:g} s: {stuck.does()}.")
             except (Wrong, Open) as cause:
                 return cause
         return Wrong(f"A client got {type(error).__name__}: {error.strerror or error}.")

@@ -11,6 +11,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
+from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
@@ -166,6 +167,13 @@ class CheckedProcess:
         finally:
             os.kill(self._pid, signal.SIGCONT)
 
+    @contextmanager
+    def no_room(self) -> Iterator[None]:
+        """Inside, it gets no descriptor more: all numbers below its limit are in use (getrlimit(2))."""
+        used = proc.links(self._pid)
+        with proc.descriptor_limit(next(number for number in count() if number not in used), self._pid):
+            yield
+
     def sockets(self) -> int:
         """How many descriptors of sockets it holds, those of the check not counted."""
         return max(0, len(proc.sockets(self._pid)) - 1)
@@ -220,7 +228,7 @@ class CheckedProcess:
                     if late and self._limit.lost() > BUSY:
                         raise NotChecked(TOO_BUSY)
                     stuck = Stuck(what, cpu, cpu < 0.1 and not runs, self.where(), call)
-                    raise Wrong(f"The check was not through when its time was up; {stuck.doing}.") if late else stuck
+                    raise Wrong(f"The check was not through when its time was up; {stuck.does()}.") if late else stuck
                 case {"client": _}:
                     return {}
                 case {"good": text}:

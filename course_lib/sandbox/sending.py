@@ -61,7 +61,9 @@ def pickled(inside: Callable[..., None], learner: object, name: str) -> bytes:
     except Exception as error:
         label, value = _unpicklable(learner, set()) or (None, None)
         if label is None:
-            raise Wrong(f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.") from None
+            raise Wrong(
+                f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.", cause=str(error)
+            ) from None
         raise Wrong(
             f"{name} uses {label}, a {type(value).__name__} of this notebook. A check runs your code in a fresh process, "
             f"and {label} cannot go there: make it inside your own code, or pass it as an argument."

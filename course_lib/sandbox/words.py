@@ -2,9 +2,11 @@
 
 import linecache
 import os
-import re
 
 from course_lib import folders
+
+# In a message of an exception: pickle cannot send something. Each Python has other words for a local function.
+REFUSED_BY_PICKLE = "pickle|Can't get (local object|attribute)"
 
 
 def a(value: object) -> str:
@@ -20,11 +22,6 @@ def where(frame: tuple[str, int] | None) -> str:
     text = linecache.getline(*frame).strip()
     of = f" of mine/{printable(name)}" if folder == str(folders.mine()) else ""  # not of the cell under check
     return f" in line {frame[1]}{of}" + (f", `{printable(text)}`" if text else "")
-
-
-def refused_by_pickle(text: str) -> bool:
-    """Does this message of an exception say that pickle cannot send something? Each Python has other words for a local function."""
-    return bool(re.search(r"pickle|Can't get (local object|attribute)", text))
 
 
 def printable(text: str) -> str:

@@ -16,7 +16,7 @@ def test_the_line_is_of_the_cell_also_when_serve_one_is_the_learners_own(name, c
         assert check(id, cell(EXERCISES[id].reference)[EXERCISES[id].name]).passed
     _, says, source = wrong(CASES["2.4"], name)
     result = check("2.4", cell(source, cell(IMPORTS))["serve_forever"])
-    assert says in result.findings[-1]
+    assert says in result.findings[-1].words
 
 
 def test_a_server_that_does_more_than_asked_passes(cell):
@@ -42,7 +42,7 @@ def test_a_server_that_does_more_than_asked_passes(cell):
         names,
     )
     result = check("2.4", names["serve_forever"])
-    assert result.passed and "more than was asked" in result.findings[-1]
+    assert result.passed and "more than was asked" in result.findings[-1].words
 
 
 @pytest.mark.parametrize("name, passes", [("option after bind", False), (None, True)])

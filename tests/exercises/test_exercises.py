@@ -320,7 +320,7 @@ def test_one_of_several_functions_is_the_courses_own(cell, capsys, home):
 def test_several_functions_of_which_one_cannot_go_into_another_process(cell, capsys):
     names = cell("lock = __import__('threading').Lock()\n" + TRY_ACCEPT + TRY_RECV.format("lock"))
     result = check("3.1", names["try_accept"], names["try_recv"])
-    assert result.findings[-1].startswith("not yet: Your code uses lock, a lock of this notebook.")
+    assert str(result.findings[-1]).startswith("not yet: Your code uses lock, a lock of this notebook.")
 
 
 @pytest.mark.parametrize(

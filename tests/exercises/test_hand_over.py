@@ -14,7 +14,7 @@ def found(cell, checked, source):
     names = cell(source, cell(IMPORTS))
     result = checked("9.3", names["hand_over"], names["take_over"])
     assert result.passed, result.findings
-    return result.findings
+    return [finding.words for finding in result.findings]
 
 
 def test_a_listener_that_programs_inherit_gets_a_note(cell, as_before, checked):

@@ -60,8 +60,8 @@ def ten_points(server, **how):
         try:
             check_server(attempt, **how)
         except Wrong as wrong:
-            return attempt.findings, str(wrong)
-    return attempt.findings, None
+            return [*map(str, attempt.findings)], str(wrong)
+    return [*map(str, attempt.findings)], None
 
 
 @contextmanager

@@ -11,7 +11,7 @@ def found(id: str, cell, source: str, *names: str) -> list[str]:
     learner = cell(source, cell(IMPORTS))
     result = check(id, *(learner[name] for name in names))
     assert result.passed, result.findings
-    return [finding for finding in result.findings if finding.startswith("note: ")]
+    return [finding.words for finding in result.findings if finding.kind == "note"]
 
 
 ASKS_FIRST = """

@@ -95,7 +95,7 @@ def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_momen
     monkeypatch.setattr(CheckedProcess, "asleep_in", lambda self: "" if looked else look(self))
     _, says, source = wrong(polling_wrong.CASES["5.3"], "a blocking listener")
     result = check("5.3", cell(source, cell(polling_wrong.IMPORTS))["server"])
-    assert says in result.findings[-1]
+    assert says in result.findings[-1].words
 
 
 def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cell):
@@ -136,7 +136,7 @@ def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little
     monkeypatch.setattr(CheckedProcess, "memory", lambda self: 10 << 20)
     _, says, source = wrong(selecting_wrong.CASES["4.4"], name)
     result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
-    assert says in result.findings[-1]
+    assert says in result.findings[-1].words
 
 
 def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
@@ -150,4 +150,4 @@ def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
     monkeypatch.setattr(CheckedProcess, "memory", wavering)
     _, says, source = wrong(redis_protocol_wrong.CASES["9.1"], "answers pile up")
     result = check("9.1", cell(source, cell(redis_protocol_wrong.IMPORTS))["resp"])
-    assert says in result.findings[-1]
+    assert says in result.findings[-1].words

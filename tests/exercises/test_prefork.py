@@ -74,7 +74,7 @@ def test_a_parent_that_looks_again_and_again_gets_a_note(cell, as_before, checke
     names = cell(source, cell(IMPORTS))
     result = checked("9.2", names["open_listeners"], names["prefork"])
     assert result.passed, result.findings
-    assert any("note: the parent wakes up again and again" in finding for finding in result.findings)
+    assert any("note: the parent wakes up again and again" in str(finding) for finding in result.findings)
 
 
 def test_ctrl_c_ends_parent_and_workers_without_a_word(program):

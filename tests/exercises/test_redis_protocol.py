@@ -40,6 +40,8 @@ OTHERS = {
                     raise ValueError("length")
                 if len(data) < end + 2 + size + 2:
                     raise Incomplete
+                if data[end + 2 + size : end + 4 + size] != b"\r\n":
+                    raise ValueError("no line end")
                 words.append(data[end + 2 : end + 2 + size])
                 at = end + 2 + size + 2
             return words, at
@@ -96,7 +98,8 @@ def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(cell, mo
     monkeypatch.setattr(redis_programs.importlib.util, "find_spec", lambda name: None)
     result = checked("9.1", cell(RESP, cell(IMPORTS))["resp"])
     assert result.passed
-    notes = [line for line in result.findings if line.startswith("note: ")]
+    notes = [finding.words for finding in result.findings if finding.kind == "note"]
+    assert "16 commands came together, and their answers left in 16 sends" in notes.pop(0)
     assert [note.rpartition(": ")[2] for note in notes] == ["sudo apt-get install redis-tools", "pip install redis"]
 
 

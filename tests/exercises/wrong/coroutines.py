@@ -1,6 +1,6 @@
 """Typical wrong solutions of 7.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case
 
 IMPORTS = """
 import heapq, itertools, select, socket, threading, time, traceback

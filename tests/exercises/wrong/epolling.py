@@ -1,6 +1,6 @@
 """Typical wrong solutions of 6.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case
 from exercises.wrong.polling import POLL, SELECT
 
 IMPORTS = """

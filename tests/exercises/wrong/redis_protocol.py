@@ -32,6 +32,8 @@ def resp(conn, store):
         nonlocal unread
         while len(unread) < size + 2:
             yield from more()
+        if unread[size:size + 2] != b"\r\n":
+            raise ValueError("end")
         word, unread = unread[:size], unread[size + 2:]
         return word
 
@@ -152,9 +154,11 @@ CASES = {
              RESP, {"word, unread = unread[:size], unread[size + 2:]": 'word, _, rest = unread[:size].partition(b"\\r\\n")\nunread = unread[size + 2:]'}),
         case("the value is stripped", "it may have line ends in it",
              RESP, {"word, unread = unread[:size], unread[size + 2:]\nreturn word": "word, unread = unread[:size], unread[size + 2:]\nreturn word.strip()"}),
-        case("the line end stays", r"not b'+PONG\r\n'", RESP, {":size": ":size + 2"}),
+        case("the line end stays", r"not b'+PONG\r\n'", RESP, {"[:size]": "[:size + 2]"}),
         case("the line end is not taken", r"After each word comes \r\n, which is taken too",
              RESP, {", unread[size + 2:]": ", unread[size:]"}),
+        case("the line end is not looked at", r"$2 announces comes no \r\n; b'$-1\r\n' came",
+             RESP, {'if unread[size:size + 2] != b"\\r\\n":\n    raise ValueError("end")': ""}),
         case("the rest of a packet is lost", "what stands behind the first is the beginning",
              RESP, {"yield from send_all(conn, reply)": 'yield from send_all(conn, reply)\nunread = b""'}),
         case("a line once", "A command may come in pieces",
