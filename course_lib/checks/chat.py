@@ -1,11 +1,10 @@
 """Check of exercise 4.4: a chat, where what one client sends goes to all others."""
 
-import select
 import socket
 
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
-from .ends import TOO_LONG, reset
+from .ends import TOO_LONG, readable, reset
 from .server_trial import SMALL, ServerTrial, still_open
 
 
@@ -84,7 +83,7 @@ def _hears(
 
 
 def _nothing_back(sender: socket.socket, what: str) -> None:
-    if select.select([sender], [], [], 0)[0] and (got := sender.recv(100)):
+    if readable(sender) and (got := sender.recv(100)):
         if got.count(got.partition(b"\n")[0]) > 1:
             raise Wrong(f"{what} and got {got!r} back: do all clients share one buffer? Each one needs its own.")
         raise Wrong(f"{what} and got {got!r} back: a line goes to all OTHERS.")

@@ -10,7 +10,7 @@ from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a
 
-from .ends import LONG_LINES, TOO_LONG, answers_no_more, reset
+from .ends import LONG_LINES, TOO_LONG, answers_no_more, readable, reset, writable
 from .try_calls import asks_without_waiting, pair
 
 _SPINS = (
@@ -173,7 +173,7 @@ def _is_lost(talk: Talk, learner: type, listener: socket.socket) -> None:
             else:
                 client.close()
                 sock.send(b"to nobody\n")  # a reset comes back
-                select.select([sock], [], [], 1)
+                readable(sock, 1.0)
             conn.outbuf += b"hello\n"
             conn.on_writable()
             if not _says(conn, "over"):
@@ -224,7 +224,7 @@ def _never_reads(talk: Talk, learner: type) -> None:
     with _both_ends(learner) as (conn, sock, client):
         line = b"x" * 999 + b"\n"
         for _ in range(400):
-            if not select.select([], [client], [], 0)[1]:
+            if not writable(client):
                 break  # its own buffers are full
             client.send(line)
             if _says(conn, "want_read"):
@@ -319,7 +319,7 @@ def _is_over(conn: Any, answers: int, of: int) -> None:
             f"The client half-closed and got {answers} of {of} answers: b'' says that it sends no more, but it still reads (shutdown(2))."
         )
     for _ in range(2):  # the end may not have been read yet
-        if _says(conn, "want_read") and select.select([conn.sock], [], [], 1)[0]:
+        if _says(conn, "want_read") and readable(conn.sock, 1.0):
             conn.on_readable()
     if _says(conn, "want_read"):
         raise Wrong(

@@ -9,6 +9,18 @@ TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
 LONG_LINES = (b"x" * 49_999 + b"\n") * 4  # 200 000 bytes
 
 
+def readable(sock: socket.socket, seconds: float = 0.0, event: int = select.POLLIN) -> bool:
+    """Wait until it is, at most so long: bytes, the end, a reset, or a client at a listener."""
+    poll = select.poll()
+    poll.register(sock, event)
+    return bool(poll.poll(seconds * 1000))
+
+
+def writable(sock: socket.socket) -> bool:
+    """Has its send buffer room now?"""
+    return readable(sock, event=select.POLLOUT)
+
+
 def fill(sock: socket.socket) -> None:
     """Send until the send buffer is full."""
     try:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.sandbox import Attempt, Raised, Talk, Wrong, explained
 
-from .ends import empty, fill, reset
+from .ends import empty, fill, readable, reset
 from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, causes
 from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, pair, room
 
@@ -112,7 +112,7 @@ def _waits_for_ever(kind: str, talk: Talk, learner: Callable, listener: socket.s
     used = time.process_time()
     got = engine.wait(None)
     used = time.process_time() - used
-    if not select.select([listener], [], [], 0)[0]:
+    if not readable(listener):
         raise Wrong("wait(None) returned and nobody had connected: None is for ever, and 0 is to look once.")
     if used > 0.04:
         raise Wrong(f"wait(None) used the processor while it waited. One call of {CALLS[kind]} sleeps for ever, with None.")
@@ -312,9 +312,7 @@ def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket,
     talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
     data = engine.watch(sock, "one", True, False)
     client.send(b"!", socket.MSG_OOB)
-    urgent = select.poll()
-    urgent.register(sock, select.POLLPRI)
-    if urgent.poll(300):
+    if readable(sock, 0.3, select.POLLPRI):
         engine.expect("An urgent byte has come for `one`, which recv() does not give (tcp(7)), and it is watched for reading")
     reset(client)
     what = "The peer of `one` sent a reset"
@@ -370,9 +368,7 @@ def _waiting_error(engine: EngineTrial, stack: ExitStack) -> None:
     udp.connect(gone.getsockname())
     gone.close()
     udp.send(b"x")
-    look = select.poll()
-    look.register(udp, 0)
-    if not look.poll(300):
+    if not readable(udp, 0.3, event=0):
         return  # this machine's loopback does not say so
     data = engine.watch(udp, "one", False, False)
     _told_as_hup(engine, data, "An error waits in `one`", "POLLERR")

@@ -20,7 +20,7 @@ from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
 from course_lib.solutions.epolling import EpollEngine
 from course_lib.solutions.polling import PollEngine, server
 
-from .ends import reset
+from .ends import readable, reset
 from .engines import check_engine
 from .many_clients import check_server
 from .server_trial import tell_closed_sockets
@@ -193,9 +193,7 @@ def _waiting(sock: socket.socket) -> int:
 
 def _at_end(sock: socket.socket) -> bool:
     """Has its peer's end, or a reset, arrived?"""
-    look = select.poll()
-    look.register(sock, select.POLLRDHUP)
-    return bool(look.poll(0))
+    return readable(sock, event=select.POLLRDHUP)
 
 
 def check_stopper(attempt: Attempt) -> None:

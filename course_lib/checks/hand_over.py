@@ -13,6 +13,8 @@ from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import sockets
 from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
 
+from .ends import readable
+
 _BEFORE, _MIDDLE, _AFTER = 50, 100, 50  # clients; those in the middle all fit into the accept queue
 _PATIENCE = 2.0  # seconds for what takes milliseconds
 
@@ -376,7 +378,7 @@ class _Pairs:
 
         def take_and_end() -> None:
             with theirs:
-                if _readable(theirs, _PATIENCE):
+                if readable(theirs, _PATIENCE):
                     for number in socket.recv_fds(theirs, 4096, 10)[1]:
                         os.close(number)
 
@@ -423,7 +425,7 @@ class _Pairs:
             finally:
                 os._exit(0)
         theirs.close()
-        sent = _readable(ours, _PATIENCE)
+        sent = readable(ours, _PATIENCE)
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raised = ""
@@ -439,10 +441,6 @@ class _Pairs:
         gc.collect()
         if more := len(set(sockets()) - self._own):
             raise Wrong(f"{what}, and {more} more descriptors stay open.")
-
-
-def _readable(sock: socket.socket, seconds: float) -> bool:
-    return bool(select.select([sock], [], [], seconds)[0])
 
 
 CHECKS = {"9.3": check_hand_over}

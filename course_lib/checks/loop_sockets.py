@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import os
 import re
-import select
 import socket
 import time
 import weakref
@@ -17,9 +16,9 @@ from typing import Any
 from course_lib.sandbox import Stopwatch, Talk, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
-from .ends import empty, fill, reset
+from .ends import empty, fill, readable, reset, writable
 from .epoll_list import room
-from .loop_trial import LoopTrial, Task, is_ready, pair, turns
+from .loop_trial import LoopTrial, Task, pair, turns
 
 
 def ping_pong(trial: LoopTrial) -> None:
@@ -73,10 +72,9 @@ def reader_and_writer(trial: LoopTrial) -> None:
 def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
     fill(one)
     done, resumed = list[str](), Counter[str]()
-    bits = {"read": select.POLLIN, "write": select.POLLOUT}
 
     def waits(event: str) -> Generator:
-        while not is_ready(one, bits[event]):
+        while not (readable if event == "read" else writable)(one):
             resumed[event] += 1
             if resumed[event] > 20:
                 other = "writable" if event == "read" else "readable"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import re
-import select
 import socket
 import sys
 from collections.abc import Callable, Generator, Mapping
@@ -151,13 +150,6 @@ def pair() -> tuple[socket.socket, socket.socket]:
     for sock in pair:
         sock.setblocking(False)
     return pair
-
-
-def is_ready(sock: socket.socket, event: int) -> bool:
-    """Is it ready for select.POLLIN or POLLOUT now?"""
-    poll = select.poll()
-    poll.register(sock, event)
-    return bool(poll.poll(0))
 
 
 def turns(number: int) -> Generator:

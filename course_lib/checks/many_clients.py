@@ -9,8 +9,8 @@ from collections.abc import Callable
 from course_lib.ports import at_port, is_at
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
-from .ends import LONG_LINES, reset
-from .server_trial import SMALL, ServerTrial, readable, still_open, use_server, writable
+from .ends import LONG_LINES, readable, reset, writable
+from .server_trial import SMALL, ServerTrial, still_open, use_server
 
 MANY = 20  # clients at once
 LONG = 600_000  # bytes of lines whose answers do not fit into the buffers

@@ -3,7 +3,6 @@
 import mmap
 import os
 import re
-import select
 import signal
 import socket
 from collections.abc import Callable, Generator
@@ -12,6 +11,8 @@ from typing import Any
 from course_lib.proc import children, open_numbers, state
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 from course_lib.sandbox.words import REFUSED_BY_PICKLE
+
+from .ends import readable
 
 _BIG = 300_000  # bytes
 _NOT_HANDED_OVER = ("PicklingError", "AttributeError", "TypeError")
@@ -96,9 +97,7 @@ class _Task:
             self.waits_for = _waited_for(got)
 
     def readable(self, seconds: float) -> bool:
-        poll = select.poll()
-        poll.register(self.waits_for, select.POLLIN)
-        return bool(poll.poll(seconds * 1000))
+        return readable(self.waits_for, seconds)
 
     def finish(self, what: str) -> None:
         """Let it go on each time that what it waits for is readable, until it ends."""
@@ -139,9 +138,7 @@ class _Task:
         return self.result
 
     def _not_escaped(self) -> None:
-        poll = select.poll()
-        poll.register(self._peer, select.POLLIN)
-        if poll.poll(0):
+        if readable(self._peer):
             raise Wrong(
                 "The child process came out of offload: a second copy of the whole server would run on, with all its sockets. "
                 "The child must end inside of offload, in every case: os._exit(0) (in `finally`)."
@@ -333,9 +330,7 @@ class _Offloaded:
         task = self.start("a function at work while a client is let go", gate.pass_through, 1)
         wait_until(lambda: gate.reached, 2)
         connection.close()
-        poll = select.poll()
-        poll.register(client, select.POLLIN)
-        noticed = bool(poll.poll(100))
+        noticed = readable(client, 0.1)
         gate.open()
         task.finish("was at work")
         client.close()

@@ -3,7 +3,6 @@
 import json
 import os
 import re
-import select
 import shutil
 import signal
 import socket
@@ -17,7 +16,7 @@ from course_lib.proc import children, cpu_seconds, state
 from course_lib.sandbox import Attempt, NotChecked, Raised, Stopwatch, Stuck, Wrong, explained
 from course_lib.sandbox.words import printable
 
-from .ends import reset
+from .ends import readable, reset
 from .prefork_causes import CAUSES, not_stopped
 from .prefork_inside import ENDS, REPORT, WORKERS, use_prefork
 
@@ -137,7 +136,7 @@ class Crew:
     def look(self) -> None:
         """Nothing has been reported that should not."""
         self.process.watch(0)
-        while _readable(self._reports):
+        while readable(self._reports):
             started = self.report("")["what"] == "started"
             if started and self.happened:
                 raise Wrong(f"{self.happened}, and workers of other listeners were started anew. {_SECOND_PARENT}")
@@ -478,10 +477,6 @@ def _nothing_is_left(crew: Crew, what: str, reports: list[str]) -> None:
         raise Wrong(f"{what}, prefork returned, and {facts['more']} more descriptors are open in the parent than before.")
     if listening(crew.address[1]):
         raise Wrong(f"{what}, prefork returned, and somebody still listens at the port.")
-
-
-def _readable(sock: socket.socket) -> bool:
-    return bool(select.select([sock], [], [], 0)[0])
 
 
 def _count(number: int) -> str:

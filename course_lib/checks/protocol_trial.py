@@ -68,6 +68,30 @@ class ProtocolTrial:
         except (BlockingIOError, ConnectionResetError):
             pass
 
+    def ends(self, client: socket.socket, what: str, why: str) -> None:
+        """Now the connection must end, and nothing may come before."""
+        came = bytes(self.came[client])
+        try:
+            came += self.process.read(client, 100, "")
+        except Stuck as stuck:
+            if not stuck.data:
+                self.left_open()
+                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
+            came += stuck.data
+        if came:
+            raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
+
+    def have_gone(self, what: str) -> None:
+        """Many clients have gone, and the first one is there: nobody's connection may be left, and nothing may run."""
+        stuck = self.trial.holds(1)
+        self.left_open()
+        if stuck:
+            raise Wrong(
+                f"{what}, and {still_open(self.process.sockets() - self.trial.own - 1)}: {stuck.does('your server')}. Close each one "
+                "when recv gives b'', or send_all raises."
+            )
+        self.trial.calm(f"{what}, and nobody talks", AFTER_END)
+
     def unfinished(self, came: bytes, begun: Any, does: str) -> str:
         """What is wrong with an answer of which only this came: `does` is what the server does now, or "" if it has ended it.
 

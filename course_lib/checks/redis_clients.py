@@ -3,7 +3,7 @@
 import re
 import socket
 
-from course_lib.sandbox import Raised, Stuck, Wrong, explained, why
+from course_lib.sandbox import Raised, Wrong, explained, why
 
 from .protocol_trial import IN_A_TASK, ProtocolTrial, part
 
@@ -122,19 +122,6 @@ class Redis(ProtocolTrial):
         if unread and self.trial.way(client)[1] < unread:
             return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
         return super().runs_on(client)
-
-    def ends(self, client: socket.socket, what: str, why: str) -> None:
-        """Now the connection must end, and nothing may come before."""
-        came = bytes(self.came[client])
-        try:
-            came += self.process.read(client, 100, "")
-        except Stuck as stuck:
-            if not stuck.data:
-                self.left_open()
-                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
-            came += stuck.data
-        if came:
-            raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
 
     def gone(self, error: Raised) -> str:
         ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""

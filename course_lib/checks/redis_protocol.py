@@ -11,7 +11,7 @@ from .ends import reset
 from .protocol_trial import AFTER_END, part, serve_each
 from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
-from .server_trial import SMALL, still_open
+from .server_trial import SMALL
 
 _BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
@@ -446,14 +446,7 @@ def _gone(redis: Redis) -> None:
             reset(client)
     what = "25 clients have gone, in the middle of a command or of an answer"
     redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
-    stuck = redis.trial.holds(1)
-    redis.left_open()
-    if stuck:
-        raise Wrong(
-            f"{what}, and {still_open(redis.process.sockets() - redis.trial.own - 1)}: {stuck.does('your server')}. Close each one when recv "
-            "gives b'', or send_all raises."
-        )
-    redis.trial.calm(f"{what}, and nobody talks", AFTER_END)
+    redis.have_gone(what)
     redis.attempt.good("25 clients that go in the middle of a command or of an answer")
 
 

@@ -1,7 +1,6 @@
 """A server of many clients under test: the learner's code runs in a process of its own, and clients talk to it."""
 
 import gc
-import select
 import signal
 import socket
 import time
@@ -10,6 +9,8 @@ from contextlib import contextmanager
 
 from course_lib.ports import at_port, is_at, listening
 from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, why
+
+from .ends import readable, writable
 
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
@@ -264,14 +265,6 @@ class ServerTrial:
             runs += self.process.state() == "R"
             naps += self.naps()
         return min(1.0, (self.process.cpu() - used) / passed), runs / looks, naps / looks, self.process.wakes() - woke
-
-
-def readable(client: socket.socket) -> bool:
-    return bool(select.select([client], [], [], 0)[0])
-
-
-def writable(client: socket.socket) -> bool:
-    return bool(select.select([], [client], [], 0)[1])
 
 
 # What an exception says about a server.

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import errno
 import os
-import select
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -13,7 +12,7 @@ from course_lib.ports import is_queued
 from course_lib.proc import descriptor_limit, sockets
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
-from .ends import answers_no_more, reset
+from .ends import answers_no_more, readable, reset
 
 _IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
@@ -148,7 +147,7 @@ def _nothing_yet(talk: Talk, try_recv: Callable, connection: socket.socket) -> N
 def _bytes_have_come(talk: Talk, try_recv: Callable, client: socket.socket, connection: socket.socket) -> None:
     talk.step("Bytes have come, and try_recv(sock, size) did not return within 1 s")
     client.sendall(b"hello")
-    _arrived(connection)
+    readable(connection, 1.0)
     for size, expected in (2, b"he"), (100, b"llo"):
         got = try_recv(connection, size)
         if got is not None and type(got) is not bytes:
@@ -169,7 +168,7 @@ def _half_closes(talk: Talk, try_recv: Callable, client: socket.socket, connecti
     talk.step("The client has half-closed, and try_recv(sock, 100) did not return within 1 s")
     client.sendall(b"bye")
     client.shutdown(socket.SHUT_WR)
-    _arrived(connection)
+    readable(connection, 1.0)
     got = [try_recv(connection, 100), *(_finished(try_recv, connection) for _ in range(2))]
     if got[0] != b"bye":
         raise Wrong(f"The client sent b'bye' and finished; try_recv returned {got[0]!r} first, not b'bye'.")
@@ -185,7 +184,7 @@ def _is_lost(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
     with pair(listener) as (client, connection):
         talk.step("The client has sent a reset, and try_recv(sock, 100) did not return within 1 s")
         reset(client)
-        _arrived(connection)
+        readable(connection, 1.0)
         got = try_recv(connection, 100)
         if got != b"":
             raise Wrong(
@@ -203,7 +202,7 @@ def _is_lost(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
 
 
 def _finished(try_recv: Callable, connection: socket.socket) -> object:
-    _arrived(connection)  # the end counts as readable
+    readable(connection, 1.0)  # the end counts as readable
     got = try_recv(connection, 100)
     if connection.fileno() == -1:
         raise Wrong("The client has finished sending, and try_recv closed the socket: the client still reads. Only return b''.")
@@ -257,10 +256,6 @@ def pair(listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket
     with _clients(listener, 1) as (client,), listener.accept()[0] as connection:
         connection.setblocking(False)
         yield client, connection
-
-
-def _arrived(sock: socket.socket) -> None:
-    select.select([sock], [], [], 1)
 
 
 CHECKS = {"3.1": check_try}

@@ -1,6 +1,5 @@
 """Exercise 7.2: calls that wait by yield, and the check that resumes them by hand."""
 
-import select
 import socket
 import sys
 from collections.abc import Callable, Coroutine, Iterator
@@ -10,7 +9,7 @@ from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
-from .ends import reset
+from .ends import readable, reset, writable
 from .server_trial import SMALL
 
 
@@ -145,23 +144,12 @@ def connection(listener: socket.socket, receive_buffer: int | None = None) -> It
             yield client, conn
 
 
-def readable(sock: socket.socket, milliseconds: int = 0) -> bool:
-    """Wait until it is: bytes, the end, a reset, or a client at a listener."""
-    poll = select.poll()
-    poll.register(sock, select.POLLIN)
-    return bool(poll.poll(milliseconds))
-
-
-def _arrived(sock: socket.socket) -> None:
-    readable(sock, 1000)
-
-
 def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
     def begin(sock: socket.socket) -> Driven:
         return Driven(talk, recv(sock, 100), "recv(sock, 100)")
 
     def received(sock: socket.socket, when: str, right: bytes) -> None:
-        _arrived(sock)
+        readable(sock, 1.0)
         driven = begin(sock)
         driven.gives_way(f"{when} before the call", sock, "sock")
         driven.comes(when, sock, "sock")
@@ -178,7 +166,7 @@ def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
         ended.waits("Nothing has come yet", "read", sock, "sock")
         ended.closes()
         client.sendall(b"hello")
-        _arrived(sock)
+        readable(sock, 1.0)
         driven.comes("b'hello' had come", sock, "sock")
         _is_bytes(driven, b"hello", "b'hello' had come")
         client.sendall(b"there")
@@ -190,7 +178,7 @@ def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
         for part in slice(100, 200), slice(200, 256):
             received(sock, "More bytes had come", bytes(range(256))[part])
         for _ in range(2):
-            _arrived(sock)
+            readable(sock, 1.0)
             driven = begin(sock)
             _ends(driven, "The peer has finished sending", sock)
         talk.good("recv: at most n bytes, b'' when the peer has finished")
@@ -202,7 +190,7 @@ def _recv_after_reset(talk: Talk, begin: Callable, listener: socket.socket) -> N
         driven = begin(sock)
         driven.waits("Nothing has come yet", "read", sock, "sock")
         reset(client)
-        _arrived(sock)
+        readable(sock, 1.0)
         _ends(driven, "The peer has sent a reset", sock)
         talk.good("recv: a reset counts as finished")
 
@@ -292,12 +280,12 @@ def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> 
                 break
             driven.is_wait(yielded, "The send buffer is full", "write", sock, '("write", sock)')
             if full < 8:  # resumed without need, until neither buffer has room: ready is a hint
-                full += not _has_room(sock)
+                full += not writable(sock)
                 continue
             if len(got) > len(_DATA):
                 break
             before, full = len(got), full + 1
-            wait_until(lambda: _drain_into(client, got) > before and _has_room(sock), 0.5)
+            wait_until(lambda: _drain_into(client, got) > before and writable(sock), 0.5)
             if len(got) == before and full > 8:
                 raise Wrong(
                     "The send buffer has room, and send_all was resumed again and again, and sent nothing more: try send() each "
@@ -319,7 +307,7 @@ def _sends_to_nobody(talk: Talk, send_all: Callable, listener: socket.socket) ->
         ended.waits("The send buffer is full", "write", sock, "sock")
         ended.closes()
         reset(client)
-        _arrived(sock)
+        readable(sock, 1.0)
         try:
             for _ in range(5):
                 driven.resume(when)
@@ -345,12 +333,6 @@ def _drain_into(client: socket.socket, got: bytearray) -> int:
     except BlockingIOError:
         pass
     return len(got)
-
-
-def _has_room(sock: socket.socket) -> bool:
-    poll = select.poll()
-    poll.register(sock, select.POLLOUT)
-    return bool(poll.poll(0))
 
 
 def _all_came(got: bytes, over: bool) -> None:
@@ -381,7 +363,7 @@ def use_accept(talk: Talk, accept: Callable, listener: socket.socket, kind: type
     ended.waits("No client is waiting", "read", listener, "listener")
     ended.closes()
     with socket.create_connection(listener.getsockname()) as one, socket.create_connection(listener.getsockname()) as two:
-        _arrived(listener)
+        readable(listener, 1.0)
         for number, client in enumerate((one, two)):
             if number:
                 driven = begin()

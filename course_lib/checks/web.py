@@ -15,7 +15,7 @@ from course_lib.solutions.coroutines import accept
 
 from .ends import reset
 from .protocol_trial import AFTER_END, IN_A_TASK, ProtocolTrial, part, serve_each
-from .server_trial import SMALL, still_open
+from .server_trial import SMALL
 
 _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
@@ -115,18 +115,6 @@ class _Web(ProtocolTrial):
                 "head."
             )
         return f"{part(came)} came, then the end: the head of an answer ends with an empty line." if came else ""
-
-    def ends(self, client: socket.socket, what: str, why: str) -> None:
-        """Now the connection must end, and nothing may come before."""
-        came = bytes(self.came[client])
-        try:
-            came += self.process.read(client, 100, "")
-        except Stuck as stuck:
-            if not stuck.data:
-                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
-            came += stuck.data
-        if came:
-            raise Wrong(f"{what}, and {part(came)} came instead of the end.")
 
     def gone(self, error: Raised) -> str:
         return "a page raised an exception" if error.type == "PageFailed" else super().gone(error)
@@ -420,14 +408,7 @@ def _gone(web: _Web) -> None:
             reset(client)
     what = "30 clients have gone, in the middle of a request or of an answer"
     web.ask(web.trial.first, "/", what)
-    stuck = web.trial.holds(1)
-    web.left_open()
-    if stuck:
-        raise Wrong(
-            f"{what}, and {still_open(web.process.sockets() - web.trial.own - 1)}: {stuck.does('your server')}. Close each one when recv "
-            "gives b'', or send_all raises."
-        )
-    web.trial.calm(f"{what}, and nobody talks", AFTER_END)
+    web.have_gone(what)
     web.attempt.good("30 clients that go in the middle of a request or of an answer")
 
 

@@ -138,9 +138,8 @@ CASES = {
                 s = socket.socket()
                 s.bind(port)
         """),
-        case("nothing but a socket", "bind() and listen() are missing", """
-            def make_listener(port=0, backlog=16): return socket.socket()
-        """),
+        case("nothing but a socket", "bind() and listen() are missing",
+             "def make_listener(port=0, backlog=16): return socket.socket()"),
         case("no bind", "bound to 0.0.0.0", """
             def make_listener(port=0, backlog=16):
                 s = socket.socket()
@@ -151,9 +150,7 @@ CASES = {
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)
         """),
-        case("returns the address", "a value of type tuple", """
-            def make_listener(port=0, backlog=16): return ('127.0.0.1', port)
-        """),
+        case("returns the address", "a value of type tuple", "def make_listener(port=0, backlog=16): return ('127.0.0.1', port)"),
         case("accepts already", "did not return within 1 s: it sleeps in line 3, `connection, _ = s.accept()`", """
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)
@@ -173,18 +170,15 @@ CASES = {
             def make_listener(port=0, backlog=16):
                 return socket.create_server(("127.0.0.1", port), backlog=16)
         """),
-        case("no parameters", "TypeError: make_listener() takes 0", """
-            def make_listener(): return socket.create_server(('127.0.0.1', 0))
-        """),
+        case("no parameters", "TypeError: make_listener() takes 0",
+             "def make_listener(): return socket.create_server(('127.0.0.1', 0))"),
         case("non-blocking", "leave that for the next notebook", """
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)
                 s.setblocking(False)
                 return s
         """),
-        case("UDP", "SOCK_DGRAM", """
-            def make_listener(port=0, backlog=16): return socket.socket(type=socket.SOCK_DGRAM)
-        """),
+        case("UDP", "SOCK_DGRAM", "def make_listener(port=0, backlog=16): return socket.socket(type=socket.SOCK_DGRAM)"),
         case("two sockets", "left 1 more open", """
             kept = []
             def make_listener(port=0, backlog=16):
@@ -332,9 +326,7 @@ CASES = {
             class Lines:
                 def feed(self, chunk): yield chunk
         """),
-        case("has no feed", "AttributeError: 'Lines' object has no attribute 'feed'", """
-            class Lines: pass
-        """),
+        case("has no feed", "AttributeError: 'Lines' object has no attribute 'feed'", "class Lines: pass"),
         case("waits for input", "waits for the keyboard", """
             class Lines:
                 def feed(self, chunk): return [input().encode()]

@@ -105,12 +105,8 @@ CASES = {
             def fd_table(pid="self"):
                 return {int(n): os.stat(f"/proc/{pid}/fd/{n}").st_ino for n in os.listdir(f"/proc/{pid}/fd") if os.path.exists(f"/proc/{pid}/fd/{n}")}
         """),
-        case("a list of pairs", "return a dict", """
-            def fd_table(pid='self'): return []
-        """),
-        case("an empty dict", "is open and missing", """
-            def fd_table(pid='self'): return {}
-        """),
+        case("a list of pairs", "return a dict", "def fd_table(pid='self'): return []"),
+        case("an empty dict", "is open and missing", "def fd_table(pid='self'): return {}"),
         case("the numbers of its own process", "and it is missing: list the folder /proc/<pid>/fd, not your own",
              FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self'}),
     ],
@@ -222,9 +218,7 @@ CASES = {
                 fn()
                 return fn()
         """),
-        case("calls nothing", "capture did not call fn", """
-            def capture(fn): return b'one'
-        """),
+        case("calls nothing", "capture did not call fn", "def capture(fn): return b'one'"),
         case("returns nothing", "capture returned None: return the bytes",
              right("1.2"), {"buffering=0": "", "file.seek(0)\nreturn file.read()": ""}),
         case("a number of its own", "Keep what 1 named under a number that the kernel chooses", right("1.2"), {

@@ -350,16 +350,12 @@ CASES = {
              "False": "hups"}),
     ],
     "5.3": [
-        case("returns", "On PollEngine: server returned; it should serve without end", """
-            def server(engine, listener): engine.watch(listener, True, False, None)
-        """),
-        case("ignores the engine",
-             "it has never called engine.wait(): so it does not run on the engine that it was given", """
-            def server(engine, listener): select_server(listener)
-        """),
-        case("ignores the engine and spins", "Nobody talks, yet your server runs all the time", """
-            def server(engine, listener): busy_server(listener)
-        """),
+        case("returns", "On PollEngine: server returned; it should serve without end",
+             "def server(engine, listener): engine.watch(listener, True, False, None)"),
+        case("ignores the engine", "it has never called engine.wait(): so it does not run on the engine that it was given",
+             "def server(engine, listener): select_server(listener)"),
+        case("ignores the engine and spins", "Nobody talks, yet your server runs all the time",
+             "def server(engine, listener): busy_server(listener)"),
         case("does not watch the listener",
              "The client waits in the accept queue: is the listener among those you wait for, in every round?",
              SERVER, {"engine.watch(listener, True, False, None)": ""}),

@@ -132,34 +132,26 @@ def select_server(listener):
 
 CASES = {
     "4.1": [
-        case("all three lists", "returned all three lists of select(): return the first two", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)
-        """),
-        case("lists in a list", "returned a value of type list: return a tuple of two lists", """
-            def ready(readers, writers, timeout): return list(select.select(readers, writers, [], timeout)[:2])
-        """),
-        case("one list", "returned a value of type list: return a tuple of two lists", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)[0]
-        """),
-        case("nothing", "returned None", """
-            def ready(readers, writers, timeout): select.select(readers, writers, [], timeout)
-        """),
-        case("forgets the third list", "ready raised TypeError: ", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, timeout)[:2]
-        """),
+        case("all three lists", "returned all three lists of select(): return the first two",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)"),
+        case("lists in a list", "returned a value of type list: return a tuple of two lists",
+             "def ready(readers, writers, timeout): return list(select.select(readers, writers, [], timeout)[:2])"),
+        case("one list", "returned a value of type list: return a tuple of two lists",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)[0]"),
+        case("nothing", "returned None", "def ready(readers, writers, timeout): select.select(readers, writers, [], timeout)"),
+        case("forgets the third list", "ready raised TypeError: ",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, timeout)[:2]"),
         case("no timeout",
              "ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait: it sleeps in line 1", """
             def ready(readers, writers, timeout): return select.select(readers, writers, [])[:2]
         """),
-        case("a falsy timeout is none", "ready([one, other], [], 0) did not return within 1 s", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout or None)[:2]
-        """),
+        case("a falsy timeout is none", "ready([one, other], [], 0) did not return within 1 s",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout or None)[:2]"),
         case("milliseconds", "did not return within 1.3 s: `timeout` counts seconds: it sleeps", """
             def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout and timeout * 1000)[:2]
         """),
-        case("never waits", "nothing had come, and it did not wait 0.3 s", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, [], 0)[:2]
-        """),
+        case("never waits", "nothing had come, and it did not wait 0.3 s",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, [], 0)[:2]"),
         case("looks again and again", "used the processor while it waited", """
             def ready(readers, writers, timeout):
                 begin = time.monotonic()
@@ -168,9 +160,8 @@ CASES = {
                     if readable or writable or timeout is not None and time.monotonic() - begin > timeout:
                         return readable, writable
         """),
-        case("the wrong way round", "nothing has come. The second list is [one, other], not []", """
-            def ready(readers, writers, timeout): return select.select(writers, readers, [], timeout)[:2]
-        """),
+        case("the wrong way round", "nothing has come. The second list is [one, other], not []",
+             "def ready(readers, writers, timeout): return select.select(writers, readers, [], timeout)[:2]"),
         case("numbers for sockets", "returned a list with a value of type int in it: return the sockets", """
             def ready(readers, writers, timeout):
                 readable, writable, _ = select.select([sock.fileno() for sock in readers], writers, [], timeout)
@@ -201,10 +192,8 @@ CASES = {
                     sock.setblocking(False)
                 return select.select(readers, writers, [], timeout)[:2]
         """),
-        case("leaves closed sockets to select",
-             "raised ValueError: file descriptor cannot be a negative integer (-1) in line 1", """
-            def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)[:2]
-        """),
+        case("leaves closed sockets to select", "raised ValueError: file descriptor cannot be a negative integer (-1) in line 1",
+             "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)[:2]"),
         case("drops closed sockets", "passed over the closed socket in silence", """
             def ready(readers, writers, timeout):
                 readers, writers = ([sock for sock in socks if sock.fileno() != -1] for socks in (readers, writers))
@@ -269,9 +258,8 @@ CASES = {
              "The client waits in the accept queue: is the listener among those you wait for, in every round?",
              PLAIN, {"while True:": "while True:\n    first = not conns",
              "[listener, *readers],": "[listener] * first + readers,"}),
-        case("returns", "returned; it should serve without end: while True.", """
-            def select_server(listener): listener.setblocking(False)
-        """),
+        case("returns", "returned; it should serve without end: while True.",
+             "def select_server(listener): listener.setblocking(False)"),
         case("returns after the first client",
              "The first client is silent, and a second one got no answer within 1 s: your server sleeps", """
             def select_server(listener):
@@ -344,9 +332,8 @@ CASES = {
         case("one line for each recv", "Two lines arrived together, only the first was answered",
              BARE, {"for line in conns[sock][0].feed(data):": "for line in conns[sock][0].feed(data)[:1]:"}),
         case("never waits", "Nobody talks, yet your server runs all the time (CPU ", PLAIN, {"None": "0"}),
-        case("asks everybody", "Nobody talks, yet your server runs all the time (CPU ", """
-            def select_server(listener): busy_server(listener)
-        """),
+        case("asks everybody", "Nobody talks, yet your server runs all the time (CPU ",
+             "def select_server(listener): busy_server(listener)"),
         case("everybody is a writer", "a socket with nothing to send is writable nearly always",
              PLAIN, {"() if conn.want_write": "()"}),
         case("stays a writer", "Nobody talks, yet your server runs all the time (CPU ",
@@ -581,9 +568,7 @@ CASES = {
              BARE, {"[listener, *(conns.keys() - gone)],": "[listener] + list(conns),"}),
     ],
     "4.3": [
-        case("a number from the notes", "select.select() was not called once: find it by trying", """
-            def fd_limit(): return 1024
-        """),
+        case("a number from the notes", "select.select() was not called once: find it by trying", "def fd_limit(): return 1024"),
         case("a number from the notes, and one call",
              "fd_limit returned 1024, and select() refused nothing that you gave it: go on with higher numbers.", """
             def fd_limit():
@@ -830,11 +815,8 @@ CASES = {
              CHAT_SERVER, {'if data == b"":\n    gone.add(sock)': 'if data == b"":\n    pass'}),
         case("a reset ends it", "ended your server in line ",
              CHAT_SERVER, {"data = try_recv(sock, 4096)": "data = sock.recv(4096)"}),
-        case("returns", "chat returned; it should serve without end", """
-            def chat(listener): pass
-        """),
-        case("answers like select_server", r"Ann sent a line and got b'ANN IS HERE\n' back", """
-            def chat(listener): busy_server(listener)
-        """),
+        case("returns", "chat returned; it should serve without end", "def chat(listener): pass"),
+        case("answers like select_server", r"Ann sent a line and got b'ANN IS HERE\n' back",
+             "def chat(listener): busy_server(listener)"),
     ],
 }
