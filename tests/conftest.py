@@ -13,7 +13,7 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 SLOW = {
     "test_bench", "test_chaos", "test_check_command", "test_classroom", "test_fairness", "test_fuzz", "test_measure", "test_mix",
     "test_notebooks", "test_platforms", "test_real_clients", "test_security", "test_storm", "test_ten_thousand", "test_ways_in",
-    "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_engines", "test_redis_protocol", "test_prefork",
+    "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_suspects", "test_redis_protocol", "test_prefork",
 }  # fmt: skip
 FIRST = 1  # wrong solutions of an exercise
 

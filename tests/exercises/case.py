@@ -12,7 +12,7 @@ from course_lib.solutions import references
 
 
 class Case(NamedTuple):
-    """A wrong solution as a cell, and words of what the check says of it; of a right one it says nothing."""
+    """A wrong solution as a cell, and words of what the check says of it; of a right one, those of its notes, a line each."""
 
     name: str
     says: str

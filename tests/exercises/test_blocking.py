@@ -19,32 +19,6 @@ def test_the_line_is_of_the_cell_also_when_serve_one_is_the_learners_own(name, c
     assert says in result.findings[-1].words
 
 
-def test_a_server_that_does_more_than_asked_passes(cell):
-    names = cell(IMPORTS)
-    cell(
-        """
-        def serve_forever(listener):
-            watched = {listener}
-            while True:
-                for sock in select.select(watched, [], [])[0]:
-                    if sock is listener:
-                        watched.add(listener.accept()[0])
-                        continue
-                    try:
-                        chunk = sock.recv(4096)
-                        sock.sendall(chunk.upper())
-                    except ConnectionError:
-                        chunk = b""
-                    if not chunk:
-                        watched.discard(sock)
-                        sock.close()
-        """,
-        names,
-    )
-    result = check("2.4", names["serve_forever"])
-    assert result.passed and "more than was asked" in result.findings[-1].words
-
-
 @pytest.mark.parametrize("name, passes", [("option after bind", False), (None, True)])
 def test_2_1_plays_the_restart_again_when_the_kernel_kept_nothing(name, passes, cell, monkeypatch):
     real, looks = make_listener._time_wait, []

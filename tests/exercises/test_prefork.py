@@ -1,4 +1,4 @@
-"""9.2 beyond its typical wrong solutions: other right ones, notes, and the reference as a program of its own."""
+"""9.2 beyond its typical wrong solutions: the reference as a program of its own."""
 
 import os
 import re
@@ -9,8 +9,6 @@ import time
 from pathlib import Path
 
 import pytest
-from exercises.case import changed
-from exercises.wrong.prefork import IMPORTS, WAIT
 
 from course_lib.kernel import wait_until
 
@@ -60,21 +58,6 @@ def state(process: int) -> str:
         return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
     except OSError:
         return ""
-
-
-def test_a_parent_that_looks_again_and_again_gets_a_note(cell, as_before, checked):
-    looks = """\
-        while True:
-            time.sleep(0.02)
-            pid, _ = os.waitpid(-1, os.WNOHANG)
-            if pid:
-                start(workers.pop(pid))
-"""
-    source = changed(WAIT, {"while True:\n    pid, _ = os.wait()\n    start(workers.pop(pid))": looks})
-    names = cell(source, cell(IMPORTS))
-    result = checked("9.2", names["open_listeners"], names["prefork"])
-    assert result.passed, result.findings
-    assert any("note: the parent wakes up again and again" in str(finding) for finding in result.findings)
 
 
 def test_ctrl_c_ends_parent_and_workers_without_a_word(program):

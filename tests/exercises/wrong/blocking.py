@@ -90,6 +90,25 @@ RIGHT = {
         """),
         case("byte by byte", "", SERVE_ONE, {"4096": "1"}),
     ],
+    "2.4": [
+        case("does more than asked", "more than was asked", """
+            def serve_forever(listener):
+                watched = {listener}
+                while True:
+                    for sock in select.select(watched, [], [])[0]:
+                        if sock is listener:
+                            watched.add(listener.accept()[0])
+                            continue
+                        try:
+                            chunk = sock.recv(4096)
+                            sock.sendall(chunk.upper())
+                        except ConnectionError:
+                            chunk = b""
+                        if not chunk:
+                            watched.discard(sock)
+                            sock.close()
+        """),
+    ],
 }
 
 CASES = {

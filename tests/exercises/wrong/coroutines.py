@@ -185,6 +185,135 @@ class AsyncSocket:
         self.sock.close()
 """
 
+RIGHT = {
+    "7.1": [
+        case("a dict, copied in each round", "", """
+            def run(tasks):
+                results = dict.fromkeys(tasks)
+                left = dict(tasks)
+                while left:
+                    for name, task in list(left.items()):
+                        try:
+                            task.send(None)
+                        except Exception as end:
+                            results[name] = end.value if isinstance(end, StopIteration) else end
+                            del left[name]
+                return results
+        """),
+        case("results in a dict that it was given", "", RUN, {"results = {}": "results = {name: None for name in tasks}"}),
+    ],
+    "7.2": [
+        case("send_all yields first too", "", """
+            def recv(sock, n):
+                while True:
+                    yield ("read", sock)
+                    try:
+                        return sock.recv(n)
+                    except BlockingIOError:
+                        pass
+                    except ConnectionError:
+                        return b""
+
+            def send_all(sock, data):
+                while data:
+                    yield ("write", sock)
+                    try:
+                        data = data[sock.send(data):]
+                    except BlockingIOError:
+                        pass
+
+            def accept(listener):
+                while True:
+                    yield ("read", listener)
+                    if conn := try_accept(listener):
+                        return conn
+
+            def sleep(seconds):
+                yield ("sleep", seconds)
+        """),
+        case("with a helper", "",
+             WAITS, {"def recv(sock, n):": "def wait(event, sock):\n    yield event, sock\n\ndef recv(sock, n):",
+             'yield "read", sock': 'yield from wait("read", sock)', 'yield "write", sock': 'yield from wait("write", sock)'}),
+    ],
+    "7.3": [
+        case("wakes both", "", LOOP, {"readable or hup, writable or hup": "True, True"}),
+        case("keeps each task in a list", "", """
+            class Loop:
+                def __init__(self):
+                    self.now, self.count, self.timers = [], 0, []
+                    self.at, self.socks, self.engine = {}, {}, EpollEngine()
+
+                def spawn(self, task, name=None):
+                    self.now.append(task)
+
+                def run(self):
+                    while self.now or self.at or self.timers:
+                        batch, self.now = self.now, []
+                        for task in batch:
+                            try:
+                                self.enter(task, task.send(None))
+                            except StopIteration:
+                                pass
+                            except Exception:
+                                print(traceback.format_exc())
+                        first = min(self.timers)[0] - time.time() if self.timers else None
+                        if not (self.now or self.at or self.timers):
+                            break
+                        for sock, r, w, hup in self.engine.wait(0 if self.now else None if first is None else max(first, 0)):
+                            waiting = self.at.pop(sock)
+                            for event, task in waiting.items():
+                                if hup or (event == "read" and r) or (event == "write" and w):
+                                    self.now.append(task)
+                            left = {event: task for event, task in waiting.items() if task not in self.now}
+                            if left:
+                                self.at[sock] = left
+                                self.engine.watch(sock, "read" in left, "write" in left, sock)
+                            else:
+                                self.engine.unwatch(sock)
+                                self.socks = {n: s for n, s in self.socks.items() if s is not sock} if sock.fileno() == -1 else self.socks
+                                self.socks.pop(sock.fileno(), None)
+                        for timer in sorted(self.timers):
+                            if timer[0] <= time.time():
+                                self.timers.remove(timer)
+                                self.now.append(timer[2])
+
+                def enter(self, task, event):
+                    if event is None:
+                        self.now.append(task)
+                        return
+                    kind, about = event
+                    if kind == "sleep":
+                        self.count += 1
+                        self.timers.append((time.time() + about, self.count, task))
+                        return
+                    assert kind in ("read", "write"), kind
+                    old = self.socks.get(about.fileno(), about)
+                    if old is not about:
+                        self.now += self.at.pop(old).values()
+                        self.engine.unwatch(old)
+                    waiting = self.at.get(about, {}) | {kind: task}
+                    self.engine.watch(about, "read" in waiting, "write" in waiting, about)
+                    self.at[about] = waiting
+                    self.socks[about.fileno()] = about
+        """),
+        case("throws into the task", "",
+             LOOP, {'self.wait_for(event[1], {"read": self.readers, "write": self.writers}[event[0]], task)': """
+                 try:
+                     self.wait_for(event[1], {"read": self.readers, "write": self.writers}[event[0]], task)
+                 except Exception as error:
+                     task.throw(error)
+             """}),
+    ],
+    "7.4": [
+        case("head and body one after the other", "",
+             HTTP, {r'\r\n\r\n".encode() + body)': '\\r\\n\\r\\n".encode())\nyield from send_all(conn, body)',
+             "finally:\n    conn.close()": "except Exception:\n    pass\nfinally:\n    conn.close()"}),
+        case("a bytearray, one byte at a time", "",
+             HTTP, {'unread = b""': "unread = bytearray()", "recv(conn, 4096)": "recv(conn, 1)",
+             r'head, _, unread = unread.partition(b"\r\n\r\n")': "head, unread = bytes(unread[:-4]), bytearray()"}),
+    ],
+}
+
 CASES = {
     "7.1": [
         case("by the alphabet", "the steps were first, second, first, second: keep to the order of the dict",

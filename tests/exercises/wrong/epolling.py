@@ -112,6 +112,104 @@ class Stopper:
         self.other.close()
 """
 
+COPIED = "a socket was closed before unwatch(), and a copy of its descriptor lived on, as in a forked process: {}."
+RAISES, PASSED_OVER = COPIED.format("wait() raised KeyError"), COPIED.format("no wait sleeps any more")
+AT_MOST_1023 = "1100 sockets were ready, and wait() told of 1023; the others come with the next call."
+FOUND = "found.append((self.data[number], readable, writable, hup))"
+
+RIGHT = {
+    "6.1": [
+        case("the reference in other words", f"{AT_MOST_1023}\n{RAISES}", EPOLL),
+        case("room for all", RAISES, EPOLL, {"self.epoll.poll(seconds)": "self.epoll.poll(seconds, 2000)"}),
+        case("a hundred at a time", f"1100 sockets were ready, and wait() told of 100;\n{RAISES}",
+             EPOLL, {"self.epoll.poll(seconds)": "self.epoll.poll(seconds, 100)"}),
+        case("tries and forgives", f"{AT_MOST_1023}\n{RAISES}",
+             EPOLL, {"if sock in self.numbers:\n    self.epoll.modify(sock, mask)\nelse:\n    self.epoll.register(sock, mask)": """
+                 try:
+                     self.epoll.register(sock, mask)
+                 except FileExistsError:
+                     self.epoll.modify(sock, mask)
+             """, "if sock.fileno() != -1:\n    self.epoll.unregister(number)": """
+                 try:
+                     self.epoll.unregister(number)
+                 except OSError:
+                     pass
+             """}),
+        case("who is not in the dict is passed over", f"{AT_MOST_1023}\n{PASSED_OVER}", EPOLL, {FOUND: f"if number in self.data: {FOUND}"}),
+        case("a new list when one is not in the dict", AT_MOST_1023,
+             EPOLL, {FOUND: f"if number in self.data:\n    {FOUND}\nelse:\n    self.anew()", "def wait(self, seconds):": """
+                 def anew(self):
+                     self.epoll.close()
+                     self.epoll = select.epoll()
+                     for sock in self.numbers:
+                         self.epoll.register(sock, select.EPOLLIN)
+
+                 def wait(self, seconds):
+             """}),
+    ],
+    "6.2": [
+        case("the reference in other words", "", DRAIN),
+        case("short reads", "", """
+            def drain(sock):
+                data = b""
+                while select.select([sock], [], [], 0)[0]:
+                    piece = try_recv(sock, 10_000)
+                    if piece == b"":
+                        return data, True
+                    data += piece or b""
+                return data, False
+        """),
+        case("a hundred bytes at a time", "", DRAIN, {"65536": "100"}),
+    ],
+    "6.3": [
+        case("the reference in other words", "", PROVOKE),
+        case("half-closes", "", PROVOKE, {"client.close()": "client.shutdown(socket.SHUT_WR)"}),
+        case("a hundred clients", "", PROVOKE, {"range(12)": "range(100)"}),
+    ],
+    "6.4": [
+        case("the reference in other words", "", STOPPER),
+        case("an eventfd", "", """
+            class Stopper:
+                def __init__(self, engine):
+                    self.engine, self.file = engine, open(os.eventfd(0), "r+b", buffering=0)
+                    engine.watch(self.file, True, False, self)
+
+                def stop(self):
+                    os.eventfd_write(self.file.fileno(), 1)
+
+                def close(self):
+                    self.engine.unwatch(self.file)
+                    self.file.close()
+        """),
+        case("sends once", "", """
+            class Stopper:
+                def __init__(self, engine):
+                    self.engine, self.stopped = engine, False
+                    self.number, self.end = os.pipe()
+                    engine.watch(self, True, False, self)
+
+                def fileno(self):
+                    return self.number
+
+                def stop(self):
+                    if not self.stopped:
+                        self.stopped = True
+                        os.write(self.end, b"x")
+
+                def close(self):
+                    self.engine.unwatch(self)
+                    os.close(self.number)
+                    os.close(self.end)
+        """),
+        case("sends once, over its pair", "",
+             STOPPER, {'try:\n    self.other.send(b"x")\nexcept BlockingIOError:\n    pass': """
+                 if not hasattr(self, "sent"):
+                     self.other.send(b"x")
+                 self.sent = True
+             """}),
+    ],
+}
+
 CASES = {
     "6.1": [
         case("milliseconds", "wait(0.2) did not return within 1.2 s: epoll.poll() counts seconds, other than poll()",

@@ -161,6 +161,7 @@ CASES = {
 
 RIGHT = {
     "9.3": [
+        case("programs may inherit it", "may inherit the listener", BOTH, {"listener.set_inheritable(False)": ""}),
         case("by hand", "", """
         def hand_over(listener, unix_sock):
             unix_sock.sendmsg([b"take it"], [(socket.SOL_SOCKET, socket.SCM_RIGHTS, array.array("i", [listener.fileno()]))])

@@ -88,6 +88,55 @@ def busy_server(listener):
 
 TRY = ACCEPT + RECV
 
+RIGHT = {
+    "3.1": [
+        case("asks first, and looks at the number", "",
+             TRY, {"try:\n    connection, _ = listener.accept()\nexcept BlockingIOError:\n    return None\nconnection.setblocking(False)": """
+                 if not select.select([listener], [], [], 0)[0]:
+                     return None
+                 connection, _ = listener.accept()
+                 os.set_blocking(connection.fileno(), False)
+             """, "except OSError:": "except OSError as error:\n    if error.errno == errno.EBADF:\n        raise"}),
+        case("one except", "",
+             TRY, {"return sock.recv(size)": "return sock.recv(size, socket.MSG_DONTWAIT)",
+             'except BlockingIOError:\n    return None\nexcept OSError:\n    return b""': """
+                 except OSError as error:
+                     if error.errno == errno.EAGAIN:
+                         return None
+                     if error.errno in (errno.EBADF, errno.ENOTSOCK):
+                         raise
+                     return b""
+             """}),
+        case("any OSError is the end", "it hides a bug of your own (EBADF)", TRY),
+    ],
+    "3.2": [
+        case("the reference in other words", "", LIMITED),
+        case("copies", "copies all the rest each time",
+             LIMITED, {"del self.outbuf[:sent]": "self.outbuf = self.outbuf[sent:]"}),
+        case("sends at once", "",
+             LIMITED, {'self.outbuf += line.upper() + b"\\n"': 'self.outbuf += line.upper() + b"\\n"\nself.on_writable()'}),
+        case("reads all there is", "",
+             LIMITED, {"data = try_recv(self.sock, 4096)\nif data is None:\n    return": """
+                 data = b""
+                 while chunk := try_recv(self.sock, 4096):
+                     data += chunk
+                 if not data and chunk is None:
+                     return
+             """}),
+        case("small reads", "", LIMITED, {"try_recv(self.sock, 4096)": "try_recv(self.sock, 512)"}),
+    ],
+    "3.3": [
+        case("spins", "with 0, 100 and 400 silent clients it takes all of a core that it can get: it never sleeps", BUSY),
+        case("naps", "it naps between the rounds", BUSY, {"while True:": "while True:\n    time.sleep(0.005)"}),
+        case("selects", "it sleeps: this is more than was asked",
+             BUSY, {"while True:": """
+                 while True:
+                     wanted = [conn.sock for conn in conns if conn.want_read], [conn.sock for conn in conns if conn.want_write]
+                     select.select([listener, *wanted[0]], wanted[1], [])
+             """}),
+    ],
+}
+
 CASES = {
     "3.1": [
         case("accepted socket left blocking",

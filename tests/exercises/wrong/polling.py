@@ -78,6 +78,79 @@ def server(engine, listener):
                 engine.watch(conn.sock, conn.want_read, conn.want_write, conn)
 """
 
+# What becomes of a server that does not catch EMFILE.
+ENDS = "and your server ended in line 7, `if sock := try_accept(listener):`, with all its clients. PollServer lets the client wait"
+NO_ROOM = """
+try:
+    sock = try_accept(listener)
+except OSError:
+    {}
+    continue
+if sock:
+"""
+
+RIGHT = {
+    "5.1": [
+        case("the reference in other words", "", POLL),
+        case("searches", "", """
+            class PollEngine:
+                def __init__(self):
+                    self.watched = []
+
+                def watch(self, sock, read, write, data):
+                    self.watched = [entry for entry in self.watched if entry[0] is not sock]
+                    self.watched.append((sock, (read and select.POLLIN) | (write and select.POLLOUT), data))
+
+                def unwatch(self, sock):
+                    self.watched = [entry for entry in self.watched if entry[0] is not sock]
+
+                def wait(self, seconds):
+                    poll = select.poll()
+                    by_number = {}
+                    for sock, mask, data in self.watched:
+                        poll.register(sock, mask)
+                        by_number[sock.fileno()] = data
+                    found = []
+                    for number, bits in poll.poll(-1 if seconds is None else seconds * 1000):
+                        hup = bits & ~(select.POLLIN | select.POLLOUT) != 0
+                        found.append((by_number[number], bits & select.POLLIN != 0, bits & select.POLLOUT != 0, hup))
+                    return found
+        """),
+    ],
+    "5.2": [
+        case("the reference in other words", "", SELECT),
+        case("keeps sets", "", """
+            class SelectEngine:
+                def __init__(self):
+                    self.readers, self.writers, self.data = set(), set(), {}
+
+                def watch(self, sock, read, write, data):
+                    (self.readers.add if read else self.readers.discard)(sock)
+                    (self.writers.add if write else self.writers.discard)(sock)
+                    self.data[sock] = data
+
+                def unwatch(self, sock):
+                    self.readers.discard(sock)
+                    self.writers.discard(sock)
+                    self.data.pop(sock, None)
+
+                def wait(self, seconds):
+                    readable, writable, _ = select.select(self.readers, self.writers, [], seconds)
+                    both = [(self.data[sock], True, sock in writable, False) for sock in readable]
+                    return both + [(self.data[sock], False, True, False) for sock in writable if sock not in readable]
+        """),
+    ],
+    "5.3": [
+        case("the reference in other words", ENDS, SERVER),
+        case("one for each round", ENDS, SERVER, {"engine.wait(None)": "engine.wait(None)[:1]"}),
+        case("tries at once", ENDS,
+             SERVER, {"if conn.want_read and (readable or hup)": "if readable or hup", "if conn.want_write and (writable or hup)": "if conn.want_write"}),
+        case("pauses while there is no room", "", SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("time.sleep(0.01)")}),
+        case("forgets the listener when there is no room", "then there was room, and this client got no answer within 1 s",
+             SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("engine.unwatch(listener)")}),
+    ],
+}
+
 CASES = {
     "5.1": [
         case("seconds for milliseconds", "with nothing. poll() counts milliseconds: hand it seconds * 1000",

@@ -317,6 +317,14 @@ CASES = {
 
 RIGHT = {
     "9.2": [
+        case("looks again and again", "the parent wakes up again and again",
+             WAIT, {"while True:\n    pid, _ = os.wait()\n    start(workers.pop(pid))": """
+                 while True:
+                     time.sleep(0.02)
+                     pid, _ = os.waitpid(-1, os.WNOHANG)
+                     if pid:
+                         start(workers.pop(pid))
+             """}),
         case("os.wait() and a handler that raises", "", WAIT),
         case("sigwait()", "", TAKEN),
         case("multiprocessing", "",

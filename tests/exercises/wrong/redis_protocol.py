@@ -144,6 +144,86 @@ def resp(conn, store):
         conn.close()
 """
 
+SENDS = "16 commands came together, and their answers left in 16 sends"
+RIGHT = {
+    "9.1": [
+        case("one answer at a time", SENDS, RESP),
+        case("begins anew with each packet", SENDS, r"""
+            class Incomplete(Exception):
+                pass
+
+            def parse(data):
+                end = data.find(b"\r\n")
+                if end < 0:
+                    if len(data) > 70_000:
+                        raise ValueError("line")
+                    raise Incomplete
+                if data[:1] != b"*":
+                    return data[:end].split(), end + 2
+                count, at, words, total = int(data[1:end]), end + 2, [], 0
+                if not 0 <= count <= 1024:
+                    raise ValueError("words")
+                for _ in range(count):
+                    end = data.find(b"\r\n", at, at + 100)
+                    if end < 0:
+                        if len(data) > at + 100:
+                            raise ValueError("line")
+                        raise Incomplete
+                    if data[at] != ord("$"):
+                        raise ValueError("no $")
+                    size = int(data[at + 1 : end])
+                    total += size
+                    if size < 0 or total > 1 << 20:
+                        raise ValueError("length")
+                    if len(data) < end + 2 + size + 2:
+                        raise Incomplete
+                    if data[end + 2 + size : end + 4 + size] != b"\r\n":
+                        raise ValueError("no line end")
+                    words.append(data[end + 2 : end + 2 + size])
+                    at = end + 2 + size + 2
+                return words, at
+
+            def resp(conn, store):
+                data, null = b"", b"$-1\r\n"
+                try:
+                    while True:
+                        try:
+                            words, used = parse(data)
+                        except Incomplete:
+                            more = yield from recv(conn, 65536)
+                            if not more:
+                                break
+                            data += more
+                            continue
+                        except ValueError as error:
+                            yield from send_all(conn, b"-ERR Protocol error: invalid\r\n")
+                            break
+                        data = data[used:]
+                        match [word.lower() if not number else word for number, word in enumerate(words)]:
+                            case []:
+                                reply = b""
+                            case [b"ping", *text]:
+                                reply = b"+PONG\r\n" if not text else b"$%d\r\n%s\r\n" % (len(text[0]), text[0])
+                            case [b"hello", version]:
+                                null = b"_\r\n"
+                                reply = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+                            case [b"get", key]:
+                                reply = b"$%d\r\n%s\r\n" % (len(store[key]), store[key]) if key in store else null
+                            case [b"set", key, value]:
+                                store.update({key: value})
+                                reply = b"+OK\r\n"
+                            case [b"get" | b"set" as name, *_]:
+                                reply = b"-ERR wrong number of arguments for '%s' command\r\n" % name
+                            case [name, *_]:
+                                reply = "-ERR unknown command {!r}\r\n".format(name).encode()
+                        yield from send_all(conn, reply)
+                except OSError:
+                    pass
+                conn.close()
+        """),
+    ],
+}
+
 CASES = {
     "9.1": [
         case("a packet split at its line ends", "whatever they are: take so many", SPLIT, {}),
