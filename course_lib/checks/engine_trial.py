@@ -192,14 +192,14 @@ def _plain(expected: tuple) -> Told:
 
 def causes(kind: str) -> dict[str, str]:
     """What an exception says about an engine on "poll", "select" or "epoll"."""
-    gone = "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7))."
-    in_lists = "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
     return {
         "FileExistsError": "The number is in epoll's interest list already (EEXIST, epoll_ctl(2)): register() the first time, modify() "
         "from then on.",
         "FileNotFoundError": "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it, "
         "register() for new ones; and a socket that was closed has left the list by itself.",
-        "EBADF": in_lists if kind == "select" else gone,
+        "EBADF": "A closed socket still stands in what select() gets: unwatch() takes it out, also after close()."
+        if kind == "select"
+        else "The number names nothing any more (EBADF): close() has taken the socket out of epoll's list already (epoll(7)).",
         ": out of range in select": f"It is select() that refuses numbers from 1024 on: asked is {CALLS[kind]}.",
         r"ValueError: negative integer|\(-1\)": "A closed socket's fileno() is -1: unwatch() works after close() too, so the engine has "
         "to remember the number, or the sock itself.",

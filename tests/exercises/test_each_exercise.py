@@ -4,6 +4,7 @@ import importlib
 from pathlib import Path
 
 import pytest
+from messages import messages
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
@@ -29,6 +30,10 @@ def handed_over(exercise, names):
 
 def test_each_exercise_has_typical_wrong_solutions():
     assert {id for wrong in WRONG for id in wrong.CASES} == set(EXERCISES)
+
+
+def test_each_message_is_a_whole_sentence():
+    assert [said for said in messages() if said.kind in ("Wrong", "cause") and not said.words.endswith((*".?)", "…}"))] == []
 
 
 @pytest.mark.parametrize("id", EXERCISES)

@@ -7,6 +7,8 @@ from unittest.mock import MagicMock
 
 import numpy as np
 import pytest
+from exercises.case import changed
+from exercises.wrong.nonblocking import ACCEPT, RECV
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check, hint, progress, solution
@@ -254,29 +256,13 @@ def test_the_reference_itself_passes_but_is_not_taken_for_the_learners(capsys, h
     assert not home.exists()
 
 
-TRY_ACCEPT = """
-def try_accept(listener):
-    try:
-        connection, _ = listener.accept()
-    except BlockingIOError:
-        return None
-    connection.setblocking(False)
-    return connection
-"""
-TRY_RECV = """
-def try_recv(sock, size):
-    {}
-    try:
-        return sock.recv(size)
-    except BlockingIOError:
-        return None
-    except OSError:
-        return b""
-"""
+def try_recv(line: str) -> str:
+    """A right one, with this line at its beginning."""
+    return changed(RECV, {"def try_recv(sock, size):": f"def try_recv(sock, size):\n    {line}"})
 
 
 def test_several_functions_are_one_exercise_and_two_files(cell, capsys, home):
-    names = cell(TRY_ACCEPT + TRY_RECV.format("pass"))
+    names = cell(ACCEPT + RECV)
     assert check("3.1", names["try_accept"], names["try_recv"]).passed
     said = capsys.readouterr().out
     assert said.startswith("3.1 try_accept, try_recv\n  ok: ")
@@ -288,14 +274,14 @@ def test_several_functions_are_one_exercise_and_two_files(cell, capsys, home):
 
 
 def test_several_functions_in_the_wrong_order(cell, capsys):
-    names = cell(TRY_ACCEPT + TRY_RECV.format("pass"))
+    names = cell(ACCEPT + RECV)
     assert check("3.1", names["try_recv"], names["try_accept"]).open
     assert capsys.readouterr().out == 'Keep to the order: check("3.1", try_accept, try_recv).\n'
 
 
 def test_half_of_several_functions(cell, capsys):
     stub = next(exercise for exercise in all_exercises() if exercise.id == "3.1").stub
-    for source in (stub + TRY_ACCEPT, stub + TRY_RECV.format("pass")):
+    for source in (stub + ACCEPT, stub + RECV):
         names = cell(source)
         assert check("3.1", names["try_accept"], names["try_recv"]).open
         assert capsys.readouterr().out == "3.1 is open: not all of try_accept, try_recv is written yet.\n"
@@ -304,7 +290,7 @@ def test_half_of_several_functions(cell, capsys):
 
 def test_a_change_in_one_of_several_functions_is_another_try(cell, capsys):
     for line, tries in ("return b''", 1), ("return b''  # a comment", 1), ("return None", 2):
-        names = cell(TRY_ACCEPT + TRY_RECV.format(line))
+        names = cell(ACCEPT + try_recv(line))
         assert not check("3.1", names["try_accept"], names["try_recv"]).passed
         assert journal.read()["exercises"]["3.1"]["tries"] == tries
 
@@ -312,13 +298,13 @@ def test_a_change_in_one_of_several_functions_is_another_try(cell, capsys):
 def test_one_of_several_functions_is_the_courses_own(cell, capsys, home):
     from course_lib.mine import try_recv
 
-    assert check("3.1", cell(TRY_ACCEPT)["try_accept"], try_recv).passed
+    assert check("3.1", cell(ACCEPT)["try_accept"], try_recv).passed
     assert "This try_recv is the course's own, so nothing is kept. Run your cell of 3.1 again" in capsys.readouterr().out
     assert not home.exists()
 
 
 def test_several_functions_of_which_one_cannot_go_into_another_process(cell, capsys):
-    names = cell("lock = __import__('threading').Lock()\n" + TRY_ACCEPT + TRY_RECV.format("lock"))
+    names = cell("lock = __import__('threading').Lock()\n" + ACCEPT + try_recv("lock"))
     result = check("3.1", names["try_accept"], names["try_recv"])
     assert str(result.findings[-1]).startswith("not yet: Your code uses lock, a lock of this notebook.")
 

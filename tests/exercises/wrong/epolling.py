@@ -112,6 +112,20 @@ class Stopper:
         self.other.close()
 """
 
+EVENTFD = """
+class Stopper:
+    def __init__(self, engine):
+        self.engine, self.file = engine, open(os.eventfd(0), "r+b", buffering=0)
+        engine.watch(self.file, True, False, self)
+
+    def stop(self):
+        os.eventfd_write(self.file.fileno(), 1)
+
+    def close(self):
+        self.engine.unwatch(self.file)
+        self.file.close()
+"""
+
 COPIED = "a socket was closed before unwatch(), and a copy of its descriptor lived on, as in a forked process: {}."
 RAISES, PASSED_OVER = COPIED.format("wait() raised KeyError"), COPIED.format("no wait sleeps any more")
 AT_MOST_1023 = "1100 sockets were ready, and wait() told of 1023; the others come with the next call."
@@ -168,19 +182,7 @@ RIGHT = {
     ],
     "6.4": [
         case("the reference in other words", "", STOPPER),
-        case("an eventfd", "", """
-            class Stopper:
-                def __init__(self, engine):
-                    self.engine, self.file = engine, open(os.eventfd(0), "r+b", buffering=0)
-                    engine.watch(self.file, True, False, self)
-
-                def stop(self):
-                    os.eventfd_write(self.file.fileno(), 1)
-
-                def close(self):
-                    self.engine.unwatch(self.file)
-                    self.file.close()
-        """),
+        case("an eventfd", "", EVENTFD),
         case("sends once", "", """
             class Stopper:
                 def __init__(self, engine):
@@ -590,19 +592,7 @@ CASES = {
              STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, False, True, self)"}),
         case("reads and writes", "the descriptor must not be ready before",
              STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, True, self)"}),
-        case("an eventfd that is ready", "Nobody has called stop(), and wait(0) returned something", """
-            class Stopper:
-                def __init__(self, engine):
-                    self.engine, self.file = engine, open(os.eventfd(1), "r+b", buffering=0)
-                    engine.watch(self.file, True, False, self)
-
-                def stop(self):
-                    os.eventfd_write(self.file.fileno(), 1)
-
-                def close(self):
-                    self.engine.unwatch(self.file)
-                    self.file.close()
-        """),
+        case("an eventfd that is ready", "Nobody has called stop(), and wait(0) returned something", EVENTFD, {"eventfd(0)": "eventfd(1)"}),
         case("a bare eventfd", "os.eventfd() gives a bare number", """
             class Stopper:
                 def __init__(self, engine):

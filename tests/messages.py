@@ -1,0 +1,54 @@
+"""All that checks can say, from one place: `python tests/messages.py` prints each message with its module and line; {…} is filled in."""
+
+import ast
+import re
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+PACKAGE = Path(__file__).resolve().parents[1] / "course_lib"
+SAY = "Wrong", "NotChecked", "good", "note", "step"  # what is called with words for a learner
+
+
+class Message(NamedTuple):
+    """Words as they stand in the code: `kind` is what says them, "cause" for those of a table."""
+
+    place: str
+    kind: str
+    words: str
+
+
+def messages() -> Iterator[Message]:
+    """Those of `checks` and `sandbox`, in the order of the code."""
+    for path in sorted([*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("sandbox/*.py")]):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            for kind, said in _said(node):
+                if words := _words(said):
+                    yield Message(f"{path.parent.name}/{path.name}:{said.lineno}", kind, words)
+
+
+def _said(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
+    if isinstance(node, ast.Call) and node.args:
+        name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+        if name in SAY:
+            yield from ((name, said) for said in node.args[:2])
+    if isinstance(node, ast.Dict):
+        for key, said in zip(node.keys, node.values):
+            if isinstance(key, ast.Constant) and re.search(r"Error|Iteration|^E[A-Z]+|^: ", str(key.value)):
+                yield "cause", said
+
+
+def _words(said: ast.expr) -> str:
+    match said:
+        case ast.Constant(value=str(words)):
+            return words
+        case ast.JoinedStr():
+            return "".join(part.value if isinstance(part, ast.Constant) else "{…}" for part in said.values)
+        case ast.IfExp():
+            return " | ".join(filter(None, map(_words, (said.body, said.orelse))))
+    return ""
+
+
+if __name__ == "__main__":
+    for message in messages():
+        print(*message, sep=": ")
