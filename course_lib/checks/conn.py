@@ -5,13 +5,12 @@ from __future__ import annotations
 import select
 import socket
 from collections.abc import Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import contextmanager
 from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a
 
-from .ends import LONG_LINES, TOO_LONG, answers_no_more, readable, reset, writable
-from .try_calls import asks_without_waiting, pair
+from .ends import LONG_LINES, TOO_LONG, answers_no_more, connection, left_as_it_was, readable, reset, writable
 
 _SPINS = (
     "outbuf is empty, but want_write is true: a socket is writable nearly all the time, so whoever asks for it with nothing to "
@@ -70,12 +69,12 @@ def _nothing_to_do(talk: Talk, conn: Any, sock: socket.socket) -> None:
     ):
         if _says(conn, name) is not wanted:
             raise Wrong(otherwise)
-    asks_without_waiting("Conn", sock, "its socket")
+    left_as_it_was("Conn", sock, "its socket")
     conn.on_readable()
     conn.on_writable()
     if _says(conn, "over") or not _says(conn, "want_read"):
         raise Wrong("Nothing had come, and Conn took it for the end: None means not yet, b'' means finished. Tell them apart.")
-    asks_without_waiting("Conn", sock, "its socket")
+    left_as_it_was("Conn", sock, "its socket")
     talk.good("nothing to read, nothing to send: it returns at once and goes on")
 
 
@@ -165,7 +164,7 @@ def _is_lost(talk: Talk, learner: type, listener: socket.socket) -> None:
     """A send after a reset, and to a client that answers no more."""
     for what, why in ("has gone, and the server sends again", "BrokenPipeError"), ("answers no more", "TimeoutError"):
         talk.step(f"A client {what}, and Conn did not return within 4 s", 4.0)
-        with pair(listener) as (client, sock):
+        with connection(listener) as (client, sock):
             conn = learner(sock)
             if why == "TimeoutError":
                 if not answers_no_more(sock):
@@ -187,13 +186,8 @@ def _is_lost(talk: Talk, learner: type, listener: socket.socket) -> None:
 def _is_reset(talk: Talk, learner: type, listener: socket.socket) -> None:
     for waiting in (b"", LONG_LINES):
         talk.step("A client sent a reset, and Conn did not return within 2 s", 2.0)
-        with ExitStack() as stack:
-            client = stack.enter_context(socket.socket())
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 16_384)
-            client.connect(listener.getsockname())
-            sock = stack.enter_context(listener.accept()[0])
+        with connection(listener, 16_384) as (client, sock):
             client.setblocking(False)
-            sock.setblocking(False)
             conn = learner(sock)
             if waiting:
                 _serve(conn, client, waiting, 1)

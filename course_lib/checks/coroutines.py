@@ -9,8 +9,9 @@ from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a
 
+from .ends import connection
 from .server_trial import SMALL
-from .waits import OF_WAITS, Driven, connection, shown, use_accept, use_recv, use_send_all
+from .waits import OF_WAITS, Driven, shown, use_accept, use_recv, use_send_all
 from .web import check_web, serve
 
 

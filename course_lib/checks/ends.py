@@ -1,8 +1,13 @@
 """The ends of a connection, as a check handles them."""
 
+import os
 import select
 import socket
 import struct
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from course_lib.sandbox import Wrong
 
 LONGEST = 65_536  # bytes that a line may have (exercise 2.2)
 TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
@@ -19,6 +24,32 @@ def readable(sock: socket.socket, seconds: float = 0.0, event: int = select.POLL
 def writable(sock: socket.socket) -> bool:
     """Has its send buffer room now?"""
     return readable(sock, event=select.POLLOUT)
+
+
+@contextmanager
+def connection(listener: socket.socket, receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Both ends of a connection: a client, and the non-blocking socket to it. The listener is non-blocking afterwards."""
+    with socket.socket() as client:
+        if receive_buffer:  # before connect(): the handshake announces the window
+            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
+        listener.setblocking(True)
+        client.connect(listener.getsockname())
+        conn, _ = listener.accept()
+        listener.setblocking(False)
+        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        with conn:
+            conn.setblocking(False)
+            yield client, conn
+
+
+def left_as_it_was(who: str, sock: socket.socket, which: str = "the socket that it was given") -> None:
+    """Raise Wrong unless it is open and non-blocking, without a time limit; `who` begins the message."""
+    if sock.fileno() == -1:
+        raise Wrong(f"{who} closed {which}: whoever owns it still needs it.")
+    if os.get_blocking(sock.fileno()):
+        raise Wrong(f"{who} left {which} blocking: the next call on it may sleep.")
+    if sock.gettimeout():
+        raise Wrong(f"{who} left {which} with a time limit: then Python waits in poll() for you. It is setblocking(False).")
 
 
 def fill(sock: socket.socket) -> None:

@@ -20,7 +20,7 @@ from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
 from course_lib.solutions.epolling import EpollEngine
 from course_lib.solutions.polling import PollEngine, server
 
-from .ends import readable, reset
+from .ends import left_as_it_was, readable, reset
 from .engines import check_engine
 from .many_clients import check_server
 from .server_trial import tell_closed_sockets
@@ -139,12 +139,7 @@ class _Drained:
             )
         if not isinstance(got[1], bool):
             raise Wrong(f"{what}, and the second part of what drain returned is {got[1]!r}: True or False.")
-        if sock.fileno() == -1:
-            raise Wrong(f"{what}, and drain closed the socket: whoever owns it still needs it.")
-        if os.get_blocking(sock.fileno()) or sock.gettimeout() != 0:
-            raise Wrong(
-                f"{what}, and drain left the socket blocking: it was non-blocking, and the next call on it must not sleep."
-            )
+        left_as_it_was(f"{what}, and drain", sock, "the socket")
         if got == (data, end):
             return data
         raise self._differs(sock, got, data, end, what)

@@ -81,14 +81,14 @@ class ProtocolTrial:
         if came:
             raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
 
-    def have_gone(self, what: str) -> None:
-        """Many clients have gone, and the first one is there: nobody's connection may be left, and nothing may run."""
-        stuck = self.trial.holds(1)
+    def have_gone(self, what: str, left: int = 1) -> None:
+        """Clients have gone, and this many are there: no more connections may be left, and nothing may run."""
+        stuck = self.trial.holds(left)
         self.left_open()
         if stuck:
             raise Wrong(
-                f"{what}, and {still_open(self.process.sockets() - self.trial.own - 1)}: {stuck.does('your server')}. Close each one "
-                "when recv gives b'', or send_all raises."
+                f"{what}, and {still_open(self.process.sockets() - self.trial.own - left)}: {stuck.does('your server')}. Close each "
+                "one when recv gives b'', or send_all raises."
             )
         self.trial.calm(f"{what}, and nobody talks", AFTER_END)
 
@@ -182,14 +182,7 @@ class ProtocolTrial:
     def leaves_nothing(self) -> None:
         """The last point: the first client goes too."""
         self.trial.first.close()
-        stuck = self.trial.holds(0)
-        self.left_open()
-        if stuck:
-            raise Wrong(
-                f"All clients have gone, and {still_open(self.process.sockets() - self.trial.own)}: {stuck.does('your server')}. When recv "
-                "gives b'', close."
-            )
-        self.trial.calm("All clients have gone and nobody talks")
+        self.have_gone("All clients have gone", left=0)
         self.attempt.good("when all have gone, no connection is left, and it sleeps")
 
 

@@ -12,7 +12,8 @@ from course_lib.ports import is_queued
 from course_lib.proc import descriptor_limit, sockets
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
-from .ends import answers_no_more, readable, reset
+from .ends import answers_no_more, left_as_it_was, readable, reset
+from .ends import connection as both_ends
 
 _IDLE_CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
@@ -55,7 +56,7 @@ def _nobody_waits(talk: Talk, try_accept: Callable, listener: socket.socket) -> 
     got = try_accept(listener)
     if got is not None:
         raise Wrong(f"No client is waiting, and try_accept returned {a(got)}: return None.")
-    asks_without_waiting("try_accept", listener)
+    left_as_it_was("try_accept", listener)
     talk.step(f"{_IDLE_CALLS} calls of try_accept with no client waiting took over 1 s: something in it waits")
     for _ in range(_IDLE_CALLS):
         try_accept(listener)
@@ -85,7 +86,7 @@ def _two_wait(talk: Talk, try_accept: Callable, listener: socket.socket) -> None
                 "The accepted socket is blocking: on Linux it does not inherit O_NONBLOCK from the listener (accept(2)). "
                 "Set it: connection.setblocking(False)."
             )
-        asks_without_waiting("try_accept", got[0], "the connection")
+        left_as_it_was("try_accept", got[0], "the connection")
         for connection in got[:2]:
             connection.close()
     talk.good("try_accept: a non-blocking connection for each client")
@@ -113,7 +114,7 @@ def _out_of_descriptors(talk: Talk, try_accept: Callable, listener: socket.socke
 
 
 def _use_try_recv(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
-    with pair(listener) as (client, connection):
+    with both_ends(listener) as (client, connection):
         _nothing_yet(talk, try_recv, connection)
         _bytes_have_come(talk, try_recv, client, connection)
         _half_closes(talk, try_recv, client, connection)
@@ -137,7 +138,7 @@ def _nothing_yet(talk: Talk, try_recv: Callable, connection: socket.socket) -> N
         )
     if got is not None:
         raise Wrong(f"Nothing has come yet, and try_recv returned {a(got)}: return None.")
-    asks_without_waiting("try_recv", connection)
+    left_as_it_was("try_recv", connection)
     talk.step(f"{_IDLE_CALLS} calls of try_recv with nothing to read took over 1 s: something in it waits")
     for _ in range(_IDLE_CALLS):
         try_recv(connection, 100)
@@ -181,7 +182,7 @@ def _half_closes(talk: Talk, try_recv: Callable, client: socket.socket, connecti
 
 
 def _is_lost(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
-    with pair(listener) as (client, connection):
+    with both_ends(listener) as (client, connection):
         talk.step("The client has sent a reset, and try_recv(sock, 100) did not return within 1 s")
         reset(client)
         readable(connection, 1.0)
@@ -191,7 +192,7 @@ def _is_lost(talk: Talk, try_recv: Callable, listener: socket.socket) -> None:
                 f"The client has sent a reset, and try_recv returned {got!r}: nothing more will ever come, so return b''. "
                 "Catch BlockingIOError alone for None: `except OSError` takes in ConnectionResetError as well."
             )
-    with pair(listener) as (client, connection):
+    with both_ends(listener) as (client, connection):
         talk.step("The client answers no more, and try_recv(sock, 100) did not return within 4 s", 4.0)
         if answers_no_more(connection) and (got := try_recv(connection, 100)) != b"":
             raise Wrong(
@@ -220,15 +221,6 @@ def _is_connection(got: object) -> None:
         raise Wrong("try_accept returned a closed socket: the caller needs it open.")
 
 
-def asks_without_waiting(name: str, sock: socket.socket, which: str = "the socket that it was given") -> None:
-    if sock.fileno() == -1:
-        raise Wrong(f"{name} closed {which}: the caller still needs it.")
-    if os.get_blocking(sock.fileno()):
-        raise Wrong(f"{name} left {which} blocking: the next call on it may sleep.")
-    if sock.gettimeout():
-        raise Wrong(f"{name} left {which} with a time limit: then Python waits in poll() for you. It is setblocking(False).")
-
-
 @contextmanager
 def _no_free_descriptor() -> Iterator[None]:
     """Inside, the kernel gives out no number any more: all below the limit are in use (getrlimit(2))."""
@@ -248,14 +240,6 @@ def _clients(listener: socket.socket, number: int) -> Iterator[list[socket.socke
             if not wait_until(lambda: is_queued(found[-1])):
                 raise Wrong("A client connected and did not come into the accept queue of the listener.")
         yield found
-
-
-@contextmanager
-def pair(listener: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """Both ends of one connection; the server's end is non-blocking."""
-    with _clients(listener, 1) as (client,), listener.accept()[0] as connection:
-        connection.setblocking(False)
-        yield client, connection
 
 
 CHECKS = {"3.1": check_try}

@@ -2,14 +2,13 @@
 
 import socket
 import sys
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable, Coroutine
 from types import GeneratorType
 from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 
-from .ends import readable, reset, writable
+from .ends import connection, left_as_it_was, readable, reset, writable
 from .server_trial import SMALL
 
 
@@ -128,22 +127,6 @@ def _use_waits(talk: Talk, learner: tuple[Callable, ...], listener: socket.socke
     talk.tell()
 
 
-@contextmanager
-def connection(listener: socket.socket, receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
-    """A client, and the non-blocking socket to it."""
-    with socket.socket() as client:
-        if receive_buffer:
-            client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
-        listener.setblocking(True)
-        client.connect(listener.getsockname())
-        conn, _ = listener.accept()
-        listener.setblocking(False)
-        conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-        with conn:
-            conn.setblocking(False)
-            yield client, conn
-
-
 def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
     def begin(sock: socket.socket) -> Driven:
         return Driven(talk, recv(sock, 100), "recv(sock, 100)")
@@ -161,7 +144,7 @@ def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
         driven = begin(sock)
         driven.waits("Nothing has come yet", "read", sock, "sock")
         driven.waits("It was resumed and nothing had come: ready is a hint", "read", sock, "sock")
-        _still_open(sock, "recv")
+        left_as_it_was("recv", sock)
         ended = begin(sock)
         ended.waits("Nothing has come yet", "read", sock, "sock")
         ended.closes()
@@ -206,7 +189,7 @@ def _ends(driven: Driven, when: str, sock: socket.socket) -> None:
             )
     if driven.value != b"":
         raise Wrong(f"{when}, and recv(sock, 100) returned {shown(driven.value)}, not b''.")
-    _still_open(sock, "recv")
+    left_as_it_was("recv", sock)
 
 
 def _is_bytes(driven: Driven, right: bytes, when: str) -> None:
@@ -224,16 +207,6 @@ def _is_bytes(driven: Driven, right: bytes, when: str) -> None:
         raise Wrong(f"{when}, and {driven.call} returned {a(value)}: return what came, as bytes.")
     if value != right:
         raise Wrong(f"{when}, and {driven.call} returned {shown(value)}, not {shown(right)}.")
-
-
-def _still_open(sock: socket.socket, name: str) -> None:
-    if sock.fileno() == -1:
-        raise Wrong(f"{name} closed the socket: whoever owns it still needs it.")
-    if sock.gettimeout() != 0:
-        raise Wrong(
-            f"{name} made the socket blocking, or gave it a time limit: it was non-blocking, and the next call on it must not "
-            "sleep."
-        )
 
 
 _DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600 000 bytes, no two parts of it the same
@@ -258,7 +231,7 @@ def _sends_what_fits(talk: Talk, send_all: Callable, listener: socket.socket) ->
                     f"The send buffer has room: {driven.call} was resumed, and it yielded again and again instead of returning: "
                     "try the call each time it is resumed."
                 )
-            _still_open(sock, "send_all")
+            left_as_it_was("send_all", sock)
             client.settimeout(1.0)
             if data:
                 try:
@@ -294,7 +267,7 @@ def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> 
         talk.step("The peer did not get its bytes within 1 s")
         wait_until(lambda: _drain_into(client, got) >= len(_DATA), 0.5)
         _all_came(bytes(got), driven.over)
-        _still_open(sock, "send_all")
+        left_as_it_was("send_all", sock)
         talk.good(f"send_all: all of {len(_DATA)} bytes, and it yields while the send buffer is full")
 
 
@@ -370,7 +343,7 @@ def use_accept(talk: Talk, accept: Callable, listener: socket.socket, kind: type
                 driven.gives_way("A client was waiting before the call", listener, "listener")
             driven.comes("A client was waiting", listener, "listener")
             _is_connection(driven.value, kind, listener, client)
-    _still_open(listener, "accept")
+    left_as_it_was("accept", listener)
     talk.good("accept: the others have their turn, then it returns a non-blocking connection")
 
 

@@ -433,7 +433,7 @@ CASES = {
                     data += piece
                 return data, True
         """),
-        case("a time limit", "drain left the socket blocking: it was non-blocking",
+        case("a time limit", "drain left the socket with a time limit: then Python waits in poll() for you",
              DRAIN, {"data = bytearray()": "data = bytearray()\nsock.settimeout(0.1)",
              "except BlockingIOError:": "except TimeoutError:"}),
         case("waits for the first byte", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
