@@ -231,8 +231,7 @@ def serve_each(
             pass
         except Exception as error:
             about = describe(error)
-        left = sock.fileno() != -1
-        if about or left:
+        if (left := sock.fileno() != -1) or about:
             ended.append({"about": about, "open": left, "port": port})
 
     @coroutine
