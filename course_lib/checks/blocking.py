@@ -293,13 +293,17 @@ def _silent_client(attempt: Attempt, process: CheckedProcess, address: tuple[str
     """The limit of a blocking server: a note, and no fault."""
     silent = attempt.connect(address)
     waiting = attempt.connect(address)
-    try:
-        ask(process, waiting, "", 0.5)
-        blocked = False
-    except Stuck as stuck:
-        blocked = True
-        if not stuck.asleep:
-            raise Wrong(f"Nobody talks, yet {stuck.does()}. A blocking accept() or recv() would sleep.") from None
+    if blocked := process.until(
+        lambda: process.asleep_in() in ("recv", "read"), 0.1
+    ):  # for the first one, and with no time limit
+        waiting.sendall(b"hello\n")
+    else:
+        try:
+            ask(process, waiting, "", 0.5)
+        except Stuck as stuck:
+            blocked = True
+            if not stuck.asleep:
+                raise Wrong(f"Nobody talks, yet {stuck.does()}. A blocking accept() or recv() would sleep.") from None
     process.alone()
     silent.close()
     if not blocked:
@@ -340,6 +344,8 @@ def _many_clients(attempt: Attempt, process: CheckedProcess, address: tuple[str,
 
 def _waits_for_the_next(process: CheckedProcess) -> None:
     """Nobody comes: it must sleep, and not look again and again."""
+    if process.until(lambda: process.asleep_in() == "accept", 0.1):
+        return
     process.watch(0.02)
     woke, runs = process.wakes(), 0
     for _ in range(10):

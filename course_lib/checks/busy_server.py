@@ -51,7 +51,9 @@ def _spins(process: CheckedProcess) -> bool:
     for _ in range(10):
         process.watch(_WINDOW / 10)
         runs += process.state() == "R"
-    return process.cpu() - used > _WINDOW / 10 or runs > 5
+        if process.cpu() - used > _WINDOW / 10 or runs > 5:
+            return True
+    return False
 
 
 def _naps(process: CheckedProcess) -> bool:

@@ -63,6 +63,8 @@ def check_engine(attempt: Attempt, kind: str) -> None:
 
 
 def _waits_without_limit(process: CheckedProcess, kind: str) -> None:
+    if process.until(lambda: process.asleep_in() == _SYSTEM_CALL[kind] and process.sleeps_for_ever(), 0.1):
+        return
     process.watch(0.1)  # nobody comes, so it must go on waiting
     process.until(process.asleep_in, 0.5)
     _sleeps_in(process, kind)

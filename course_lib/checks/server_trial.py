@@ -211,7 +211,7 @@ class ServerTrial:
 
     def idle(self, when: str, why: str = "") -> None:
         """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed."""
-        if not self.sleeps:
+        if not self.sleeps or self.process.until(self.process.sleeps_for_ever, 0.1):
             return
         for window in range(2):
             cpu, runs, naps, wakes = self._window()

@@ -142,6 +142,15 @@ class CheckedProcess:
         number = (proc.syscall(self._pid) or [""])[0]  # this kernel may not say
         return CALLS.get(int(number), "") if number.isdecimal() else ""
 
+    def sleeps_for_ever(self) -> bool:
+        """Does it sleep in select, poll or epoll_wait, without a time limit? So nothing but a socket wakes it. False if nobody knows."""
+        number, *arguments = proc.syscall(self._pid) or [""]
+        place = {"select": 4, "poll": 2, "epoll_wait": 3}.get(CALLS.get(int(number), "") if number.isdecimal() else "")
+        if place is None or len(arguments) <= place:
+            return False
+        limit = int(arguments[place], 16)  # none is a pointer of 0, or an int below 0: select(2), poll(2), epoll_wait(2)
+        return limit == 0 or 1 << 31 <= limit < 1 << 32 or limit >= 1 << 63
+
     def wakes(self) -> int:
         """How often its first thread has gone to sleep so far."""
         return int(proc.status(self._pid, "voluntary_ctxt_switches") or 0)
