@@ -16,7 +16,7 @@ def why(causes: Causes, type: str, text: str, number: int | None = None, line: s
     """The cause of this exception; "" if none is known."""
     for sign, cause in causes.items():
         head, _, pattern = sign.partition(": ")
-        names, _, words = head.removesuffix(":").partition(" in ")
+        names, _, words = head.partition(" in ")
         named = not names or {type, errno.errorcode.get(number or 0)} & set(names.split())
         if named and words in line and re.search(pattern, text):
             return cause
