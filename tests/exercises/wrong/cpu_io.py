@@ -277,15 +277,22 @@ CASES = {
         case("exit only when all went well", "The child process came out of offload",
              OFFLOAD, {"""
                  try:
+                     ours.close()
+                     try:
+                         answer = pickle.dumps((fn(*args), None))
+                     except BaseException as error:
+                         answer = pickle.dumps((None, error))
+                     theirs.sendall(answer)
+                 finally:
+                     os._exit(0)
+             """: """
+                 try:
+                     ours.close()
                      answer = pickle.dumps((fn(*args), None))
-                 except BaseException as error:
-                     answer = pickle.dumps((None, error))
-             """: "answer = pickle.dumps((fn(*args), None))",
-             "finally:": "",
-             "theirs.close()": """
-                     except ZeroDivisionError:
-                         pass
-                 theirs.close()
+                     theirs.sendall(answer)
+                     os._exit(0)
+                 except ZeroDivisionError:
+                     pass
              """}),
         case("exception is lost", "The function raised ValueError('no such page'), and offload raised ChildProcessError",
              OFFLOAD, {"""
