@@ -338,14 +338,16 @@ CASES = {
              "BlockingIOError in line 23, `sent = self.sock.send(self.outbuf)`: EAGAIN is an answer",
              CONN, {"except BlockingIOError:\n    return": "", "except OSError:": "except ConnectionError:"}),
         case("sends until all is out", "Conn did not return within 2 s: it runs all the time",
-             CONN, {"try:\n    sent = self.sock.send(self.outbuf)": "while self.outbuf:\n  try:\n    sent = self.sock.send(self.outbuf)",
-             "except BlockingIOError:\n    return\nexcept OSError:\n    self.finished = True\n    sent = len(self.outbuf)\ndel self.outbuf[:sent]": """
-                   except BlockingIOError:
-                     continue
-                   except OSError:
-                     self.finished = True
-                     sent = len(self.outbuf)
-                   del self.outbuf[:sent]
+             CONN, {"def on_writable(self):": """
+                 def on_writable(self):
+                     while self.outbuf:
+                         try:
+                             del self.outbuf[:self.sock.send(self.outbuf)]
+                         except BlockingIOError:
+                             pass
+                         except OSError:
+                             self.finished = True
+                             self.outbuf.clear()
              """}),
         case("waits for room", "Conn did not return within 2 s: it sleeps in line 22, `select.select([], [self.sock], [])`",
              CONN, {"def on_writable(self):": "def on_writable(self):\n    select.select([], [self.sock], [])"}),
