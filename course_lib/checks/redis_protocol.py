@@ -299,6 +299,7 @@ def _half_closed(redis: Redis) -> None:
 _NONSENSE = (
     (b"*x\r\n", "what follows * is no number"),
     (b"*2\r\nGET\r\n", "the line of the length has no $"),
+    (b"*1\r\n+4\r\nPING\r\n", "the line of the length has + in place of $"),
     (b"*1\r\n*1\r\n$4\r\nPING\r\n", "an array in an array is no command"),
     (b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n", "behind the 2 bytes that $2 announces comes no \\r\\n"),
     (b"*1\r\n$x\r\n", "what follows $ is no number"),

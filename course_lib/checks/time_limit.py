@@ -37,6 +37,7 @@ def check_request_timeout(attempt: Attempt) -> None:
 
 
 _CAUSES = {
+    **IN_A_TASK,
     "EBADF": "Is it the connection of a client who has gone? However serve ends, `try: … finally:` calls its limit off.",
     "ENOTCONN": "The client has sent a reset in the moment when its time was up. Catch OSError around shutdown(): else the task ends, "
     "and nobody looks after the others.",
@@ -45,7 +46,6 @@ _CAUSES = {
     "over a copy, list(...).",
     "RuntimeError StopIteration IndexError KeyError": "Is it about a client whose limit was called off meanwhile? Look first whether "
     "it is still there: `in`, pop(conn, None).",
-    **IN_A_TASK,
 }
 
 

@@ -147,7 +147,7 @@ RIGHT = {
              SERVER, {"if conn.want_read and (readable or hup)": "if readable or hup", "if conn.want_write and (writable or hup)": "if conn.want_write"}),
         case("pauses while there is no room", "", SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("time.sleep(0.01)")}),
         case("forgets the listener when there is no room", "then there was room, and this client got no answer within 1 s",
-             SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("engine.unwatch(listener)")}),
+             SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("engine.watch(listener, False, False, None)")}),
     ],
 }
 
