@@ -350,7 +350,7 @@ CASES = {
              "unread += data": 'unread += data\nyield from send_all(conn, ready)\nready = b""',
              "yield from send_all(conn, reply)": "ready += reply\nif len(unread) < 4:\n    yield from send_all(conn, ready[:len(ready) * 0])"}),
         case("a length below 0", "a length below 0", RESP, {"(sign) or not text[1:].isdigit():": "(sign):"}),
-        case("does not look at the sign", "an array in an array is no command", RESP, {".startswith(sign) or not text": ""}),
+        case("does not look at the sign", "the line of the length has + in place of $", RESP, {".startswith(sign) or not text": ""}),
         case("believes any length", "Refuse it at once, when it is announced", RESP, {"if int(text[1:]) > most:": "if False:"}),
         case("no limit for all words together", "Give up when it is over the limit", RESP, {"left -= size": ""}),
         case("no limit for a line", "a line of 2 MB without an end", RESP, {"if len(unread) > 65536:": "if False:"}),
