@@ -50,7 +50,7 @@ def _no_room(attempt: Attempt) -> None:
                 trial.send(waiting, b"hello\n")
                 trial.settle()
                 trial.ask(trial.first, b"again\n", f"{what}, and another client got no answer within 1 s")
-            trial.first.close()
+            trial.stay.pop().close()
             trial.expect(waiting, b"hello\n", f"{what}; then there was room, and this client got no answer within 1 s")
     except Wrong as wrong:
         said = f"{what}, and your server ended{wrong.line}, with all its clients" if wrong.raised else str(wrong).rstrip(".")
