@@ -200,3 +200,9 @@ def test_as_shipped_it_runs_twice_in_one_kernel_and_leaves_nothing_more(path, tm
                 assert f"{exercise.id} is open" in text(tagged(notebook, f"check-{exercise.id}"))
     first, second = held
     assert second - first == Counter(), "the second run left these more than the first"
+
+
+@EACH
+def test_a_link_is_told_from_its_text_by_more_than_colour(path):
+    texts = [cell.source for cell in read(path).cells if cell.cell_type == "markdown"]
+    assert [link for text in texts for link in re.findall(r"(?<![*!])\[[^]]+\]\([^)]+\)", text)] == []

@@ -151,11 +151,13 @@ class _Camera:
         while True:
             self.cast.look()
             if not self.server.running:
+                self.cast.look()  # what its end has done to the clients
                 return "ended"
             standing = {call.thread for call in self.server.standing}
             others = [thread for thread in self.threads if thread not in standing]
             calm = calm + 1 if all(self._sleeps(thread, time.monotonic() - began) for thread in others) else 0
-            if (calm > 2 or not others) and standing == {call.thread for call in self.server.standing}:
+            there = standing or others  # else it has just ended
+            if there and (calm > 2 or not others) and standing == {call.thread for call in self.server.standing}:
                 self._hear()
                 if self._arrived() or time.monotonic() - began > _UNDER_WAY:
                     return "held" if standing else "asleep"

@@ -10,6 +10,7 @@ from course_lib.kernel import Call, Descriptor
 
 THREAD = -1  # the lane of the server's thread
 _KEPT = 1.0  # seconds after its end in which a late call may still belong to a lane
+_MOST = 100  # lanes of one number; a server may take and close thousands in a second
 _READABLE, _WRITABLE, _HANG_UP, _GONE, _ARRIVED = 1, 2, 4, 8, 16
 
 
@@ -76,7 +77,9 @@ class Changes:
             if lane := self._open(number):
                 self._end(lane, now)
         self._lanes = {
-            number: kept for number, lanes in self._lanes.items() if (kept := [one for one in lanes if one.end > now - _KEPT])
+            number: kept[-_MOST:]
+            for number, lanes in self._lanes.items()
+            if (kept := [one for one in lanes if one.end > now - _KEPT])
         }
 
     def calls(self, calls: list[Call]) -> None:

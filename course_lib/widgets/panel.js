@@ -189,8 +189,9 @@ function render({ model, el }) {
   const behind = Object.entries(inside).flatMap(([part, nodes]) => (wanted(part) ? nodes : []));
   const more = element("details", { className: "more", open: model.get("more") || !model.get("folded") },
     element("summary", { textContent: "more: one call at a time, more for clients, the table, time lanes" }), back, ...behind);
+  let open = more.open; // a panel that is drawn open says so in a toggle, too: that is no click
   more.addEventListener("toggle", () => {
-    send({ type: "more", on: more.open });
+    if (more.open !== open) send({ type: "more", on: (open = more.open) });
     showMore();
   });
   const isOpen = () => more.open || !model.get("folded");
