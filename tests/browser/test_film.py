@@ -6,6 +6,7 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
+from places import Box, boxes, expect_places
 from playwright.sync_api import Locator, Page, expect
 
 from course_lib.film import film
@@ -119,9 +120,7 @@ def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
 def test_the_strip_is_clicked_and_dragged(page, tmp_path):
     filmed = film(BlockingServer(), five)  # noqa: F821
     shown = open_file(page, filmed.save(tmp_path / "film.html"))
-    marks = shown.locator(".score .mark")
-    places = [mark.bounding_box() for mark in marks.all()]
-    middles = [(place["x"] + place["width"] / 2, place["y"] + place["height"] / 2) for place in places]
+    middles = [mark.middle for mark in boxes(shown, marks=".score .mark")["marks"]]
     page.mouse.click(*middles[2])
     expect(shown.locator("output")).to_have_text(f"3 of {len(filmed)}")
     page.mouse.move(*middles[1])
@@ -151,9 +150,12 @@ def test_two_films_of_one_script_go_together(page, tmp_path):
 def test_two_films_stand_beside_each_other_where_their_pictures_can_be_read(page, tmp_path, width, beside):
     page.set_viewport_size({"width": width, "height": 900})
     shown = open_file(page, film(SelectServer(), five).beside(film(EpollServer(), five)).save(tmp_path / "pair.html"))  # noqa: F821
-    left, right = (picture.bounding_box() for picture in shown.get_by_role("img").all())
-    assert (left["y"] == right["y"]) == beside
-    assert (left["x"] + left["width"] < right["x"]) == beside
+
+    def stand(pictures: list[Box]) -> bool:
+        left, right = pictures
+        return (left.top == right.top) == (left.right < right.left) == beside
+
+    expect_places(shown, stand, pictures=".stage svg")
 
 
 @pytest.mark.parametrize("width", [330, 400, 1280])
@@ -161,11 +163,13 @@ def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, tmp_path,
     page.set_viewport_size({"width": width, "height": 900})
     shown = open_file(page, film(BlockingServer(), five).save(tmp_path / "film.html"))  # noqa: F821
     page.keyboard.press("End")
-    label = shown.locator(".stage text", has_text="accept queue").bounding_box()
-    people = [one.bounding_box() for one in shown.locator(".stage .person").all()]
-    assert people or shown.locator(".stage text", has_text="4 wait").count()
-    for one in people:
-        assert one["x"] > label["x"] + label["width"] or one["y"] > label["y"] + label["height"] * 0.7
+
+    def apart(words: list[Box], people: list[Box]) -> bool:
+        [label] = [one for one in words if one.text == "accept queue"]
+        told = people or [one for one in words if one.text == "4 wait"]
+        return bool(told) and all(one.left > label.right or one.top > label.top + label.height * 0.7 for one in people)
+
+    expect_places(shown, apart, words=".stage text", people=".stage .person")
 
 
 def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_cells):

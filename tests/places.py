@@ -1,0 +1,50 @@
+"""Where the parts of a page are. A page draws itself anew when it likes, so boxes are compared only if they are of one moment."""
+
+import contextlib
+import time
+from collections.abc import Callable
+
+from playwright.sync_api import Locator
+from real_lab import PATIENCE
+
+# The boxes of all that is drawn of each part, once a frame has changed nothing and no part is on its way to another place.
+_BOXES = """async (root, parts) => {
+    const read = () => Object.fromEntries(Object.entries(parts).map(([name, selector]) => [name, [...root.querySelectorAll(selector)]
+        .map(part => ({ ...part.getBoundingClientRect().toJSON(), text: part.textContent })).filter(box => box.width && box.height)]));
+    for (let before = null; ; ) {
+        await new Promise(requestAnimationFrame);
+        const moves = root.getAnimations({ subtree: true }).filter(one => !(one instanceof CSSAnimation));
+        await Promise.allSettled(moves.map(one => one.finished));
+        const now = JSON.stringify(read());
+        if (!moves.length && now === before) return JSON.parse(now);
+        before = now;
+    }
+}"""
+
+
+class Box:
+    """Where a part is drawn, in pixels of the window, and its text."""
+
+    def __init__(self, x: float, y: float, width: float, height: float, text: str, **edges: float) -> None:
+        self.left, self.top, self.width, self.height, self.text = x, y, width, height, text
+        self.right, self.bottom = x + width, y + height
+        self.middle = x + width / 2, y + height / 2
+
+    def __repr__(self) -> str:
+        return f"{self.text[:20]!r} at {self.left:.0f}, {self.top:.0f}, {self.width:.0f} by {self.height:.0f}"
+
+
+def boxes(root: Locator, **parts: str) -> dict[str, list[Box]]:
+    """The boxes of the parts of `root` (CSS selectors), all of one moment at which nothing moves."""
+    return {name: [Box(**box) for box in found] for name, found in root.evaluate(_BOXES, parts).items()}
+
+
+def expect_places(root: Locator, holds: Callable[..., bool], **parts: str) -> None:
+    """Wait until `holds` is true of the boxes of the parts, a list of them for each name. There may be fewer than it unpacks."""
+    end = time.monotonic() + PATIENCE / 1000
+    while True:
+        found = boxes(root, **parts)
+        with contextlib.suppress(ValueError):
+            if holds(**found):
+                return
+        assert time.monotonic() < end, f"not placed as expected: {found}"
