@@ -72,10 +72,10 @@ def recv_says(connection: socket.socket) -> str:
 
 
 def in_thread(call: Callable[..., object], *arguments: object) -> threading.Thread:
-    """Make a call in a thread, and go on when the thread sleeps in the kernel, or has ended."""
+    """Make a call in a thread, and go on when the thread sleeps in the kernel, or has ended. A wait for a lock is no such sleep."""
     thread = threading.Thread(target=call, args=arguments, daemon=True)
     thread.start()
-    wait_until(lambda: bool(doing(thread).call) or not thread.is_alive(), PATIENCE)
+    wait_until(lambda: doing(thread).call not in (None, "futex") or not thread.is_alive(), PATIENCE)
     return thread
 
 

@@ -12,8 +12,9 @@ from contextlib import ExitStack
 
 import pytest
 
-from course_lib.kernel import asleep_on, busiest, descriptors, doing, open_numbers, threads, wait_until
+from course_lib.kernel import asleep_on, busiest, descriptors, doing, libc, open_numbers, threads, wait_until
 from course_lib.kernel.busiest import Busiest
+from course_lib.lab import switch_interval
 
 
 @pytest.fixture
@@ -419,6 +420,38 @@ class TestDoing:
             tick = 0.02  # seconds, to which its beginning is known
             assert least / (after - begun + tick) <= look.cpu <= min(1, most / (before - started - tick))
             assert not any(doing(thread).asleep for _ in range(20))
+
+    def test_a_thread_that_wants_pythons_lock_is_no_sleeper(self):
+        inward, outward = os.pipe()
+        with switch_interval(30):  # seconds: nobody is let in before the looks are over
+            thread = threading.Thread(target=os.read, args=(inward, 1))
+            thread.start()
+            assert wait_until(lambda: doing(thread).call == "read")
+            libc._libc.write(outward, b"x", 1)  # keeps the lock
+            while doing(thread).call == "read":
+                pass
+            looks = [doing(thread) for _ in range(100)]
+        thread.join()
+        os.close(inward)
+        os.close(outward)
+        assert not [look for look in looks if look.asleep or look.ended]
+
+    def test_where_no_system_call_is_shown_a_lock_is_a_sleep_when_it_lasts(self, monkeypatch):
+        def without_calls(path):
+            if path.endswith("/syscall"):
+                raise PermissionError
+            return read(path)
+
+        read, release, stop = libc.read, threading.Event(), threading.Event()
+        monkeypatch.setattr(libc, "read", without_calls)
+
+        def spin():
+            while not stop.is_set():
+                pass
+
+        with Sleeper(release.wait, release.set) as thread, Sleeper(spin, stop.set) as busy:
+            assert wait_until(lambda: doing(thread).call == "futex")
+            assert not any(doing(busy).asleep for _ in range(20))
 
     def test_the_seconds_of_a_sleep_grow_and_begin_anew(self, pair):
         _, client, connection = pair

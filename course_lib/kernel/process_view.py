@@ -23,9 +23,6 @@ class _ItsThread(ThreadView):
     def _read(self, name: str) -> str:
         return libc.read(f"{self._folder}/{name}")
 
-    def _got_on(self) -> bool:
-        return False  # it does not wait for our lock
-
 
 class ProcessView:
     """A process that was started from here: `ProcessView(child.pid).descriptors()`.

@@ -1,15 +1,16 @@
 """What a thread is doing: running, or asleep in which system call, on which descriptor, since when."""
 
+import ctypes
 import math
 import os
 import platform
-import sys
 import threading
 import time
 import weakref
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import cache
 
 from . import libc
 
@@ -93,6 +94,7 @@ _WAIT_CHANNELS = {
     "pipe_read": "read",
 }
 _WINDOW = 1.0  # seconds over which the CPU share is taken
+_LASTING = 0.05  # seconds after which a futex of which nothing more is known counts as a sleep
 _TICK = 1 / os.sysconf("SC_CLK_TCK")
 
 
@@ -165,9 +167,6 @@ class ThreadView:
 
     def _look(self) -> Doing:
         call, descriptor = self._system_call()
-        if call == "futex" and self._got_on():
-            # It wanted Python's own lock (the GIL), which this look was holding: a busy thread, not a sleeper.
-            call, descriptor = None, None
         if call is None:
             return Doing(asleep=False, cpu=self._cpu_share())
         return Doing(True, call or None, descriptor, self._asleep_for(), self._cpu_share())
@@ -182,15 +181,15 @@ class ThreadView:
             return None, None
         if words and int(words[0]) in CALLS:
             call = CALLS[int(words[0])]
+            if call == "futex" and int(words[1], 16) in _runtime():
+                return None, None  # it wants Python's own lock (the GIL): a busy thread, not a sleeper
             return call, int(words[1], 16) if call in _ON_A_DESCRIPTOR else None
         if self._stat()[0] == "R":
             return None, None
-        return _WAIT_CHANNELS.get(self._read("wchan"), ""), None
-
-    def _got_on(self) -> bool:
-        before = self._cpu_seconds()
-        time.sleep(2 * sys.getswitchinterval())
-        return self._cpu_seconds() > before or self._system_call()[0] is None  # it may still wait for a processor
+        call = _WAIT_CHANNELS.get(self._read("wchan"), "")
+        if call == "futex" and self._asleep_for() < _LASTING:  # one that wants the GIL asks anew every 5 ms
+            return None, None
+        return call, None
 
     def _asleep_for(self) -> float:
         """Seconds since the thread last had a processor, by the clock of this processor."""
@@ -225,6 +224,21 @@ class ThreadView:
 
     def _read(self, name: str) -> str:
         return libc.read(f"/proc/self/task/{self.thread.native_id}/{name}")
+
+
+@cache
+def _runtime() -> range:
+    """The addresses of the interpreter's own state, where the GIL is (_PyRuntime, pycore_runtime.h); other locks are elsewhere."""
+    try:
+        own = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
+        with open("/proc/self/maps") as maps:
+            for line in maps:
+                first, last = (int(end, 16) for end in line.split()[0].split("-"))
+                if first <= own < last:
+                    return range(own, last)
+    except (OSError, ValueError):  # a Python that does not show it
+        pass
+    return range(0)
 
 
 def _uptime() -> float:
