@@ -296,10 +296,12 @@ def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
     save(card)
     assert ledger in said(card) and "alert(1)" in said(card)
     assert not any("<script" in one.value or "<img" in one.value for one in parts(card, HTML))
+    assert "Your sentence is saved." in said(card) and "Kept." not in said(card) and "● kept" not in said(card)
     button(card, "Keep").click()
     assert "Say how sure you are first." in said(card)
     parts(card, RadioButtons)[0].value = 70
     button(card, "Keep").click()
+    assert "Kept." in said(card) and "● kept" in said(card)
     assert journal.read()["sentences"]["C16"] == {"rewritten": MARKUP, "sure_after": 70}
     again = rewrite("C16")
     assert parts(again, Textarea)[0].value == MARKUP and ledger in said(again)

@@ -125,7 +125,6 @@ class Rewrite(LiveCard):
         if not written:
             return
         self._save.description, self._save.button_style = "Save again", ""
-        self.look("kept")
         self._ledger.value = unbroken(
             "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
             "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
@@ -133,9 +132,10 @@ class Rewrite(LiveCard):
             f"<td><b>{inline(self._claim.right)}.</b><br>{inline(self._claim.correction)}"
             f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"
         )
-        words = f"<b>Kept.</b>{not_on_disk()}"
+        words = f"Your sentence is saved.{not_on_disk()}"
         if "sure_after" in entry:
-            words += f" You are {html.escape(str(entry['sure_after']))} % sure of your sentence now."
+            self.look("kept")
+            words = f"<b>Kept.</b>{not_on_disk()} You are {html.escape(str(entry['sure_after']))} % sure of your sentence now."
             if "belief" in entry:
                 words += f" At the start: “{html.escape(str(entry['belief']))}”, {html.escape(str(entry.get('sure')))} % sure."
         self._note.value = status(words)
