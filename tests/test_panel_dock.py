@@ -97,6 +97,27 @@ def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, p
     assert second.place == "here"
 
 
+def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_cell_until_it_is_asked_for(dock, panel_in):
+    """After Run All, a page shows a panel when one scrolls to it: it must not take the width from what is read then."""
+    server = BlockingServer()
+    passed = observe(server)
+    dock.begin("told = 3", {"server": server})
+    coming = observe(server)
+    dock.begin("server.address", {"server": server})
+    for panel in passed, coming:
+        panel.send = lambda *message, **more: None
+    tell(passed, "ready", "cell", "cell of JupyterLab")
+    assert wait_until(lambda: passed._views == {"cell"}, 10)
+    assert dock.shown is None and passed.place == "here"
+    tell(coming, "ready", "other cell", "cell of JupyterLab")
+    assert wait_until(lambda: dock.shown is coming, 10)
+    tell(passed, "dock", "cell")
+    assert wait_until(lambda: dock.shown is passed, 10)
+    for panel, view in (passed, "cell"), (coming, "other cell"):
+        tell(panel, "gone", view)
+        assert wait_until(lambda panel=panel: panel._pump is None, 10)
+
+
 class TestFolding:
     """A panel gives its place back when it is about something else."""
 

@@ -4,6 +4,7 @@ import sys
 import threading
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
+from weakref import WeakSet
 
 from .concern import concerns
 
@@ -16,7 +17,8 @@ if TYPE_CHECKING:
 class Dock:
     """Shows one panel at a time at the side. Nothing is known of the page but what the panel's views report.
 
-    A panel gives its place back before a cell that has nothing to do with it, and after one that has stopped its server.
+    A panel gives its place back before a cell that has nothing to do with it, and after one that has stopped its server. One that
+    the page shows only after such a cell, as after Run All, stays in its own cell.
     """
 
     def __init__(self) -> None:
@@ -26,8 +28,18 @@ class Dock:
         self.folded: Panel | None = None  # the one that has given its place back
         self.is_new = True  # was a place opened for it
         self.wanted = True  # False once the learner has closed the place
+        self._coming: WeakSet[Panel] = WeakSet()  # panels since which no cell about something else has begun
         self._serves = False  # its server, when the cell began
         self._hears = False  # of cells
+
+    def expect(self, panel: "Panel") -> None:
+        """A cell has made a panel, which the page may show at any time."""
+        self._hear_of_cells()
+        self._coming.add(panel)
+
+    def awaits(self, panel: "Panel") -> bool:
+        """May this panel take the place when the page shows it?"""
+        return self.wanted and panel in self._coming
 
     def show(self, panel: "Panel", anew: bool = False) -> None:
         """Put a panel there. It reports when the page shows it: until then, nobody knows that there is such a place.
@@ -39,7 +51,6 @@ class Dock:
         view = {"version_major": 2, "version_minor": 0, "model_id": panel.model_id}
         data = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(panel)}
         outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
-        self._hear_of_cells()
         with self._lock:
             former, self.folded = self.folded, None
             if former not in (None, panel):
@@ -76,8 +87,11 @@ class Dock:
 
     def begin(self, code: str, names: Mapping[str, object]) -> None:
         """A cell begins, in a kernel with these names."""
-        if self.shown is not None and not concerns(code, names, self.shown.is_its):
-            self.fold()
+        for panel in {*self._coming, self.shown}:
+            if panel is not None and not concerns(code, names, panel.is_its):
+                self._coming.discard(panel)
+                if panel is self.shown:
+                    self.fold()
         self._serves = self.shown is not None and not self.shown.is_stopped
 
     def end(self) -> None:

@@ -110,6 +110,7 @@ class Panel(LivePanel):
         self._offered = False  # to the dock, once
         self._asked: float | None = None  # when it was put there, until a view reports
         super().__init__(columns=COLUMNS, parts=list(chosen), folded=folded, more=_opened)
+        dock.expect(self)
 
     def label(self, **clients: socket.socket) -> None:
         """Name client sockets, so that the table shows the names: `panel.label(first=a)`."""
@@ -359,7 +360,7 @@ class Panel(LivePanel):
     def _shown_in(self, view: str, where: str) -> None:
         if where == "beside":
             self._beside, self._asked, self.place = view, None, "beside"
-        elif where == "cell of JupyterLab" and self.folded and dock.wanted and not self._offered:
+        elif where == "cell of JupyterLab" and self.folded and dock.awaits(self) and not self._offered:
             self._dock()
 
     def _dock(self, anew: bool = False) -> None:

@@ -165,11 +165,19 @@ def test_before_a_cell_about_something_else_it_gives_its_place_back_and_one_clic
     assert notebook.errors == []
 
 
-def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_cells, tmp_path):
-    notebook = open_cells(CELLS[0], PAIR)
-    notebook.run_cell(1)
-    beside(notebook)
-    pair = notebook.run_cell(2).locator(".player")
+@pytest.mark.parametrize("at_once", [False, True])
+def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_cells, tmp_path, at_once):
+    notebook = open_cells("# a long way down" + 200 * "\n", CELLS[0], PAIR)
+    if at_once:
+        notebook.run_all()
+        panel = notebook.output(2).locator(".observatory")  # the page shows it only now, and not beside the notebook
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".asks")).to_contain_text("alice")
+    else:
+        notebook.run_cell(2)
+        beside(notebook)
+        notebook.run_cell(3)
+    pair = notebook.output(3).locator(".player")
     expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
     left, right = pair.locator(".stage svg").all()
     notebook.page.wait_for_function(
