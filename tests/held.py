@@ -3,12 +3,22 @@
 import gc
 import os
 import resource
+import socket
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 from course_lib.kernel import open_numbers, wait_until
+
+
+@contextmanager
+def a_port() -> Iterator[int]:
+    """A port of 127.0.0.1 that nobody else is given meanwhile. Who sets SO_REUSEADDR, as servers do, can listen there (socket(7))."""
+    with socket.socket() as bound:
+        bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        bound.bind(("127.0.0.1", 0))
+        yield bound.getsockname()[1]
 
 
 def children(pid: int) -> set[int]:

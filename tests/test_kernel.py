@@ -64,10 +64,14 @@ class TestDescriptors:
     def test_bytes_that_nobody_reads_stay_in_the_send_queue(self, pair):
         _, client, connection = pair
         client.setblocking(False)
-        with pytest.raises(BlockingIOError):
-            while True:
-                client.send(bytes(65536))
-        assert one(client).send_queue > 0 and not one(client).writable
+
+        def full() -> bool:  # what is on the way makes room when it has arrived
+            with pytest.raises(BlockingIOError):
+                while True:
+                    client.send(bytes(65536))
+            return one(client).send_queue > 0 and not one(client).writable
+
+        assert wait_until(full)
 
     def test_the_blocking_flag_is_the_kernels(self, pair):
         connection = pair[2]
@@ -137,12 +141,11 @@ class TestDescriptors:
         old, other = socket.socketpair()
         with select.epoll() as epoll, other:
             epoll.register(old, select.EPOLLIN)
-            keeps_it_alive, number = os.dup(old.fileno()), old.fileno()
+            keeps_it_alive = os.dup(old.fileno())
+            with socket.socket() as new:
+                os.dup2(new.fileno(), old.fileno())  # closes the number and gives it to another in one step
+            assert one(old.fileno()).watched_by == ()
             old.close()
-            new = socket.socket()
-            assert new.fileno() == number
-            assert one(new).watched_by == ()
-            new.close()
             os.close(keeps_it_alive)
 
     def test_of_one_of_several_and_of_the_whole_process(self, pair):
@@ -151,8 +154,8 @@ class TestDescriptors:
             {connection.fileno(), listener.fileno()}
         )
         assert one(listener.fileno()) == one(listener)
-        whole = {d.number for d in descriptors()}
-        assert {s.fileno() for s in pair} < whole and whole == set(open_numbers())
+        assert {s.fileno() for s in pair} < {d.number for d in descriptors()}
+        assert wait_until(lambda: {d.number for d in descriptors()} == set(open_numbers()))  # other threads open some, too
 
     def test_what_is_closed_is_left_out(self, pair):
         listener = pair[0]
@@ -171,7 +174,7 @@ class TestDescriptors:
         before = open_numbers()
         for _ in range(50):
             descriptors()
-        assert open_numbers() == before
+        assert wait_until(lambda: open_numbers() == before)
 
     def test_sockets_that_come_and_go_meanwhile(self):
         finished = threading.Event()
@@ -273,6 +276,7 @@ class TestBusiest:
         _, clients, connections = many
         look = Busiest(lambda: [c.fileno() for c in connections], most=5)
         clients[39].sendall(b"hello")
+        assert wait_until(lambda: one(connections[39]).readable)
         looks = []
         assert wait_until(lambda: looks.append(1) or connections[39].fileno() in self.numbers(look.look()[0]))
         assert len(looks) == 6  # 5 times 7 others first
@@ -345,7 +349,7 @@ class Sleeper:
 
     def __exit__(self, *_):
         self.wake()
-        self.thread.join(5)
+        self.thread.join(60)
 
 
 class TestDoing:
@@ -463,12 +467,12 @@ class TestDoing:
             ended.set()
 
         with Sleeper(read_on, lambda: client.shutdown(socket.SHUT_WR)) as thread:
-            assert wait_until(lambda: doing(thread).seconds > 0.3, 5)
+            assert wait_until(lambda: doing(thread).seconds > 0.3)
             assert wait_until(lambda: client.send(b"x") and doing(thread).seconds < 0.3)
 
     @pytest.mark.parametrize("known", [True, False])
     def test_the_seconds_are_right_on_whatever_processors_both_threads_ran(self, pair, monkeypatch, known):
-        allowed = os.sched_getaffinity(0)
+        allowed, beginning = os.sched_getaffinity(0), time.monotonic()
         first, last = min(allowed), max(allowed)
         monkeypatch.setattr(threads, "_clocks", {})
         for here, there in itertools.product((first, last), repeat=2):
@@ -489,7 +493,9 @@ class TestDoing:
                     least = time.monotonic() - asleep
                     seconds = threads.ThreadView(thread).doing().seconds  # one that has never looked before
                     most = time.monotonic() - begun
-                assert least - 0.02 < seconds < most + 0.02, (here, there)  # a tick of the scheduler is up to 0.01 s
+                # A tick of the scheduler is up to 0.01 s; and its clock stands still while a hypervisor takes the processor away.
+                slack = 0.02 + (time.monotonic() - beginning) / 5
+                assert least - slack < seconds < most + slack, (here, there)
                 assert os.sched_getaffinity(0) == {here}
             finally:
                 os.sched_setaffinity(0, allowed)
@@ -532,7 +538,7 @@ class TestDoing:
 
         monkeypatch.setattr(threads, "_last_ran", not_shown)
         with Sleeper(pair[0].accept, lambda: socket.create_connection(pair[0].getsockname()).close()) as thread:
-            assert wait_until(lambda: doing(thread).seconds > 0.2, 5)
+            assert wait_until(lambda: doing(thread).seconds > 0.2)
 
 
 def test_wait_until_gives_up():

@@ -122,7 +122,7 @@ def no_server_is_left():
 
 
 def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=10)
+    return socket.create_connection(server.address, timeout=60)
 
 
 def asks(client: socket.socket, text: bytes) -> bytes:
@@ -131,7 +131,7 @@ def asks(client: socket.socket, text: bytes) -> bytes:
 
 
 def asleep(server: Server, call: str) -> bool:
-    return wait_until(lambda: server.doing().call == call, 10)
+    return wait_until(lambda: server.doing().call == call, 30)
 
 
 def names(calls: list[Call]) -> list[str]:
@@ -856,7 +856,7 @@ class TestHold:
                 assert wait_until(lambda: server.pending)
                 assert server.pending.name == name
                 assert names(server.calls()) == expected[: len(steps)]
-                steps.append(server.step(10))
+                steps.append(server.step(60))
             assert names(steps) == expected and steps == server.calls()
             assert [step.data for step in steps if step.data] == [b"one", b"ONE", b"two", b"TWO"]
             assert (one.recv(10), two.recv(10)) == (b"ONE", b"TWO")
@@ -879,7 +879,7 @@ class TestHold:
         server.hold()
         with server:
             assert wait_until(lambda: server.pending)
-            stepper = threading.Thread(target=lambda: got.append(server.step(10)))
+            stepper = threading.Thread(target=lambda: got.append(server.step(60)))
             stepper.start()
             assert asleep(server, "accept")
             with connect(server):
@@ -895,7 +895,7 @@ class TestHold:
         with connect(server) as client:
             client.sendall(b"x")
             assert wait_until(lambda: server.pending)
-            server.step(10)
+            server.step(60)
             server.run_on()
             assert client.recv(1) == b"x" and asks(client, b"y") == b"y"
             assert not server.recording
@@ -932,7 +932,7 @@ def together(*functions) -> None:
 
     def run(function):
         try:
-            gate.wait(10)
+            gate.wait(60)
             function()
         except BaseException as error:
             wrong.append(error)
@@ -941,7 +941,7 @@ def together(*functions) -> None:
     for thread in threads:
         thread.start()
     for thread in threads:
-        thread.join(30)
+        thread.join(300)
     assert not any(thread.is_alive() for thread in threads), "a thread hangs"
     if wrong:
         raise wrong[0]
@@ -1100,7 +1100,7 @@ def test_the_listing_agrees_with_strace(model, tmp_path):
         ],
         capture_output=True,
         text=True,
-        timeout=60,
+        timeout=600,
     )
     assert run.returncode == 0, run.stderr
     thread, recorded = json.loads(run.stdout)
@@ -1150,11 +1150,12 @@ class TestWhatWaitsSay:
 
     def test_a_held_select_names_its_lists(self):
         with SelectServer() as server:
+            assert asleep(server, "select")
             server.hold()
             with connect(server) as client:
                 client.sendall(b"x")
                 assert wait_until(lambda: server.pending)
-                assert server.step(5).name == "accept"  # the select in flight was not seen
+                assert server.step(60).name == "accept"  # the select in flight was not seen
                 assert server.pending.name == "select" and str(server.pending) == f"select({server.pending.asked})"
                 assert list(server.handed_in()) == json.loads(f"[{server.pending.asked}]")[0]
 
@@ -1165,7 +1166,7 @@ class TestWhatWaitsSay:
             early.sendall(b"x")
             assert wait_until(lambda: server.pending)  # the poll in flight was not seen
             while server.pending.name != "poll":
-                server.step(5)
+                server.step(60)
             listener, connection = (d.number for d in server.descriptors())
             assert server.handed_in() == {listener: "POLLIN", connection: "POLLIN"}
             assert str(server.pending) == f"poll({{{listener}: POLLIN, {connection}: POLLIN}})"

@@ -30,6 +30,7 @@ MOST = 400  # calls
 _BUSY = 2.0  # seconds of CPU time that a server may compute between two calls
 _LASTING = 0.3  # seconds after which a sleep that is no wait for a socket, such as time.sleep(), counts as one
 _UNDER_WAY = 0.3  # seconds that are given to what was sent: a busy kernel hands a packet over a little later
+_A_LOOK = 0.005  # seconds for which one look counts at the most: while a busy machine lets nobody look, nothing is waited for
 _AT_ONCE = 1 << 16  # bytes that surely arrive; of a bigger block, so much as there is room for
 _WAITS = {"select", "poll", "epoll_wait"}
 _SLEEPS = _WAITS | {"accept", "recv", "send"}
@@ -147,25 +148,35 @@ class _Camera:
 
     def _settle(self) -> str:
         """Wait until each thread stands before a call ("held"), sleeps, or the server has "ended" or is "busy" computing."""
-        met, began, calm = dict[SystemThread, float](), time.monotonic(), 0
+        met, waited, looked, calm = dict[SystemThread, float](), 0.0, time.monotonic(), 0
         while True:
             self.cast.look()
             if not self.server.running:
-                self.cast.look()  # what its end has done to the clients
+                self._see_the_end()
                 return "ended"
+            before, looked = looked, time.monotonic()
+            waited += min(looked - before, _A_LOOK)
             standing = {call.thread for call in self.server.standing}
             others = [thread for thread in self.threads if thread not in standing]
-            calm = calm + 1 if all(self._sleeps(thread, time.monotonic() - began) for thread in others) else 0
+            calm = calm + 1 if all(self._sleeps(thread, waited) for thread in others) else 0
             there = standing or others  # else it has just ended
             if there and (calm > 2 or not others) and standing == {call.thread for call in self.server.standing}:
                 self._hear()
-                if self._arrived() or time.monotonic() - began > _UNDER_WAY:
+                if self._arrived() or waited > _UNDER_WAY:
                     return "held" if standing else "asleep"
             used = {thread: cpu_seconds([thread]) for thread in self.threads}
             met = used | met  # what each had used when it was met
             if sum(used.values()) - sum(met[thread] for thread in used) > _BUSY:
                 return "busy"
             time.sleep(0.0005)
+
+    def _see_the_end(self) -> None:
+        """Let the clients see what the server's end has done to them."""
+        for _ in range(round(_UNDER_WAY / _A_LOOK)):
+            self.cast.look()
+            if not any(a.open and not a.slow and a.state in ("connecting", "connected", "half-closed") for a in self.cast.actors):
+                break
+            time.sleep(_A_LOOK)
 
     def _sleeps(self, thread: SystemThread, since: float) -> bool:
         """Is it asleep in the kernel, and will it be until somebody acts?"""
