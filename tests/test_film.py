@@ -452,25 +452,30 @@ def test_the_state_of_each_moment_is_what_ss_and_fdinfo_say_at_the_same_hold(mod
 
 def test_a_film_that_finds_its_server_ended_shows_what_that_has_done_to_the_clients():
     class EndsAtTheQuestion(Server):
-        """Ends at the moment when it is asked whether it runs: after its clients were looked at, and before anything else."""
+        """Ends at the moment when the film asks whether it runs: after its clients were looked at, and before anything else."""
 
         def __init__(self):
             super().__init__()
-            self.accepted, self.may_end = threading.Event(), threading.Event()
+            self.has_read, self.may_end = threading.Event(), threading.Event()
 
         @property
         def running(self):
-            if self.accepted.is_set():
+            if self.has_read.is_set():
                 self.may_end.set()
                 self._has_ended.wait()
             return super().running
 
         def serve(self, listener):
             connection, _ = listener.accept()
-            self.accepted.set()
+            connection.recv(10)
+            self.has_read.set()
             self.may_end.wait()
 
-    last = film(EndsAtTheQuestion(), silent_first)[-1]
+    def one_byte(connect):
+        connect().send(b"x")
+        yield
+
+    last = film(EndsAtTheQuestion(), one_byte)[-1]
     assert last.call is None and [(client.name, client.state) for client in last.clients] == [("alice", "finished by the server")]
 
 
