@@ -14,7 +14,7 @@ def panel_of(output: Locator, more: bool = True) -> Locator:
     """The panel in the output of a cell, once it is visible; with what is behind "more" open, if there is such a thing."""
     panel = output.locator(".observatory")
     expect(panel).to_be_visible()
-    if more and panel.locator("details.more:not([open])").count():
+    if more and panel.locator("details.more:not([open])").count():  # it is drawn with the panel
         panel.locator("summary", has_text="more").click()
     return panel
 

@@ -1,11 +1,17 @@
-"""Where the parts of a page are. A page draws itself anew when it likes, so boxes are compared only if they are of one moment."""
+"""What a page looks like, read so that it may draw itself anew at any time.
+
+Boxes are compared only if they are of one moment, and what `expect` has no word for is asked again until it holds.
+"""
 
 import contextlib
 import time
 from collections.abc import Callable
+from typing import TypeVar
 
-from playwright.sync_api import Locator
+from playwright.sync_api import Locator, Page
 from real_lab import PATIENCE
+
+Asked = TypeVar("Asked")
 
 # The boxes of all that is drawn of each part, once a frame has changed nothing and no part is on its way to another place.
 _BOXES = """async (root, parts) => {
@@ -41,10 +47,24 @@ def boxes(root: Locator, **parts: str) -> dict[str, list[Box]]:
 
 def expect_places(root: Locator, holds: Callable[..., bool], **parts: str) -> None:
     """Wait until `holds` is true of the boxes of the parts, a list of them for each name. There may be fewer than it unpacks."""
-    end = time.monotonic() + PATIENCE / 1000
-    while True:
-        found = boxes(root, **parts)
+
+    def placed(found: dict[str, list[Box]]) -> bool:
         with contextlib.suppress(ValueError):
-            if holds(**found):
-                return
-        assert time.monotonic() < end, f"not placed as expected: {found}"
+            return holds(**found)
+        return False
+
+    at_last(root.page, lambda: boxes(root, **parts), placed)
+
+
+def expect_fits(part: Locator) -> None:
+    """Wait until nothing in it is wider than it is."""
+    at_last(part.page, lambda: part.evaluate("part => part.scrollWidth - part.clientWidth"), lambda more: more <= 0)
+
+
+def at_last(page: Page, ask: Callable[[], Asked], holds: Callable[[Asked], object]) -> Asked:
+    """Ask anew at each frame of the page until `holds` is true of the answer; returns that one."""
+    end = time.monotonic() + PATIENCE / 1000
+    while not holds(answer := ask()):
+        assert time.monotonic() < end, f"it is still {answer}"
+        page.evaluate("() => new Promise(frame => requestAnimationFrame(() => frame()))")
+    return answer

@@ -27,7 +27,19 @@ FLAGS = [
 ]
 # What stands beside a notebook may be JupyterLab's current widget for a moment.
 THE_NOTEBOOK = "window.theNotebook = () => [...jupyterapp.shell.widgets('main')].find(one => one.sessionContext)"
-PATIENCE = 60_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
+PATIENCE = 180_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
+# What widgets have told the kernel, and it has not answered yet. A page sends the changes of a control one by one, each after the
+# answer to the last, while a click goes at once: only a robot is quick enough to see the difference. What was held back is sent
+# in the turn in which the answer is read.
+TELL_OF_ANSWERS = """() => {
+    const unanswered = window.unanswered = new Set();
+    theNotebook().sessionContext.session.kernel.anyMessage.connect((_, { msg, direction }) => {
+        if (direction === "send" && msg.header.msg_type === "comm_msg") unanswered.add(msg.header.msg_id);
+        else if (msg.header.msg_type === "status" && msg.content.execution_state === "idle") {
+            setTimeout(() => unanswered.delete(msg.parent_header.msg_id));
+        }
+    });
+}"""
 
 expect.set_options(timeout=PATIENCE)
 
@@ -63,6 +75,14 @@ class Notebook:
     def output(self, cell: str | int) -> Locator:
         """The output area of a cell. A cell that has shown nothing yet has an empty one."""
         return self.cell(cell).locator(".jp-Cell-outputArea")
+
+    def printed(self, cell: str | int) -> str:
+        """What a cell has printed: the page may not show all of it yet."""
+        return self.page.evaluate(
+            """i => theNotebook().content.widgets[i].model.outputs.toJSON()
+                .filter(output => output.output_type === "stream").map(output => [output.text].flat().join("")).join("")""",
+            self.index(cell),
+        ).strip()
 
     def select(self, cell: str | int) -> Locator:
         """Make a cell the active one, in command mode: the next key goes to it."""
@@ -118,6 +138,10 @@ class Notebook:
             timeout=timeout,
         )
 
+    def wait_answered(self) -> None:
+        """Wait until the kernel has answered all that widgets have told it."""
+        self.page.wait_for_function("() => unanswered.size === 0")
+
     def interrupt(self) -> None:
         """Interrupt the kernel, as the stop button does."""
         self.command("notebook:interrupt-kernel", wait=False)
@@ -126,6 +150,21 @@ class Notebook:
         """Restart the kernel, outputs stay."""
         self.page.evaluate("() => theNotebook().sessionContext.session.kernel.restart()")
         self._kernel_ready()
+
+    def reload(self) -> None:
+        """Load the page again, and wait until it has its kernel back."""
+        self.page.reload()
+        self.wait_open()
+
+    def wait_open(self) -> None:
+        """Wait until the notebook is open and its kernel ready."""
+        self.page.wait_for_function("() => window.jupyterapp && theNotebook()?.sessionContext")
+        self._kernel_ready()
+        self.page.evaluate(TELL_OF_ANSWERS)
+
+    def cells(self) -> int:
+        """How many cells it has."""
+        return self.page.evaluate("() => theNotebook().content.widgets.length")
 
     def write(self, cell: str | int, source: str) -> None:
         """Replace the source of a cell."""
@@ -143,7 +182,11 @@ class Notebook:
         self.page.evaluate(
             "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name.capitalize()}"
         )
-        self.page.wait_for_selector(f'body[data-jp-theme-light="{"true" if name == "light" else "false"}"]', state="attached")
+        # JupyterLab takes all it shows away until the next frame, and lets a splash fade.
+        self.page.wait_for_function(
+            "light => document.body.dataset.jpThemeLight === light && !document.querySelector('.lm-mod-hidden#main, #jupyterlab-splash')",
+            arg="true" if name == "light" else "false",
+        )
 
     def screenshot(self, path: str | Path) -> Path:
         """Write a picture of the whole page to `path`, and return it."""
@@ -236,7 +279,7 @@ class Server:
 
     def _request(self, method: str, path: str) -> bytes:
         request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": f"token {self.token}"})
-        with urllib.request.urlopen(request, timeout=30) as answer:
+        with urllib.request.urlopen(request, timeout=PATIENCE / 1000) as answer:
             return answer.read()
 
 
@@ -260,8 +303,7 @@ class Lab:
         notebook.page.goto(
             f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}"
         )
-        notebook.page.wait_for_function("() => window.jupyterapp && theNotebook()?.sessionContext")
-        notebook._kernel_ready()
+        notebook.wait_open()
         return notebook
 
     def screenshots(self, folder: Path) -> list[Path]:

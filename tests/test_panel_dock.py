@@ -118,6 +118,21 @@ def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_ce
         assert wait_until(lambda panel=panel: panel._pump is None, 10)
 
 
+def test_a_view_that_is_late_in_the_old_place_does_not_close_the_new_one(dock, panel_in, monkeypatch):
+    first = panel_in("cell of JupyterLab")
+    assert wait_until(lambda: dock._sidecar and dock.shown is first, 10)
+    monkeypatch.setattr(panel_module, "_APPEARS", 0.1)
+    place = dock._sidecar
+    second = panel_in("cell of JupyterLab")
+    assert wait_until(lambda: dock._sidecar is not place, 10)
+    for kind, view in (("ready", "late"), ("gone", "late"), ("ready", "side")):
+        tell(second, kind, view, "beside")
+    assert wait_until(lambda: second._beside == "side", 10)
+    assert second.place == "beside" and dock.shown is second and dock.wanted
+    tell(second, "gone", "side")  # now it is the learner
+    assert wait_until(lambda: not dock.wanted, 10)
+
+
 class TestFolding:
     """A panel gives its place back when it is about something else."""
 

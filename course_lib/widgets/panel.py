@@ -109,6 +109,7 @@ class Panel(LivePanel):
         self._beside: str | None = None  # the view that the page shows beside the notebook
         self._offered = False  # to the dock, once
         self._asked: float | None = None  # when it was put there, until a view reports
+        self._old_closes = False  # a new place was opened: a view that is late in the old one leaves with it
         super().__init__(columns=COLUMNS, parts=list(chosen), folded=folded, more=_opened)
         dock.expect(self)
 
@@ -364,14 +365,15 @@ class Panel(LivePanel):
             self._dock()
 
     def _dock(self, anew: bool = False) -> None:
-        self._offered, self._asked = True, time.monotonic()
+        self._offered, self._asked, self._old_closes = True, time.monotonic(), anew
         dock.show(self, anew)
 
     def _left_the_dock(self) -> None:
         self._beside = None
         self.place = "folded" if dock.folded is self else "here" if dock.shown in (self, None) else "away"
-        if dock.shown is self:
+        if dock.shown is self and not self._old_closes:
             dock.was_closed()
+        self._old_closes = False
 
     def _click(self, kind: str, message: dict) -> None:
         server = self._server

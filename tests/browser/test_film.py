@@ -6,8 +6,9 @@ from pathlib import Path
 import nbformat
 import pytest
 from nbconvert import HTMLExporter
-from places import Box, boxes, expect_places
+from places import Box, boxes, expect_fits, expect_places
 from playwright.sync_api import Locator, Page, expect
+from real_lab import PATIENCE
 
 from course_lib.film import film
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, SelectServer
@@ -53,9 +54,9 @@ THERE_AND_BACK = """player => ["ArrowRight", "ArrowLeft"].map(key => {
 
 @pytest.fixture
 def page(browser):
-    context = browser.new_context(viewport={"width": 1280, "height": 900}, offline=True)
-    yield context.new_page()
-    context.close()
+    with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
+        context.set_default_timeout(PATIENCE)
+        yield context.new_page()
 
 
 def open_file(page: Page, saved: Path) -> Locator:
@@ -107,14 +108,23 @@ def test_a_line_of_the_source_leads_to_the_next_moment_there(page, tmp_path):
 
 def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
     filmed = film(BlockingServer(), five)  # noqa: F821
+    page.clock.install(time=0)
     shown = open_file(page, filmed.save(tmp_path / "film.html"))
-    shown.get_by_role("button", name="play", exact=True).click()
-    expect(shown.locator("output")).to_have_text(f"{len(filmed)} of {len(filmed)}")
-    expect(shown.get_by_role("button", name="play", exact=True)).to_be_visible()
-    shown.get_by_role("button", name="play", exact=True).click()  # from the beginning
-    expect(shown.locator("output")).to_have_text(f"2 of {len(filmed)}")
-    page.keyboard.press("End")
-    expect(shown.get_by_role("button", name="play", exact=True)).to_be_visible()
+    page.clock.pause_at(3600)  # from here on time is the test's
+    play, count, last = shown.get_by_role("button", name="play", exact=True), shown.locator("output"), len(filmed)
+    play.click()
+    page.clock.run_for(300)
+    expect(count).to_have_text(f"2 of {last}")
+    page.clock.run_for(6000 * last)  # no moment stays longer
+    expect(count).to_have_text(f"{last} of {last}")
+    play.click()  # from the beginning
+    expect(count).to_have_text(f"1 of {last}")
+    page.clock.run_for(300)
+    expect(count).to_have_text(f"2 of {last}")
+    page.keyboard.press("ArrowRight")
+    expect(play).to_be_visible()
+    page.clock.run_for(6000 * last)
+    expect(count).to_have_text(f"3 of {last}")
 
 
 def test_the_strip_is_clicked_and_dragged(page, tmp_path):
@@ -178,22 +188,20 @@ def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_ce
     for number, name in enumerate(MODELS):
         output = notebook.output(number + 2)
         shown = player(output)
-        calls = output.locator(".jp-OutputArea-output pre").first.inner_text().strip().split("\n")
+        calls = notebook.printed(number + 2).split("\n")
         there, back = shown.evaluate(THERE_AND_BACK)
         assert [count for count, *_ in there] == [f"{step + 1} of {len(calls)}" for step in range(len(calls))] and len(calls) > 4
         assert there == back[::-1], name
         assert all(asleep or asks.startswith(call) for call, (_, asks, asleep) in zip(calls, there)), name
     player(notebook.output(2))
     # Keys of the film are no commands of JupyterLab, which would delete the cell.
-    before = notebook.page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length")
+    before = notebook.cells()
     for key in ("d", "d", "x", "b"):
         notebook.page.keyboard.press(key)
-    assert notebook.page.evaluate("() => jupyterapp.shell.currentWidget.content.widgets.length") == before
+    assert notebook.cells() == before
     notebook.save()
     notebook.restart()
-    notebook.page.reload()
-    notebook.page.wait_for_function("() => window.jupyterapp?.shell.currentWidget?.sessionContext")
-    notebook._kernel_ready()
+    notebook.reload()
     shown = player(notebook.output(2))
     notebook.page.keyboard.press("ArrowRight")
     expect(shown.locator("output")).to_contain_text("2 of ")
@@ -241,9 +249,11 @@ def test_a_notebook_of_somebody_else_shows_the_still(lab):
 @pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("width", [900, 1280])
-def test_axe_finds_no_barrier(browser, tmp_path, scheme, width):
-    context = browser.new_context(viewport={"width": width, "height": 900}, color_scheme=scheme)
-    page = context.new_page()
+def test_axe_finds_no_barrier(page, tmp_path, scheme, width):
+    page.emulate_media(
+        color_scheme=scheme, reduced_motion="reduce"
+    )  # words on their way to another place have no ground of their own
+    page.set_viewport_size({"width": width, "height": 900})
     films = film(SelectServer(), five), film(CoroutineServer(), five)  # noqa: F821
     for saved in (films[1].save(tmp_path / "film.html"), films[0].beside(films[1]).save(tmp_path / "pair.html")):
         shown = open_file(page, saved)
@@ -254,5 +264,4 @@ def test_axe_finds_no_barrier(browser, tmp_path, scheme, width):
             expect(shown).to_be_visible()
             found = page.evaluate("() => axe.run({ resultTypes: ['violations'] })")["violations"]
             assert [(one["id"], one["nodes"][0]["html"]) for one in found] == []
-        assert page.evaluate("() => document.documentElement.scrollWidth <= innerWidth")
-    context.close()
+        expect_fits(page.locator(":root"))
