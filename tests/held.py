@@ -3,9 +3,11 @@
 import gc
 import os
 import resource
+import signal
 import socket
+import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -19,6 +21,30 @@ def a_port() -> Iterator[int]:
         bound.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         bound.bind(("127.0.0.1", 0))
         yield bound.getsockname()[1]
+
+
+@contextmanager
+def interrupted_in(function: Callable, when: Callable[[], bool] = lambda: True) -> Iterator[None]:
+    """A Ctrl-C that comes when the main thread is inside `function` and `when()` is true; elsewhere it would end the tests."""
+    main = threading.main_thread().ident or 0
+
+    def inside() -> bool:
+        frame = sys._current_frames()[main]
+        while frame and frame.f_code is not function.__code__:
+            frame = frame.f_back
+        return frame is not None
+
+    def interrupt() -> None:
+        if wait_until(lambda: over.is_set() or inside() and when(), 120) and not over.is_set():
+            signal.pthread_kill(main, signal.SIGINT)
+
+    over, thread = threading.Event(), threading.Thread(target=interrupt)
+    thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        thread.join()
 
 
 def children(pid: int) -> set[int]:

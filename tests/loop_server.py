@@ -11,7 +11,7 @@ from pathlib import Path
 
 from course_lib.kernel import wait_until
 
-PATIENCE = 30  # seconds after which a server is taken for frozen
+PATIENCE = 100  # seconds after which a server is taken for frozen
 HTTP, RESP = "http", "resp"
 
 # Prints its ports, and a line for each task that raises.

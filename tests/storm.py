@@ -1,6 +1,6 @@
 """Clients that behave at random: they connect, talk, read slowly, half-close, reset and vanish.
 
-    python tests/storm.py HOST PORT [clients] [seconds] [seed]
+    python tests/storm.py HOST PORT [clients] [seconds] [seed] [patience]
 
 Each client of an echo server knows every byte that it must get back. The last line of the output counts what happened;
 the exit status is 1 if a byte was lost or changed, or a client that waited in good order was left without its end.
@@ -17,7 +17,6 @@ import time
 
 RESET = struct.pack("ii", 1, 0)
 LONGEST = 30_000  # bytes of a message
-PATIENCE = 20  # seconds after the storm for those who wait for the end of their answers
 
 
 class Client:
@@ -99,8 +98,13 @@ class Client:
         self.over = True
 
 
-def storm(address: tuple[str, int], clients: int, seconds: float, seed: int) -> tuple[collections.Counter, list[str]]:
-    """Keep `clients` of them going for so long. Returns (how many ended in which way, what went wrong)."""
+def storm(
+    address: tuple[str, int], clients: int, seconds: float, seed: int, patience: float
+) -> tuple[collections.Counter, list[str]]:
+    """Keep `clients` of them going for so long. Returns (how many ended in which way, what went wrong).
+
+    patience  seconds after the storm for those who wait for the end of their answers
+    """
     chance, ended, wrong = random.Random(seed), collections.Counter(), []
     end = time.monotonic() + seconds
     with selectors.DefaultSelector() as selector:
@@ -108,7 +112,7 @@ def storm(address: tuple[str, int], clients: int, seconds: float, seed: int) -> 
             while time.monotonic() < end and len(selector.get_map()) < clients:
                 client = Client(address, chance)
                 selector.register(client.sock, client.events, client)
-            if time.monotonic() > end + PATIENCE:
+            if time.monotonic() > end + patience:
                 wrong += [
                     f"{key.data.fate}: waits in vain, {len(key.data.expected)} bytes are missing"
                     for key in selector.get_map().values()
@@ -127,8 +131,8 @@ def storm(address: tuple[str, int], clients: int, seconds: float, seed: int) -> 
     return ended, wrong
 
 
-def main(host: str, port: str, clients: int = 300, seconds: float = 20, seed: int = 1) -> int:
-    ended, wrong = storm((host, int(port)), int(clients), float(seconds), int(seed))
+def main(host: str, port: str, clients: int = 300, seconds: float = 20, seed: int = 1, patience: float = 20) -> int:
+    ended, wrong = storm((host, int(port)), int(clients), float(seconds), int(seed), float(patience))
     for sentence, count in collections.Counter(wrong).most_common(20):
         print(f"{count} × {sentence}")
     print(", ".join(f"{count} {fate}" for fate, count in sorted(ended.items())))

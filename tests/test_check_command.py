@@ -70,7 +70,7 @@ def a_learners(tmp_path_factory):
     before = path.read_bytes(), sorted(path.parent.iterdir())
     with pytest.MonkeyPatch.context() as patch:
         patch.setenv("COURSE_HOME", str(path.parent / "mine"))
-        report = grading.validate(path, time_limit=15)
+        report = grading.validate(path, time_limit=40)
     assert (path.read_bytes(), sorted(path.parent.iterdir())) == before, "the learner's notebook and progress are as before"
     return report
 
@@ -94,7 +94,7 @@ def test_cells_as_shipped_are_compared_and_own_cells_are_only_told(a_learners):
     assert re.match(r"cell 14, `parsons\(.*: does not run, for the kernel has gone", gone)
     raises, hangs, dies = a_learners.own_faults
     assert raises == "cell 3, `# of my own`: raises ZeroDivisionError: division by zero"
-    assert hangs == "cell 10, `while True: pass`: does not end within 15 s"
+    assert hangs == "cell 10, `while True: pass`: does not end within 40 s"
     assert dies == "cell 13, `import os`: ends the kernel"
     assert a_learners.remarks == ["By its cells it is 02_blocking_server.ipynb."] and not a_learners.passed
 
@@ -250,15 +250,15 @@ def test_an_interrupt_ends_all_kernels(tmp_path):
         env=os.environ | {"TEST_MARK": mark},
     ) as process:
         try:
-            assert wait_until(started.exists, 60)
+            assert wait_until(started.exists, 300)
             # This one, pytest, the kernel, and sleep, whose environment can be read only a moment after its exec.
             assert wait_until(lambda: len(alive(mark)) >= 4), alive(mark)
             process.send_signal(signal.SIGINT)
-            out, said = process.communicate(timeout=30)
+            out, said = process.communicate(timeout=120)
         finally:
             process.kill()
     assert (process.returncode, out, said) == (130, "", "Stopped. All kernels have ended.\n")
-    assert wait_until(lambda: alive(mark) == [], 5), alive(mark)
+    assert wait_until(lambda: alive(mark) == [], 60), alive(mark)
 
 
 def test_a_run_that_nbval_never_ends_is_ended(tmp_path, monkeypatch):

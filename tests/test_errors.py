@@ -33,7 +33,7 @@ def model(request):
 
 
 def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=20)
+    return socket.create_connection(server.address, timeout=60)
 
 
 def ask(client: socket.socket) -> bytes:
@@ -61,7 +61,7 @@ def test_an_error_of_a_connection_ends_it_and_no_other(model, call, error):
     with model() as server, socket.socket() as alice:
         if isinstance(server, BlockingServer | ThreadedServer) and call == "send":
             call = "sendall"
-        alice.settimeout(20)
+        alice.settimeout(60)
         alice.bind(("127.0.0.1", 0))
         fails(server, call, getattr(errno, error), lambda sock: sock.getpeername() == alice.getsockname())
         alice.connect(server.address)
@@ -119,7 +119,7 @@ def test_a_peer_that_does_not_answer_any_more_is_over_for_itself_alone(model):
             with suppress(OSError):  # she sends and never reads: what is on the way to her stays in the server's kernel
                 while True:
                     alice.send(bytes(65536))
-            assert wait_until(lambda: sum(row.kind == "connection" for row in server.descriptors()) <= 1, 20)
+            assert wait_until(lambda: sum(row.kind == "connection" for row in server.descriptors()) <= 1, 60)
             assert ask(bob) == b"hello" and server.running
 
 
@@ -154,7 +154,7 @@ def test_the_kernel_itself_says_it(name, error):
         if not port:
             pytest.skip("strace may not trace here")
         for _ in range(3):
-            with socket.create_connection(("127.0.0.1", int(port)), timeout=20) as client:
+            with socket.create_connection(("127.0.0.1", int(port)), timeout=60) as client:
                 assert ask(client) == b"hello"
         fate, _ = process.communicate("")
     assert fate.strip() == "None"

@@ -46,7 +46,7 @@ def sent(server) -> list[tuple[int, bytes]]:
 
 
 def connect(server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=20)
+    return socket.create_connection(server.address, timeout=60)
 
 
 def number_of(server, client: socket.socket) -> int:

@@ -326,7 +326,7 @@ def test_a_server_that_computes_for_ever_ends_its_film(model, monkeypatch):
 
 
 def test_a_server_that_runs_is_left_as_it_was():
-    with EpollServer() as server, socket.create_connection(server.address, timeout=10) as client:
+    with EpollServer() as server, socket.create_connection(server.address, timeout=60) as client:
         client.sendall(b"before")
         assert client.recv(10) == b"before"
         filmed = film(server, visit, calls=6)

@@ -91,7 +91,7 @@ def test_the_data_tell_each_moment(blocked):
 
 def test_of_many_descriptors_those_that_calls_are_made_on_are_shown():
     with EpollServer() as server:
-        clients = [socket.create_connection(server.address, timeout=10) for _ in range(40)]
+        clients = [socket.create_connection(server.address, timeout=60) for _ in range(40)]
         for client in clients:
             client.sendall(b"x")
             assert client.recv(1) == b"x"

@@ -122,7 +122,7 @@ def test_a_function_of_ones_own_serves_and_is_filmed():
             with listener.accept()[0] as connection:
                 connection.sendall(connection.recv(100).upper())
 
-    with served_by(shouting) as server, socket.create_connection(server.address, timeout=10) as client:
+    with served_by(shouting) as server, socket.create_connection(server.address, timeout=60) as client:
         client.sendall(b"hello")
         assert client.recv(100) == b"HELLO"
     filmed = film(served_by(shouting), five_clients)
@@ -198,7 +198,7 @@ def test_a_loop_serves_goes_on_after_a_moment_without_a_free_number_and_stops():
         resource.setrlimit(resource.RLIMIT_NOFILE, (0, hard))
         try:
             bob.connect(server.address)
-            refused = wait_until(lambda: any(call.error == "EMFILE" for call in server.calls()), 10)
+            refused = wait_until(lambda: any(call.error == "EMFILE" for call in server.calls()), 60)
         finally:
             resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
         assert refused
@@ -301,7 +301,7 @@ def test_the_cpu_time_of_an_answer_is_that_of_the_servers_thread():
             pass
         return request
 
-    with EpollServer(answer) as server, socket.create_connection(server.address, 5) as client:
+    with EpollServer(answer) as server, socket.create_connection(server.address, 60) as client:
         assert cpu_of_an_answer(server, client, times=10) > 2000
 
 

@@ -31,8 +31,17 @@ from course_lib.measure import (
 )
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 
+ladder_module = sys.modules["course_lib.measure.ladder"]  # the function has the same name
+
 QUICK = {"rounds": 1, "seconds": 0.05}
-BRIEF = {"active": 2, "rounds": 1, "seconds": 12.0}
+BRIEF = {"active": 2, "rounds": 1, "seconds": 600.0}  # at most: one round is short, and processes start late on a busy machine
+
+
+@pytest.fixture(autouse=True)
+def time_enough(monkeypatch):
+    """A server is not given up because the machine is busy."""
+    monkeypatch.setattr(ladder_module, "_PATIENCE", 60.0)
+    monkeypatch.setattr(ladder_module, "_ENTRANCE", 300.0)
 
 
 @pytest.fixture(autouse=True)
@@ -115,7 +124,9 @@ def test_each_server_has_a_row_for_each_number_of_idle_clients():
 
 
 def test_idle_clients_cost_poll_more_than_epoll():
-    rows = {(row.server, row.idle): row for row in ladder([PollServer, EpollServer], idle=(0, 1500), active=4, rounds=3)}
+    rows = {
+        (row.server, row.idle): row for row in ladder([PollServer, EpollServer], idle=(0, 1500), active=4, rounds=3, seconds=600)
+    }
     assert not any(row.why_not for row in rows.values())
     growth = {server: rows[server, 1500].cpu / rows[server, 0].cpu for server in ("PollServer", "EpollServer")}
     assert growth["PollServer"] > 2  # some 30 times
@@ -129,9 +140,10 @@ def test_select_ends_at_descriptor_1024_and_is_not_tried_with_more():
     assert skipped.why_not == "not tried: it failed with 1100 idle clients"
 
 
-def test_a_server_that_serves_one_client_at_a_time_says_whom_it_served():
+def test_a_server_that_serves_one_client_at_a_time_says_whom_it_served(monkeypatch):
+    monkeypatch.setattr(ladder_module, "_PATIENCE", 6.0)
     (row,) = ladder([BlockingServer], idle=(0,), **BRIEF)
-    assert row.why_not == "1 of 2 active clients were answered within 2 s"
+    assert row.why_not == "1 of 2 active clients were answered within 6 s"
 
 
 def test_servers_of_the_learner_go_along_with_what_they_use():
@@ -151,8 +163,7 @@ def test_servers_of_the_learner_go_along_with_what_they_use():
     rows = ladder(
         [Own, ("chatty", chatty), ("edges", lambda listener: EpollServer(edge_triggered=True).serve(listener))],
         idle=(0,),
-        active=1,
-        rounds=1,
+        **BRIEF,
     )
     assert {row.server: row.why_not for row in rows} == {"Own": "", "chatty": "", "edges": ""}
 
@@ -201,7 +212,7 @@ def broken(name):
     ],
 )
 def test_a_server_that_fails_has_the_reason_in_its_row(name, words):
-    good, bad = ladder([EpollServer, (name, broken(name))], idle=(0,), active=1, rounds=1)
+    good, bad = ladder([EpollServer, (name, broken(name))], idle=(0,), active=1, rounds=1, seconds=600)
     assert good.why_not == "" and good.cpu > 0
     assert bad.cpu is None and words in bad.why_not
 
@@ -265,7 +276,7 @@ rows = [*waiting_cost(numbers=(10, 1000), rounds=1, seconds=0.05), *ready_cost(n
 rungs = ladder([EpollServer], idle=(0, 1000), active=2, rounds=1)
 print(json.dumps([[(r.watched, r.microseconds, r.why_not) for r in rows], [(r.idle, r.cpu, r.why_not) for r in rungs]]))
 """
-    said, _ = python(program).communicate(timeout=100)
+    said, _ = python(program).communicate(timeout=600)
     rows, rungs = json.loads(said)
     assert len(rows) == 12
     for number, value, why_not in rows + rungs:
@@ -305,7 +316,7 @@ input()
 def test_an_interrupt_leaves_no_process_no_descriptor_and_no_thread(call, processes):
     with python(INTERRUPTED.format(call=call), stdin=subprocess.PIPE) as process:
         assert process.stdout.readline() == "go\n"
-        assert wait_until(lambda: len(children(process.pid)) >= processes, 30)
+        assert wait_until(lambda: len(children(process.pid)) >= processes, 120)
         started = children(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "0 1\n"
@@ -316,11 +327,11 @@ def test_an_interrupt_leaves_no_process_no_descriptor_and_no_thread(call, proces
 
 def test_the_processes_die_with_the_one_that_started_them():
     with python(INTERRUPTED.format(call="ladder([EpollServer], seconds=100, rounds=100)"), stdin=subprocess.PIPE) as process:
-        assert wait_until(lambda: len(children(process.pid)) >= 2, 30)
+        assert wait_until(lambda: len(children(process.pid)) >= 2, 120)
         started = children(process.pid)
         process.kill()
         process.wait()
-        assert wait_until(lambda: not any(alive(pid) for pid in started), 10)
+        assert wait_until(lambda: not any(alive(pid) for pid in started), 60)
 
 
 def alive(pid: int) -> bool:
@@ -334,7 +345,7 @@ MEASURED = "from course_lib.measure import waiting_cost; waiting_cost(numbers=(1
 
 
 def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere():
-    assert python(MEASURED).communicate(timeout=100)[0] == ""
+    assert python(MEASURED).communicate(timeout=600)[0] == ""
     ours, theirs = pty.openpty()
     with subprocess.Popen([sys.executable, "-c", MEASURED], stdout=theirs, cwd=Path(__file__).parents[1]):
         os.close(theirs)
@@ -421,7 +432,7 @@ def test_the_book_is_shown_for_the_kinds_that_were_measured_only():
 
 def test_importing_it_loads_neither_matplotlib_nor_widgets():
     program = "import sys, course_lib.measure; print([name for name in ('matplotlib', 'ipywidgets') if name in sys.modules])"
-    assert python(program).communicate(timeout=60)[0] == "[]\n"
+    assert python(program).communicate(timeout=600)[0] == "[]\n"
 
 
 # The live ladder, without a page
@@ -432,9 +443,9 @@ def test_the_live_ladder_measures_a_point_and_adds_it():
     assert live.rows == [] and "Run this cell to use them" in live.picture()
     page = live.widget
     live.measure(10)
-    assert live.wait(60) and not live.busy
+    assert live.wait(600) and not live.busy
     live.measure(0)
-    assert live.wait(60)
+    assert live.wait(600)
     assert [(row.server, row.idle, row.why_not) for row in live.rows] == [
         ("PollServer", 0, ""),
         ("EpollServer", 0, ""),
@@ -452,15 +463,15 @@ def test_the_live_ladder_measures_one_point_at_a_time_and_stops():
     live.measure(0)
     with pytest.raises(RuntimeError, match="under way"):
         live.measure(0)
-    assert wait_until(lambda: children(os.getpid()), 30)
+    assert wait_until(lambda: children(os.getpid()), 120)
     live.stop()
-    assert live.wait(30)
+    assert live.wait(120)
     assert live.rows == [] and children(os.getpid()) == set()
     live.stop()  # harmless
     live.measure(0)  # a stop that came too late does not stop the next one
-    assert wait_until(lambda: children(os.getpid()), 30) and live.busy
+    assert wait_until(lambda: children(os.getpid()), 120) and live.busy
     live.stop()
-    assert live.wait(30)
+    assert live.wait(120)
     live.close()
 
 
@@ -471,7 +482,7 @@ def test_names_from_learners_are_text_in_the_live_ladder():
     live = live_ladder([("<b>own</b>", dies), EpollServer], active=1, rounds=1)
     shown = live.widget
     live.measure(0)
-    assert live.wait(60)
+    assert live.wait(600)
     html = "".join(part.value for part in shown.children if hasattr(part, "value")) + live.picture()
     assert "&lt;b&gt;own" in html and "<b>own" not in html and "<script>" not in html
     live.close()

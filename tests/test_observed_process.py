@@ -187,8 +187,7 @@ def test_it_agrees_with_ss(child):
     clients = [socket.create_connection(address) for _ in range(3)]
     view = ProcessView(child.pid)
     assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 3)
-    seen = in_ss(child.pid)
-    assert len(seen) == 4 and seen == in_view(view)
+    assert wait_until(lambda: len(seen := in_ss(child.pid)) == 4 and seen == in_view(view))
     for client in clients:
         client.close()
 
@@ -214,12 +213,15 @@ def test_servers_of_other_people_under_load_agree_with_ss_and_strace(program, tm
     try:
         view = ProcessView(process.pid)
         # nginx closes a connection after a thousand requests, and wrk makes a new one: two looks may differ by that.
-        assert wait_until(lambda: len(seen := in_ss(process.pid)) == 21 and seen == in_view(view))
-        assert wait_until(lambda: sum(bool(row.watched_by) for row in view.descriptors() if row.state) == 21)
-        calls = {doing.call for _ in range(300) for _, doing in view.threads()[:1] if doing.call}
+        assert wait_until(lambda: len(seen := in_ss(process.pid)) == 21 and seen == in_view(view), 120)
+        assert wait_until(lambda: sum(bool(row.watched_by) for row in view.descriptors() if row.state) == 21, 120)
+        calls = set()
+        assert wait_until(
+            lambda: calls.update(doing.call for _ in range(300) for _, doing in view.threads()[:1] if doing.call) or calls, 120
+        )
         trace = tmp_path / "trace"
         tracer = subprocess.Popen(["strace", "-qq", "-o", trace, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
-        assert wait_until(lambda: tracer.poll() is not None or calls <= traced(trace), 30) and calls
+        assert wait_until(lambda: tracer.poll() is not None or calls <= traced(trace), 120)
         if tracer.poll() is not None:
             pytest.skip("strace may not trace here")
         tracer.terminate()

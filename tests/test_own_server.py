@@ -76,7 +76,7 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int]
 
 
 def fetch(address: tuple[str, int], path: str) -> tuple[int, bytes]:
-    client = HTTPConnection(*address, timeout=10)
+    client = HTTPConnection(*address, timeout=60)
     try:
         client.request("GET", path)
         answer = client.getresponse()
@@ -86,7 +86,7 @@ def fetch(address: tuple[str, int], path: str) -> tuple[int, bytes]:
 
 
 def redis(address: tuple[str, int], line: bytes) -> bytes:
-    with socket.create_connection(address, timeout=10) as client:
+    with socket.create_connection(address, timeout=60) as client:
         client.sendall(line)
         return client.recv(1000)
 
@@ -163,7 +163,7 @@ def test_it_serves_its_page_and_ends_at_a_signal(sent):
         assert status == 200 and body.startswith(b"<!doctype html>") and b"Served by your own loop" in body
         assert fetch(address, "/nothing")[0] == 404
         process.send_signal(sent)
-        assert process.wait(10) == 0 and process.stderr.read() == ""
+        assert process.wait(120) == 0 and process.stderr.read() == ""
 
 
 def test_it_serves_with_the_learners_own_code(learner_folder):
@@ -182,10 +182,10 @@ def test_several_processes_serve_at_one_port_and_all_end_at_a_signal():
     with running("resp", "--processes", "2") as (process, address, said):
         assert said[-1].endswith("in 2 processes")
         assert process.stdout.readline().startswith("each process has a store of its own")
-        assert wait_until(lambda: len(workers(process)) == 2, 10)
+        assert wait_until(lambda: len(workers(process)) == 2, 60)
         its = workers(process)
         assert redis(address, b"SET city Oslo\r\n") == b"+OK\r\n"
         assert {redis(address, b"GET city\r\n") for _ in range(40)} == {b"$4\r\nOslo\r\n", b"$-1\r\n"}
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C in a terminal goes to all of them
-        assert process.wait(10) == 0 and process.stderr.read() == ""
+        assert process.wait(120) == 0 and process.stderr.read() == ""
         assert not any(os.path.exists(f"/proc/{pid}") for pid in its)

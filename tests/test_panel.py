@@ -7,6 +7,7 @@ import threading
 from contextlib import ExitStack
 
 import pytest
+from held import a_port
 from panel_state import shown_after
 
 from course_lib.clients import Client, crowd
@@ -71,9 +72,10 @@ def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_b
     page = page_of(server)
     assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in accept()"))
     page.click("blocking", of="listener", blocking=False)
-    assert page.shows(lambda s: not s["server"]["running"])
+    # A look asks one thing after the other: the first one that finds it ended may have the note of before.
+    assert page.shows(lambda s: not s["server"]["running"] and "Start brings it back" in s["note"])
     note = page.state["note"]
-    assert "accept() found nobody waiting" in note and "BlockingIOError, errno 11" in note and "Start brings it back" in note
+    assert "accept() found nobody waiting" in note and "BlockingIOError, errno 11" in note
     page.click("start")
     assert page.shows(lambda s: s["server"]["running"] and s["listener"] == "blocking" and s["note"] == "")
 
@@ -82,9 +84,14 @@ def test_the_mode_shown_is_the_kernels(server, page_of):
     page = page_of(server)
     page.click("connect")
     assert page.shows(lambda s: (s["listener"], s["connections"]) == ("blocking", "blocking"))
+    assert wait_until(lambda: server.doing().call == "recv", 20)  # a recv that begins later would end it
     page.click("blocking", of="connections", blocking=False)
-    assert page.shows(lambda s: (s["listener"], s["connections"]) == ("blocking", "non-blocking"))
-    assert "its next recv() with nothing to read raises blockingioerror" in page.state["note"].lower()
+    assert page.shows(
+        lambda s: (
+            (s["listener"], s["connections"]) == ("blocking", "non-blocking")
+            and "its next recv() with nothing to read raises blockingioerror" in s["note"].lower()
+        )
+    )
     server.set_blocking(True, of="connections")  # from a cell
     assert page.shows(lambda s: s["connections"] == "blocking" and s["note"] == "")
 
@@ -124,8 +131,12 @@ def test_plain_sockets(page_of):
     with socket.create_server(("127.0.0.1", 0)) as listener:
         page = page_of(listener)
         page.click("connect")
-        assert page.shows(lambda s: s["rows"] and s["rows"][0]["receive"] == "1 waiting")
-        assert page.state["server"] is None and "waits in the accept queue" in page.state["clients"][0]["state"]
+        assert page.shows(
+            lambda s: (
+                s["rows"] and s["rows"][0]["receive"] == "1 waiting" and "waits in the accept queue" in s["clients"][0]["state"]
+            )
+        )
+        assert page.state["server"] is None
         connection, _ = listener.accept()
         with connection:
             assert page.shows(lambda s: s["clients"][0]["state"] == "connected")
@@ -133,7 +144,7 @@ def test_plain_sockets(page_of):
             sleeper.start()
             assert page.shows(lambda s: s["rows"][0]["asleep"].endswith("in accept"))
             page.click("connect")
-            sleeper.join(5)
+            sleeper.join()
             page.click("blocking", of="listener", blocking=False)
             assert page.shows(lambda s: s["listener"] == "non-blocking")
             assert not listener.getblocking()
@@ -160,7 +171,7 @@ def test_nothing_is_sent_without_a_page_nor_while_nothing_changes(server, page_o
     page = page_of(server)
     look = page.panel._look
     page.panel._look = lambda: looks.append(len(page.messages)) or look()
-    assert wait_until(lambda: len(looks) > 10 and len(set(looks[-10:])) == 1, 10)  # ten looks, no message
+    assert wait_until(lambda: len(looks) > 10 and len(set(looks[-10:])) == 1, 60)  # ten looks, no message
     assert not sent
 
 
@@ -177,7 +188,7 @@ def test_the_pump_ends_when_the_page_is_gone_and_comes_back(server, page_of):
 def test_a_page_that_went_silent_is_not_served_for_ever(server, monkeypatch):
     monkeypatch.setattr(panel_module, "UNSEEN", 0.1)
     page = Page(observe(server))
-    assert wait_until(lambda: page.panel._pump is None, 5)
+    assert wait_until(lambda: page.panel._pump is None, 30)
 
 
 @pytest.mark.parametrize(
@@ -227,13 +238,15 @@ def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of)
     with CoroutineServer(bytes.upper) as server, ExitStack() as sockets:
         crowd = [sockets.enter_context(socket.create_connection(server.address)) for _ in range(220)]
         page = page_of(server)
-        assert page.shows(lambda s: s["hidden"] == 161 and len(s["rows"]) == 61)  # 221 sockets; 60 shown, and the epoll
-        assert [row["kind"] for row in page.state["rows"]].count("listener") == 1
-        assert page.state["tasks"]["hidden"] and (page.state["listener"], page.state["connections"]) == (
-            "non-blocking",
-            "non-blocking",
+        assert page.shows(
+            lambda s: (
+                (s["hidden"], len(s["rows"])) == (161, 61)  # 221 sockets; 60 shown, and the epoll
+                and [row["kind"] for row in s["rows"]].count("listener") == 1
+                and s["tasks"]["hidden"]
+                and (s["listener"], s["connections"]) == ("non-blocking", "non-blocking")
+                and any(row["watched"] for row in s["rows"])
+            )
         )
-        assert any(row["watched"] for row in page.state["rows"])
         place = "{}:{}".format(*crowd[215].getsockname())
 
         def talks_and_is_shown() -> bool:
@@ -241,12 +254,17 @@ def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of)
             assert crowd[215].recv(1) == b"X"
             return any(row["peer"] == place for row in page.state["rows"])
 
-        assert wait_until(talks_and_is_shown, 10)
+        assert wait_until(talks_and_is_shown, 20)
         page.click("connect")
-        assert page.shows(lambda s: any(row["peer"] == "alice" for row in s["rows"]) and s["hidden"] == 162)
-        assert page.state["clients"][0]["state"] == "connected"
-        lanes = {number for message, _ in page.messages for _, number, _ in message["lanes"]}
-        assert {row["number"] for row in page.state["rows"]} <= lanes
+        assert page.shows(
+            lambda s: (
+                any(row["peer"] == "alice" for row in s["rows"])
+                and s["hidden"] == 162
+                and s["clients"][0]["state"] == "connected"
+            )
+        )
+        shown = {row["number"] for row in page.state["rows"]}  # before their lanes: a later look may show others
+        assert shown <= {number for message, _ in page.messages for _, number, _ in message["lanes"]}
         assert "162 more descriptors are not shown" in page.panel.picture()
     assert page.shows(lambda s: s["hidden"] == 0 and s["rows"] == [])
 
@@ -284,7 +302,7 @@ def test_the_cpu_that_is_told_is_that_of_all_its_threads():
         client.sendall(b"x")
         try:
             # The first one sleeps meanwhile.
-            assert wait_until(lambda: round(100 * server.doing().cpu) == 0 and panel.state()["server"]["cpu"] > 0)
+            assert wait_until(lambda: round(100 * server.doing().cpu) == 0 and panel.state()["server"]["cpu"] > 0, 30)
         finally:
             over.set()
 
@@ -324,10 +342,9 @@ def test_a_name_for_what_is_no_open_socket_is_one_sentence(server):
 
 class TestClient:
     def test_refused(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            address = listener.getsockname()
-        client = Client(address, "late")
-        assert wait_until(lambda: client.look() or client.state == "refused: nobody listens")
+        with a_port() as port:
+            client = Client(("127.0.0.1", port), "late")
+            assert wait_until(lambda: client.look() or client.state == "refused: nobody listens")
         assert not client.open
 
     def test_a_full_send_buffer_does_not_block(self):
@@ -400,8 +417,12 @@ class TestTasks:
             page = page_of(server)
             page.click("connect")
             page.click("connect")
-            assert page.shows(lambda s: [task["client"] for task in s["tasks"]["shown"]] == ["listener", "alice", "bob"])
-            assert page.state["tasks"]["ready"] == 0
+            assert page.shows(
+                lambda s: (
+                    [task["client"] for task in s["tasks"]["shown"]] == ["listener", "alice", "bob"] and s["tasks"]["ready"] == 0
+                )
+            )
+            assert wait_until(lambda: server.doing().call == "epoll_wait", 20)  # on its way there, it would be held in front
             listener, alice, bob = page.state["tasks"]["shown"]
             assert (listener["name"], alice["name"], alice["state"]) == ("accept_clients", "serve_client", "read")
             page.click("hold")
@@ -433,8 +454,8 @@ def test_a_message_holds_the_rows_that_changed(page_of):
 
 
 def test_a_crowd_leaves_when_its_server_has_stopped_and_another_crowd_comes():
-    with BlockingServer() as server:
-        first = crowd(server, 3)
+    with BlockingServer() as gone:  # the name keeps it: of a server that nobody has, nothing is remembered
+        first = crowd(gone, 3)
     assert all(client.open for client in first)  # what happened to them can still be looked at
     with BlockingServer() as server:
         assert len(crowd(server, 2)) == 2

@@ -15,6 +15,7 @@ from course_lib.widgets.dock import Dock
 def dock(monkeypatch):
     dock = Dock()
     monkeypatch.setattr(panel_module, "dock", dock)
+    monkeypatch.setattr(panel_module, "_APPEARS", 600.0)  # a page that comes late has not forgotten the place
     yield dock
     dock.close()
     stop_all()
@@ -209,6 +210,7 @@ class TestFolding:
         dock.end()
         assert panel.place == "beside"
         panel.subject.start()
+        assert wait_until(lambda: panel.subject.doing().call == "accept", 10)  # an accept that begins later would end it at once
         dock.begin("server.set_blocking(False)", names)
         panel.subject.set_blocking(False, of="listener")
         socket.create_connection(panel.subject.address).close()

@@ -21,7 +21,7 @@ from course_lib.servers import (
     ThreadedServer,
     stop_all,
 )
-from course_lib.widgets import observe
+from course_lib.widgets import live_picture, observe
 
 
 @pytest.fixture(autouse=True)
@@ -85,6 +85,16 @@ def test_the_accept_queue_of_the_kernel_names_those_who_were_not_accepted():
         shows(panel, lambda p: p["waiting"] == ("one", f"port {clients[2].getsockname()[1]}"))
         for sock in (*clients, accepted):
             sock.close()
+
+
+def test_a_client_that_the_kernels_table_shows_late_has_its_name_in_the_next_look(monkeypatch):
+    late = [set()]
+    monkeypatch.setattr(live_picture, "in_accept_queue", lambda row: late.pop() if late else in_accept_queue(row))
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        assert wait_until(lambda: descriptors(listener)[0].accept_queue == 1)
+        panel = observe(listener, one=client)  # its first look
+        assert not late
+        shows(panel, lambda p: p["waiting"] == ("one",))
 
 
 def test_a_film_of_a_server_at_which_somebody_waits_already_names_them():
@@ -182,7 +192,7 @@ def test_of_many_threads_each_is_named_by_its_client():
             ),
         )
         panel.clients.by_name["alice"].send(b"work")
-        assert at_work.wait(5)
+        assert at_work.wait(60)
         try:
             shows(panel, lambda p: p["asks"] == "The first thread sleeps in accept(); 1 more is running.")
         finally:

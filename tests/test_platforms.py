@@ -79,7 +79,7 @@ def run(taken: str, program: str, *arguments: str, home: Path) -> subprocess.Com
         cwd=home,
         capture_output=True,
         text=True,
-        timeout=120,
+        timeout=600,
     )
 
 
@@ -113,13 +113,13 @@ def test_windows_is_told_of_wsl2_in_one_sentence(tmp_path):
 
 SERVE = """
 import socket, threading
-from course_lib.kernel import descriptors, open_numbers
+from course_lib.kernel import descriptors, open_numbers, wait_until
 from course_lib.servers import %(model)s, live_servers
 
 before = threading.active_count(), open_numbers()
 with %(model)s(answer=bytes.upper) as server:
     server.record()
-    clients = [socket.create_connection(server.address, timeout=10)]
+    clients = [socket.create_connection(server.address, timeout=60)]
     clients[0].sendall(b"hello")
     print(clients[0].recv(100))
     rows = server.descriptors()
@@ -127,7 +127,7 @@ with %(model)s(answer=bytes.upper) as server:
     print(server.doing())
     print(bool(server.calls()))
     clients.pop().close()
-print(live_servers(), (threading.active_count(), open_numbers()) == before)
+print(live_servers(), wait_until(lambda: (threading.active_count(), open_numbers()) == before))
 """
 
 
@@ -176,7 +176,7 @@ def test_a_panel_shows_what_it_can_and_says_what_it_cannot(tmp_path):
 import json, socket
 from course_lib.servers import SelectServer
 from course_lib.widgets import observe
-with SelectServer() as server, socket.create_connection(server.address, timeout=10) as client:
+with SelectServer() as server, socket.create_connection(server.address, timeout=60) as client:
     client.sendall(b"x"), client.recv(1)
     panel = observe(server, me=client)
     state = panel.state()

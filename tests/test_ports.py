@@ -7,9 +7,11 @@ import subprocess
 import sys
 
 import pytest
+from held import a_port
 
 from course_lib import own_server
 from course_lib.__main__ import main
+from course_lib.kernel import wait_until
 from course_lib.ports import why_in_use
 from course_lib.servers import BlockingServer, PortInUse
 
@@ -31,6 +33,7 @@ def left_in_time_wait() -> int:
     connection.close()
     assert client.recv(1) == b""
     client.close()
+    assert wait_until(lambda: "TIME_WAIT" in why_in_use(port))  # when the client's end has come
     return port
 
 
@@ -94,8 +97,8 @@ def test_a_socket_that_only_has_the_port():
 
 
 def test_an_address_that_is_not_in_the_way_is_not_named():
-    with socket.create_server(("127.0.0.2", 0)) as other:
-        assert "nobody listens there" in why_in_use(other.getsockname()[1])
+    with a_port() as port, socket.create_server(("127.0.0.2", port)):
+        assert "nobody listens there" in why_in_use(port)
 
 
 def test_where_the_kernel_does_not_tell(monkeypatch):

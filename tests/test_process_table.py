@@ -30,7 +30,7 @@ class Page:
         self.table._hear(self.table, {"type": kind, "view": "page", **more}, [])
 
     def shows(self, condition):
-        return wait_until(lambda: bool(self.received) and condition(self.received[-1]), 5)
+        return wait_until(lambda: bool(self.received) and condition(self.received[-1]), 20)
 
 
 @pytest.fixture

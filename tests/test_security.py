@@ -147,7 +147,7 @@ def test_servers_panels_checks_and_measurements_listen_on_loopback_only(monkeypa
         for exercise in all_exercises():
             if exercise.id in ("2.4", "7.4"):  # one takes our listener, one makes its own
                 check(exercise.id, *exercise.solutions)
-        ladder([SelectServer], idle=[0], active=2, rounds=1, seconds=5)
+        ladder([SelectServer], idle=[0], active=2, rounds=1, seconds=60)
     finally:
         over.set()
         watcher.join()

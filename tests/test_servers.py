@@ -11,7 +11,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
-from held import a_port, nothing_more
+from held import a_port, interrupted_in, nothing_more
 from jupyter_client.manager import start_new_kernel
 
 from course_lib.kernel import descriptors, doing, wait_until
@@ -272,31 +272,19 @@ class TestLife:
     def test_an_interrupt_of_wait_or_stop_leaves_it_running_and_stoppable(self, interrupted, monkeypatch):
         release, before = threading.Event(), signal.signal(signal.SIGINT, signal.default_int_handler)
         main, server = threading.main_thread(), BlockingServer(answer=lambda request: release.wait() and request).start()
-
-        def in_its_wait() -> bool:
-            frame, inside = sys._current_frames()[main.ident], set()
-            while frame:
-                inside.add(frame.f_code)
-                frame = frame.f_back
-            return {getattr(Server, interrupted).__code__, threading.Event.wait.__code__} <= inside
-
-        def interrupt():  # nowhere else: it would end the tests
-            if wait_until(lambda: in_its_wait() and doing(main).call == "futex", 60):
-                signal.pthread_kill(main.ident, signal.SIGINT)
-            else:
-                release.set()
-
+        its_wait = Server.wait if interrupted == "wait" else Server._ends_within
         with connect(server) as client:
             client.sendall(b"x")
             assert wait_until(lambda: server.doing().call == "futex")
-            square = threading.Thread(target=interrupt)
-            square.start()
             try:
-                with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                with (
+                    monkeypatch.context() as patch,
+                    interrupted_in(its_wait, lambda: doing(main).call == "futex"),
+                    pytest.raises(KeyboardInterrupt),
+                ):
                     patch.setattr(base, "_LOOK", 120.0)  # stop() does not give up before
                     getattr(server, interrupted)()
             finally:
-                square.join()
                 signal.signal(signal.SIGINT, before)
             assert server.running and server.doing().asleep and server.fate is None and live_servers() == [server]
             release.set()

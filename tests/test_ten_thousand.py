@@ -23,7 +23,7 @@ from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, Pol
 from course_lib.widgets import observe
 
 module = sys.modules["course_lib.measure.ten_thousand"]
-BRIEF = {"active": 5, "seconds": 0.2}
+BRIEF = {"active": 5, "seconds": 1.0}
 
 
 @pytest.fixture(autouse=True)
@@ -50,7 +50,7 @@ def python_in(before: list[str], program: str, **options) -> subprocess.Popen:
 
 def answers(server) -> bool:
     """Does it still serve?"""
-    with socket.create_connection(server.address, 5) as client:
+    with socket.create_connection(server.address, 60) as client:
         client.sendall(b"hello")
         return client.recv(10) == server.answer(b"hello")
 
@@ -119,7 +119,7 @@ def test_a_server_that_ends_says_why():
 
 
 def test_a_server_that_serves_one_at_a_time_says_where_it_sleeps(monkeypatch):
-    monkeypatch.setattr(module, "PATIENCE", 0.5)
+    monkeypatch.setattr(module, "PATIENCE", 3.0)
     with BlockingServer() as server:
         result = ten_thousand(server, 100, **BRIEF)
         assert result.answered == 1 and "no answer came" in result.why_not and "the server is asleep in recv" in result.why_not
@@ -157,7 +157,7 @@ with EpollServer() as server:
 def test_the_kernel_has_no_port_left():
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("a network of one's own (unshare -n) is not allowed here")
-    said, _ = python_in(["unshare", "-n"], NO_PORTS).communicate(timeout=100)
+    said, _ = python_in(["unshare", "-n"], NO_PORTS).communicate(timeout=600)
     opened, all_answered, left, why_not = json.loads(said)
     assert 290 <= opened <= 300 and all_answered and left == 0  # the server has one of the hundred ports
     assert why_not == "no port was free for another one, of 3 client addresses (EADDRNOTAVAIL, connect(2))"
@@ -246,7 +246,7 @@ with EpollServer() as server:
 
 
 def test_a_low_hard_limit_scales_it_down():
-    said, _ = python(LITTLE_ROOM.format(limits=(400, 400))).communicate(timeout=100)
+    said, _ = python(LITTLE_ROOM.format(limits=(400, 400))).communicate(timeout=600)
     opened, all_answered, left, why_not, note, limits, numbers = json.loads(said)
     assert 250 < opened < 400 and all_answered and left == 0 and numbers == 1
     assert why_not == f"RLIMIT_NOFILE leaves room for {opened}" and "the hard limit is 400" in note
@@ -254,7 +254,7 @@ def test_a_low_hard_limit_scales_it_down():
 
 
 def test_a_low_soft_limit_is_raised_and_put_back():
-    said, _ = python(LITTLE_ROOM.format(limits=(128, 2000))).communicate(timeout=100)
+    said, _ = python(LITTLE_ROOM.format(limits=(128, 2000))).communicate(timeout=600)
     opened, all_answered, left, why_not, note, limits, numbers = json.loads(said)
     assert (opened, all_answered, left, why_not, limits, numbers) == (1000, True, 0, "", [128, 2000], 1)
     assert "soft limit was raised from 128 to 1,0" in note
@@ -336,7 +336,7 @@ sys.stdin.read()
 """
 
 
-@pytest.mark.parametrize("when, connections", [(10, 1500), (700, 1500), (20_000, 200)])
+@pytest.mark.parametrize("when, connections", [(10, 1500), (700, 1500), (5_000, 200)])
 def test_an_interrupt_leaves_nothing_and_a_server_that_serves(when, connections):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < connections + 300:
         pytest.skip("the hard limit of descriptors is too low")
@@ -356,7 +356,7 @@ def test_the_clients_die_with_the_process_that_started_them():
         started = children(process.pid)
         process.kill()
         process.wait()
-        assert started and wait_until(lambda: not any(alive(pid) for pid in started), 10)
+        assert started and wait_until(lambda: not any(alive(pid) for pid in started), 60)
         process.stdin.close()
 
 
@@ -400,7 +400,7 @@ def test_ten_thousand_while_a_panel_is_live():
         page.close()
         assert page.hidden > 1000 and page.rows <= 61  # it looked while they came, or were there
         assert result.kernel_memory is None or result.kernel_memory > 0
-        assert result.cpu < 3 * result.cpu_alone
+        assert result.cpu < 10 * result.cpu_alone  # a server that walks through all would need some hundred times as much
         # TIME_WAIT is on the clients' side: no socket in that state has the server's port as its own.
         port = f":{server.address[1]:04X}"
         lines = map(str.split, Path("/proc/net/tcp").read_text().splitlines()[1:])

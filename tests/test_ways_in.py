@@ -29,7 +29,7 @@ def is_a_target(name: str, folder: Path) -> bool:
     for file in ("pyproject.toml", "course_lib/jupyterlab.json", "course_lib/jupyter_server.json"):
         shutil.copy(REPOSITORY / file, folder / file)
     environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    done = subprocess.run(["make", "--dry-run", name], cwd=folder, env=environment, capture_output=True, timeout=60)
+    done = subprocess.run(["make", "--dry-run", name], cwd=folder, env=environment, capture_output=True, timeout=600)
     return done.returncode == 0
 
 
@@ -75,7 +75,7 @@ def test_the_workflow_teaches_a_class_with_a_python_that_is_new_enough(workflow)
     assert PYTHONS.contains(version)
     [command] = [step["run"].split() for step in steps if "classroom" in step.get("run", "")]
     assert (REPOSITORY / command[1]).exists()
-    done = subprocess.run([sys.executable, command[1], "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, command[1], "--help"], cwd=REPOSITORY, capture_output=True, text=True, timeout=600)
     assert all(option in done.stdout for option in command[2::2])
 
 
@@ -93,7 +93,7 @@ def test_binder_takes_environment_yml_and_a_python_that_is_new_enough(tmp_path):
     shutil.copytree(REPOSITORY, tmp_path / "course", ignore=shutil.ignore_patterns(".*", "mine", "__pycache__", "*.ipynb"))
     command = [program] if program else [sys.executable, "-m", "repo2docker"]
     command += ["--no-build", "--debug", "course"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=120)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=600)
     said = done.stdout + done.stderr
     assert done.returncode == 0, said
     assert '--file "environment.yml"' in said

@@ -273,9 +273,12 @@ class _Run:
         self._dots = dots(self._wanted, opened, self._answered, said["wrong_at"], active, new, label)
 
     def _fate(self) -> str:
-        if wait_until(lambda: not self._server.running, 0.2):
-            return f"; the server {self._server.fate or 'was stopped'}"
-        return f"; the server is {self._server.doing()}"
+        server = self._server
+        # Its connections end before its thread does; one that goes on will sleep.
+        wait_until(lambda: not server.running or server.doing().asleep and not server._stopping, 2.0)
+        if not server.running:
+            return f"; the server {server.fate or 'was stopped'}"
+        return f"; the server is {server.doing()}"
 
     def _close(self, work: Work) -> None:
         """Close all connections, from the clients' side, and wait for the server to do the same. Also after an interrupt."""

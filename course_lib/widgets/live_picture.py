@@ -122,13 +122,14 @@ class LivePicture:
         listener = next((row for row in rows if row.accept_queue), None)
         if listener is None:
             return ()
-        count = listener.accept_queue or 0
-        seen = count, frozenset(row.peer for row in rows)
+        count, labels = listener.accept_queue or 0, dict(self._labels)
+        seen = count, frozenset(row.peer for row in rows), labels
         if seen != self._queue[0]:
-            there, labels = in_accept_queue(listener), dict(self._labels)
+            there = in_accept_queue(listener)
             known = [name for address, name in labels.items() if address in there]
             others = [f"port {port}" for _, port in sorted(there - labels.keys())]
-            self._queue = seen, tuple((known + others + ["a client"] * count)[:count])
+            # The kernel counts a client a moment before its table shows it as connected: then the next look asks again.
+            self._queue = seen if len(there) >= count else None, tuple((known + others + ["a client"] * count)[:count])
         return self._queue[1]
 
 

@@ -170,7 +170,6 @@ class Panel(LivePanel):
         its, told, note = self._server, None, self._note
         asked, found = (None, None) if its is None else (its.handed_in(), its.came_back())
         if its is not None and doing:
-            note = " ".join(filter(None, (note, words.fate(its, rows, doing))))
             told = {
                 "name": type(its).__name__,
                 "running": its.running,
@@ -185,6 +184,7 @@ class Panel(LivePanel):
                 "pending": str(its.pending or ""),
                 "calls": [str(call) for call in its.calls(_LISTED)],
             }
+            note = " ".join(filter(None, (note, words.fate(its, rows, doing))))  # after it was asked whether it runs
         elif isinstance(self.subject, Process):
             note = " ".join(filter(None, (note, self.subject.words())))
         elif not rows:

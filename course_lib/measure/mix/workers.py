@@ -152,7 +152,7 @@ class Mix:
             diary.begin(began)
             for _ in range(self.turns):
                 diary.compute(self.cpu)
-                due = time.perf_counter() + self.io
+                due = diary.waits() + self.io
                 while (left := due - time.perf_counter()) > 0 and not over():
                     await asyncio.sleep(min(left, 0.2))
                 diary.waited(due)
@@ -219,10 +219,16 @@ class _Diary:
         self._note(start, last, "cpu", 0.0)
 
     def wait(self, seconds: float) -> None:
-        due = time.perf_counter() + seconds
+        due = self.waits() + seconds
         while (left := due - time.perf_counter()) > 0 and not self._over():
             time.sleep(min(left, 0.2))
         self.waited(due)
+
+    def waits(self) -> float:
+        """A wait begins: when. What passed since the computing was waiting for a turn."""
+        now = time.perf_counter()
+        self._note(self._end, now, "turn")
+        return now
 
     def waited(self, due: float) -> None:
         """A wait that was over at `due`; whatever came later was waiting for a turn."""
