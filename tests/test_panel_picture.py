@@ -160,15 +160,32 @@ def test_a_ready_list_that_the_kernel_does_not_tell_is_not_guessed():
         assert picture["ready"] == [] and picture["unknown"] == [picture["rows"][0]["number"]]
 
 
-def test_a_running_server_and_one_that_has_ended():
+def test_a_server_that_never_sleeps_says_which_calls_it_makes_again_and_again():
     with NonBlockingServer() as server:
-        shows(
-            observe(server),
-            lambda p: (
-                p["asks"] in ("The server is running.", "The server sleeps in sleep(): it waits for something that is no socket.")
-            ),
-        )
+        panel = observe(server)
+        shows(panel, lambda p: p["asks"] == "The server does not sleep: it calls accept() again and again.")
+        panel.clients.connect(server.address)
+        shows(panel, lambda p: p["asks"] == "The server does not sleep: it calls accept() and recv() again and again.")
+        server.record()
+        told = r"The server does not sleep: it calls accept\(\) and recv\(\) again and again, .* a second, and finds nothing."
+        shows(panel, lambda p: re.fullmatch(told, p["asks"]))
     assert observe(server).state()["picture"] is None
+
+
+def test_a_server_that_computes_says_so():
+    over = threading.Event()
+
+    def answer(request: bytes) -> bytes:
+        while not over.is_set():
+            pass
+        return request
+
+    with EpollServer(answer) as server:
+        panel = observe(server)
+        panel.clients.connect(server.address).send(b"work")
+        shows(panel, lambda p: p["asks"] == "The server does not sleep: it computes.")
+        over.set()
+        shows(panel, lambda p: p["asleep"])
 
 
 def test_of_many_threads_each_is_named_by_its_client():

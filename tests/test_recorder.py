@@ -331,6 +331,21 @@ class TestTheRing:
             assert wait_until(lambda: server.calls(1)[0].name == "close")
             assert len(server.calls()) == 30 and b"99" in [call.data for call in server.calls()]
 
+    def test_calls_a_second_are_those_of_this_recording(self, monkeypatch):
+        clock = itertools.count(step=0.5)
+        monkeypatch.setattr(recorder_module, "now", lambda: next(clock))
+        recorder = Recorder()
+        assert recorder.rate() == 0
+        recorder.record(True)
+        for number in range(1, 9):
+            recorder.append((number, number, 3, b"x"))
+        clock = itertools.count(5)
+        assert recorder.rate() == 8 / (5 - 1)
+        recorder.record(False)
+        assert recorder.rate() == 0
+        recorder.record(True)
+        assert recorder.rate() == 0  # the kept calls are of the first recording
+
 
 class TestOffItIsNotThere:
     @pytest.mark.parametrize("after", ["never on", "on and off", "held and run on"])

@@ -23,8 +23,14 @@ function draw(tag, attributes = {}, ...children) {
 
 const text = (x, y, words, kind = "", more = {}) => draw("text", { x, y, class: kind, ...more }, String(words));
 const box = (x, y, width, height, kind = "", more = {}) => draw("rect", { x, y, width, height, rx: 4, class: kind, ...more });
+const titled = (shape, words) => (shape.append(...(words ? [draw("title", {}, words)] : [])), shape);
 const still = () => matchMedia("(prefers-reduced-motion: reduce)").matches;
 const cut = (words, length) => (words.length > length ? words.slice(0, length - 1) + "…" : words);
+// A name in one line, or in two that are broken at an underscore.
+function nameLines(name, length) {
+  const at = name.length > length ? name.lastIndexOf("_", length - 1) + 1 : 0;
+  return (at ? [name.slice(0, at), name.slice(at)] : [name]).map((line) => cut(line, length));
+}
 
 // The picture
 
@@ -138,9 +144,9 @@ function kernelPicture() {
       if (carries && handed) chip(`list ${row.number}`, inside ? lists : chips, mid, wide.chip, events(handed), "chip", false);
       else if (carries && back) chip(`list ${row.number}`, chips, mid, wide.chip, events(back), "chip full", before && before.threads[0]?.[0] !== call);
       const waits = tasks?.filter((task) => task[2] === row.number && (task[1] === "read" || task[1] === "write"));
-      if (waits?.length) chip(`task ${waits[0][0]} ${row.number}`, chips, mid, wide.task, cut(waits[0][0], narrow ? 11 : 14), "chip", false);
+      if (waits?.length) task(waits[0][0], row, mid, false);
       const runs = tasks?.find((task) => task[2] === row.number && task[1] === "running");
-      if (runs) chip(`task ${runs[0]} ${row.number}`, chips, mid, wide.task, `▶ ${cut(runs[0], narrow ? 9 : 12)}`, "chip", true);
+      if (runs) task(runs[0], row, mid, true);
     });
     // Interests that have outlived their number: a duplicate keeps the connection open, and no number of the process leads to it.
     (m.zombies ?? []).forEach(([number, who, watched], i) => {
@@ -162,8 +168,10 @@ function kernelPicture() {
     } else if (carries) add(text(name, mid + 5, inside ? "walks through the list" : "keeps no list between two calls", "small dim"));
     if (tasks) {
       const turns = tasks.filter((task) => task[1] === "running" || task[1] === "ready");
-      const words = turns.length ? turns.map((task) => (task[1] === "running" ? "▶ " : "") + task[0]) : ["empty"];
-      add(text(12, mid - 6, "ready queue", "dim"), text(12, mid + 11, cut(words.join(", "), narrow ? 12 : 15), "small"));
+      const whose = turns.map((task) => rows.find((row) => row.number === task[2])?.who ?? task[0]); // a row has the task's name
+      const more = turns.length > 1 ? ` +${turns.length - 1}` : "";
+      const first = turns.length ? (turns[0][1] === "running" ? "▶ " : "") + whose[0] : "empty";
+      add(text(12, mid - 6, "ready queue", "dim"), titled(text(12, mid + 11, cut(first, (narrow ? 12 : 15) - more.length) + more, "small"), whose.join(", ")));
     }
 
     // The threads, each a token with the name of its call
@@ -186,8 +194,14 @@ function kernelPicture() {
         box(0, -11, long, 22, `token ${first ? "first" : ""} ${asleep ? "asleep" : ""}`, { rx: 11 }), text(long / 2, 4, words, `mono center ${first ? "on" : ""}`));
     });
 
-    function chip(key, x, mid, wide, words, kind, changed) {
-      moving(key, x, mid, box(0, -11, wide, 22, `${kind} ${changed ? "changed" : ""}`, { rx: 11 }), text(wide / 2, 4, words, `small center ${kind.includes("full") ? "on-water" : ""}`));
+    function chip(key, x, mid, wide, words, kind, changed, whole = "") {
+      const lines = [words].flat();
+      const high = lines.length > 1 ? 30 : 22;
+      moving(key, x, mid, titled(box(0, -high / 2, wide, high, `${kind} ${changed ? "changed" : ""}`, { rx: 11 }), whole),
+        ...lines.map((line, k) => text(wide / 2, lines.length > 1 ? -2 + 13 * k : 4, line, `small center ${kind.includes("full") ? "on-water" : ""}`)));
+    }
+    function task(name, row, mid, runs) {
+      chip(`task ${name} ${row.number}`, chips, mid, wide.task, nameLines((runs ? "▶ " : "") + name, narrow ? 11 : 14), "chip", runs, name);
     }
     function queue(i, waiting, before) {
       const end = lists - 18;

@@ -22,6 +22,7 @@ _LIBRARY = os.path.dirname(os.__file__)
 _LABEL = re.compile(rf"#\s*(?:{'|'.join(LABELS)})(?:, (?:{'|'.join(LABELS)}))*:")
 _NAME = re.compile(r"(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?![\w.]|\s*:=|=[^=])|(?<![\w.])([A-Za-z_]\w*(?:\.\w+)?)(?=\.)")
 _SETS = re.compile(r"[\w., ]+=[^=]")
+_CALL = re.compile(r"(epoll)?\._?(accept|recv|send|select|poll)\w*\(")
 _TEXT = re.compile(r"#.*|b?\"[^\"]*\"|b?'[^']*'")
 _NOTHING = object()
 _BRACKETS: dict[type, tuple[str, str]] = {list: ("[", "]"), tuple: ("(", ")"), set: ("{", "}"), dict: ("{", "}")}
@@ -73,6 +74,14 @@ def position(thread: threading.Thread, model: type["Server"]) -> Position | None
     if inner and inner.file.startswith(str(_PACKAGE)):
         names = (*names, *(one for one in _names(frames[0], inner.text) if one not in names))
     return Position(spots[0], tuple(spots[1:]), inner, names[:_MOST])
+
+
+def calling(thread: threading.Thread) -> str | None:
+    """The system call on whose line a thread is caught: "accept", "recv", "epoll_wait" …; None on any other line."""
+    frames = _frames(thread)
+    spot = _spot(frames[0]) if frames else None
+    found = _CALL.search(spot.text) if spot else None
+    return found and ("epoll_wait" if found[1] and found[2] == "poll" else found[2])
 
 
 def _frames(thread: threading.Thread) -> list[FrameType]:

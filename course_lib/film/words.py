@@ -9,6 +9,7 @@ if TYPE_CHECKING:
     from .film import ClientView, Moment
 
 _WAITS = ("select", "poll", "epoll_wait")
+_RATES = ((1e5, "hundreds of thousands"), (1e4, "tens of thousands"), (1e3, "thousands"), (1e2, "hundreds"))
 _A_READ = 4096  # bytes that a server of the course takes at a time
 _CHANGES = {
     "ADD": "puts {who} into the interest list, which stays in the kernel{events}",
@@ -105,6 +106,15 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
         told = before.who(number) if number in before.names else m.who(number)
         return f"{told[0].upper()}{told[1:]} {_CHANGED.get(operation, 'was changed in the interest list')}."
     return f"{name} came back."
+
+
+def again_and_again(calls: Iterable[str], rate: float = 0.0, in_vain: bool = False) -> str:
+    """What a server does that never sleeps: the calls that it makes, if any, so many a second; 0: that is not known."""
+    names = _list(f"{name}()" for name in sorted(calls))
+    if not names:
+        return "The server does not sleep: it computes."
+    often = next((f", {words} of times a second" for least, words in _RATES if rate >= least), "")
+    return f"The server does not sleep: it calls {names} again and again{often}{', and finds nothing' * in_vain}."
 
 
 def state(m: "Moment") -> str:

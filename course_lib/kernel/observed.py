@@ -103,6 +103,11 @@ class Observed:
         """
         return self._recorder.calls(last, since)
 
+    @property
+    def calls_a_second(self) -> float:
+        """How often it calls, up to now, over the calls that are kept; 0.0 while they are not recorded."""
+        return self._recorder.rate()
+
     def hold(self) -> None:
         """Hold it before its next call of those that are recorded. A call that it sleeps in goes on; stop() wins over hold."""
         self._recorder.hold()

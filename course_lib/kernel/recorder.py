@@ -130,6 +130,14 @@ class Recorder:
         newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._ring.copy()))
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
+    def rate(self) -> float:
+        """Calls a second, up to now, of as many as are kept; 0.0 when off, and while calls of an earlier recording are among them."""
+        try:
+            first = self._ring[0][0]
+        except IndexError:
+            return 0.0
+        return len(self._ring) / (now() - first) if self.on and first > self._began else 0.0
+
     def handed_in(self) -> dict[int, str] | None:
         """The lists of the select or poll that the server is in, or of its last one; None when off, or none was seen to begin."""
         return _by_number(self.asked, "POLL") if self.on and self.asked else None

@@ -1,6 +1,9 @@
 """The film's picture of what a panel looks at: one moment of it, taken while it runs."""
 
 import select
+import threading
+import time
+from collections import Counter, deque
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -8,14 +11,17 @@ from course_lib.clients import Address
 from course_lib.film.film import Moment, Thread
 from course_lib.film.page import MOST_ROWS, drawn
 from course_lib.film.queue import in_accept_queue
-from course_lib.film.source import position
-from course_lib.film.words import watched
+from course_lib.film.source import calling, position
+from course_lib.film.words import again_and_again, watched
 from course_lib.kernel import Descriptor, Doing, Pending, TaskView, asleep_on, doing
 from course_lib.kernel.descriptors import zombies
+from course_lib.kernel.observed import Observed
 
 from .subject import Process, Subject, server_of, whose
 
 _THREADS = 20  # of a server, whose tokens are drawn
+_LOOKS = 30  # the last ones at a thread that runs, from which its calls are told; not from fewer than a third
+_CALLS, _FRESH = 100, 0.5  # recorded calls that tell them better, if the last one is not older than so many seconds
 _EDGE = getattr(select, "EPOLLET", 0)
 
 
@@ -25,9 +31,10 @@ class LivePicture:
     def __init__(self, subject: Subject, name_of: Callable[[Address | None], str | None], labels: dict[Address, str]) -> None:
         self._subject, self._server = subject, server_of(subject)
         self._name_of, self._labels = name_of, labels
-        self._moment: Moment | None = None
+        self._seen: tuple[Moment, str | None, int] | None = None
         self._picture: dict | None = None
         self._queue: tuple[object, tuple[str, ...]] = None, ()
+        self._caught: deque[str | None] = deque(maxlen=_LOOKS)  # in which calls, while it runs
 
     def show(self, rows: list[Descriptor], hidden: int, its: Doing | None, tasks: list[TaskView] | None) -> dict | None:
         """What the page draws, of at most MOST_ROWS descriptors; None when there is nothing.
@@ -61,10 +68,11 @@ class LivePicture:
                 for number, watcher in zombies(row.number)
             ),
         )
-        if moment != self._moment or self._picture is None or self._picture["hidden"] != hidden + len(rows) - len(shown):
-            self._moment = moment
+        seen = moment, told, hidden + len(rows) - len(shown)
+        if seen != self._seen:
+            self._seen = seen
             self._picture = drawn(moment, list(moment.descriptors)) | {
-                "hidden": hidden + len(rows) - len(shown),
+                "hidden": seen[2],
                 # The kernel shows no ready list. Who is ready for a level-triggered interest is in it, of another nothing is known.
                 "unknown": [row.number for row in shown if any(one.events & _EDGE for one in row.watched_by)],
             }
@@ -93,8 +101,11 @@ class LivePicture:
             told = f"{told[0].upper()}{told[1:]}." if told else "No thread sleeps in a call on these."
             return tuple(Thread(name, Pending(call, number), True) for name, call, number in found), told
         standing = {call.thread: call for call in self._server.standing}
+        if its.asleep or standing:
+            self._caught.clear()
         threads: list[Thread] = []
-        for number, thread in enumerate(self._server.threads[:_THREADS]):
+        living = self._server.threads[:_THREADS]
+        for number, thread in enumerate(living):
             now = its if number == 0 else doing(thread)
             call = standing.get(thread) or (Pending(now.call or "", now.descriptor) if now.asleep else None)
             on = names.get(-1 if call is None or call.descriptor is None else call.descriptor, "a client")
@@ -105,12 +116,24 @@ class LivePicture:
             return tuple(threads), "" if its.ended else None
         first, running = threads[0].call, sum(not thread.call for thread in threads)
         if not first:
-            return tuple(threads), "The server is running."
+            return tuple(threads), self._runs(self._server, living[0])
         if not running:
             return tuple(threads), None
         # Of one who sleeps alone it would read as if the server did nothing.
         said = f"The first thread sleeps in {first.name}(); {running} more {'is' if running == 1 else 'are'} running."
         return tuple(threads), said
+
+    def _runs(self, server: Observed, thread: threading.Thread) -> str:
+        """What a server does whose thread does not sleep."""
+        self._caught.append(calling(thread))
+        calls = server.calls(_CALLS) if server.recording else []
+        if len(calls) == _CALLS and time.perf_counter() - calls[-1].entered < _FRESH:
+            names, in_vain = {call.name for call in calls}, all(call.error == "EAGAIN" for call in calls)
+            return again_and_again(names, server.calls_a_second, in_vain)
+        often = {name for name, times in Counter(self._caught).items() if name and times > 1}
+        if len(self._caught) < _LOOKS / 3 or not often and any(self._caught):
+            return "The server is running."
+        return again_and_again(often)
 
     def _who(self, row: Descriptor) -> str:
         if row.peer is None or row.peer == "":

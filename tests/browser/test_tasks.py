@@ -26,6 +26,7 @@ def test_the_ready_queue_gets_shorter_call_by_call(open_cells):
     expect(queue(panel)).to_have_text(["empty"])
     notebook.run_cell(2)
     expect(panel.locator(".doing")).to_contain_text("held before recv(")
+    expect(panel.locator(".stage svg")).to_contain_text("▶ alice")
     # The wait in flight may have come back with the first client only.
     expect(queue(panel).first).to_contain_text("▶ serve_client alice (running)")
     expect(tasks(panel).get_by_role("row").nth(1)).to_contain_text("running")
@@ -73,6 +74,8 @@ def test_it_fits_850_pixels_and_a_name_is_shown_as_text(open_cells, theme):
     button(panel, "Send text").click()
     expect(tasks(panel)).to_contain_text("<b>a task")
     expect(tasks(panel)).to_contain_text("sleeping 5")
+    drawn = panel.locator(".stage svg text").all_text_contents()
+    assert {"accept_", "serve_", "clients", "client"} <= {*drawn} and not any("…" in words for words in drawn)
     expect(panel.locator("b").filter(has_text="a task")).to_have_count(0)
     assert panel.evaluate("element => element.scrollWidth <= element.clientWidth")
     assert panel.locator(".tasks").evaluate("element => element.scrollWidth <= element.clientWidth")
