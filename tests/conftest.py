@@ -1,5 +1,6 @@
 """What all tests share: the learner's folder is a temporary one, and the browser comes last."""
 
+import gc
 import signal
 from collections import Counter
 
@@ -32,6 +33,12 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
             seen[exercise] += 1
             if seen[exercise] > FIRST:
                 item.add_marker("slow")
+
+
+@pytest.fixture(autouse=True, scope="module")
+def nothing_left_to_the_collector():
+    """What the tests of another module have dropped would go in the middle of one of these, and its descriptors with it."""
+    gc.collect()
 
 
 @pytest.fixture(autouse=True)

@@ -51,11 +51,11 @@ class Running:
             self.errors.append(error)
 
     def connect(self) -> socket.socket:
-        return socket.create_connection(self.listener.getsockname(), timeout=5)
+        return socket.create_connection(self.listener.getsockname(), timeout=30)
 
     def stop(self) -> None:
         self.listener.shutdown(socket.SHUT_RDWR)
-        self.thread.join(5)
+        self.thread.join(30)
         self.listener.close()
 
 
@@ -95,7 +95,7 @@ def test_calling_instead_of_starting_is_a_real_bug(serve):
         with pytest.raises(TimeoutError):
             second.recv(100)
         first.shutdown(socket.SHUT_WR)
-        second.settimeout(5)
+        second.settimeout(30)
         assert second.recv(100) == b"HELLO"
 
 
@@ -105,7 +105,7 @@ def test_closing_inside_the_loop_is_a_real_bug(serve):
     with server.connect() as client:
         client.sendall(b"hello")
         assert client.recv(100) == b"HELLO" and client.recv(100) == b""
-    assert wait_until(lambda: server.errors, 5) and server.errors[0].errno == 9
+    assert wait_until(lambda: server.errors, 30) and server.errors[0].errno == 9
 
 
 def test_where_the_words_name_an_error_of_python_python_says_it():

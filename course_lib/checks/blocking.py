@@ -96,6 +96,8 @@ def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str
     process.interrupt(signal.SIGUSR2)
     try:
         got = process.read(client, 200_000, "no end", 4.0)
+        if len(got) < 200_000:
+            process.explain_end()
     except Stuck as stuck:
         got = stuck.data
     if len(got) < 200_000:
@@ -346,13 +348,11 @@ def _waits_for_the_next(process: CheckedProcess) -> None:
     """Nobody comes: it must sleep, and not look again and again."""
     if process.until(lambda: process.asleep_in() == "accept", 0.1):
         return
-    process.watch(0.02)
-    woke, runs = process.wakes(), 0
-    for _ in range(10):
-        process.watch(0.03)
-        runs += process.state() == "R"
-    woke = process.wakes() - woke
-    if woke > 5 or runs > 5:
+    used, woke = process.cpu(), process.wakes()
+    for passed in process.own_time(0.3):
+        pass
+    used, woke = process.cpu() - used, process.wakes() - woke
+    if woke > 5 or used > passed / 3:
         times = f"{woke} times in 0.3 s" if woke > 5 else "all the time"
         raise Wrong(
             f"Nobody comes, and your server looks for a client {times}{process.where()}. A blocking accept() sleeps until somebody is "

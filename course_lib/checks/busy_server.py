@@ -46,12 +46,10 @@ def check_busy_server(attempt: Attempt) -> None:
 
 
 def _spins(process: CheckedProcess) -> bool:
-    """Does it use the processor while nobody talks, or wait for it? One that sleeps does neither."""
-    used, runs = process.cpu(), 0
-    for _ in range(10):
-        process.watch(_WINDOW / 10)
-        runs += process.state() == "R"
-        if process.cpu() - used > _WINDOW / 10 or runs > 5:
+    """Does it use the processor, while nobody talks, as often as it gets it?"""
+    used = process.cpu()
+    for passed in process.own_time(_WINDOW):
+        if process.cpu() - used > max(_WINDOW / 10, passed / 3):
             return True
     return False
 

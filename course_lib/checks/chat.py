@@ -49,7 +49,7 @@ def _one_to_all(trial: ServerTrial) -> None:
         for other, to in zip(trial.clients, _NAMES):
             if other is not client:
                 _hears(trial, other, line, f"{name} sent a line", to, client)
-        trial.settle()  # the sender may be the last one to get it
+        trial.process.settle()  # the sender may be the last one to get it
         _nothing_back(client, f"{name} sent a line")
     trial.process.alone()
     trial.attempt.good("five clients: each line goes to all others, and not back")
@@ -117,7 +117,7 @@ def _are_lines(got: bytes, *lines: bytes) -> bool:
 
 
 def _leavers(trial: ServerTrial) -> None:
-    trial.happened = "A client left and your server died: "
+    trial.happens("A client left and your server died: ")
     ann, ben, cleo, dan, eve = trial.clients
     with trial.process.paused():
         trial.send(dan, b"bye\n")
@@ -141,7 +141,7 @@ def _leavers(trial: ServerTrial) -> None:
 def _slow(trial: ServerTrial) -> None:
     """A client reads late, and another one is reset while lines wait for it: less than the limit."""
     slow, text = _with_unsent(trial)
-    trial.happened = "A client reads late, and your server died: "
+    trial.happens("A client reads late, and your server died: ")
     got, stuck = trial.receive(slow, len(text))
     if got != text:
         what = f"A client read late and got {len(got)} of {len(text)} bytes"
@@ -155,7 +155,7 @@ def _slow(trial: ServerTrial) -> None:
         raise Wrong(
             f"{what}, then {'others' if stuck else 'the end'}: send() takes what fits; keep the rest and its order (send(2))."
         )
-    trial.happened = "A client was reset while lines waited for it, and your server died: "
+    trial.happens("A client was reset while lines waited for it, and your server died: ")
     reset(slow)
     lost, _ = _with_unsent(trial)
     reset(lost)
@@ -176,7 +176,7 @@ def _with_unsent(trial: ServerTrial, most: int = 12_000) -> tuple[socket.socket,
         _to_all(trial, line, "A client does not read; Ann sent lines of 4 kB")
         text += line
         if number > 15 and number % 2:
-            trial.settle()  # in the middle of a round it may be about to send
+            trial.process.settle()  # in the middle of a round it may be about to send
             if trial.keeps("unsent") > most:
                 break
     return slow, text
@@ -196,7 +196,7 @@ _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
 
 
 def _never_reads(trial: ServerTrial) -> None:
-    trial.happened = "One client does not read, and your server died: "
+    trial.happens("One client does not read, and your server died: ")
     ann, ben, cleo, dan, eve = trial.clients
     before = trial.process.memory()
     for _ in range(BATCHES):
@@ -230,7 +230,7 @@ def _never_reads(trial: ServerTrial) -> None:
 
 
 def _too_long(trial: ServerTrial) -> None:
-    trial.happened = "A client sent too long a line, and your server died: "
+    trial.happens("A client sent too long a line, and your server died: ")
     visitor = trial.connect()
     trial.send(visitor, TOO_LONG)
     stuck = trial.receive(visitor, 1)[1]
@@ -247,13 +247,15 @@ def _too_long(trial: ServerTrial) -> None:
 
 
 def _half_closed(trial: ServerTrial) -> None:
-    trial.happened = "A client half-closed, and your server died: "
+    trial.happens("A client half-closed, and your server died: ")
     slow, text = _with_unsent(trial, 40_000)  # more than the buffers take when it comes to the end
     with trial.process.paused():
         slow.shutdown(socket.SHUT_WR)
     trial.read_all(slow)
     got, stuck = trial.receive(slow, len(text))
     if got != text:
+        if not stuck:
+            trial.process.explain_end()
         raise Wrong(
             f"A client has finished sending while lines waited for it, and got {len(got)} of {len(text)} bytes: b'' says that it "
             "sends no more, and it still reads (shutdown(2)). First send what waits for it, then close."
@@ -266,7 +268,7 @@ def _half_closed(trial: ServerTrial) -> None:
 
 
 def _chat_ends(trial: ServerTrial) -> None:
-    trial.happened = "All clients left and your server died: "
+    trial.happens("All clients left and your server died: ")
     with trial.process.paused():
         for client in trial.clients:
             client.close()

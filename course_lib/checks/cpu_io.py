@@ -1,6 +1,7 @@
 """Checks of notebook 08: is it computing or waiting, who keeps the loop, and how to compute beside it."""
 
 import io
+import math
 import socket
 import threading
 import time
@@ -186,6 +187,7 @@ class _Classified:
 # 8.2
 
 _BLOCK = 0.2  # seconds
+_BEATS = 0.16  # of a core, for a heartbeat every 0.01 s: far more than it needs
 
 
 def check_longest_gap(attempt: Attempt) -> None:
@@ -231,7 +233,7 @@ def _finds_what_blocks(gap: "_Gap") -> None:
 
 
 def _tells_waiting_from_blocking(gap: "_Gap") -> None:
-    if gap.least("waits for 0.3 s, and blocks nobody", 0.3) >= 0.2:
+    if not gap.less(0.2, "waits for 0.3 s, and blocks nobody", 0.3):
         raise Wrong(
             "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap. A waiting task harms nobody: "
             "measure the time between two beats of another task, not the time of this one, and take the longest, not the sum."
@@ -241,7 +243,7 @@ def _tells_waiting_from_blocking(gap: "_Gap") -> None:
             "The task was to wait for 0.3 s, and longest_gap was through before: nobody waited for it. Spawn it in a Loop; what it yields is "
             "for the loop."
         )
-    if gap.cpu > 0.16:
+    if gap.cpu > _BEATS:
         raise Wrong(
             "The task waited for 0.3 s, and the heartbeat used the processor all the time: let it sleep, about 0.01 s, "
             "between two beats."
@@ -249,12 +251,12 @@ def _tells_waiting_from_blocking(gap: "_Gap") -> None:
 
 
 def _takes_the_longest(gap: "_Gap") -> None:
-    if gap.least("blocks for 0.01 s, five times", *(0.01, -0.01) * 5) >= 0.1:
+    if not gap.less(0.1, "blocks for 0.01 s, five times", *(0.01, -0.01) * 5):
         raise Wrong(
             "The task blocked for 0.01 s, five times with waits between, and longest_gap returned over 0.1 s: the LONGEST "
             "gap, not their sum."
         )
-    if gap.least("blocks for 0.15 s, twice", -0.15, 0.05, -0.15, 0.05) >= 0.28:
+    if not gap.less(0.28, "blocks for 0.15 s, twice", -0.15, 0.05, -0.15, 0.05):
         raise Wrong(
             "The task blocked for 0.15 s, twice with a wait between, and longest_gap returned over 0.28 s: the LONGEST gap, "
             "not their sum."
@@ -335,15 +337,15 @@ class _Gap:
         heart = "The heartbeat has to be a task of the SAME loop, so that it stands still when the loop does"
         return f"{heart}, and the gap is the time between two beats."
 
-    def least(self, what: str, *waits: float) -> float:
-        """The least of up to four gaps: other programs can only make them longer."""
-        gaps = []
-        for _ in range(4):
-            gaps.append((self.of(what, *waits), self.cpu))
-            if gaps[-1][0] < 0.1 and gaps[-1][1] < 0.16:
+    def less(self, most: float, what: str, *waits: float) -> bool:
+        """Is the gap below `most`? Other programs can only make it longer: so one of up to eight has to be."""
+        gap = cpu = math.inf
+        for _ in range(8):
+            gap, cpu = min(gap, self.of(what, *waits)), min(cpu, self.cpu)
+            if gap < most and cpu < _BEATS:
                 break
-        self.cpu = min(cpu for _, cpu in gaps)
-        return min(seconds for seconds, _ in gaps)
+        self.cpu = cpu
+        return gap < most
 
 
 def _last_line(said: io.StringIO) -> str:

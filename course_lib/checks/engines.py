@@ -68,9 +68,7 @@ def _waits_without_limit(process: CheckedProcess, kind: str) -> None:
     process.watch(0.1)  # nobody comes, so it must go on waiting
     process.until(process.asleep_in, 0.5)
     _sleeps_in(process, kind)
-    woke = process.wakes()
-    process.watch(0.15)
-    if process.wakes() - woke > 2:
+    if process.wakes_within(0.15) > 2:
         raise Wrong(
             f"wait(None) wakes up again and again{process.where()}, and nobody comes: one call of {CALLS[kind]}, with None."
         )

@@ -103,9 +103,10 @@ def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -
     if seconds is None and process.until(lambda: process.asleep_in() == "epoll_wait" and process.sleeps_for_ever(), 0.1):
         return
     for _ in range(2):
-        watch, used, woke = process.stopwatch(), process.cpu(), process.wakes()
-        process.watch(0.25)
-        cpu, wakes = (process.cpu() - used) / watch.passed(), process.wakes() - woke
+        used, woke = process.cpu(), process.wakes()
+        for passed in process.own_time(0.25):
+            pass
+        cpu, wakes = (process.cpu() - used) / passed, process.wakes() - woke
         if cpu < 0.1 and wakes <= 2:
             break
     else:

@@ -10,8 +10,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from course_lib.ports import inodes, is_queued, listening
-from course_lib.proc import sockets
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
+from course_lib.proc import sockets, state
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained, wait_until
 
 from .ends import readable
 
@@ -97,8 +97,8 @@ class _Change:
                 raise Wrong(f"{what}: {stuck.does('the new process')}. {why}") from None
             client.close()
         if lost:
-            self.old.watch(0)
-            self.new.watch(0)
+            self.old.explain_end()
+            self.new.explain_end()
             raise Wrong(f"{what}, but the end of its connection: {lost} of {len(self.clients)} clients were cut off.")
         self.clients.clear()
 
@@ -123,7 +123,7 @@ def _hands_over(change: _Change) -> None:
         change.old.until(lambda: change.old.asleep_in() not in ("poll", "") or change.inode not in inodes(change.pid), 1.0)
         early = change.inode not in inodes(change.pid)
         change.come(_MIDDLE)
-    change.old.watch(0)
+    change.old.settle()
     if change.refused:
         try:
             same = change.new.hear("take_over did not return within 2 s", _PATIENCE)["inode"] == change.inode
@@ -213,6 +213,7 @@ def _old_one_ends(change: _Change) -> None:
     change.half.sendall(b"lo\n")
     what = "A client was in the middle of a line in the old process, and after the change it got no answer"
     if change.old.read(change.half, 6, what, _PATIENCE) != b"HELLO\n":
+        change.old.explain_end()
         raise Wrong(f"{what}, but the end of its connection.")
     change.half.close()
     change.boss.close()
@@ -425,7 +426,7 @@ class _Pairs:
             finally:
                 os._exit(0)
         theirs.close()
-        sent = readable(ours, _PATIENCE)
+        sent = wait_until(lambda: readable(ours) and state(pid) in "SZ", _PATIENCE)  # all of it: what it waits for now is us
         os.kill(pid, signal.SIGKILL)
         os.waitpid(pid, 0)
         raised = ""

@@ -17,7 +17,7 @@ from course_lib.sandbox import Stopwatch, Talk, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
 from .ends import empty, fill, readable, reset, writable
-from .epoll_list import room
+from .epoll_list import grows, room
 from .loop_trial import LoopTrial, Task, pair, turns
 
 
@@ -299,10 +299,9 @@ def costs_the_same(trial: LoopTrial) -> None:
             sock.close()
         return used[0]
 
-    few, many = (min(cost(waiting) for _ in range(2)) for waiting in (_FEW, _LOTS))
-    if many > _GROWS * few:
+    if (times := grows(cost, _FEW, _LOTS, _GROWS)) > _GROWS:
         raise Wrong(
-            f"Two tasks talk; with {_LOTS} others that wait it costs {many / few:.0f} times the CPU time that it costs with {_FEW}: "
+            f"Two tasks talk; with {_LOTS} others that wait it costs {times:.0f} times the CPU time that it costs with {_FEW}: "
             "each round goes over all who wait, in your code or in the engine. epoll gives the ready ones: look up just these."
         )
     trial.talk.good(f"with {_LOTS} tasks that wait, a round costs what it costs with {_FEW}")

@@ -231,11 +231,15 @@ def timers(trial: LoopTrial) -> None:
     log: list[object] = []
     sleeper = partial(_sleeper, trial, log)
     _late(trial)
-    trial.run(
-        "Four tasks sleep 0.03, 0.01, 0.02 and 0 s",
-        {f"the one of {seconds} s": sleeper(seconds) for seconds in (0.03, 0.01, 0.02, 0)},
-    )
-    if log != [0, 0.01, 0.02, 0.03]:
+    for _ in range(3):  # that one began so late that it was due after another one is rare
+        log.clear()
+        trial.run(
+            "Four tasks sleep 0.03, 0.01, 0.02 and 0 s",
+            {f"the one of {seconds} s": sleeper(seconds) for seconds in (0.03, 0.01, 0.02, 0)},
+        )
+        if log == [0, 0.01, 0.02, 0.03]:
+            break
+    else:
         raise Wrong(
             f"Four tasks sleep 0.03, 0.01, 0.02 and 0 s, and the order in which they went on is {log}: the first timer is the "
             "one that is due first."

@@ -44,7 +44,7 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
 
 
 def _answers(trial: ServerTrial) -> None:
-    trial.settle()  # a server that does not wait for its first client shows it now
+    trial.process.settle()  # a server that does not wait for its first client shows it now
     trial.stay.append(trial.connect())
     trial.ask(trial.first, b"hello\n", "A client sent a line and got no answer within 1 s")
     trial.own = trial.process.sockets() - 1
@@ -88,7 +88,7 @@ def _pieces(trial: ServerTrial) -> None:
             trial.send(client, bytes([byte]))
             trial.read_all(client)
         if one == ord("h"):
-            trial.settle()
+            trial.process.settle()
             if readable(trial.first) and (data := trial.first.recv(100)):
                 raise Wrong(
                     f"A client sent b'h', the first byte of a line, and got {data!r}: a piece without b'\\n' is not a line "
@@ -184,7 +184,7 @@ def _ends(trial: ServerTrial) -> None:
 
 
 def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
-    trial.happened = "A client finished sending and your server died: "
+    trial.happens("A client finished sending and your server died: ")
     with trial.process.paused():
         for client in leaving:
             trial.send(client, b"one\ntwo\nthree\n")
@@ -212,7 +212,7 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
 
 
 def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
-    trial.happened = "A client left and your server died: "
+    trial.happens("A client left and your server died: ")
     with trial.process.paused():
         for client in closing:
             client.close()
@@ -251,7 +251,7 @@ def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, 
 
 
 def _resets(trial: ServerTrial) -> None:
-    trial.happened = "A client crashed (its connection was reset) and your server died: "
+    trial.happens("A client crashed (its connection was reset) and your server died: ")
     talking, gone, waiting, trial.clients = trial.clients[0], trial.clients[1], trial.clients[2], trial.clients[3:]
     trial.ask(talking, b"hello\n", "A client got no answer within 1 s")
     reset(talking)
@@ -264,7 +264,7 @@ def _resets(trial: ServerTrial) -> None:
         trial.send(client, b"hello\n")
         client.close()
     trial.ask(trial.first, b"hello\n", "Some clients were reset, and another one got no answer within 1 s")
-    trial.happened = "A client sent lines of 50 000 bytes, and your server died: "
+    trial.happens("A client sent lines of 50 000 bytes, and your server died: ")
     trial.send(waiting, LONG_LINES)
     got, stuck = trial.receive(waiting, 1)
     if not got:
@@ -272,8 +272,7 @@ def _resets(trial: ServerTrial) -> None:
             raise trial.unanswered(waiting, "A client sent lines of 50 000 bytes and got no answer within 1 s", stuck)
         trial.process.explain_end()
         raise Wrong("A client sent lines of 50 000 bytes and got b'', the end.")
-    trial.settle()
-    trial.happened = "A client was reset in the middle of its answer, and your server died: "
+    trial.happens("A client was reset in the middle of its answer, and your server died: ")
     reset(waiting)  # in the middle of its answer
     trial.ask(trial.first, b"hello\n", "A client was reset in the middle of its answer, and another one got no answer within 1 s")
     if stuck := trial.holds(2 + len(trial.clients)):
@@ -287,7 +286,7 @@ def _resets(trial: ServerTrial) -> None:
 
 
 def _slow_reader(trial: ServerTrial) -> None:
-    trial.happened = "A client does not read its long answer, and your server died: "
+    trial.happens("A client does not read its long answer, and your server died: ")
     lines = [
         b" ".join(b"%05d" % number for number in range(begin, begin + 10_000)) + b"\n" for begin in range(0, LONG // 6, 10_000)
     ]
@@ -326,7 +325,7 @@ def _slow_reader(trial: ServerTrial) -> None:
 
 def _greedy(trial: ServerTrial) -> None:
     """A client that sends and never reads. Whose memory does it fill, its own or the server's?"""
-    trial.happened = "A client sent and never read, and your server died: "
+    trial.happens("A client sent and never read, and your server died: ")
     greedy = trial.connect(receive_buffer=SMALL)
     greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     greedy.setblocking(False)
@@ -342,6 +341,7 @@ def _greedy(trial: ServerTrial) -> None:
             else:  # it has read all; that there is room again is told us by an acknowledgement, which may take its time
                 quiet, used = 0, trial.process.cpu()
         except ConnectionError:
+            trial.process.explain_end()
             break  # the server has cut it off, which is another good answer
     if sent >= GREEDY:
         raise Wrong(
@@ -391,7 +391,7 @@ def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: byte
 
 
 def _all_gone(trial: ServerTrial) -> None:
-    trial.happened = "All clients left and your server died: "
+    trial.happens("All clients left and your server died: ")
     with trial.process.paused():
         for client in (*trial.stay, *trial.clients):
             client.close()

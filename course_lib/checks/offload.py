@@ -9,7 +9,7 @@ from collections.abc import Callable, Generator
 from typing import Any
 
 from course_lib.proc import children, open_numbers, state
-from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
+from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
 from course_lib.sandbox.words import REFUSED_BY_PICKLE
 
 from .ends import readable
@@ -103,7 +103,7 @@ class _Task:
         """Let it go on each time that what it waits for is readable, until it ends."""
         while not self.ended:
             self._talk.step(f"The function {what} had ended, and offload did not come back within 3 s", 3.0)
-            if not self.readable(2):
+            if not _in_time(lambda: self.readable(0)):
                 self._not_escaped()
                 if self.turns:
                     raise Wrong(
@@ -180,7 +180,7 @@ class _Offloaded:
         gate = _Gate()
         task = self.start("a function that is still at work", lambda: gate.pass_through("pages"))
         self._talk.step("The function that offload was to call did not begin within 2 s", 3.0)
-        if not wait_until(lambda: gate.reached, 2):
+        if not _in_time(lambda: gate.reached):
             gate.open()  # it may be called in this process, now
             if task.readable(0):  # an error may have come in place of the result
                 task.step()
@@ -223,7 +223,7 @@ class _Offloaded:
         gate = _Gate()
         task = self.start("a function with a result of 4 MB", gate.pass_through, bytes(4_000_000))
         gate.open()
-        if not task.readable(2):
+        if not _in_time(lambda: task.readable(0)):
             raise Wrong("A result of 4 MB does not come: the child must send it, all of it (sendall), while this process reads.")
         its_children = children(os.getpid())
         for child in its_children:
@@ -328,13 +328,18 @@ class _Offloaded:
         client, connection = socket.socketpair()
         gate = _Gate()
         task = self.start("a function at work while a client is let go", gate.pass_through, 1)
-        wait_until(lambda: gate.reached, 2)
+        _in_time(lambda: gate.reached)
         connection.close()
         noticed = readable(client, 0.1)
         gate.open()
         task.finish("was at work")
         client.close()
         self._talk.tell(copies=not noticed)
+
+
+def _in_time(condition: Callable[[], object]) -> bool:
+    """Wait for what a child has to do; False if it has not within 2 s."""
+    return Stopwatch(os.getpid()).until(condition, 2.0)
 
 
 def _waited_for(got: object) -> Any:

@@ -48,7 +48,7 @@ def _no_room(attempt: Attempt) -> None:
             with trial.process.no_room():
                 waiting = trial.connect()
                 trial.send(waiting, b"hello\n")
-                trial.settle()
+                trial.process.settle()
                 trial.ask(trial.first, b"again\n", f"{what}, and another client got no answer within 1 s")
             trial.stay.pop().close()
             trial.expect(waiting, b"hello\n", f"{what}; then there was room, and this client got no answer within 1 s")

@@ -74,7 +74,7 @@ class Crew:
             try:
                 yield
             except ConnectionRefusedError:
-                self.look()
+                self.explain_end()
                 raise Wrong(
                     "A client was refused: nobody listens at the port any more. The listeners stay open in the parent: so a "
                     "worker that is started anew gets the old one's."
@@ -149,6 +149,12 @@ class Crew:
                     cause="started another",
                 )
 
+    def explain_end(self) -> None:
+        """A client was cut off, or refused: raise why, if somebody tells in the next moment."""
+        self.process.until(lambda: readable(self._reports), 0.3)
+        self.look()
+        self.process.explain_end()
+
     def started(self, what: str) -> int:
         """Wait for one new worker."""
         report = self.report(what)
@@ -214,7 +220,7 @@ class Crew:
                 self.look()
                 raise self.unanswered(client, what) from None
             if not piece:
-                self.look()
+                self.explain_end()
                 raise Wrong(f"{what}, but the end of its connection.")
             came += piece
             try:
@@ -288,7 +294,7 @@ def _idle(crew: Crew) -> None:
     for _ in range(2):
         crew.calm()
         used, woke = crew.cpu(), crew.process.wakes()
-        watches = {pid: Stopwatch(pid) for pid in used}
+        watches = {pid: Stopwatch(pid, alone=True) for pid in used}
         crew.process.watch(_WINDOW)
         busy = {pid: (cpu - used[pid]) / watches[pid].passed() for pid, cpu in crew.cpu().items()}
         if max(busy.values()) < 0.1:
@@ -420,7 +426,7 @@ def _wrk(crew: Crew) -> None:
         crew.attempt.note("wrk is not installed, so it did not ask: sudo apt-get install wrk")
         return
     url = "http://{}:{}/".format(*crew.address)
-    command = [wrk, "-t", "1", "-c", "30", "-d", "1s", "--timeout", "5s", url]
+    command = [wrk, "-t", "1", "-c", "30", "-d", "1s", "--timeout", "30s", url]  # it counts what fails, and not who is slow
     try:
         asked = subprocess.run(command, capture_output=True, stdin=subprocess.DEVNULL, text=True, timeout=10)
     except subprocess.TimeoutExpired:

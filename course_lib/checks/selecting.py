@@ -31,9 +31,7 @@ def check_ready(attempt: Attempt) -> None:
     process = attempt.start(_use_ready, listener)
     told = process.hear("ready did not answer within 1 s")
     if not process.until(process.sleeps_for_ever, 0.1):
-        woke = process.wakes()
-        process.watch(_LONG)  # nobody comes, so it must go on waiting
-        if (times := process.wakes() - woke) > _OFTEN:
+        if (times := process.wakes_within(_LONG)) > _OFTEN:  # nobody comes, so it must go on waiting
             raise Wrong(f"ready([listener], [], None) woke up {times} times in {_LONG:g} s, and nobody had come. {_ONE_WAIT}")
     attempt.connect(address)
     process.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")

@@ -3,7 +3,6 @@
 import gc
 import signal
 import socket
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
@@ -204,22 +203,21 @@ class ServerTrial:
             return 0
         return int(self.process.hear("The server did not come back from a call within 1 s")[what])
 
-    def settle(self) -> None:
-        """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second."""
-        self.process.watch(0.01)
-        self.process.until(lambda: self.process.state() != "R", 0.1)
+    def happens(self, what: str) -> None:
+        """`what` begins the message if it dies from now on; what it dies of now came before."""
+        self.process.settle()
+        self.happened = what
 
     def idle(self, when: str, why: str = "") -> None:
         """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed."""
         if not self.sleeps or self.process.until(self.process.sleeps_for_ever, 0.1):
             return
         for window in range(2):
-            cpu, runs, naps, wakes = self._window()
-            if cpu < IDLE and runs < 0.5 and naps < 0.5:
-                if wakes <= OFTEN:
-                    return
+            cpu, naps, wakes = self._window()
+            if cpu < IDLE and naps < 0.5 and wakes <= OFTEN:
+                return
         line = self.process.where()
-        if cpu < IDLE and runs < 0.5 and naps < 0.5:
+        if cpu < IDLE and naps < 0.5:
             raise Wrong(
                 f"{when}, and your server woke up {wakes} times in {WINDOW:g} s{line}: a time limit makes it look for nothing, again "
                 "and again. Sleep until a socket is ready."
@@ -245,8 +243,7 @@ class ServerTrial:
 
     def naps_long(self) -> str:
         """The line in which it sleeps by the clock, for a tenth of a second or longer; else ""."""
-        woke = self.process.wakes()
-        if all(self.naps() for _ in range(40)) and self.process.wakes() - woke <= 2:  # 40 looks take 0.2 s
+        if any(self.naps() for _ in range(5)) and self.process.wakes_within(0.2) <= 2:
             return self.process.where()
         return ""
 
@@ -255,16 +252,13 @@ class ServerTrial:
         self.process.watch(0.005)
         return self.process.asleep_in() == "sleep"
 
-    def _window(self) -> tuple[float, float, float, int]:
-        """Over half a second: share of a core, share of looks at which it runs, or sleeps by the clock; times it woke up."""
-        begin, used, woke = time.monotonic(), self.process.cpu(), self.process.wakes()
-        looks, runs, naps = 0, 0, 0
-        while (passed := time.monotonic() - begin) < WINDOW:
-            self.process.watch(0.02)
-            looks += 1
-            runs += self.process.state() == "R"
-            naps += self.naps()
-        return min(1.0, (self.process.cpu() - used) / passed), runs / looks, naps / looks, self.process.wakes() - woke
+    def _window(self) -> tuple[float, float, int]:
+        """Over half a second of its own: share of a core, share of looks at which it sleeps by the clock; times it woke up."""
+        used, woke, looks = self.process.cpu(), self.process.wakes(), [""]
+        for passed in self.process.own_time(WINDOW):
+            looks += filter(None, [self.process.asleep_in()])
+        share = min(1.0, (self.process.cpu() - used) / passed)
+        return share, looks.count("sleep") / len(looks), self.process.wakes() - woke
 
 
 # What an exception says about a server.

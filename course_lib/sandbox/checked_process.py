@@ -72,7 +72,7 @@ class CheckedProcess:
                 env=environment(self._mark),
             )
             self._end = self._files.enter_context(open(os.pidfd_open(self._process.pid), "rb", buffering=0))
-        self._limit.processes.append(str(self._process.pid))
+        self._limit.processes.append(self._process.pid)
         try:
             self._wait("started", "", START_LIMIT)
             self._started = True
@@ -102,8 +102,18 @@ class CheckedProcess:
         self._wait("", "", seconds, patient=True)
 
     def stopwatch(self) -> "Stopwatch":
-        """It runs from now on, and stands still while this process or the check waits for a processor."""
+        """It runs from now on, and stands still while this process, a child of it or the check waits for a processor."""
         return Stopwatch(self._pid)
+
+    def own_time(self, seconds: float) -> Iterator[float]:
+        """Let it go on for so many seconds in which it does not wait for a processor; gives what has passed of them, now and then.
+
+        So what it does in this time does not depend on other programs.
+        """
+        watch = Stopwatch(self._pid, alone=True)
+        while watch.passed() < seconds:
+            self.watch(min(0.02, seconds / 5))
+            yield watch.passed()
 
     def until(self, condition: Callable[[], object], seconds: float) -> bool:
         """Wait for something that nobody announces; False if it has not come true in this time."""
@@ -155,6 +165,13 @@ class CheckedProcess:
         """How often its first thread has gone to sleep so far."""
         return int(proc.status(self._pid, "voluntary_ctxt_switches") or 0)
 
+    def wakes_within(self, seconds: float) -> int:
+        """How often it goes to sleep in `own_time`."""
+        woke = self.wakes()
+        for _ in self.own_time(seconds):
+            pass
+        return self.wakes() - woke
+
     def memory(self) -> int:
         """Bytes of memory that it holds now (VmRSS of proc(5))."""
         return int(proc.status(self._pid, "VmRSS") or 0) * 1024
@@ -195,6 +212,12 @@ class CheckedProcess:
         if proc.children(self._pid):
             raise Wrong(f"{self._name} started another process (fork?); one process is enough here.", cause="another process")
 
+    def settle(self) -> None:
+        """Let it do what it can do now, until it sleeps; one that never sleeps gets a tenth of a second. Raises as `hear` does."""
+        self.watch(0.01)
+        self.until(lambda: self.state() != "R", 0.1)
+        self.watch(0)
+
     def explain_end(self) -> None:
         """A client saw the end of its connection too early: raise the learner's exception if there was one."""
         try:
@@ -226,7 +249,9 @@ class CheckedProcess:
                     return {}
                 case None:
                     late = now >= self._limit.end()
-                    spent, runs, call = self.cpu() - used, self._runs(), self.asleep_in()
+                    spent, runs = self.cpu() - used, self._runs()
+                    looks = (self.asleep_in() for _ in range(1 if runs else 20))  # it may be awake for a moment
+                    call = next(filter(None, looks), "")
                     left = seconds / 2 - spent if runs else seconds - watch.passed()
                     if left > 0 and not late:  # other programs had the processor: that time does not count
                         until = now + left
@@ -285,7 +310,7 @@ class CheckedProcess:
 
     def _gone(self) -> Wrong:
         """Why nobody answers any more."""
-        if not readable(0.5, self._end):
+        if not self.until(lambda: readable(0, self._end), 0.5):
             return Wrong(f"{self._name} closed descriptors that it did not open (os.close, os.closerange?).")
         end = self._ended()
         if end.si_code == os.CLD_EXITED:

@@ -1,7 +1,10 @@
 """Time as a check counts it: without the time in which somebody waited for a processor."""
 
+import os
 import time
 from collections.abc import Callable
+
+from course_lib.proc import children
 
 MORE = 40.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
 
@@ -11,7 +14,7 @@ class TimeLimit:
 
     def __init__(self, seconds: float) -> None:
         self._end, self._own = time.monotonic() + seconds, Stopwatch()
-        self.processes: list[str] = []
+        self.processes: list[int] = []
 
     def end(self) -> float:
         """When it is over, as things stand now (``time.monotonic()``)."""
@@ -25,11 +28,12 @@ class TimeLimit:
 class Stopwatch:
     """Seconds since it was made, without those in which this thread, or `other`, waited for a processor.
 
-    `other` is the name of a process, or of one of its threads, in /proc: 4711, "self/task/4712"; None: nobody else.
+    `other` is a process, with its children, or the name of a thread in /proc: 4711, "self/task/4712"; None: nobody else.
+    With `alone` it is this process and nobody else: what it does in these seconds no other program can change.
     """
 
-    def __init__(self, other: int | str | None = None) -> None:
-        self._processes = ["thread-self", *([str(other)] if other else [])]
+    def __init__(self, other: int | str | None = None, alone: bool = False) -> None:
+        self._other, self._alone = other, alone
         self._begin, self._waited = time.monotonic(), self._waits()
 
     def passed(self) -> float:
@@ -50,7 +54,12 @@ class Stopwatch:
         return True
 
     def _waits(self) -> float:
-        return sum(map(waited_for_a_processor, self._processes))
+        processes = [self._other] if self._other else []
+        if not self._alone and isinstance(self._other, int):
+            processes += children(self._other)
+        if not self._alone and self._other != os.getpid():
+            processes.append("thread-self")
+        return sum(map(waited_for_a_processor, processes))
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
@@ -58,7 +67,7 @@ def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
     return Stopwatch().until(condition, seconds)
 
 
-def waited_for_a_processor(process: str = "thread-self") -> float:
+def waited_for_a_processor(process: int | str = "thread-self") -> float:
     """Seconds for which its first thread, or this one, could have run and no processor was free (schedstat, sched-stats.rst)."""
     try:
         with open(f"/proc/{process}/schedstat") as file:

@@ -1,5 +1,6 @@
 """The references of 8.2 and 8.3 beyond their checks: on both loops of the course, closed early, and with results that cannot travel."""
 
+import gc
 import os
 import socket
 import time
@@ -14,6 +15,7 @@ from course_lib.solutions.cpu_io import longest_gap, offload
 
 @pytest.fixture(autouse=True)
 def no_child_and_no_descriptor_is_left():
+    gc.collect()  # what an earlier test has left to it would go meanwhile
     before = sorted(open_numbers())
     yield
     with pytest.raises(ChildProcessError):
@@ -45,8 +47,12 @@ def test_computing_in_the_loop_is_a_gap_and_offloading_it_a_smaller_one():
         compute()
         yield "sleep", 0
 
+    def share(task):
+        began = time.monotonic()
+        return longest_gap(task) / (time.monotonic() - began)
+
     assert longest_gap(here()) >= 0.5
-    assert min(longest_gap(offload(compute)) for _ in range(3)) < 0.5
+    assert min(share(offload(compute)) for _ in range(3)) < 0.5
 
 
 def test_a_task_that_is_closed_early_ends_its_child():

@@ -3,6 +3,7 @@
 import os
 import select
 import socket
+import time
 
 import pytest
 from exercises.case import wrong
@@ -10,12 +11,13 @@ from exercises.wrong import polling as polling_wrong
 from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 
-from course_lib.checks import chat
+from course_lib.checks import chat, epoll_list
+from course_lib.checks.server_trial import ServerTrial
 from course_lib.exercises import check
 from course_lib.sandbox import stopwatch
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.checked_process import CheckedProcess
-from course_lib.sandbox.outcome import Stuck
+from course_lib.sandbox.outcome import Stuck, Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
 
 
@@ -49,6 +51,44 @@ def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
         return False
 
     assert not watch.until(never, 0.01)
+
+
+def test_what_a_child_of_the_process_waits_for_a_processor_does_not_count(monkeypatch):
+    waited = {4711: 0.0, 4712: 0.0}
+    monkeypatch.setattr(stopwatch, "children", lambda process: [4712])
+    monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: waited.get(process, 0.0))
+    watch, alone = Stopwatch(4711), Stopwatch(4711, alone=True)
+    waited[4712] = 5.0
+    assert (watch.lost(), alone.lost()) == (5.0, 0.0)
+
+
+def test_a_look_at_the_process_lasts_until_it_has_had_its_time(cell, monkeypatch):
+    attempt, process = started(cell("def inside(talk, learner): talk.hear()")["inside"])
+    began = time.monotonic()
+    monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: 0.8 * (time.monotonic() - began))
+    with attempt:
+        *_, passed = process.own_time(0.05)
+    assert passed >= 0.05 and time.monotonic() - began >= 0.25
+
+
+def test_what_disturbs_a_measurement_is_not_taken_for_growth():
+    costs = {10: [1, 1, 1, 1], 1000: [90, 70, 2, 1]}
+    assert epoll_list.grows(lambda number: costs[number].pop(0), 10, 1000, 5) == 2
+
+
+def test_a_server_dies_of_what_came_before_though_it_tells_so_later(cell):
+    inside = cell("""
+    def inside(talk, learner, listener):
+        conn, _ = listener.accept()
+        conn.send(b"x")
+        raise RuntimeError("of the first")
+    """)["inside"]
+    with Attempt(lambda: None, "learner") as attempt:
+        trial = ServerTrial(attempt, inside=inside)
+        trial.happened = "A client came, and your server died: "
+        with pytest.raises(Wrong, match="^A client came, and your server died: learner raised RuntimeError"), trial.explained():
+            trial.receive(trial.connect(), 1)
+            trial.happens("Another one came, and your server died: ")
 
 
 def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, monkeypatch):

@@ -5,7 +5,6 @@ import re
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -18,7 +17,7 @@ import os, socket, sys, time
 from course_lib.solutions.capstone import open_listeners, prefork
 
 def serve(listener):
-    os.write(1, b"at work %d\\n" % os.getpid())  # in one piece: the other one writes too
+    os.write(1, b"at work %d %d\\n" % (os.getpid(), time.monotonic_ns()))  # in one piece: the other one writes too
     {serve}
 
 prefork(open_listeners({number}), serve)
@@ -48,9 +47,14 @@ def program():
         process.communicate()
 
 
+def began(process: subprocess.Popen) -> tuple[int, float]:
+    """The number of the next worker that says that it is at work, and when it began (seconds, monotonic)."""
+    pid, moment = re.fullmatch(r"at work (\d+) (\d+)\n", process.stdout.readline()).groups()
+    return int(pid), int(moment) / 1e9
+
+
 def worker(process: subprocess.Popen) -> int:
-    """The number of the next worker that says that it is at work."""
-    return int(re.fullmatch(r"at work (\d+)\n", process.stdout.readline())[1])
+    return began(process)[0]
 
 
 def state(process: int) -> str:
@@ -84,11 +88,8 @@ def test_a_worker_may_die_in_the_moment_in_which_all_are_told_to_end(program):
 
 def test_workers_that_fail_at_once_are_not_started_without_a_pause(program):
     process = program(1, serve="raise RuntimeError('no such page')")
-    worker(process)
-    begin = time.monotonic()
-    for _ in range(4):
-        worker(process)
-    assert time.monotonic() - begin > 4 * 0.04
+    moments = [began(process)[1] for _ in range(5)]
+    assert all(later - earlier > 0.04 for earlier, later in zip(moments, moments[1:]))
     process.send_signal(signal.SIGTERM)
     _, printed = process.communicate(timeout=20)
     assert "RuntimeError: no such page" in printed
