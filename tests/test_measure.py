@@ -163,7 +163,7 @@ def test_servers_of_the_learner_go_along_with_what_they_use():
     rows = ladder(
         [Own, ("chatty", chatty), ("edges", lambda listener: EpollServer(edge_triggered=True).serve(listener))],
         idle=(0,),
-        **BRIEF,
+        **BRIEF | {"active": 1},
     )
     assert {row.server: row.why_not for row in rows} == {"Own": "", "chatty": "", "edges": ""}
 

@@ -128,8 +128,8 @@ def test_a_view_that_is_late_in_the_old_place_does_not_close_the_new_one(dock, p
     assert wait_until(lambda: dock._sidecar is not place, 10)
     for kind, view in (("ready", "late"), ("gone", "late"), ("ready", "side")):
         tell(second, kind, view, "beside")
-    assert wait_until(lambda: second._beside == "side", 10)
-    assert second.place == "beside" and dock.shown is second and dock.wanted
+    assert wait_until(lambda: (second._beside, second.place) == ("side", "beside"), 10)
+    assert dock.shown is second and dock.wanted
     tell(second, "gone", "side")  # now it is the learner
     assert wait_until(lambda: not dock.wanted, 10)
 

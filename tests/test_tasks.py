@@ -304,6 +304,7 @@ class TestInThePanel:
             server.broken = False
             assert wait_until(lambda: state["note"] == "" and state["tasks"])
             panel._hear(panel, {"type": "gone", "view": "page"}, [])
+            assert wait_until(lambda: panel._pump is None)
 
     def test_many_tasks_show_the_first_and_say_how_many_are_not_shown(self, monkeypatch):
         monkeypatch.setattr(panel_module, "_TASKS", 2)
