@@ -27,6 +27,8 @@ def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_
     ]
     page = card._repr_mimebundle_()["text/html"]
     page = page[page.index("<table") :]  # without the style
+    assert ">epoll<wbr>.register(<wbr>listener)<" in page  # a line is broken there, and not inside of a name
+    page = page.replace("<wbr>", "")
     assert page.count("<tr>") == 1 + 4 and page.count("course-joint") == 3 and page.count("course-new") == 1
     assert (
         ">&nbsp;&nbsp;&nbsp;&nbsp;return epoll<" in page
@@ -36,7 +38,7 @@ def test_what_differs_is_marked_and_words_that_are_alike_and_indentation_are_no_
 
 
 def test_of_two_unlike_lines_only_the_words_that_differ_are_bold():
-    page = side_by_side(first, second)._repr_mimebundle_()["text/html"]
+    page = side_by_side(first, second)._repr_mimebundle_()["text/html"].replace("<wbr>", "")
     assert ">poll = listener.<b>poll</b>()<".replace("poll =", "<b>poll</b> =") in page
     assert "<b>epoll</b> = listener.<b>epoll</b>()" in page
     assert (

@@ -37,6 +37,14 @@ def test_a_broken_line_keeps_its_indentation():
         assert (f"<span class='course-indent'>{' ' * int(indent)}</span>" in row) == (indent != "0")
 
 
+def test_a_long_line_is_broken_at_a_dot_or_a_bracket_and_not_inside_of_a_name_or_a_number():
+    def pops(number, connections):
+        connections.pop(number).sock.close("0.5", 0.5)  # <b> & "x"
+
+    told = re.sub("<(?!wbr)[^>]+>", "", page_of(source(pops)))
+    assert 'connections<wbr>.pop(<wbr>number)<wbr>.sock<wbr>.close(<wbr>"0.5", 0.5)' in unescape(told)
+
+
 @pytest.mark.parametrize("thing", [len, 3, type("Made", (), {})])
 def test_what_has_no_source_is_said_in_a_sentence(thing):
     with pytest.raises(TypeError, match="source.. shows a class or a function that is written in Python, not "):

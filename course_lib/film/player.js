@@ -165,7 +165,7 @@ function kernelPicture() {
       add(draw("path", { class: "wire", d: `M${numbers + 36} ${mid} H${lists - 6}` }));
       add(box(numbers, mid - 13, 36, 26, "box"), text(numbers + 18, mid + 4, epoll.number, "mono center"));
       add(text(lists + wide.watched / 2 - 6, mid + 4, "epoll", "who center"));
-    } else if (carries) add(text(name, mid + 5, inside ? "walks through the list" : "keeps no list between two calls", "small dim"));
+    } else if (carries) add(text(name, narrow ? mid - 15 : mid + 5, inside ? "walks through the list" : "keeps no list between two calls", "small dim"));
     if (tasks) {
       const turns = tasks.filter((task) => task[1] === "running" || task[1] === "ready");
       const whose = turns.map((task) => rows.find((row) => row.number === task[2])?.who ?? task[0]); // a row has the task's name
@@ -207,7 +207,7 @@ function kernelPicture() {
       const end = lists - 18;
       const at = middle(i) + people.dy;
       if (line) add(text(queues, at + 4, "accept queue", "small dim"));
-      else if (below) add(text(end, y(i) + 12, "accept queue", "small dim end"));
+      else if (below) add(text(end, y(i) + 12, end - name < 146 ? "queue" : "accept queue", "small dim end"));
       else if (waiting.length) return add(text(queues, at + 4, `accept: ${waiting.length}`, "small"));
       let left = people.x;
       waiting.forEach((who, k) => {

@@ -146,6 +146,14 @@ def unbroken(markup: str) -> str:
     return "".join(part if number % 2 else _UNIT.sub("\N{NO-BREAK SPACE}", part) for number, part in enumerate(parts))
 
 
+_JOINT = re.compile(r"<[^>]*>|&[^;]*;|(\.(?!\d))|([(\[](?![)\]]))")
+
+
+def breakable(markup: str) -> str:
+    """Code as HTML in which a line that is too long ends before a dot or behind a bracket, and not inside of a name."""
+    return _JOINT.sub(lambda found: f"<wbr>{found[1]}" if found[1] else f"{found[2]}<wbr>" if found[2] else found[0], markup)
+
+
 def label(text: str, state: str = "") -> str:
     told = f" <b class='course-state'>{STATES[state]}</b>" if state else ""
     return f"<div class='course-label'>{html.escape(text)}{told}</div>"
@@ -167,7 +175,7 @@ def code(source: str) -> str:
     """Python in the colours of JupyterLab's editor. Where a line is broken, the rest stands below its first word."""
     lines = source.strip("\n").split("\n")
     rows = (
-        f"<span class='course-row' style='--indent: {len(line) - len(line.lstrip())}ch'>{_INDENT.sub(_APART, row)}\n</span>"
+        f"<span class='course-row' style='--indent: {len(line) - len(line.lstrip())}ch'>{breakable(_INDENT.sub(_APART, row))}\n</span>"
         for line, row in zip(lines, highlight(source, PythonLexer(), _FORMATTER).split("\n"))
     )
     return f"<pre class='course-code'>{''.join(rows)}</pre>"

@@ -9,7 +9,7 @@ import textwrap
 from collections.abc import Callable
 from itertools import zip_longest
 
-from .card import Card
+from .card import Card, breakable
 
 
 def side_by_side(old: Callable, new: Callable, alike: tuple[str, str] = ("", "")) -> Card:
@@ -71,4 +71,4 @@ def _row(same: bool, *lines: str) -> str:
 
 def _cell(deep: int, code: str, new: str) -> str:
     """A line of code; where it is broken, its indentation stays with its first word, and the rest stands a little deeper."""
-    return f"<td{new} style='--indent: {deep}ch'>{'&nbsp;' * deep}{code}</td>" if code else "<td></td>"
+    return f"<td{new} style='--indent: {deep}ch'>{'&nbsp;' * deep}{breakable(code)}</td>" if code else "<td></td>"

@@ -54,6 +54,17 @@ NARROW = (
 # What is wider than its place in the notebook and the panel, and the smallest type in their pictures, in pixels.
 TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-output, .jp-Notebook .cm-scroller, .observatory")]
     .filter(shown => shown.scrollWidth > shown.clientWidth + 1).map(shown => shown.innerText.slice(0, 60))"""
+# The names in code that are broken in two.
+BROKEN = """shown => {
+    const texts = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT), found = [];
+    for (let text; (text = texts.nextNode()); ) for (const name of text.data.matchAll(/\\w+/g)) {
+        const range = new Range();
+        range.setStart(text, name.index);
+        range.setEnd(text, name.index + name[0].length);
+        if (new Set([...range.getClientRects()].map(one => one.top)).size > 1) found.push(name[0]);
+    }
+    return found;
+}"""
 SMALLEST = """svg => Math.min(...[...svg.querySelectorAll("text")].map(text =>
     parseFloat(getComputedStyle(text).fontSize) * svg.getBoundingClientRect().width / svg.getAttribute("width")))"""
 
@@ -83,6 +94,7 @@ def test_at_900_pixels_both_can_be_read(open_cells, theme):
         equal="tr:has(.course-joint) > td:last-child",
         other="tr:has(.course-new:first-child) > td",
     )
+    assert sides.evaluate(BROKEN) == []
     # What is printed is broken between words.
     printed = notebook.output(3).locator("pre").first
     expect(printed).to_have_css("word-break", "normal")
