@@ -27,6 +27,21 @@ _BOXES = """async (root, parts) => {
     }
 }"""
 
+# Of the text to what is behind it (WCAG 2.1, contrast ratio).
+_CONTRAST = """element => {
+    const canvas = document.createElement("canvas").getContext("2d", {willReadFrequently: true});
+    const rgba = color => { canvas.clearRect(0, 0, 1, 1); canvas.fillStyle = color; canvas.fillRect(0, 0, 1, 1);
+                            return [...canvas.getImageData(0, 0, 1, 1).data]; };
+    const light = ([r, g, b]) => [r, g, b].map(v => v / 255).map(v => v <= 0.03928 ? v / 12.92 : ((v + 0.055) / 1.055) ** 2.4)
+        .reduce((sum, v, i) => sum + v * [0.2126, 0.7152, 0.0722][i], 0);
+    const grounds = [];
+    for (let e = element; e; e = e.parentElement) grounds.push(rgba(getComputedStyle(e).backgroundColor));
+    const over = ([r, g, b, a], under) => [r, g, b].map((v, i) => (v * a + under[i] * (255 - a)) / 255);
+    const ground = grounds.reduceRight((under, top) => over(top, under), [255, 255, 255]);
+    const [a, b] = [light(over(rgba(getComputedStyle(element).color), ground)), light(ground)].sort((x, y) => y - x);
+    return (a + 0.05) / (b + 0.05);
+}"""
+
 
 class Box:
     """Where a part is drawn, in pixels of the window, and its text."""
@@ -59,6 +74,11 @@ def expect_places(root: Locator, holds: Callable[..., bool], **parts: str) -> No
 def expect_fits(part: Locator) -> None:
     """Wait until nothing in it is wider than it is."""
     at_last(part.page, lambda: part.evaluate("part => part.scrollWidth - part.clientWidth"), lambda more: more <= 0)
+
+
+def expect_contrast(part: Locator, least: float) -> None:
+    """Wait until its text stands out from its ground so much: 4.5 to 1 is asked for (WCAG 2.1, 1.4.3)."""
+    at_last(part.page, lambda: part.evaluate(_CONTRAST), lambda ratio: ratio >= least)
 
 
 def at_last(page: Page, ask: Callable[[], Asked], holds: Callable[[Asked], object]) -> Asked:

@@ -3,6 +3,7 @@
 import contextlib
 import json
 import os
+import random
 import shutil
 import socket
 import subprocess
@@ -84,40 +85,35 @@ class Notebook:
             self.index(cell),
         ).strip()
 
-    def select(self, cell: str | int) -> Locator:
-        """Make a cell the active one, in command mode: the next key goes to it."""
-        locator = self.cell(cell)
-        self.page.evaluate(
-            """i => {
-                const notebook = theNotebook().content;
-                notebook.activeCellIndex = i;
-                notebook.mode = "command";
-                notebook.activate();
-            }""",
-            self.index(cell),
-        )
-        return locator
-
     def run_cell(self, cell: str | int, wait: bool = True) -> Locator:
         """Run one cell and return its output area. wait=False: do not wait for its end."""
-        self.select(cell)
-        self.command("notebook:run-cell", wait)
-        return self.output(cell)
+        output = self.output(cell)
+        self.command("notebook:run-cell", wait, self.index(cell))
+        return output
 
     def run_all(self, wait: bool = True) -> None:
         """Run every cell from the top."""
         self.command("notebook:run-all-cells", wait)
 
-    def command(self, name: str, wait: bool = True, **arguments: object) -> None:
-        """Execute one of JupyterLab's commands. wait: until it has ended and no cell runs any more."""
+    def command(self, name: str, wait: bool = True, active: int | None = None) -> None:
+        """Execute one of JupyterLab's commands. wait: until it has ended and no cell runs any more.
+
+        active   the cell that is the active one for it: another may be so a moment later, for the keyboard moves
+        """
         self.page.evaluate(
-            """([name, args, patience]) => {
-                const done = jupyterapp.commands.execute(name, args).then(() => null);
+            """([name, active, patience]) => {
+                if (active !== null) {
+                    const notebook = theNotebook().content;
+                    notebook.activeCellIndex = active;
+                    notebook.mode = "command";
+                    notebook.activate();
+                }
+                const done = jupyterapp.commands.execute(name).then(() => null);
                 if (!patience) return null;
                 const late = new Promise((_, fail) => setTimeout(() => fail(new Error(name + " has not ended")), patience));
                 return Promise.race([done, late]);
             }""",
-            [name, arguments, PATIENCE if wait else 0],
+            [name, active, PATIENCE if wait else 0],
         )
         if wait:
             self.wait_idle()
@@ -204,6 +200,13 @@ class Notebook:
         )
 
 
+def free_address() -> tuple[str, int]:
+    """Where JupyterLab may listen in a while: none of the ports that the kernel hands out (32768 on: ip(7)), for storms take many."""
+    while True:
+        with contextlib.suppress(OSError), socket.create_server(("127.0.0.1", random.randrange(20_000, 32_000))) as free:
+            return free.getsockname()
+
+
 def wait_for_listener(address: tuple[str, int], process: subprocess.Popen) -> None:
     """Wait until `process` listens on `address`. JupyterLab prints its address a moment before."""
     while process.poll() is None:
@@ -233,8 +236,7 @@ class Server:
         }
         environment = os.environ | {name: str(folder / place) for name, place in own.items()}
         environment.pop("COURSE_HOME", None)  # then the learner's folder is `mine`, beside the copied notebooks
-        with socket.create_server(("127.0.0.1", 0)) as free:
-            self.address = free.getsockname()
+        self.address = free_address()
         self.url = "http://{}:{}".format(*self.address)
         self.process = subprocess.Popen(
             [

@@ -216,7 +216,8 @@ function lanesView({ element, setText }) {
   }
 
   function moveTo(x, row) {
-    cursor = { x: Math.min(Math.max(x, LABEL_WIDTH), box.clientWidth - 1), row: Math.min(Math.max(row, 0), order.length - 1) };
+    const last = order.length ? order.length - 1 : Infinity; // before the first picture nobody knows
+    cursor = { x: Math.min(Math.max(x, LABEL_WIDTH), box.clientWidth - 1), row: Math.min(Math.max(row, 0), last) };
     draw();
   }
 
