@@ -28,7 +28,7 @@ def test_each_copy_of_the_notebooks_has_a_library_of_its_own(tmp_path):
             check=True,
             capture_output=True,
             text=True,
-            timeout=60,
+            timeout=600,
         )
         assert done.stdout.strip() == str(copy / "mine")
         assert (copy / "mine/progress.json").exists()
@@ -43,7 +43,7 @@ def test_two_learners_work_behind_a_hub_at_the_same_time():
         [sys.executable, str(REPOSITORY / "tests/classroom.py"), "--learners", "2", "--last", "00"],
         capture_output=True,
         text=True,
-        timeout=280,
+        timeout=900,
     )
     assert done.returncode == 0, done.stdout + done.stderr
     assert "2 of 2 learners" in done.stdout and "memory of a learner (PSS, median)" in done.stdout

@@ -537,10 +537,10 @@ def served(blocks, talk):
         thread = threading.Thread(target=run, daemon=True)
         thread.start()
         try:
-            return talk(lambda: socket.create_connection(listener.getsockname(), timeout=5))
+            return talk(lambda: socket.create_connection(listener.getsockname(), timeout=60))
         finally:
             listener.shutdown(socket.SHUT_RDWR)
-            thread.join(5)
+            thread.join(60)
             assert not thread.is_alive()
 
 

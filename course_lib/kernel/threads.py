@@ -317,8 +317,11 @@ def wait_until(condition: Callable[[], bool], seconds: float = 10.0) -> bool:
     Returns True as soon as `condition()` is true, False when it is not within `seconds`.
     """
     deadline = time.monotonic() + seconds
-    while not condition():
+    while True:
+        used = time.thread_time()
+        if condition():
+            return True
         if time.monotonic() > deadline:
             return False
-        time.sleep(0.001)
-    return True
+        # As long as the look took: a dear one, again and again, would keep Python's lock from those that it waits for.
+        time.sleep(max(0.001, time.thread_time() - used))
