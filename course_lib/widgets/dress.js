@@ -33,23 +33,22 @@ function lose(box) {
 }
 
 function render({ model, el }) {
-  // A view is made before it is put into the page, and the views beside it may come a little later.
-  let left = 10;
-  let timer = setTimeout(function again() {
-    const box = el.closest(".widget-box");
-    if (box) {
-      dress(box, model.get("name"));
-      left -= 1;
-    }
-    if (left > 0) timer = setTimeout(again, 100);
-  });
+  // A view is made before it is put into the page, and the views beside it may come later.
+  let box, timer;
+  const others = new MutationObserver(() => dress(box, model.get("name")));
+  (function look() {
+    box = el.closest(".widget-box");
+    if (!box) { timer = setTimeout(look, 100); return; }
+    dress(box, model.get("name"));
+    others.observe(box, { childList: true, subtree: true });
+  })();
   const lost = () => {
-    const box = el.closest(".widget-box");
     if (box) lose(box);
   };
   model.on("comm_live_update", lost);
   return () => {
     clearTimeout(timer);
+    others.disconnect();
     model.off("comm_live_update", lost);
   };
 }

@@ -11,7 +11,7 @@ def cells_until(notebook, tag: str) -> list[int]:
     """The code cells from the top to the one with this tag, but no panel and none that runs a program of the machine."""
     return notebook.page.evaluate(
         """tag => {
-            const cells = jupyterapp.shell.currentWidget.content.widgets;
+            const cells = theNotebook().content.widgets;
             const tags = cell => cell.model.getMetadata("tags") || [];
             const last = cells.findIndex(cell => tags(cell).includes(tag));
             const skipped = cell => tags(cell).includes("nbval-ignore-output") && !tags(cell).includes("frame");
@@ -35,10 +35,8 @@ def test_the_frame_shows_the_page_of_the_learners_loop(lab):
     for theme in "light", "dark":  # the page brings its own colours
         notebook.theme(theme)
         notebook.cell("frame")
-        ink, paper = page.locator("body").evaluate(
-            "body => [getComputedStyle(body).color, getComputedStyle(body).backgroundColor]"
-        )
-        assert (ink, paper) == ("rgb(34, 34, 34)", "rgb(255, 255, 255)")
+        expect(page.locator("body")).to_have_css("color", "rgb(34, 34, 34)")
+        expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
     assert notebook.errors == []
 
 
@@ -48,4 +46,4 @@ def test_the_last_page_leads_back_to_the_notebook_of_a_sentence(lab):
     notebook.write(-2, "rewritten()")
     output = notebook.run_cell(-2)
     output.get_by_role("link", name="06_epoll").click()
-    notebook.page.wait_for_function("() => jupyterapp.shell.currentWidget.title.label === '06_epoll.ipynb'")
+    notebook.page.wait_for_function("() => jupyterapp.shell.currentWidget?.title.label === '06_epoll.ipynb'")

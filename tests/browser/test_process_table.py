@@ -4,6 +4,7 @@ import re
 
 import pytest
 from panel_page import button, row
+from places import expect_contrast, expect_fits
 from playwright.sync_api import Locator, expect
 
 IMPORT = "from course_lib.widgets import process_table\n"
@@ -59,7 +60,7 @@ def test_it_lives_while_a_cell_is_blocked_and_shows_what_cells_open(open_cells):
     table = table_of(notebook.run_cell(1))
     notebook.run_cell(2, wait=False)
     expect(notebook.output(2)).to_contain_text(re.compile(r"\d+"))
-    number = notebook.output(2).inner_text().strip()
+    number = notebook.printed(2)
     expect(table.locator(".strip .other").filter(has_text=re.compile(f"^{number}$"))).to_be_visible()
     button(table, "Socket").click()
     expect(row(table, "socket")).to_be_visible()
@@ -71,7 +72,7 @@ def test_a_cell_run_again_holds_nothing_of_the_earlier_run(open_cells):
     notebook = open_cells(
         IMPORT + "earlier = globals().get('table')\ntable = process_table()\ntable",
         "from course_lib.kernel import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
-        "wait_until(lambda: len(pumps()) == 1)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
+        "wait_until(lambda: len(pumps()) == 1, 120)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
     )
     for _ in range(3):
         table = table_of(notebook.run_cell(1))
@@ -99,24 +100,11 @@ def test_it_is_readable_in_both_themes_and_fits_the_page(open_cells, theme):
     notebook.theme(theme)
     button(table, "Pipe").click()
     expect(table.locator(".strip .own")).to_have_count(2)
-    assert table.evaluate("element => element.scrollWidth <= element.clientWidth")
+    expect_fits(table)
     for part in (".said", ".strip .own", ".strip .other", ".strip .free", ".legend", "tbody td"):
-        assert table.locator(part).first.evaluate(CONTRAST) > 4.5, part
+        expect_contrast(table.locator(part).first, 4.5)
     names = table.get_by_role("button").all_inner_texts()
     assert all(names) and len(names) == len(set(names))
-
-
-# Of the text to the first background behind it that is not transparent (WCAG 2, contrast ratio).
-CONTRAST = """element => {
-    const light = text => {
-        const [r, g, b] = text.match(/[\\d.]+/g).map(Number).map(v => (v /= 255) <= .03928 ? v / 12.92 : ((v + .055) / 1.055) ** 2.4);
-        return .2126 * r + .7152 * g + .0722 * b;
-    };
-    let behind = element;
-    while (/, 0\\)|transparent/.test(getComputedStyle(behind).backgroundColor)) behind = behind.parentElement;
-    const [one, two] = [light(getComputedStyle(element).color), light(getComputedStyle(behind).backgroundColor)].sort((a, b) => b - a);
-    return (one + .05) / (two + .05);
-}"""
 
 
 def test_a_kernel_that_is_gone_is_said(open_cells):

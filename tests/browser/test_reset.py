@@ -17,9 +17,7 @@ def reset(lab) -> str:
 
 
 def source(notebook) -> str:
-    return notebook.page.evaluate(
-        "() => jupyterapp.shell.currentWidget.content.widgets.map(c => c.model.sharedModel.source).join('')"
-    )
+    return notebook.page.evaluate("() => theNotebook().content.widgets.map(c => c.model.sharedModel.source).join('')")
 
 
 def test_reset_while_the_notebook_is_open(lab):
@@ -40,7 +38,7 @@ def test_reset_while_the_notebook_is_open(lab):
     dialog.get_by_role("button", name="Revert").click()
     expect(dialog).to_have_count(0)
     notebook.page.wait_for_function(
-        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
+        "() => !theNotebook().content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
     )
     assert (lab.folder / NAME).read_bytes() == shipped.read(NAME)
 
@@ -53,8 +51,9 @@ def test_reload_from_disk_shows_the_notebook_as_shipped(lab):
     reset(lab)
     notebook.page.get_by_role("menuitem", name="File").click()
     notebook.page.get_by_role("menuitem", name="Reload Notebook from Disk").click()
-    if (button := notebook.page.locator(".jp-Dialog").get_by_role("button", name="Reload")).count():
-        button.click()
-    notebook.page.wait_for_function(
-        "() => !jupyterapp.shell.currentWidget.content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
-    )
+    shipped_again = "!theNotebook().content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
+    dialog = notebook.page.locator(".jp-Dialog")  # it asks where the notebook has changed since it was saved
+    notebook.page.wait_for_function(f"() => {shipped_again} || document.querySelector('.jp-Dialog')")
+    if dialog.count():
+        dialog.get_by_role("button", name="Reload").click()
+    notebook.page.wait_for_function(f"() => {shipped_again}")
