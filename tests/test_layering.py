@@ -29,7 +29,7 @@ MAY_IMPORT = {
     "checks": {"solutions", "sandbox", "kernel", "ports", "proc"},
     "exercises": {"checks", "solutions", "sandbox", "journal", "folders"},
     "grading": {"shipped", "exercises", "sandbox", "journal", "folders"},
-    "mine": {"solutions", "sandbox", "folders"},
+    "mine": {"solutions", "sandbox", "folders", "proc"},
     "own_server": {"mine", "servers", "kernel", "solutions", "sandbox", "ports", "proc", "folders"},
     "film": {"servers", "kernel", "clients", "ports", "proc"},
     "widgets": {"servers", "kernel", "clients", "film"},

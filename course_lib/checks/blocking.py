@@ -9,7 +9,6 @@ import socket
 import sys
 import traceback
 from collections.abc import Callable
-from contextlib import suppress
 from types import CodeType
 from typing import TYPE_CHECKING
 
@@ -18,7 +17,7 @@ from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import where
 
-from .ends import LONG_LINES, TOO_LONG, reset
+from .ends import LONG_LINES, TOO_LONG, half_close, reset, send
 from .make_listener import variables
 
 if TYPE_CHECKING:
@@ -50,7 +49,7 @@ def _whole_lines(attempt: Attempt, process: CheckedProcess, address: tuple[str, 
     process.say()
     client = attempt.connect(address)
     client.sendall(b"half")
-    client.shutdown(socket.SHUT_WR)
+    half_close(client)
     got = process.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
     if got:
         raise Wrong(f"The client sent b'half' without b'\\n' and got {got!r}: that is not a line yet. Use Lines.")
@@ -73,7 +72,7 @@ def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[st
     _returned(process)
     process.say()
     client = attempt.connect(address)
-    client.sendall(LONG_LINES)
+    send(client, LONG_LINES)
     process.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
     _returned(process)
@@ -90,8 +89,8 @@ def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str
     """A signal comes while it sleeps in send(): then send() returns how many bytes it has moved (send(2), signal(7))."""
     process.say()
     client = attempt.connect(address, receive_buffer=16_384)
-    client.sendall(LONG_LINES)
-    client.shutdown(socket.SHUT_WR)
+    send(client, LONG_LINES)
+    half_close(client)
     process.until(lambda: process.asleep_in() in _SENDS, 0.5)
     process.interrupt(signal.SIGUSR2)
     try:
@@ -112,7 +111,7 @@ def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str
 def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     process.say(gives_up=True)
     client = attempt.connect(address, receive_buffer=16_384)
-    client.sendall(LONG_LINES)
+    send(client, LONG_LINES)
     _returned(process, 3.0)
     client.close()
     attempt.good("a client that answers no more (ETIMEDOUT) does not end it either")
@@ -139,8 +138,7 @@ def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, 
 def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     process.say()
     client = attempt.connect(address)
-    with suppress(ConnectionError):
-        client.sendall(TOO_LONG)
+    send(client, TOO_LONG)
     try:
         process.read(client, 1, "")
         _returned(process)
@@ -158,7 +156,7 @@ def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int
 def _three_lines(process: CheckedProcess, client: socket.socket) -> None:
     """Three lines, one by one, then half-close; all answers must come."""
     sent, got, prompt = _line_by_line(process, client)
-    client.shutdown(socket.SHUT_WR)
+    half_close(client)
     try:
         got += process.read(client, 14 - len(got), "", 1.0)
     except Stuck as stuck:

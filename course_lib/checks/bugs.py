@@ -210,7 +210,7 @@ def repair(suspect: Callable) -> Callable:
 def _become(suspect: Callable, listener: socket.socket, end: int) -> NoReturn:
     """Be this server, with nothing open but its listener; when it dies, its end of the pipe tells why."""
     try:
-        signal.alarm(60)  # should the check be gone
+        signal.alarm(180)  # should the check be gone
         os.dup2(listener.detach(), 3)
         os.dup2(end, 4)
         os.closerange(5, 1 << 20)

@@ -4,7 +4,7 @@ import socket
 
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
-from .ends import TOO_LONG, readable, reset
+from .ends import TOO_LONG, half_close, readable, reset
 from .server_trial import SMALL, ServerTrial, still_open
 
 
@@ -250,7 +250,7 @@ def _half_closed(trial: ServerTrial) -> None:
     trial.happens("A client half-closed, and your server died: ")
     slow, text = _with_unsent(trial, 40_000)  # more than the buffers take when it comes to the end
     with trial.process.paused():
-        slow.shutdown(socket.SHUT_WR)
+        half_close(slow)
     trial.read_all(slow)
     got, stuck = trial.receive(slow, len(text))
     if got != text:

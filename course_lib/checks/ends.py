@@ -5,7 +5,7 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from course_lib.sandbox import Wrong
 
@@ -26,15 +26,6 @@ def writable(sock: socket.socket) -> bool:
     return readable(sock, event=select.POLLOUT)
 
 
-def accepted(listener: socket.socket, client: socket.socket) -> socket.socket:
-    """The connection of this client, who is connected; a blocking listener."""
-    conn, peer = listener.accept()
-    while peer != client.getsockname():  # a stranger, who had business with the last owner of this port
-        conn.close()
-        conn, peer = listener.accept()
-    return conn
-
-
 @contextmanager
 def connection(listener: socket.socket, receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection: a client, and the non-blocking socket to it. The listener is non-blocking afterwards."""
@@ -43,7 +34,7 @@ def connection(listener: socket.socket, receive_buffer: int | None = None) -> It
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         listener.setblocking(True)
         client.connect(listener.getsockname())
-        conn = accepted(listener, client)
+        conn, _ = listener.accept()
         listener.setblocking(False)
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with conn:
@@ -77,6 +68,18 @@ def empty(sock: socket.socket) -> None:
             pass
     except BlockingIOError:
         pass
+
+
+def send(client: socket.socket, data: bytes) -> None:
+    """Send it all; a connection that the server has cut shows when we read."""
+    with suppress(ConnectionError):
+        client.sendall(data)
+
+
+def half_close(client: socket.socket) -> None:
+    """Say that no more comes; a connection that the server has cut shows when we read."""
+    with suppress(OSError):
+        client.shutdown(socket.SHUT_WR)
 
 
 def reset(client: socket.socket) -> None:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from course_lib.ports import at_port, is_at
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
-from .ends import LONG_LINES, readable, reset, writable
+from .ends import LONG_LINES, half_close, readable, reset, writable
 from .server_trial import SMALL, ServerTrial, still_open, use_server
 
 MANY = 20  # clients at once
@@ -188,7 +188,7 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
     with trial.process.paused():
         for client in leaving:
             trial.send(client, b"one\ntwo\nthree\n")
-            client.shutdown(socket.SHUT_WR)
+            half_close(client)
     open_yet, last = [], None
     for number, client in enumerate(leaving, 1):
         got, stuck = trial.receive(client, 14 + 1, 0.05 if last else 1.0)
@@ -309,7 +309,7 @@ def _slow_reader(trial: ServerTrial) -> None:
     )
     _long_answer(trial, slow, line, got)
     trial.send(slow, line)
-    slow.shutdown(socket.SHUT_WR)
+    half_close(slow)
     got, stuck = trial.receive(slow, 1)
     trial.calm("One client does not read its long answer and has half-closed, nobody else talks", _AFTER_END)
     _long_answer(trial, slow, line, got, " and half-closed")

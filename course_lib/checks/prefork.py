@@ -16,7 +16,7 @@ from course_lib.proc import children, cpu_seconds, state
 from course_lib.sandbox import Attempt, NotChecked, Raised, Stopwatch, Stuck, Wrong, explained
 from course_lib.sandbox.words import printable
 
-from .ends import readable, reset
+from .ends import half_close, readable, reset
 from .prefork_causes import CAUSES, not_stopped
 from .prefork_inside import ENDS, REPORT, WORKERS, use_prefork
 
@@ -411,10 +411,10 @@ def _odd_clients(crew: Crew) -> None:
         elif number % 3 == 1:
             client.close()
         else:
-            client.shutdown(socket.SHUT_WR)
+            half_close(client)
     whole = crew.connect()
     whole.sendall(_REQUEST % b"/" + _REQUEST % b"/nothing" + _REQUEST % b"/")
-    whole.shutdown(socket.SHUT_WR)
+    half_close(whole)
     crew.process.read(whole, 100_000, "A client sent three requests in one packet and half-closed, and got no end", _PATIENCE)
     if not crew.process.until(lambda: crew.connections() == 0, _PATIENCE):
         raise Wrong(f"30 odd clients have come and gone, and the workers hold {crew.connections()} of their connections still.")

@@ -22,13 +22,6 @@ class Redis(ProtocolTrial):
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a command leaves at once (tcp(7))
         return client
 
-    def half_close(self, client: socket.socket) -> None:
-        """Say that no more comes; a connection that the server has cut shows when we read."""
-        try:
-            client.shutdown(socket.SHUT_WR)
-        except OSError:
-            pass
-
     def piece(self, client: socket.socket, data: bytes) -> None:
         """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
         woken = self.process.wakes()

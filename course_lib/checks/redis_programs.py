@@ -53,7 +53,7 @@ def redis_package(redis: Redis) -> None:
     host, port = redis.trial.address
     for protocol in 2, 3:
         what = f"redis.Redis(protocol={protocol})"
-        client = package.Redis(host=host, port=port, protocol=protocol, socket_timeout=2, retry=once)
+        client = package.Redis(host=host, port=port, protocol=protocol, socket_timeout=5, retry=once)
         try:
             asked = "set() and get()"
             got = client.set("binary", BINARY), client.get("binary"), client.get("nothing")

@@ -7,7 +7,7 @@ from typing import Any
 from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 from course_lib.solutions.coroutines import accept
 
-from .ends import reset
+from .ends import half_close, reset
 from .protocol_trial import AFTER_END, part, serve_each
 from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
@@ -272,7 +272,7 @@ def _half_closed(redis: Redis) -> None:
     client = redis.connect()
     with redis.process.paused():
         redis.send(client, encoded(b"GET", b"city") + encoded(b"PING"))
-        redis.half_close(client)
+        half_close(client)
     what = "A client sent two commands and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
     redis.expect(client, bulk(b"Rome"), f"{what}, GET", why)
@@ -287,7 +287,7 @@ def _half_closed(redis: Redis) -> None:
     ):
         client = redis.connect()
         redis.send(client, sent)
-        redis.half_close(client)
+        half_close(client)
         redis.ends(client, what, AFTER_END)
     redis.ask(
         redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
@@ -330,12 +330,12 @@ def _nonsense(redis: Redis) -> None:
         _refused(redis, client, f"A client sent {what}", answered=False)
     client = redis.connect()
     redis.send(client, b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n" + b"x" * 100_000 + b"\r\n")
-    redis.half_close(client)
+    half_close(client)
     _over(redis, client, "A client sent `$2` and then 4 bytes")
     for sent in b"\r\n", b"*0\r\n", b"*-1\r\n", b"\x00\xff\x80\r\n", b"+OK\r\n", b"  \r\n":
         client = redis.connect()
         redis.send(client, sent)
-        redis.half_close(client)
+        half_close(client)
         _over(redis, client, f"A client sent {sent!r}, which is no command")
     redis.ask(redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
     if redis.process.memory() - held > _GREEDY:

@@ -13,7 +13,7 @@ from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
 from course_lib.sandbox.words import printable
 from course_lib.solutions.coroutines import accept
 
-from .ends import reset
+from .ends import half_close, reset
 from .protocol_trial import AFTER_END, IN_A_TASK, ProtocolTrial, part, serve_each
 from .server_trial import SMALL
 
@@ -268,7 +268,7 @@ def _half_closed(web: _Web) -> None:
     client = web.connect()
     with web.process.paused():
         web.send(client, _REQUEST % b"/other" + _REQUEST % b"/")
-        client.shutdown(socket.SHUT_WR)
+        half_close(client)
     what = "A client sent two requests and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
     web.expect(client, "/other", what, why)
@@ -280,7 +280,7 @@ def _half_closed(web: _Web) -> None:
     ):
         client = web.connect()
         web.send(client, sent)
-        client.shutdown(socket.SHUT_WR)
+        half_close(client)
         web.ends(client, what, AFTER_END)
     web.attempt.good("a client that half-closes gets all its answers, then the end")
 
@@ -353,7 +353,7 @@ def _nonsense(web: _Web) -> None:
         web.send(client, request)
         what = f"A client sent {request!r}, which is no request"
         if request == b"\r\n\r\n":  # an empty line before a request may be passed over (RFC 9112, 2.2)
-            client.shutdown(socket.SHUT_WR)
+            half_close(client)
             _answered_or_ended(web, client, what)
         else:
             _ended(web, client, what, "nobody knows where its next request begins.")

@@ -400,6 +400,6 @@ def kill_marked(mark: str) -> None:
             if mark.encode() in path.read_bytes():
                 with open(os.pidfd_open(int(path.parent.name)), "rb", buffering=0) as end:
                     signal.pidfd_send_signal(end.fileno(), signal.SIGKILL)
-                    readable(0.5, end)
+                    readable(5.0, end)
         except OSError:  # gone, or somebody else's
             pass

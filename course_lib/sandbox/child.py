@@ -17,7 +17,7 @@ from .talk import Talk, describe
 
 MEMORY = 2 << 30  # bytes of address space
 OUTPUT = 16 << 20  # bytes a file may have; standard output is a file here
-LIFETIME = 60  # seconds; only matters if the kernel dies and cannot kill this process
+LIFETIME = 180  # seconds; only matters if the kernel dies and cannot kill this process
 
 
 def limit(which: int, value: int) -> None:

@@ -55,11 +55,14 @@ def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
 
 def test_what_a_child_of_the_process_waits_for_a_processor_does_not_count(monkeypatch):
     waited = {4711: 0.0, 4712: 0.0}
-    monkeypatch.setattr(stopwatch, "children", lambda process: [4712])
+    alive = [4712]
+    monkeypatch.setattr(stopwatch, "children", lambda process: alive)
     monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: waited.get(process, 0.0))
     watch, alone = Stopwatch(4711), Stopwatch(4711, alone=True)
     waited[4712] = 5.0
     assert (watch.lost(), alone.lost()) == (5.0, 0.0)
+    alive.clear()
+    assert watch.lost() == 5.0
 
 
 def test_a_look_at_the_process_lasts_until_it_has_had_its_time(cell, monkeypatch):
@@ -153,6 +156,12 @@ def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cel
         for number in held:
             os.close(number)
     assert found[0] == found[1]
+
+
+def test_who_looks_for_the_last_owner_of_a_port_does_not_come_to_a_check():
+    with Attempt(lambda: None, "learner") as attempt:
+        (one, _), (other, _) = attempt.listen().getsockname(), attempt.listen().getsockname()
+    assert one.startswith("127.") and len({one, other, "127.0.0.1"}) == 3
 
 
 @pytest.mark.parametrize(

@@ -314,6 +314,22 @@ RIGHT = {
     ],
 }
 
+# Lines of a right one, for which several wrong ones have others
+SENDS = """
+while data:
+    try:
+        data = data[sock.send(data):]
+    except BlockingIOError:
+        yield "write", sock
+"""
+RECV_METHOD = """
+async def recv(self, n):
+    while True:
+        await Wait("read", self.sock)
+        if (data := try_recv(self.sock, n)) is not None:
+            return data
+"""
+
 CASES = {
     "7.1": [
         case("by the alphabet", "the steps were first, second, first, second: keep to the order of the dict",
@@ -553,21 +569,9 @@ CASES = {
         case("makes it blocking", "nothing had come: ready is a hint: recv(sock, 100) returned b''",
              WAITS, {"def recv(sock, n):": "def recv(sock, n):\n    sock.settimeout(0.01)"}),
         case("send once", "send() takes what fits",
-             WAITS, {"""
-                 while data:
-                     try:
-                         data = data[sock.send(data):]
-                     except BlockingIOError:
-                         yield "write", sock
-             """: 'try:\n    sock.send(data)\nexcept BlockingIOError:\n    yield "write", sock'}),
+             WAITS, {SENDS: 'try:\n    sock.send(data)\nexcept BlockingIOError:\n    yield "write", sock'}),
         case("sendall", "nobody knows how much went out",
-             WAITS, {"""
-                 while data:
-                     try:
-                         data = data[sock.send(data):]
-                     except BlockingIOError:
-                         yield "write", sock
-             """: 'yield "write", sock\nsock.sendall(data)'}),
+             WAITS, {SENDS: 'yield "write", sock\nsock.sendall(data)'}),
         case("sendall again", "some of them twice", WAITS, {"data = data[sock.send(data):]": "sock.sendall(data)\nreturn"}),
         case("sends all again", "Go on with the rest",
              WAITS, {"while data:": "sent = 0\nwhile sent < len(data):",
@@ -960,23 +964,11 @@ CASES = {
         case("forgets await", "neither yielded nor returned within 1 s",
              ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': 'Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:'}),
         case("a plain def", "not a coroutine",
-             ASYNC, {"""
-                 async def recv(self, n):
-                     while True:
-                         await Wait("read", self.sock)
-                         if (data := try_recv(self.sock, n)) is not None:
-                             return data
-             """: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
+             ASYNC, {RECV_METHOD: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
         case("blocks", "it sleeps",
              ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': "select.select([self.sock], [], [])\nif (data := try_recv(self.sock, n)) is not None:"}),
         case("recv tries first", "Yield first, then try",
-             ASYNC, {"""
-                 async def recv(self, n):
-                     while True:
-                         await Wait("read", self.sock)
-                         if (data := try_recv(self.sock, n)) is not None:
-                             return data
-             """: """
+             ASYNC, {RECV_METHOD: """
                  async def recv(self, n):
                      while (data := try_recv(self.sock, n)) is None:
                          await Wait("read", self.sock)

@@ -72,6 +72,16 @@ def offload(fn, *args):
     return result
 """
 
+# Lines of a right one, for which several wrong ones have others
+READS = """
+while True:
+    yield "read", ours
+    piece = ours.recv(65536)
+    if not piece:
+        break
+    answer += piece
+"""
+
 CASES = {
     "8.1": [
         case("counts loops", "classify did not call fn: nothing was measured.", """
@@ -244,14 +254,7 @@ CASES = {
                 return result
         """),
         case("reads once", "the result of 300 kB was cut",
-             OFFLOAD, {"""
-                 while True:
-                     yield "read", ours
-                     piece = ours.recv(65536)
-                     if not piece:
-                         break
-                     answer += piece
-             """: 'yield "read", ours\nanswer = ours.recv(65536)'}),
+             OFFLOAD, {READS: 'yield "read", ours\nanswer = ours.recv(65536)'}),
         case("no waitpid", "Children of offload are zombies", OFFLOAD, {"os.waitpid(pid, 0)": ""}),
         case("waitpid first", "or it waits for the child itself (waitpid, join, result, recv)",
              OFFLOAD, {'answer = b""': 'answer = b""\nos.waitpid(pid, 0)'}),
@@ -328,24 +331,10 @@ CASES = {
         case("a dead child is None", "as if that were its result",
              OFFLOAD, {'raise ChildProcessError("the child has died")': "return None"}),
         case("blocking read", "or it waits for the child itself (waitpid, join, result, recv)",
-             OFFLOAD, {"""
-                 while True:
-                     yield "read", ours
-                     piece = ours.recv(65536)
-                     if not piece:
-                         break
-                     answer += piece
-             """: "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
+             OFFLOAD, {READS: "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
         case("reads all at once",
              "The child had sent a part of its result, and stood still, and offload did not return to the loop",
-             OFFLOAD, {"""
-                 while True:
-                     yield "read", ours
-                     piece = ours.recv(65536)
-                     if not piece:
-                         break
-                     answer += piece
-             """: 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
+             OFFLOAD, {READS: 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
         case("a short piece is the last", "not yet: ",
              OFFLOAD, {"answer += piece": "",
              "if not piece:": "answer += piece\nif len(piece) < 65536:"}),

@@ -212,6 +212,14 @@ RIGHT = {
     ],
 }
 
+# Lines of a right one, for which several wrong ones have others
+WATCHES = """
+if sock in self.numbers:
+    self.epoll.modify(sock, mask)
+else:
+    self.epoll.register(sock, mask)
+"""
+
 CASES = {
     "6.1": [
         case("milliseconds", "wait(0.2) did not return within 1.2 s: epoll.poll() counts seconds, other than poll()",
@@ -231,20 +239,10 @@ CASES = {
                      pass
              """}),
         case("registers twice", "EEXIST, epoll_ctl(2)): register() the first time, modify() from then on.",
-             EPOLL, {"""
-                 if sock in self.numbers:
-                     self.epoll.modify(sock, mask)
-                 else:
-                     self.epoll.register(sock, mask)
-             """: "self.epoll.register(sock, mask)"}),
+             EPOLL, {WATCHES: "self.epoll.register(sock, mask)"}),
         case("modifies what is not there",
              "The number is not in epoll's interest list (ENOENT, epoll_ctl(2)). modify() is for those that are in it",
-             EPOLL, {"""
-                 if sock in self.numbers:
-                     self.epoll.modify(sock, mask)
-                 else:
-                     self.epoll.register(sock, mask)
-             """: "self.epoll.modify(sock, mask)"}),
+             EPOLL, {WATCHES: "self.epoll.modify(sock, mask)"}),
         case("remembers by number", "ENOENT",
              EPOLL, {"if sock in self.numbers:": "self.seen = getattr(self, 'seen', set())\nif sock.fileno() in self.seen:",
              "self.epoll.register(sock, mask)": "self.epoll.register(sock, mask)\nself.seen.add(sock.fileno())"}),
@@ -262,34 +260,19 @@ CASES = {
              "for number, bits in ready:": "for number, bits in ready:\n    if number not in self.data: continue"}),
         case("registers at each wait", "EEXIST",
              EPOLL, {"self.data = {}": "self.data = {}\nself.masks = {}",
-             """
-                 if sock in self.numbers:
-                     self.epoll.modify(sock, mask)
-                 else:
-                     self.epoll.register(sock, mask)
-             """: "self.masks[sock] = mask",
+             WATCHES: "self.masks[sock] = mask",
              "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
              "def wait(self, seconds):": "def wait(self, seconds):\n    for sock in self.masks: self.epoll.register(sock, self.masks[sock])"}),
         case("registers and unregisters at each wait",
              "watch() was called for 20 sockets, and the kernel's interest list holds 0",
              EPOLL, {"self.data = {}": "self.data = {}\nself.masks = {}",
-             """
-                 if sock in self.numbers:
-                     self.epoll.modify(sock, mask)
-                 else:
-                     self.epoll.register(sock, mask)
-             """: "self.masks[sock] = mask",
+             WATCHES: "self.masks[sock] = mask",
              "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
              "def wait(self, seconds):": "def wait(self, seconds):\n    for sock in self.masks: self.epoll.register(sock, self.masks[sock])",
              "ready = self.epoll.poll(seconds)": "ready = self.epoll.poll(seconds)\nfor sock in self.masks: self.epoll.unregister(sock)"}),
         case("a new epoll for each wait", "no epoll descriptor is open: make one select.epoll() in __init__ and keep it",
              EPOLL, {"self.epoll = select.epoll()": "", "self.data = {}": "self.data = {}\nself.masks = {}",
-             """
-                 if sock in self.numbers:
-                     self.epoll.modify(sock, mask)
-                 else:
-                     self.epoll.register(sock, mask)
-             """: "self.masks[sock] = mask",
+             WATCHES: "self.masks[sock] = mask",
              "if sock.fileno() != -1:\n    self.epoll.unregister(number)": "del self.masks[sock]",
              "def wait(self, seconds):": """
                  def wait(self, seconds):

@@ -137,6 +137,16 @@ RIGHT = {
     ],
 }
 
+# Lines of a right one, for which several wrong ones have others
+RECVS = """
+try:
+    return sock.recv(size)
+except BlockingIOError:
+    return None
+except OSError:
+    return b""
+"""
+
 CASES = {
     "3.1": [
         case("accepted socket left blocking",
@@ -257,14 +267,7 @@ CASES = {
         case("ignores size", "try_recv(sock, 2) returned 5 bytes: hand `size` on to recv()",
              TRY, {"return sock.recv(size)": "return sock.recv(4096)"}),
         case("reads on until nothing is left", "try_recv(sock, 2) returned 5 bytes",
-             TRY, {"""
-                 try:
-                     return sock.recv(size)
-                 except BlockingIOError:
-                     return None
-                 except OSError:
-                     return b""
-             """: """
+             TRY, {RECVS: """
                  data = b""
                  while True:
                      try:
@@ -286,14 +289,7 @@ CASES = {
              'except OSError:\n    return b""': "if not data:\n    sock.close()\nreturn data"}),
         case("waits until something comes",
              "Nothing has come yet, and try_recv(sock, 100) did not return within 1 s: it sleeps in line",
-             TRY, {"""
-                 try:
-                     return sock.recv(size)
-                 except BlockingIOError:
-                     return None
-                 except OSError:
-                     return b""
-             """: "sock.setblocking(True)\nreturn sock.recv(size)"}),
+             TRY, {RECVS: "sock.setblocking(True)\nreturn sock.recv(size)"}),
         case("switches the mode to and fro",
              "try_recv left the socket that it was given blocking: the next call on it may sleep",
              TRY, {"def try_recv(sock, size):": "def try_recv(sock, size):\n    sock.setblocking(False)",

@@ -130,6 +130,16 @@ def select_server(listener):
                 conn.sock.close()
 """
 
+# Lines of a right one, for which several wrong ones have others
+SENDS = """
+try:
+    sent = sock.send(conns[sock][1])
+    del conns[sock][1][:sent]
+except ConnectionError:
+    gone.add(sock)
+    conns[sock][1].clear()
+"""
+
 CASES = {
     "4.1": [
         case("all three lists", "returned all three lists of select(): return the first two",
@@ -484,14 +494,7 @@ CASES = {
              "A client crashed (its connection was reset) and your server died: ConnectionResetError ended your server in line ",
              BARE, {'try:\n    data = sock.recv(65536)\nexcept ConnectionError:\n    data = b""': "data = sock.recv(65536)"}),
         case("no except for a reset while sending", "ended your server in line ",
-             BARE, {"""
-                 try:
-                     sent = sock.send(conns[sock][1])
-                     del conns[sock][1][:sent]
-                 except ConnectionError:
-                     gone.add(sock)
-                     conns[sock][1].clear()
-             """: "del conns[sock][1][:sock.send(conns[sock][1])]"}),
+             BARE, {SENDS: "del conns[sock][1][:sock.send(conns[sock][1])]"}),
         case("asks for the peer's name", "Its client has gone already, perhaps before accept() came to it.",
              PLAIN, {"conns[sock] = Conn(sock)": "conns[sock] = Conn(sock)\nsock.getpeername()"}),
         case("hides every error", "runs all the time (CPU ",
@@ -513,43 +516,15 @@ CASES = {
         case("sendall on blocking sockets",
              "does not read its long answer, and meanwhile another one got no answer within 1 s: your server sleeps in line ",
              BARE, {"sock.setblocking(False)": "",
-             """
-                 try:
-                     sent = sock.send(conns[sock][1])
-                     del conns[sock][1][:sent]
-                 except ConnectionError:
-                     gone.add(sock)
-                     conns[sock][1].clear()
-             """: "sock.sendall(conns[sock][1])\nconns[sock][1].clear()"}),
+             SENDS: "sock.sendall(conns[sock][1])\nconns[sock][1].clear()"}),
         case("sendall on blocking sockets, with except",
              "does not read its long answer, and meanwhile another one got no answer within 1 s: your server sleeps in line ",
              BARE, {"sock.setblocking(False)": "",
-             """
-                 try:
-                     sent = sock.send(conns[sock][1])
-                     del conns[sock][1][:sent]
-                 except ConnectionError:
-                     gone.add(sock)
-                     conns[sock][1].clear()
-             """: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
+             SENDS: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
         case("sendall on non-blocking sockets", "When sendall() fails, nobody knows how much went out",
-             BARE, {"""
-                 try:
-                     sent = sock.send(conns[sock][1])
-                     del conns[sock][1][:sent]
-                 except ConnectionError:
-                     gone.add(sock)
-                     conns[sock][1].clear()
-             """: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
+             BARE, {SENDS: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
         case("sends until all is out", "meanwhile another one got no answer within 1 s: your server runs all the time (CPU ",
-             BARE, {"""
-                 try:
-                     sent = sock.send(conns[sock][1])
-                     del conns[sock][1][:sent]
-                 except ConnectionError:
-                     gone.add(sock)
-                     conns[sock][1].clear()
-             """: """
+             BARE, {SENDS: """
                  while conns[sock][1]:
                      try:
                          del conns[sock][1][:sock.send(conns[sock][1])]
