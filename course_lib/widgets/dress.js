@@ -39,6 +39,7 @@ function render({ model, el }) {
   (function look() {
     box = el.closest(".widget-box");
     if (!box) { timer = setTimeout(look, 100); return; }
+    makeRoom(1000); // a figure needs the width of the page there
     dress(box, model.get("name"));
     others.observe(box, { childList: true, subtree: true });
   })();

@@ -57,3 +57,17 @@ function keepKeys(event) {
   if (!runs && event.key !== "Escape" && !event.ctrlKey && !event.altKey && !event.metaKey) event.stopPropagation();
 }
 
+// Clicks on a part of a tab of JupyterLab: a widget has no other way to it.
+function clickTab(part) {
+  const { left, top, width, height } = part?.getBoundingClientRect() ?? {};
+  for (const type of ["pointerdown", "pointerup"]) {
+    part?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2, button: 0 }));
+  }
+}
+
+// A page that is no wider than this folds the file browser, once, and the notebook has its width. A click on its icon brings it back.
+function makeRoom(width) {
+  if (innerWidth > width || document.body.dataset.courseMadeRoom) return;
+  document.body.dataset.courseMadeRoom = "yes";
+  clickTab(document.querySelector(".jp-SideBar.jp-mod-left .lm-TabBar-tab.lm-mod-current"));
+}

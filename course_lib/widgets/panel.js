@@ -47,25 +47,9 @@ function livePicture() {
   return { host, show, end() { done(); resized.disconnect(); } };
 }
 
-// Clicks on a part of a tab of JupyterLab: a widget has no other way to it.
-function clickTab(part) {
-  const { left, top, width, height } = part?.getBoundingClientRect() ?? {};
-  for (const type of ["pointerdown", "pointerup"]) {
-    part?.dispatchEvent(new PointerEvent(type, { bubbles: true, clientX: left + width / 2, clientY: top + height / 2, button: 0 }));
-  }
-}
-
 // Closes the tab around a node.
 function closeTab(node) {
   clickTab(document.querySelector(`.lm-TabBar-tab[data-id="${node.closest(".jupyterlab-sidecar")?.id}"] .lm-TabBar-tabCloseIcon`));
-}
-
-// Notebook and panel side by side need the width of the file browser: a narrow page folds it, once. A click on its icon brings it back.
-let roomMade = false;
-function makeRoom() {
-  if (roomMade || innerWidth > 1300) return;
-  roomMade = true;
-  clickTab(document.querySelector(".jp-SideBar.jp-mod-left .lm-TabBar-tab.lm-mod-current"));
 }
 
 // Where the panel is, for the cell that made it.
@@ -427,7 +411,7 @@ function render({ model, el }) {
     if (panel.isConnected && before === undefined) {
       before = keyboard();
       beside = !inCell();
-      if (beside && panel.closest(".jupyterlab-sidecar")) makeRoom();
+      if (beside && panel.closest(".jupyterlab-sidecar")) makeRoom(1300); // for two side by side
       goWhereItIs();
     } else if (beside && panel.isConnected === off) {
       off = !off;

@@ -89,6 +89,22 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     expect(asked.get_by_label("raise an error")).to_be_disabled()
 
 
+def test_a_card_on_a_narrow_page_folds_the_file_browser_once_so_that_figures_have_room(lesson):
+    notebook = lesson(GUESS)
+    card(notebook, 1)
+    files = notebook.page.locator("#jp-left-stack")
+    expect(files).to_be_visible()
+    notebook.page.set_viewport_size({"width": 900, "height": 900})
+    notebook.run_cell(1)
+    expect(files).to_be_hidden()
+    notebook.page.wait_for_function("() => Boolean(document.activeElement.closest('.jp-Notebook'))")
+    notebook.page.locator(".jp-SideBar.jp-mod-left .lm-TabBar-tab").first.click()
+    expect(files).to_be_visible()
+    notebook.run_cell(1)
+    card(notebook, 1)
+    expect(files).to_be_visible()
+
+
 def test_stored_results_are_folded_until_their_cell_has_run(lab):
     def cell(source, *shown):
         return nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(shown))
