@@ -26,6 +26,15 @@ def writable(sock: socket.socket) -> bool:
     return readable(sock, event=select.POLLOUT)
 
 
+def accepted(listener: socket.socket, client: socket.socket) -> socket.socket:
+    """The connection of this client, who is connected; a blocking listener."""
+    conn, peer = listener.accept()
+    while peer != client.getsockname():  # a stranger, who had business with the last owner of this port
+        conn.close()
+        conn, peer = listener.accept()
+    return conn
+
+
 @contextmanager
 def connection(listener: socket.socket, receive_buffer: int | None = None) -> Iterator[tuple[socket.socket, socket.socket]]:
     """Both ends of a connection: a client, and the non-blocking socket to it. The listener is non-blocking afterwards."""
@@ -34,7 +43,7 @@ def connection(listener: socket.socket, receive_buffer: int | None = None) -> It
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         listener.setblocking(True)
         client.connect(listener.getsockname())
-        conn, _ = listener.accept()
+        conn = accepted(listener, client)
         listener.setblocking(False)
         conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with conn:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING
 
 from course_lib.sandbox import Attempt, Raised, Talk, Wrong, explained
 
-from .ends import empty, fill, readable, reset
+from .ends import accepted, empty, fill, readable, reset
 from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, causes
 from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, pair, room
 
@@ -304,7 +304,7 @@ def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
 def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket, stack: ExitStack) -> None:
     engine = EngineTrial(kind, talk, learner)
     client = stack.enter_context(socket.create_connection(listener.getsockname()))
-    sock = stack.enter_context(listener.accept()[0])
+    sock = stack.enter_context(accepted(listener, client))
     talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
     data = engine.watch(sock, "one", True, False)
     client.send(b"!", socket.MSG_OOB)

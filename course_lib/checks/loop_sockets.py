@@ -13,10 +13,10 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
-from course_lib.sandbox import Stopwatch, Talk, Wrong, own_address
+from course_lib.sandbox import Stopwatch, Talk, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
-from .ends import empty, fill, readable, reset, writable
+from .ends import accepted, empty, fill, readable, reset, writable
 from .epoll_list import grows, room
 from .loop_trial import LoopTrial, Task, pair, turns
 
@@ -52,8 +52,8 @@ def reader_and_writer(trial: LoopTrial) -> None:
             one, peer = pair()
             with one, peer:
                 _reads_and_writes(trial, one, peer, order, spawned)
-    listener = socket.create_server((own_address(), 0))
-    with listener, socket.create_connection(listener.getsockname()) as client, listener.accept()[0] as conn:
+    listener = socket.create_server(("127.0.0.1", 0))
+    with listener, socket.create_connection(listener.getsockname()) as client, accepted(listener, client) as conn:
         conn.setblocking(False)
         fill(conn)
 

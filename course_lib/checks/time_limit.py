@@ -12,10 +12,10 @@ import weakref
 from collections.abc import Callable, Generator
 from typing import Any
 
-from course_lib.sandbox import Attempt, Talk, Wrong, a, own_address, wait_until
+from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
 from course_lib.sandbox.talk import describe
 
-from .ends import reset
+from .ends import accepted, reset
 from .loop_trial import pair
 from .protocol_trial import IN_A_TASK, part
 from .server_trial import SMALL
@@ -343,10 +343,10 @@ def _in_any_order(trial: _Trial) -> Generator:
 
 def _reset(trial: _Trial) -> Generator:
     """Woken in the moment when the time of its client is up, and before the task that was spawned later."""
-    listener = socket.create_server((own_address(), 0))
+    listener = socket.create_server(("127.0.0.1", 0))
     with listener:
         sock = socket.create_connection(listener.getsockname())
-        conn, _ = listener.accept()
+        conn = accepted(listener, sock)
     conn.setblocking(False)
     poll = select.poll()
     poll.register(conn, 0)

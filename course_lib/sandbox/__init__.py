@@ -1,6 +1,6 @@
 """A learner's code in a process of its own, with limits in CPU time. It knows no exercise."""
 
-from .attempt import Attempt, own_address
+from .attempt import Attempt
 from .causes import Causes, explained, why
 from .outcome import TOO_BUSY, Finding, NotChecked, Open, Raised, Stuck, Wrong
 from .stopwatch import Stopwatch, wait_until
@@ -22,7 +22,6 @@ __all__ = [
     "Wrong",
     "a",
     "explained",
-    "own_address",
     "wait_until",
     "why",
 ]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import socket
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -17,11 +16,6 @@ if TYPE_CHECKING:
 
 TIME_LIMIT = 7.0  # seconds for one check in all, where it need not wait for a processor; storing the function may take 3 more
 CLIENT_LIMIT = 2.0  # seconds for one call of a client
-
-
-def own_address() -> str:
-    """A loopback address that nobody else uses (ip(7)): programs that still look for the last owner of a port do so at 127.0.0.1."""
-    return "127.{}.{}.{}".format(*(byte % 254 + 1 for byte in os.urandom(3)))
 
 
 class Attempt:
@@ -102,13 +96,13 @@ class Attempt:
         self.findings[before:] = [Finding("ok", good), *(each for each in found if each not in self.findings[:before])]
 
     def listen(self, send_buffer: int | None = None) -> socket.socket:
-        """A listener to which only clients of this check come; its connections inherit the size of the send buffer (bytes)."""
+        """A listener on 127.0.0.1; its connections inherit the size of the send buffer (bytes)."""
         listener = self._open.enter_context(socket.socket())
         # its connections inherit this too: the second part of an answer does not wait for the ACK of the first (tcp(7))
         listener.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if send_buffer:
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, send_buffer)
-        listener.bind((own_address(), 0))
+        listener.bind(("127.0.0.1", 0))
         listener.listen()
         return listener
 

@@ -158,12 +158,6 @@ def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cel
     assert found[0] == found[1]
 
 
-def test_who_looks_for_the_last_owner_of_a_port_does_not_come_to_a_check():
-    with Attempt(lambda: None, "learner") as attempt:
-        (one, _), (other, _) = attempt.listen().getsockname(), attempt.listen().getsockname()
-    assert one.startswith("127.") and len({one, other, "127.0.0.1"}) == 3
-
-
 @pytest.mark.parametrize(
     ("got", "whole"),
     [
