@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
+from held import a_port
 
 from course_lib.kernel import wait_until
 from course_lib.servers import MODELS, AsyncioServer, BlockingServer, EpollServer, Server, ThreadedServer
@@ -101,13 +102,14 @@ def test_an_error_of_accept_that_passes_harms_nobody(model, error):
 
 @pytest.mark.parametrize("error", OURS)
 def test_any_other_error_of_accept_ends_the_server(model, error):
-    server = model()
-    fails(server, "accept", getattr(errno, error), lambda sock: True)
-    with server:
-        with suppress(ConnectionError):
-            connect(server).close()  # a thread that sleeps in accept() is in the kernel's already
-        assert wait_until(lambda: not server.running)
-        assert "ended by OSError" in server.fate
+    with a_port() as port:  # whoever comes late must not visit another program's server
+        server = model(port=port)
+        fails(server, "accept", getattr(errno, error), lambda sock: True)
+        with server:
+            with suppress(ConnectionError):
+                connect(server).close()  # a thread that sleeps in accept() is in the kernel's already
+            assert wait_until(lambda: not server.running)
+            assert "ended by OSError" in server.fate
 
 
 def test_a_peer_that_does_not_answer_any_more_is_over_for_itself_alone(model):

@@ -9,6 +9,7 @@ import struct
 import threading
 import time
 from contextlib import ExitStack
+from types import SimpleNamespace
 
 import pytest
 
@@ -539,6 +540,19 @@ class TestDoing:
         monkeypatch.setattr(threads, "_last_ran", not_shown)
         with Sleeper(pair[0].accept, lambda: socket.create_connection(pair[0].getsockname()).close()) as thread:
             assert wait_until(lambda: doing(thread).seconds > 0.2)
+
+
+def test_wait_until_rests_as_long_as_a_look_takes(monkeypatch):
+    rests = []
+    monkeypatch.setattr(threads, "time", SimpleNamespace(**vars(time) | {"sleep": rests.append}))
+
+    def dear() -> bool:
+        until = time.thread_time() + 0.01
+        while time.thread_time() < until:
+            pass
+        return len(rests) == 3
+
+    assert wait_until(dear, 60) and min(rests) >= 0.01
 
 
 def test_wait_until_gives_up():

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from every_server import SERVE_ALL
+from held import a_port
 
 from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import (
@@ -61,16 +62,17 @@ def test_it_stops_in_the_middle(model):
     def many_have_come() -> bool:  # how many are there at once is the machine's to say
         return len(server.numbers()) > CLIENTS / 2 or len(answered) > 20 * CLIENTS
 
-    server = model(answer=answer).start()
-
-    weather = subprocess.Popen([sys.executable, STORM, *map(str, server.address), str(CLIENTS), "600"], stdout=subprocess.DEVNULL)
-    try:
-        assert wait_until(many_have_come, 120)
-        server.stop()
-        assert not server.running and server.error is None and not server.descriptors()
-    finally:
-        weather.kill()
-        weather.wait()
+    with a_port() as port:  # as long as clients come: else they might visit another program's server
+        server = model(answer=answer, port=port).start()
+        words = [sys.executable, STORM, *map(str, server.address), str(CLIENTS), "600"]
+        weather = subprocess.Popen(words, stdout=subprocess.DEVNULL)
+        try:
+            assert wait_until(many_have_come, 120)
+            server.stop()
+            assert not server.running and server.error is None and not server.descriptors()
+        finally:
+            weather.kill()
+            weather.wait()
 
 
 class Forgetful(Server):
