@@ -9,7 +9,9 @@ from pathlib import Path
 import pytest
 from nbconvert import HTMLExporter
 from outputs import notebooks
+from places import at_last
 from playwright.sync_api import expect
+from real_lab import PATIENCE
 
 AXE = importlib.util.find_spec("axe_playwright_python")
 pytestmark = pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
@@ -49,20 +51,23 @@ def barriers(page) -> list[str]:
     ]
 
 
+def expect_nothing_cut_off(page) -> None:
+    at_last(page, lambda: page.evaluate(CUT_OFF), lambda cut: cut == [])
+
+
 @pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_a_stored_notebook_can_be_read_by_everybody(browser, path, theme, tmp_path):
     html, _ = HTMLExporter(template_name="lab", theme=theme).from_filename(path)
     (tmp_path / "page.html").write_text(html, encoding="utf-8")
-    page = browser.new_page(offline=True)
-    try:
+    with browser.new_context(offline=True) as context:
+        context.set_default_timeout(PATIENCE)
+        page = context.new_page()
         page.goto((tmp_path / "page.html").as_uri(), wait_until="domcontentloaded")
         assert page.locator(".jp-RenderedMarkdown").count() > 5
         assert barriers(page) == []
         page.set_viewport_size(ZOOMED)
-        assert page.evaluate(CUT_OFF) == []
-    finally:
-        page.close()
+        expect_nothing_cut_off(page)
 
 
 def test_each_widget_can_be_used_by_everybody(open_cells):
@@ -76,4 +81,4 @@ def test_each_widget_can_be_used_by_everybody(open_cells):
         notebook.theme(theme)
         assert barriers(notebook.page) == []
     notebook.page.set_viewport_size({**ZOOMED, "height": 6000})
-    assert notebook.page.evaluate(CUT_OFF) == []
+    expect_nothing_cut_off(notebook.page)

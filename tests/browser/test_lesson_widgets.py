@@ -97,7 +97,7 @@ def test_a_card_on_a_narrow_page_folds_the_file_browser_once_so_that_figures_hav
     notebook.page.set_viewport_size({"width": 900, "height": 900})
     notebook.run_cell(1)
     expect(files).to_be_hidden()
-    notebook.page.wait_for_function("() => Boolean(document.activeElement.closest('.jp-Notebook'))")
+    notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
     notebook.page.locator(".jp-SideBar.jp-mod-left .lm-TabBar-tab").first.click()
     expect(files).to_be_visible()
     notebook.run_cell(1)

@@ -9,6 +9,7 @@ import nbformat
 import pytest
 from outputs import WIDGET_VIEW
 from playwright.sync_api import expect
+from real_lab import PATIENCE
 
 STORED = sorted(path.name for path in (Path(__file__).parents[2] / "notebooks").glob("*.ipynb"))
 
@@ -59,6 +60,7 @@ def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
     process, address = make_lab
     assert "/lab/tree/00_start_here.ipynb?token=" in address
     with browser.new_context() as context:
+        context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.goto(address)
         expect(page.locator(".jp-Notebook")).to_be_visible()
@@ -66,7 +68,7 @@ def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
         expect(page.locator(".jp-Dialog")).to_have_count(0)
         expect(page.locator(".Toastify__toast")).to_have_count(0)
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches make and JupyterLab
-    rest = process.communicate(timeout=60)[0]
+    rest = process.communicate()[0]
     raised = set(re.findall(r"^([\w.]+(?:Error|Exception)\b).*$", rest, re.MULTILINE))
     closed = {
         "tornado.iostream.StreamClosedError",
