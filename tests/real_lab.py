@@ -8,6 +8,7 @@ import shutil
 import socket
 import subprocess
 import sys
+import tempfile
 import urllib.request
 import uuid
 from collections.abc import Callable, Iterator
@@ -229,12 +230,13 @@ class Server:
         own = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
-            "JUPYTER_RUNTIME_DIR": "runtime",
             "IPYTHONDIR": "ipython",
             "JUPYTERLAB_SETTINGS_DIR": "settings",
             "JUPYTERLAB_WORKSPACES_DIR": "workspaces",
         }
+        self.runtime = tempfile.TemporaryDirectory(prefix="lab-")  # a short name: a local socket's path has 107 bytes (unix(7))
         environment = os.environ | {name: str(folder / place) for name, place in own.items()}
+        environment["JUPYTER_RUNTIME_DIR"] = self.runtime.name
         environment.pop("COURSE_HOME", None)  # then the learner's folder is `mine`, beside the copied notebooks
         self.address = free_address()
         self.url = "http://{}:{}".format(*self.address)
@@ -251,6 +253,8 @@ class Server:
                 "--ServerApp.port_retries=0",
                 f"--IdentityProvider.token={self.token}",
                 "--LabApp.expose_app_in_browser=True",
+                # By TCP it would knock for ever at the ports of kernels that have ended, whoever listens there now.
+                "--KernelManager.transport=ipc",
             ],
             env=environment,
             stdin=subprocess.DEVNULL,
@@ -278,6 +282,7 @@ class Server:
         except subprocess.TimeoutExpired:
             self.process.kill()
             self.process.wait()
+        self.runtime.cleanup()
 
     def _request(self, method: str, path: str) -> bytes:
         request = urllib.request.Request(self.url + path, method=method, headers={"Authorization": f"token {self.token}"})

@@ -17,7 +17,7 @@ from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import where
 
-from .ends import LONG_LINES, TOO_LONG, half_close, reset, send
+from .ends import LONG_LINES, TOO_LONG, accepted, half_close, reset, send
 from .make_listener import variables
 
 if TYPE_CHECKING:
@@ -40,14 +40,12 @@ def check_serve_one(attempt: Attempt) -> None:
 
 
 def _whole_lines(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    process.say()
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address)
     _three_lines(process, client)
     _returned(process)
     attempt.good("three lines, three answers, also after the client half-closed")
 
-    process.say()
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address)
     client.sendall(b"half")
     half_close(client)
     got = process.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
@@ -58,8 +56,7 @@ def _whole_lines(attempt: Attempt, process: CheckedProcess, address: tuple[str, 
 
 
 def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    process.say()
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address)
     client.sendall(b"one\n")
     got = process.read(client, 4, "The client sent a line and got no answer within 1 s")
     if got != b"ONE\n":
@@ -70,15 +67,13 @@ def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[st
         )
     reset(client)
     _returned(process)
-    process.say()
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address)
     send(client, LONG_LINES)
     process.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
     _returned(process)
     with process.paused():
-        process.say()
-        client = attempt.connect(address)
+        client = _comes(attempt, process, address)
         client.sendall(b"one\ntwo\nthree\n")
         client.close()  # the first answer meets no one: its reset comes before the second, EPIPE
     _returned(process)
@@ -87,8 +82,7 @@ def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[st
 
 def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
     """A signal comes while it sleeps in send(): then send() returns how many bytes it has moved (send(2), signal(7))."""
-    process.say()
-    client = attempt.connect(address, receive_buffer=16_384)
+    client = _comes(attempt, process, address, receive_buffer=16_384)
     send(client, LONG_LINES)
     half_close(client)
     process.until(lambda: process.asleep_in() in _SENDS, 0.5)
@@ -109,8 +103,7 @@ def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str
 
 
 def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    process.say(gives_up=True)
-    client = attempt.connect(address, receive_buffer=16_384)
+    client = _comes(attempt, process, address, receive_buffer=16_384, gives_up=True)
     send(client, LONG_LINES)
     _returned(process, 3.0)
     client.close()
@@ -118,8 +111,7 @@ def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[s
 
 
 def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    process.say(stop=True)
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address, stop=True)
     if process.until(lambda: process.asleep_in() in ("recv", "read"), 0.5) and process.interrupt(signal.SIGUSR2):
         try:
             stopped = process.hear("")["stopped"]
@@ -136,8 +128,7 @@ def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, 
 
 
 def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    process.say()
-    client = attempt.connect(address)
+    client = _comes(attempt, process, address)
     send(client, TOO_LONG)
     try:
         process.read(client, 1, "")
@@ -226,12 +217,21 @@ def _returned(process: CheckedProcess, seconds: float = 1.0) -> dict:
     return told
 
 
+def _comes(
+    attempt: Attempt, process: CheckedProcess, address: tuple[str, int], receive_buffer: int | None = None, **order: bool
+) -> socket.socket:
+    """A client, for whose connection serve_one is called."""
+    client = attempt.connect(address, receive_buffer)
+    process.say(client=client.getsockname()[1], **order)
+    return client
+
+
 def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     while True:
         order = talk.hear()
         signal.signal(signal.SIGUSR2, _stop if order.get("stop") else lambda *_: None)
         before = set(sockets())
-        conn, _ = listener.accept()
+        conn = accepted(listener, order["client"])
         number = conn.fileno()
         if order.get("gives_up"):
             conn.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, 1)

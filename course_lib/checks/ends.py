@@ -26,10 +26,11 @@ def writable(sock: socket.socket) -> bool:
     return readable(sock, event=select.POLLOUT)
 
 
-def accepted(listener: socket.socket, client: socket.socket) -> socket.socket:
-    """The connection of this client, who is connected; a blocking listener."""
+def accepted(listener: socket.socket, client: socket.socket | int) -> socket.socket:
+    """The connection of this client, or of the one with this port, who is connected; a blocking listener."""
+    port = client if isinstance(client, int) else client.getsockname()[1]
     conn, peer = listener.accept()
-    while peer != client.getsockname():  # a stranger, who had business with the last owner of this port
+    while peer[1] != port:  # a stranger, who had business with the last owner of this port
         conn.close()
         conn, peer = listener.accept()
     return conn

@@ -20,7 +20,7 @@ from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
 from course_lib.solutions.epolling import EpollEngine
 from course_lib.solutions.polling import PollEngine, server
 
-from .ends import left_as_it_was, readable, reset
+from .ends import accepted, left_as_it_was, readable, reset
 from .engines import check_engine
 from .many_clients import check_server
 from .server_trial import tell_closed_sockets
@@ -115,7 +115,10 @@ class _Drained:
     @contextmanager
     def connection(self, *pair: socket.socket) -> Iterator[tuple[socket.socket, socket.socket]]:
         """A client, and the non-blocking socket to it, watched with EPOLLET: this pair, or a TCP connection."""
-        client, sock = pair or (socket.create_connection(self._listener.getsockname()), self._listener.accept()[0])
+        client, sock = pair or (
+            client := socket.create_connection(self._listener.getsockname()),
+            accepted(self._listener, client),
+        )
         with client, sock, select.epoll() as self._epoll:
             sock.setblocking(False)
             self._epoll.register(sock, select.EPOLLIN | select.EPOLLET)
