@@ -204,16 +204,18 @@ class _Diary:
         self._note(began, time.perf_counter(), "turn")
 
     def compute(self, seconds: float) -> None:
-        """Use so much CPU time. Where the clock has jumped between two looks, something else ran."""
-        until = time.thread_time() + seconds
+        """Use so much CPU time. Where more time has passed between two looks than was used, something else ran."""
+        used = time.thread_time()
         start = last = time.perf_counter()
-        while time.thread_time() < until and not self._over():
+        until = used + seconds
+        while used < until and not self._over():
             for _ in range(200):
                 pass
-            now = time.perf_counter()
-            if now - last > APART:
-                self._note(start, last, "cpu", 0.0)
-                self._note(last, now, "turn")
+            before, used, now = used, time.thread_time(), time.perf_counter()
+            ran = min(now, last + used - before)
+            if now - ran > APART:
+                self._note(start, ran, "cpu", 0.0)
+                self._note(ran, now, "turn")
                 start = now
             last = now
         self._note(start, last, "cpu", 0.0)
