@@ -207,7 +207,7 @@ function kernelPicture() {
       const end = lists - 18;
       const at = middle(i) + people.dy;
       if (line) add(text(queues, at + 4, "accept queue", "small dim"));
-      else if (below) add(text(end, y(i) + 12, end - name < 146 ? "queue" : "accept queue", "small dim end"));
+      else if (below) add(text(end, y(i) + 12, end - name < 146 ? `accept: ${waiting.length}` : "accept queue", "small dim end"));
       else if (waiting.length) return add(text(queues, at + 4, `accept: ${waiting.length}`, "small"));
       let left = people.x;
       waiting.forEach((who, k) => {
