@@ -175,9 +175,14 @@ def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, tmp_path,
     page.keyboard.press("End")
 
     def apart(words: list[Box], people: list[Box]) -> bool:
-        [label] = [one for one in words if one.text == "accept queue"]
+        [label] = [one for one in words if one.text in ("accept queue", "accept: 4")]
+        [listener] = [one for one in words if one.text == "listener"]
         told = people or [one for one in words if one.text == "4 wait"]
-        return bool(told) and all(one.left > label.right or one.top > label.top + label.height * 0.7 for one in people)
+        return (
+            bool(told)
+            and label.left > listener.right
+            and all(one.left > label.right or one.top > label.top + label.height * 0.7 for one in people)
+        )
 
     expect_places(shown, apart, words=".stage text", people=".stage .person")
 
