@@ -6,8 +6,8 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from course_lib.ports import at_port, is_at, listening
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, why
+from course_lib.ports import TCP_STATES, at_port, is_at, listening
+from course_lib.sandbox import Attempt, NotChecked, Raised, Stuck, Talk, Wrong, why
 
 from .ends import readable, writable
 
@@ -79,6 +79,10 @@ class ServerTrial:
                 # `with listener:` closes it after the error; then a client's socket may be what was closed too early
                 cause = f"Is it the listener that was closed? It must stay open for the next clients. {cause}".rstrip()
             raise Wrong(f"{self.happened}{error}", cause, "no socket" if "fileno" in error.text else "", error) from None
+        except Wrong:
+            if self.strangers():
+                raise NotChecked("Another program has connected to the port of this check; run the check again.") from None
+            raise
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         return self.attempt.connect(self.address, receive_buffer)
@@ -171,6 +175,11 @@ class ServerTrial:
     def listens(self) -> bool:
         """Is the listener still open?"""
         return bool(listening(self.address[1]))
+
+    def strangers(self) -> bool:
+        """Is somebody connected to the server who is none of our clients? He had business with the last owner of this port."""
+        connected = (fields[2] for fields in at_port(self.address[1]) if TCP_STATES[int(fields[3], 16)] == "ESTABLISHED")
+        return any(int(peer.rpartition(":")[2], 16) not in self.attempt.ports for peer in connected)
 
     def way(self, client: socket.socket) -> tuple[bool | None, int]:
         """Is the client's connection accepted (None: there is none), and how many of its bytes has nobody read?"""

@@ -24,6 +24,7 @@ class Attempt:
     def __init__(self, learner: object, name: str) -> None:
         self.name = name
         self.findings: list[Finding] = []
+        self.ports: set[int] = set()  # of all its clients
         self._learner = learner
         self._limit = TimeLimit(TIME_LIMIT)
         self._processes: list[CheckedProcess] = []
@@ -113,6 +114,7 @@ class Attempt:
             client.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, receive_buffer)
         client.settimeout(CLIENT_LIMIT)
         client.connect(tuple(address))
+        self.ports.add(client.getsockname()[1])
         return client
 
     def cause(self, error: OSError) -> Exception:

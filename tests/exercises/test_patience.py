@@ -17,7 +17,7 @@ from course_lib.exercises import check
 from course_lib.sandbox import stopwatch
 from course_lib.sandbox.attempt import Attempt
 from course_lib.sandbox.checked_process import CheckedProcess
-from course_lib.sandbox.outcome import Stuck, Wrong
+from course_lib.sandbox.outcome import NotChecked, Stuck, Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
 
 
@@ -92,6 +92,19 @@ def test_a_server_dies_of_what_came_before_though_it_tells_so_later(cell):
         with pytest.raises(Wrong, match="^A client came, and your server died: learner raised RuntimeError"), trial.explained():
             trial.receive(trial.connect(), 1)
             trial.happens("Another one came, and your server died: ")
+
+
+@pytest.mark.parametrize("stranger, said", [(False, Wrong), (True, NotChecked)])
+def test_a_server_is_not_blamed_while_a_stranger_talks_to_it(stranger, said, cell):
+    inside = cell("def inside(talk, learner, listener):\n    kept = [listener.accept() for _ in range(2)]\n    talk.hear()")[
+        "inside"
+    ]
+    with Attempt(lambda: None, "learner") as attempt:
+        trial = ServerTrial(attempt, inside=inside)
+        ours = trial.connect()
+        other = socket.create_connection(trial.address) if stranger else trial.connect()
+        with ours, other, pytest.raises(said), trial.explained():
+            raise Wrong("Something is wrong.")
 
 
 def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, monkeypatch):
