@@ -121,11 +121,16 @@ def in_a_child(function: Callable[..., Any], *arguments: object) -> Any:
     return ast.literal_eval(done.stdout)
 
 
+def _waits_elsewhere(thread: threading.Thread, sock: socket.socket) -> bool:
+    now = doing(thread)
+    return bool(now.ended) or now.call in ("recv", "read") and now.descriptor != sock.fileno()
+
+
 def answered_backwards(read_all: Callable[[list[socket.socket], list[int]], object]) -> list[int]:
     """Three readers wait, and their peers answer in the order 2, 1, 0: in which order are the readers through?
 
     `read_all(socks, done)` is called in a thread; reader n reads one byte from `socks[n]`, and appends n to `done`. Each
-    peer answers as soon as the answer before has been read, or after half a second.
+    peer answers as soon as the answer before has been read, or when the thread sleeps in recv() of another one.
     """
     pairs = [socket.socketpair() for _ in range(3)]
     done: list[int] = []
@@ -134,7 +139,7 @@ def answered_backwards(read_all: Callable[[list[socket.socket], list[int]], obje
     try:
         for count, number in enumerate((2, 1, 0), 1):
             pairs[number][1].send(b"x")
-            wait_until(lambda: len(done) == count, 0.5)
+            wait_until(lambda: len(done) == count or _waits_elsewhere(thread, pairs[number][0]), PATIENCE)
     finally:
         for _, theirs in pairs:
             theirs.close()  # wakes whoever still reads

@@ -1,5 +1,6 @@
 """What the kernel says of descriptors and threads, held against what was done to them."""
 
+import gc
 import itertools
 import os
 import resource
@@ -8,6 +9,7 @@ import socket
 import struct
 import threading
 import time
+import weakref
 from contextlib import ExitStack
 from types import SimpleNamespace
 
@@ -440,6 +442,18 @@ class TestDoing:
         os.close(inward)
         os.close(outward)
         assert not [look for look in looks if look.asleep or look.ended]
+
+    def test_a_thread_that_was_looked_at_is_not_kept(self):
+        release = threading.Event()
+        thread = threading.Thread(target=release.wait)
+        thread.start()
+        assert wait_until(lambda: doing(threading.enumerate()[-1]).asleep)
+        release.set()
+        thread.join()
+        gone = weakref.ref(thread)
+        del thread
+        gc.collect()
+        assert gone() is None
 
     def test_where_no_system_call_is_shown_a_lock_is_a_sleep_when_it_lasts(self, monkeypatch):
         def without_calls(path):

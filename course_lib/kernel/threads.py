@@ -151,14 +151,15 @@ class ThreadView:
     """Looks at one thread of this process from outside; remembers a second of looks for its CPU share."""
 
     def __init__(self, thread: threading.Thread) -> None:
-        self.thread = thread
+        self._thread = weakref.ref(thread)  # who looks at it does not keep it
         self._share = CpuShare()
         self._lock = threading.Lock()
 
     def doing(self) -> Doing:
         """What the thread is doing now. Never waits longer than a few milliseconds."""
         if not libc.HAS_PROC:
-            return Doing(False, unknown=True) if self.thread.is_alive() else Doing(False, ended="ended")
+            thread = self._thread()
+            return Doing(False, unknown=True) if thread and thread.is_alive() else Doing(False, ended="ended")
         try:
             with self._lock:
                 return self._look()
@@ -223,7 +224,9 @@ class ThreadView:
         return self._read("stat").rpartition(")")[2].split()
 
     def _read(self, name: str) -> str:
-        return libc.read(f"/proc/self/task/{self.thread.native_id}/{name}")
+        if not (thread := self._thread()):
+            raise ProcessLookupError
+        return libc.read(f"/proc/self/task/{thread.native_id}/{name}")
 
 
 @cache
