@@ -102,7 +102,8 @@ def make_lab(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
     finally:
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGKILL)
-        process.communicate()
+        process.wait()
+        process.stdout.close()
         os.close(keyboard)
         os.close(terminal)
 
