@@ -31,6 +31,7 @@ from jupyter_client.manager import KernelManager
 from outputs import NOTEBOOKS, environment, notebooks
 
 from course_lib.exercises import all_exercises
+from course_lib.grading.local_kernels import local_sockets
 from course_lib.kernel import wait_until
 
 # What leaves plain numbers of descriptors open when it stops halfway; Popen, interrupted, is such a thing too.
@@ -127,7 +128,7 @@ class Kernel:
     """One kernel and what a page would know of it."""
 
     def __init__(self, home: Path) -> None:
-        self._manager = KernelManager(kernel_name="python3")
+        self._manager = KernelManager(kernel_name="python3", **local_sockets())
         self._log = home.with_name("kernel.txt").open("w+b")  # a restart writes there too
         self._manager.start_kernel(env=environment(home), cwd=str(NOTEBOOKS), stdout=self._log, stderr=self._log)
         self.panels: list[str] = []

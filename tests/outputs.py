@@ -16,8 +16,10 @@ from pathlib import Path
 import nbformat
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError, CellTimeoutError, DeadKernelError
+from traitlets.config import Config
 
 from course_lib import folders, shipped
+from course_lib.grading.local_kernels import local_sockets
 
 NOTEBOOKS = folders.COURSE
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
@@ -34,7 +36,9 @@ def client(notebook: nbformat.NotebookNode, timeout: float = 60, folder: Path = 
     return NotebookClient(
         notebook,
         timeout=timeout,
+        startup_timeout=300,
         kernel_name="python3",
+        config=Config(KernelManager=local_sockets()),
         record_timing=False,
         store_widget_state=False,
         coalesce_streams=True,

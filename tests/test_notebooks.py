@@ -83,6 +83,8 @@ def test_stored_outputs_are_what_a_run_gives(path, tmp_path):
         f"--nbval-sanitize-with={Path(__file__).with_name('not_compared.cfg')}",
         "-p",
         "no:cacheprovider",
+        "-p",
+        "course_lib.grading.local_kernels",
         "-q",
         str(path),
     ]

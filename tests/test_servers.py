@@ -12,8 +12,10 @@ from contextlib import nullcontext
 
 import pytest
 from held import a_port, interrupted_in, nothing_more
-from jupyter_client.manager import start_new_kernel
+from jupyter_client.manager import KernelManager
+from outputs import execute
 
+from course_lib.grading.local_kernels import local_sockets
 from course_lib.kernel import descriptors, doing, wait_until
 from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, base, live_servers, stop_all
 
@@ -440,7 +442,6 @@ class TestMistakes:
 
 def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_path):
     import nbformat
-    from nbclient import NotebookClient
 
     cells = [
         "from course_lib.servers import *",
@@ -452,19 +453,23 @@ def test_a_cell_run_again_stops_what_it_left_and_a_loop_in_a_cell_does_not(tmp_p
         "print(len(live_servers()))",
     ]
     notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell) for cell in cells])
-    NotebookClient(notebook, timeout=300, startup_timeout=300, kernel_name="python3").execute()
+    execute(notebook, tmp_path)
     printed = ["".join(output["text"] for output in cell.outputs) for cell in notebook.cells]  # one print may come in parts
     assert printed == ["", "", "1\n", "", "1 True\n", "", "6\n"]
 
 
 def test_a_cell_that_was_rewritten_stops_what_it_left_and_its_twin_does_not():
-    manager, client = start_new_kernel(startup_timeout=300)
+    manager = KernelManager(kernel_name="python3", **local_sockets())
+    manager.start_kernel()
+    kernel = manager.blocking_client()
+    kernel.start_channels()
+    kernel.wait_for_ready(timeout=300)
 
     def left_after(code: str, cell: str) -> str:
         """Run a cell as JupyterLab does, which tells its id; which servers live then."""
         content = {"code": code, "silent": False, "user_expressions": {"left": "live_servers()"}}
-        client.shell_channel.send(message := client.session.msg("execute_request", content, metadata={"cellId": cell}))
-        while (reply := client.get_shell_msg(timeout=300))["parent_header"].get("msg_id") != message["header"]["msg_id"]:
+        kernel.shell_channel.send(message := kernel.session.msg("execute_request", content, metadata={"cellId": cell}))
+        while (reply := kernel.get_shell_msg(timeout=300))["parent_header"].get("msg_id") != message["header"]["msg_id"]:
             pass
         return reply["content"]["user_expressions"]["left"]["data"]["text/plain"]
 
@@ -476,7 +481,7 @@ def test_a_cell_that_was_rewritten_stops_what_it_left_and_its_twin_does_not():
         assert left_after("PollServer().start()", "3") == "[<EpollServer, running>, <PollServer, running>]"
         assert left_after("PollServer().start()", "4").count("PollServer") == 2
     finally:
-        client.stop_channels()
+        kernel.stop_channels()
         manager.shutdown_kernel(now=True)
 
 

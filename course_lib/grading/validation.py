@@ -203,6 +203,8 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
                 "nbval.plugin",
                 "-p",
                 f"{__package__}.nbval_events",
+                "-p",
+                f"{__package__}.local_kernels",
                 f"--nbval-cell-timeout={time_limit}",
                 str(copy),
             ),

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from course_lib import folders
+from course_lib.grading.local_kernels import local_sockets
 
 from .aside import arguments, aside, tell
 
@@ -48,7 +49,7 @@ def measure(rows: list[NotebookRun]) -> None:
 def main() -> None:
     """Run one notebook and tell how long it took."""
     path, home = arguments()
-    nbclient, nbformat = importlib.import_module("nbclient"), importlib.import_module("nbformat")
+    nbclient, nbformat, config = map(importlib.import_module, ("nbclient", "nbformat", "traitlets.config"))
     notebook = nbformat.read(path, as_version=4)
     begun: dict[int, float] = {}
     took: dict[int, float] = {}
@@ -63,6 +64,7 @@ def main() -> None:
         notebook,
         timeout=PATIENCE,
         kernel_name="python3",
+        config=config.Config(KernelManager=local_sockets()),
         record_timing=False,
         store_widget_state=False,
         resources={"metadata": {"path": str(Path(path).parent)}},

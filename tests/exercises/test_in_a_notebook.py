@@ -2,7 +2,7 @@
 
 import nbformat
 import pytest
-from nbclient import NotebookClient
+from outputs import client
 
 from course_lib.exercises import all_exercises
 from course_lib.solutions import file_of
@@ -42,7 +42,7 @@ def make_listener(port=0, backlog=16):
 def run(monkeypatch):
     def run(*cells: str) -> list:
         notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(source) for source in cells])
-        NotebookClient(notebook, timeout=60, kernel_name="python3").execute()
+        client(notebook).execute()
         return [cell.outputs for cell in notebook.cells]
 
     return run
