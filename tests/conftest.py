@@ -37,8 +37,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 @pytest.fixture(autouse=True, scope="module")
 def nothing_left_to_the_collector():
-    """What the tests of another module have dropped would go in the middle of one of these, and its descriptors with it."""
+    """What the tests of another module have dropped would go in the middle of one of these, and its descriptors with it.
+
+    What is there now, thousands of tests and the modules, is frozen: a test that collects need not go over it.
+    """
+    gc.unfreeze()
     gc.collect()
+    gc.freeze()
 
 
 @pytest.fixture(autouse=True)
