@@ -226,7 +226,7 @@ class Server:
         self.root = folder / "notebooks"
         self.root.mkdir(parents=True)
         self.token = uuid.uuid4().hex
-        self._settings(folder / "settings")
+        self._settings(folder)
         own = {
             "JUPYTER_CONFIG_DIR": "config",
             "JUPYTER_DATA_DIR": "data",
@@ -265,10 +265,14 @@ class Server:
 
     @staticmethod
     def _settings(folder: Path) -> None:
-        """No autosave: a test says itself when it saves. All else is as the course installs it."""
-        path = folder / "@jupyterlab/docmanager-extension/plugin.jupyterlab-settings"
-        path.parent.mkdir(parents=True)
-        path.write_text(json.dumps({"autosave": False}))
+        """No autosave: a test says itself when it saves. No page asks whether JupyterLab could be built anew, which costs a second.
+        All else is as the course installs it."""
+        for name, settings in {
+            "settings/@jupyterlab/docmanager-extension/plugin.jupyterlab-settings": {"autosave": False},
+            "config/labconfig/page_config.json": {"buildCheck": False, "buildAvailable": False},
+        }.items():
+            (folder / name).parent.mkdir(parents=True)
+            (folder / name).write_text(json.dumps(settings))
 
     def stop_kernels(self) -> None:
         """End every session, so that the next test finds an idle machine."""
