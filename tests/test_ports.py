@@ -12,8 +12,15 @@ from held import a_port
 from course_lib import own_server
 from course_lib.__main__ import main
 from course_lib.kernel import wait_until
-from course_lib.ports import why_in_use
+from course_lib.ports import at_port, inodes, is_queued, listening, why_in_use
 from course_lib.servers import BlockingServer, PortInUse
+
+
+@pytest.fixture(autouse=True, params=["sock_diag", "/proc/net/tcp"])
+def source(request, monkeypatch):
+    """Where the kernel tells it."""
+    if request.param != "sock_diag":
+        monkeypatch.setattr("course_lib.ports._SOCK_DIAG", 99)  # no such protocol of netlink(7)
 
 
 def in_use(port: int) -> str:
@@ -104,3 +111,17 @@ def test_an_address_that_is_not_in_the_way_is_not_named():
 def test_where_the_kernel_does_not_tell(monkeypatch):
     monkeypatch.setattr("course_lib.ports._TCP", "/nowhere")
     assert "a program listens there, or a connection of an earlier one is in TIME_WAIT (60 s)" in why_in_use(80)
+
+
+def test_what_is_told_of_a_connection():
+    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+        here, there = listener.getsockname(), client.getsockname()
+        client.sendall(b"hello")
+        assert is_queued(client)
+        listens, waits = sorted(at_port(here[1]), key=lambda each: each.state == "ESTABLISHED")
+        assert (listens.local, listens.state, listens.unread) == (here, "LISTEN", 1) and listening(here[1]) == {listens.inode}
+        assert (waits.local, waits.peer, waits.state, waits.unread, waits.queued) == (here, there, "ESTABLISHED", 5, True)
+        with listener.accept()[0] as connection:
+            assert not is_queued(client)
+            assert listens.inode in inodes(os.getpid()) and listens.user == os.getuid()
+            assert os.fstat(connection.fileno()).st_ino in {each.inode for each in at_port(here[1])}

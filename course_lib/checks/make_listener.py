@@ -203,11 +203,9 @@ def _listens_unbound(value: object) -> bool:
 
 
 def _time_wait(port: int) -> str:
-    """The kernel's own line about the connection that keeps the port; state 06 is TIME_WAIT."""
-    for _, local, remote, state, *_ in at_port(port):
-        if state == "06":
-            return f" In /proc/net/tcp: {local} {remote} {state}."
-    return ""
+    """What the kernel tells of the connection that keeps the port."""
+    kept = (each for each in at_port(port) if each.state == "TIME_WAIT")
+    return next((" ss -tan: TIME-WAIT {}:{} {}:{}.".format(*each.local, *each.peer) for each in kept), "")
 
 
 def variables(error: BaseException) -> list[object]:

@@ -6,7 +6,7 @@ It takes a listening socket, serves without end, and answers each line in capita
 import socket
 from collections.abc import Callable
 
-from course_lib.ports import at_port, is_at
+from course_lib.ports import at_port
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import LONG_LINES, half_close, readable, reset, writable
@@ -352,10 +352,9 @@ def _greedy(trial: ServerTrial) -> None:
 
 
 def _unread(client: socket.socket) -> int:
-    """How many bytes wait in the kernel for the server to read them (proc(5), /proc/net/tcp)."""
-    (_, ours), (_, theirs) = client.getsockname(), client.getpeername()
-    queues = [fields[4] for fields in at_port(theirs) if is_at(fields[2], ours)]
-    return int(queues[0].partition(":")[2], 16) if queues else 0
+    """How many bytes wait in the kernel for the server to read them (sock_diag(7))."""
+    ours, theirs = client.getsockname(), client.getpeername()
+    return next((each.unread for each in at_port(theirs[1]) if each.peer == ours), 0)
 
 
 _AFTER_END = "A socket at its end is readable for ever: after b'' do not ask for readable any more."

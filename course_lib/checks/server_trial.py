@@ -6,7 +6,7 @@ import socket
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
-from course_lib.ports import TCP_STATES, at_port, is_at, listening
+from course_lib.ports import at_port, listening
 from course_lib.sandbox import Attempt, NotChecked, Raised, Stuck, Talk, Wrong, why
 
 from .ends import readable, writable
@@ -178,16 +178,13 @@ class ServerTrial:
 
     def strangers(self) -> bool:
         """Is somebody connected to the server who is none of our clients? He had business with the last owner of this port."""
-        connected = (fields[2] for fields in at_port(self.address[1]) if TCP_STATES[int(fields[3], 16)] == "ESTABLISHED")
-        return any(int(peer.rpartition(":")[2], 16) not in self.attempt.ports for peer in connected)
+        connected = (each.peer[1] for each in at_port(self.address[1]) if each.state == "ESTABLISHED")
+        return any(port not in self.attempt.ports for port in connected)
 
     def way(self, client: socket.socket) -> tuple[bool | None, int]:
         """Is the client's connection accepted (None: there is none), and how many of its bytes has nobody read?"""
-        port = client.getsockname()[1]
-        for fields in at_port(self.address[1]):
-            if is_at(fields[2], port):
-                return fields[9] != "0", int(fields[4].partition(":")[2], 16)  # a queued connection has no inode yet
-        return None, 0
+        ours = client.getsockname()
+        return next(((not each.queued, each.unread) for each in at_port(self.address[1]) if each.peer == ours), (None, 0))
 
     def read_all(self, client: socket.socket) -> None:
         """Wait until the server has read what this client sent; if it does not, the missing answer will tell."""
