@@ -3,6 +3,7 @@
 import ast
 import inspect
 import io
+import re
 import textwrap
 import tokenize
 from collections.abc import Mapping
@@ -28,7 +29,7 @@ def changed(base: str, changes: Mapping[str, str]) -> str:
     """`base` with the new part in the place of each old one, which is there once.
 
     An old part is a piece of a line, or lines; their indentation does not count, and the new part gets that of the place.
-    A line of which nothing is left goes.
+    A line `...` in it stands for all lines up to the next one. A line of which nothing is left goes.
     """
     for old, new in changes.items():
         base = _replaced(base, _block(old).split("\n"), _block(new).split("\n"))
@@ -50,10 +51,11 @@ def _replaced(base: str, old: list[str], new: list[str]) -> str:
     if len(old) == 1:
         places = [number for number, line in enumerate(lines) for _ in range(line.count(old[0]))]
     else:
-        places = [number for number in range(len(lines)) if _dedented(lines[number : number + len(old)]) == old]
+        places = [number for number in range(len(lines)) if _length(lines[number:], old)]
     assert len(places) == 1, f"{len(places)} times in it: {old}"
     place = places[0]
     margin = lines[place][: len(lines[place]) - len(lines[place].lstrip())]
+    length = 1
     if len(old) == 1:
         before, after = lines[place].split(old[0])
         if not before:  # a whole line, or its beginning
@@ -62,18 +64,22 @@ def _replaced(base: str, old: list[str], new: list[str]) -> str:
         text[0] = before + text[0]
         text[1:] = [(margin + line).rstrip() for line in text[1:]]
     else:
+        length = _length(lines[place:], old)
         text = [(margin + line).rstrip() for line in new]
-    lines[place : place + len(old)] = text if any(map(str.strip, text)) else []
+    lines[place : place + length] = text if any(map(str.strip, text)) else []
     return "\n".join(lines)
+
+
+def _length(lines: list[str], old: list[str]) -> int:
+    """How many lines at the beginning are those of the old part; 0 if they are others."""
+    parts = (r"(.*\n)*?" if line.strip() == "..." else rf"\1{re.escape(line)}\n" if line else "\n" for line in old)
+    found = re.match("( *?)" + "".join(parts).removeprefix(r"\1"), "\n".join([*lines, ""]))
+    return found[0].count("\n") if found else 0
 
 
 def _block(text: str) -> str:
     """Without the line ends around a text of several lines, and without its margin."""
     return textwrap.dedent(text).strip("\n") if "\n" in text else text
-
-
-def _dedented(lines: list[str]) -> list[str]:
-    return textwrap.dedent("\n".join(lines)).split("\n")
 
 
 def _bare(source: str) -> str:

@@ -1,6 +1,6 @@
 """Typical wrong solutions of 7.x, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, right
 
 IMPORTS = """
 import heapq, itertools, select, socket, threading, time, traceback
@@ -11,22 +11,7 @@ from course_lib.solutions.nonblocking import try_accept, try_recv
 from course_lib.solutions.polling import PollEngine
 """
 
-RUN = """
-def run(tasks):
-    results = {}
-    ready = deque(tasks.items())
-    while ready:
-        name, task = ready.popleft()
-        try:
-            next(task)
-        except StopIteration as end:
-            results[name] = end.value
-        except Exception as error:
-            results[name] = error
-        else:
-            ready.append((name, task))
-    return results
-"""
+RUN = right("7.1")
 
 WAITS = """
 def recv(sock, n):
@@ -314,22 +299,6 @@ RIGHT = {
     ],
 }
 
-# Lines of a right one, for which several wrong ones have others
-SENDS = """
-while data:
-    try:
-        data = data[sock.send(data):]
-    except BlockingIOError:
-        yield "write", sock
-"""
-RECV_METHOD = """
-async def recv(self, n):
-    while True:
-        await Wait("read", self.sock)
-        if (data := try_recv(self.sock, n)) is not None:
-            return data
-"""
-
 CASES = {
     "7.1": [
         case("by the alphabet", "the steps were first, second, first, second: keep to the order of the dict",
@@ -500,19 +469,9 @@ CASES = {
         case("send_all keeps GeneratorExit", "send_all(sock, data) waits, its task is closed, and it goes on",
              WAITS, {'yield "write", sock': 'try:\n    yield "write", sock\nexcept:\n    pass'}),
         case("recv tries first", "b'there' had come before the call, and recv(sock, 100) returned at once. Yield first, then try",
-             WAITS, {"""
-                 while True:
-                     yield "read", sock
-                     if (data := try_recv(sock, n)) is not None:
-                         return data
-             """: 'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data'}),
+             WAITS, {"while True:\n...\n        return data": 'while (data := try_recv(sock, n)) is None:\n    yield "read", sock\nreturn data'}),
         case("accept tries first", "A client was waiting before the call, and accept(listener) returned at once. Yield first, then try",
-             WAITS, {"""
-                 while True:
-                     yield "read", listener
-                     if conn := try_accept(listener):
-                         return conn
-             """: 'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nreturn conn'}),
+             WAITS, {'while True:\n    yield "read", listener\n...\n        return conn': 'while (conn := try_accept(listener)) is None:\n    yield "read", listener\nreturn conn'}),
         case("recv waits for all n bytes", "recv(sock, 100) took it, and waits for more. Return what has come; n is the most.",
              WAITS, {"return data": """
                  while data and len(data) < n:
@@ -569,9 +528,9 @@ CASES = {
         case("makes it blocking", "nothing had come: ready is a hint: recv(sock, 100) returned b''",
              WAITS, {"def recv(sock, n):": "def recv(sock, n):\n    sock.settimeout(0.01)"}),
         case("send once", "send() takes what fits",
-             WAITS, {SENDS: 'try:\n    sock.send(data)\nexcept BlockingIOError:\n    yield "write", sock'}),
+             WAITS, {'while data:\n...\n        yield "write", sock': 'try:\n    sock.send(data)\nexcept BlockingIOError:\n    yield "write", sock'}),
         case("sendall", "nobody knows how much went out",
-             WAITS, {SENDS: 'yield "write", sock\nsock.sendall(data)'}),
+             WAITS, {'while data:\n...\n        yield "write", sock': 'yield "write", sock\nsock.sendall(data)'}),
         case("sendall again", "some of them twice", WAITS, {"data = data[sock.send(data):]": "sock.sendall(data)\nreturn"}),
         case("sends all again", "Go on with the rest",
              WAITS, {"while data:": "sent = 0\nwhile sent < len(data):",
@@ -784,13 +743,7 @@ CASES = {
         case("answers with HTTP/1.0", "the answer begins with HTTP/1.0, after which the connection ends",
              HTTP, {'f"HTTP/1.1': 'f"HTTP/1.0'}),
         case("recv once", "A request may come in pieces",
-             HTTP, {r"""
-                 while b"\r\n\r\n" not in unread:
-                     data = yield from recv(conn, 4096)
-                     if not data or len(unread) > 65536:
-                         return
-                     unread += data
-             """: "unread = yield from recv(conn, 4096)\nif not unread:\n    return"}),
+             HTTP, {'while b"\\r\\n\\r\\n" not in unread:\n...\n    unread += data': "unread = yield from recv(conn, 4096)\nif not unread:\n    return"}),
         case("waits for one line", "A request ends at its empty line, not before",
              HTTP, {r'while b"\r\n\r\n" not in unread:': r'while b"\r\n" not in unread:', r'(b"\r\n\r\n")': r'(b"\r\n")'}),
         case("no Content-Length", "has no field Content-Length", HTTP, {"nContent-Length: {len(body)}\\r\\": ""}),
@@ -964,11 +917,11 @@ CASES = {
         case("forgets await", "neither yielded nor returned within 1 s",
              ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': 'Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:'}),
         case("a plain def", "not a coroutine",
-             ASYNC, {RECV_METHOD: "def recv(self, n):\n    return try_recv(self.sock, n)"}),
+             ASYNC, {"async def recv(self, n):\n...\n            return data": "def recv(self, n):\n    return try_recv(self.sock, n)"}),
         case("blocks", "it sleeps",
              ASYNC, {'await Wait("read", self.sock)\nif (data := try_recv(self.sock, n)) is not None:': "select.select([self.sock], [], [])\nif (data := try_recv(self.sock, n)) is not None:"}),
         case("recv tries first", "Yield first, then try",
-             ASYNC, {RECV_METHOD: """
+             ASYNC, {"async def recv(self, n):\n...\n            return data": """
                  async def recv(self, n):
                      while (data := try_recv(self.sock, n)) is None:
                          await Wait("read", self.sock)

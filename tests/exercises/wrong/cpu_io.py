@@ -72,16 +72,6 @@ def offload(fn, *args):
     return result
 """
 
-# Lines of a right one, for which several wrong ones have others
-READS = """
-while True:
-    yield "read", ours
-    piece = ours.recv(65536)
-    if not piece:
-        break
-    answer += piece
-"""
-
 CASES = {
     "8.1": [
         case("counts loops", "classify did not call fn: nothing was measured.", """
@@ -254,19 +244,13 @@ CASES = {
                 return result
         """),
         case("reads once", "the result of 300 kB was cut",
-             OFFLOAD, {READS: 'yield "read", ours\nanswer = ours.recv(65536)'}),
+             OFFLOAD, {"while True:\n...\n    answer += piece": 'yield "read", ours\nanswer = ours.recv(65536)'}),
         case("no waitpid", "Children of offload are zombies", OFFLOAD, {"os.waitpid(pid, 0)": ""}),
         case("waitpid first", "or it waits for the child itself (waitpid, join, result, recv)",
              OFFLOAD, {'answer = b""': 'answer = b""\nos.waitpid(pid, 0)'}),
         case("waitpid before it reads", "A pipe holds 64 kB",
              OFFLOAD, {"os.waitpid(pid, 0)": "",
-             """
-                 while True:
-                     yield "read", ours
-                     piece = ours.recv(65536)
-                     if not piece:
-                         break
-             """: """
+             "while True:\n...\n        break": """
                  yield "read", ours
                  os.waitpid(pid, 0)
                  while piece := ours.recv(65536):
@@ -278,17 +262,7 @@ CASES = {
         case("child returns", "The child process came out of offload", OFFLOAD, {"os._exit(0)": "return"}),
         case("sys.exit", "The child process came out of offload", OFFLOAD, {"os._exit(0)": "sys.exit(0)"}),
         case("exit only when all went well", "The child process came out of offload",
-             OFFLOAD, {"""
-                 try:
-                     ours.close()
-                     try:
-                         answer = pickle.dumps((fn(*args), None))
-                     except BaseException as error:
-                         answer = pickle.dumps((None, error))
-                     theirs.sendall(answer)
-                 finally:
-                     os._exit(0)
-             """: """
+             OFFLOAD, {"try:\n...\n    os._exit(0)": """
                  try:
                      ours.close()
                      answer = pickle.dumps((fn(*args), None))
@@ -298,12 +272,7 @@ CASES = {
                      pass
              """}),
         case("exception is lost", "The function raised ValueError('no such page'), and offload raised ChildProcessError",
-             OFFLOAD, {"""
-                 try:
-                     answer = pickle.dumps((fn(*args), None))
-                 except BaseException as error:
-                     answer = pickle.dumps((None, error))
-             """: "answer = pickle.dumps((fn(*args), None))"}),
+             OFFLOAD, {"try:\n...\n    answer = pickle.dumps((None, error))": "answer = pickle.dumps((fn(*args), None))"}),
         case("exception is returned", "The function raised ValueError, and offload returned ValueError",
              OFFLOAD, {"raise error": "return error"}),
         case("exception is text", "and offload raised RuntimeError",
@@ -331,10 +300,10 @@ CASES = {
         case("a dead child is None", "as if that were its result",
              OFFLOAD, {'raise ChildProcessError("the child has died")': "return None"}),
         case("blocking read", "or it waits for the child itself (waitpid, join, result, recv)",
-             OFFLOAD, {READS: "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
+             OFFLOAD, {"while True:\n...\n    answer += piece": "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
         case("reads all at once",
              "The child had sent a part of its result, and stood still, and offload did not return to the loop",
-             OFFLOAD, {READS: 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
+             OFFLOAD, {"while True:\n...\n    answer += piece": 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
         case("a short piece is the last", "not yet: ",
              OFFLOAD, {"answer += piece": "",
              "if not piece:": "answer += piece\nif len(piece) < 65536:"}),

@@ -1,6 +1,6 @@
 """Typical wrong solutions of 3.1 to 3.3, each with words of the message that names its cause."""
 
-from exercises.case import case, changed
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import errno, os, select, socket, threading, time
@@ -69,22 +69,7 @@ def lines(self, data):
         return []
 def on_writable(self):"""})
 
-BUSY = """
-def busy_server(listener):
-    listener.setblocking(False)
-    conns = []
-    while True:
-        if sock := try_accept(listener):
-            conns.append(Conn(sock))
-        for conn in list(conns):
-            if conn.want_read:
-                conn.on_readable()
-            if conn.want_write:
-                conn.on_writable()
-            if conn.over:
-                conns.remove(conn)
-                conn.sock.close()
-"""
+BUSY = right("3.3")
 
 TRY = ACCEPT + RECV
 
@@ -136,16 +121,6 @@ RIGHT = {
              """}),
     ],
 }
-
-# Lines of a right one, for which several wrong ones have others
-RECVS = """
-try:
-    return sock.recv(size)
-except BlockingIOError:
-    return None
-except OSError:
-    return b""
-"""
 
 CASES = {
     "3.1": [
@@ -267,7 +242,7 @@ CASES = {
         case("ignores size", "try_recv(sock, 2) returned 5 bytes: hand `size` on to recv()",
              TRY, {"return sock.recv(size)": "return sock.recv(4096)"}),
         case("reads on until nothing is left", "try_recv(sock, 2) returned 5 bytes",
-             TRY, {RECVS: """
+             TRY, {'try:\n    return sock.recv(size)\n...\n    return b""': """
                  data = b""
                  while True:
                      try:
@@ -289,7 +264,7 @@ CASES = {
              'except OSError:\n    return b""': "if not data:\n    sock.close()\nreturn data"}),
         case("waits until something comes",
              "Nothing has come yet, and try_recv(sock, 100) did not return within 1 s: it sleeps in line",
-             TRY, {RECVS: "sock.setblocking(True)\nreturn sock.recv(size)"}),
+             TRY, {'try:\n    return sock.recv(size)\n...\n    return b""': "sock.setblocking(True)\nreturn sock.recv(size)"}),
         case("switches the mode to and fro",
              "try_recv left the socket that it was given blocking: the next call on it may sleep",
              TRY, {"def try_recv(sock, size):": "def try_recv(sock, size):\n    sock.setblocking(False)",
@@ -309,16 +284,7 @@ CASES = {
         case("sendall",
              "BlockingIOError in line 22, `self.sock.sendall(self.outbuf)`: sendall() gave up on the way, and how much went out "
              "is unknown (Python docs, socket.sendall). Use send()",
-             CONN, {"""
-                 try:
-                     sent = self.sock.send(self.outbuf)
-                 except BlockingIOError:
-                     return
-                 except OSError:
-                     self.finished = True
-                     sent = len(self.outbuf)
-                 del self.outbuf[:sent]
-             """: "self.sock.sendall(self.outbuf)\nself.outbuf.clear()"}),
+             CONN, {"try:\n...\ndel self.outbuf[:sent]": "self.sock.sendall(self.outbuf)\nself.outbuf.clear()"}),
         case("sendall, its error swallowed", "Bytes were sent twice",
              CONN, {"sent = self.sock.send(self.outbuf)": "self.sock.sendall(self.outbuf); sent = len(self.outbuf)"}),
         case("sendall at once, in on_readable",
@@ -367,13 +333,7 @@ CASES = {
         case("another name for the socket", "conn.sock is not the socket that Conn was given",
              CONN, {"self.sock = sock": "self.socket = sock"}),
         case("not yet is the end", "Nothing had come, and Conn took it for the end: None means not yet",
-             CONN, {"""
-                 if data is None:
-                     return
-                 if data == b"":
-                     self.finished = True
-                 for line in self.inbuf.feed(data):
-             """: 'if not data:\n    self.finished = True\nfor line in self.inbuf.feed(data or b""):'}),
+             CONN, {"if data is None:\n...\nfor line in self.inbuf.feed(data):": 'if not data:\n    self.finished = True\nfor line in self.inbuf.feed(data or b""):'}),
         case("goes on with None",
              "in line 17, `for line in self.inbuf.feed(data):`. Nothing had come, so try_recv gave None: that means not yet",
              CONN, {"if data is None:\n    return": ""}),

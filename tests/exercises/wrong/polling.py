@@ -1,6 +1,6 @@
 """Typical wrong solutions of 5.x, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, right
 
 IMPORTS = """
 import select, socket, threading, time
@@ -57,26 +57,7 @@ class SelectEngine:
         return found
 """
 
-SERVER = """
-def server(engine, listener):
-    listener.setblocking(False)
-    engine.watch(listener, True, False, None)
-    while True:
-        for conn, readable, writable, hup in engine.wait(None):
-            if conn is None:
-                if sock := try_accept(listener):
-                    engine.watch(sock, True, False, Conn(sock))
-                continue
-            if conn.want_read and (readable or hup):
-                conn.on_readable()
-            if conn.want_write and (writable or hup):
-                conn.on_writable()
-            if conn.over:
-                engine.unwatch(conn.sock)
-                conn.sock.close()
-            else:
-                engine.watch(conn.sock, conn.want_read, conn.want_write, conn)
-"""
+SERVER = right("5.3")
 
 # What becomes of a server that does not catch EMFILE.
 ENDS = "and your server ended in line 7, `if sock := try_accept(listener):`, with all its clients. PollServer lets the client wait"
@@ -221,13 +202,7 @@ CASES = {
              POLL, {"readable, writable, hup": "bits & select.POLLIN, bits & select.POLLOUT, bits & select.POLLHUP"}),
         case("three parts", "each entry is a tuple (data, readable, writable, hup)", POLL, {", hup": ""}),
         case("yields", "returned a value of type generator: return a list",
-             POLL, {"""
-                 for number, bits in ready:
-                     readable, writable = bool(bits & select.POLLIN), bool(bits & select.POLLOUT)
-                     hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
-                     found.append((self.data[number], readable, writable, hup))
-                 return found
-             """: """
+             POLL, {"for number, bits in ready:\n...\nreturn found": """
                  for number, bits in ready:
                      readable, writable = bool(bits & select.POLLIN), bool(bits & select.POLLOUT)
                      hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))

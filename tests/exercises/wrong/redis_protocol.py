@@ -1,6 +1,6 @@
 """Typical wrong solutions of 9.1, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, changed
 
 IMPORTS = """
 import socket, threading, time
@@ -115,34 +115,17 @@ def resp(conn, store):
 """
 
 # Reads the lengths, and still takes a packet for a command.
-PACKET = r"""
-def resp(conn, store):
-    try:
-        while data := (yield from recv(conn, 65536)):
-            if not data.startswith(b"*"):
-                words = data.split()
-            else:
-                first, _, rest = data.partition(b"\r\n")
-                words = []
-                for _ in range(int(first[1:])):
-                    line, _, rest = rest.partition(b"\r\n")
-                    words.append(rest[:int(line[1:])])
-                    rest = rest[int(line[1:]) + 2:]
-            match [words[0].upper(), *words[1:]]:
-                case [b"PING"]:
-                    reply = b"+PONG\r\n"
-                case [b"SET", key, value]:
-                    store[key] = value
-                    reply = b"+OK\r\n"
-                case [b"GET", key]:
-                    value = store.get(key)
-                    reply = b"$-1\r\n" if value is None else b"$%d\r\n%b\r\n" % (len(value), value)
-                case _:
-                    reply = b"-ERR unknown command\r\n"
-            yield from send_all(conn, reply)
-    finally:
-        conn.close()
-"""
+PACKET = changed(SPLIT, {r'words = data.split(b"\r\n")[2::2] if data.startswith(b"*") else data.split()': r"""
+    if not data.startswith(b"*"):
+        words = data.split()
+    else:
+        first, _, rest = data.partition(b"\r\n")
+        words = []
+        for _ in range(int(first[1:])):
+            line, _, rest = rest.partition(b"\r\n")
+            words.append(rest[:int(line[1:])])
+            rest = rest[int(line[1:]) + 2:]
+""", "except ConnectionError:\n    pass": ""})
 
 SENDS = "16 commands came together, and their answers left in 16 sends"
 RIGHT = {

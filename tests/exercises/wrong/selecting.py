@@ -1,6 +1,6 @@
 """Typical wrong solutions of 4.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import fcntl, os, resource, select, socket, threading, time
@@ -11,27 +11,7 @@ from course_lib.solutions.selecting import ready
 """
 
 # Parts that work on a Conn, and below on bare sockets.
-PLAIN = """
-def select_server(listener):
-    listener.setblocking(False)
-    conns = {}
-    while True:
-        readers = [sock for sock, conn in conns.items() if conn.want_read]
-        writers = [sock for sock, conn in conns.items() if conn.want_write]
-        readable, writable = ready([listener, *readers], writers, None)
-        if listener in readable:
-            readable.remove(listener)
-            if sock := try_accept(listener):
-                conns[sock] = Conn(sock)
-        for sock in readable:
-            conns[sock].on_readable()
-        for sock in writable:
-            conns[sock].on_writable()
-        for sock, conn in list(conns.items()):
-            if conn.over:
-                del conns[sock]
-                sock.close()
-"""
+PLAIN = changed(right("4.2"), {"conns: dict[socket.socket, Conn] =": "conns ="})
 
 BARE = r"""
 def select_server(listener):
@@ -128,16 +108,6 @@ def select_server(listener):
                 engine.unregister(number)
                 del conns[number]
                 conn.sock.close()
-"""
-
-# Lines of a right one, for which several wrong ones have others
-SENDS = """
-try:
-    sent = sock.send(conns[sock][1])
-    del conns[sock][1][:sent]
-except ConnectionError:
-    gone.add(sock)
-    conns[sock][1].clear()
 """
 
 CASES = {
@@ -406,12 +376,7 @@ CASES = {
         case("never closes",
              "half-closed and got all their answers, and the connections of clients 1, 2, 3, 4 and 5 stay open: your server "
              "sleeps",
-             BARE, {"""
-                 for sock in [sock for sock in gone if not conns[sock][1]]:
-                     gone.remove(sock)
-                     del conns[sock]
-                     sock.close()
-             """: ""}),
+             BARE, {"for sock in [sock for sock in gone if not conns[sock][1]]:\n...\n    sock.close()": ""}),
         case("forgets, and does not close", "When recv() has given b'' and all answers are sent, close the socket",
              PLAIN, {"def select_server(listener):": "kept = []\n\ndef select_server(listener):",
              "sock.close()": "kept.append(sock)"}),
@@ -453,12 +418,7 @@ CASES = {
         case("deletes by index", "IndexError: list index out of range in line ",
              PLAIN, {"conns = {}": "conns, order = {}, []",
              "conns[sock] = Conn(sock)": "conns[sock] = Conn(sock)\norder.append(conns[sock])",
-             """
-                 for sock, conn in list(conns.items()):
-                     if conn.over:
-                         del conns[sock]
-                         sock.close()
-             """: """
+             "for sock, conn in list(conns.items()):\n...\n        sock.close()": """
                  for i in range(len(order)):
                      if order[i].over:
                          conn = order.pop(i)
@@ -494,18 +454,11 @@ CASES = {
              "A client crashed (its connection was reset) and your server died: ConnectionResetError ended your server in line ",
              BARE, {'try:\n    data = sock.recv(65536)\nexcept ConnectionError:\n    data = b""': "data = sock.recv(65536)"}),
         case("no except for a reset while sending", "ended your server in line ",
-             BARE, {SENDS: "del conns[sock][1][:sock.send(conns[sock][1])]"}),
+             BARE, {"try:\n    sent = sock.send(conns[sock][1])\n...\n    conns[sock][1].clear()": "del conns[sock][1][:sock.send(conns[sock][1])]"}),
         case("asks for the peer's name", "Its client has gone already, perhaps before accept() came to it.",
              PLAIN, {"conns[sock] = Conn(sock)": "conns[sock] = Conn(sock)\nsock.getpeername()"}),
         case("hides every error", "runs all the time (CPU ",
-             BARE, {r"""
-                 except ConnectionError:
-                     data = b""
-                 for line in conns[sock][0].feed(data):
-                     conns[sock][1] += line.upper() + b"\n"
-                 if not data:
-                     gone.add(sock)
-             """: r"""
+             BARE, {'except ConnectionError:\n    data = b""\n...\n    gone.add(sock)': r"""
                      for line in conns[sock][0].feed(data):
                          conns[sock][1] += line.upper() + b"\n"
                      if not data:
@@ -516,15 +469,15 @@ CASES = {
         case("sendall on blocking sockets",
              "does not read its long answer, and meanwhile another one got no answer within 1 s: your server sleeps in line ",
              BARE, {"sock.setblocking(False)": "",
-             SENDS: "sock.sendall(conns[sock][1])\nconns[sock][1].clear()"}),
+             "try:\n    sent = sock.send(conns[sock][1])\n...\n    conns[sock][1].clear()": "sock.sendall(conns[sock][1])\nconns[sock][1].clear()"}),
         case("sendall on blocking sockets, with except",
              "does not read its long answer, and meanwhile another one got no answer within 1 s: your server sleeps in line ",
              BARE, {"sock.setblocking(False)": "",
-             SENDS: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
+             "try:\n    sent = sock.send(conns[sock][1])\n...\n    conns[sock][1].clear()": "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
         case("sendall on non-blocking sockets", "When sendall() fails, nobody knows how much went out",
-             BARE, {SENDS: "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
+             BARE, {"try:\n    sent = sock.send(conns[sock][1])\n...\n    conns[sock][1].clear()": "try:\n    sock.sendall(conns[sock][1])\nexcept ConnectionError:\n    pass\nconns[sock][1].clear()"}),
         case("sends until all is out", "meanwhile another one got no answer within 1 s: your server runs all the time (CPU ",
-             BARE, {SENDS: """
+             BARE, {"try:\n    sent = sock.send(conns[sock][1])\n...\n    conns[sock][1].clear()": """
                  while conns[sock][1]:
                      try:
                          del conns[sock][1][:sock.send(conns[sock][1])]
