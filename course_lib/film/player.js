@@ -298,12 +298,18 @@ function score(film, spans, go) {
 
 // The source, with the line of the call
 
+// Code that is broken where there is no room: before a dot or behind a bracket, and not inside of a name or an arrow.
+const breakable = (code) =>
+  code.split(/(->)|(?=\.(?!\d))|(?<=[([])(?![)\]])/).map((part, i) => (i % 2 ? (part ? make("span", { className: "whole" }, part) : make("wbr")) : part));
+
 function sourcePane(film, go) {
   const lines = film.lines.map((line) => {
     const [, code, note] = line.match(/^(.*?)(#.*)?$/s);
     const words = note?.match(/^#\s*((?:wait|accept|read|answer|let go)(?:, (?:wait|accept|read|answer|let go))*):/);
     const labels = words ? words[1].split(", ") : [];
-    const row = make("div", { className: "code" }, code || (note ? "" : " "));
+    const indent = code.match(/^ */)[0];
+    const row = make("div", { className: "code" }, make("span", { className: "indent" }, indent), ...breakable(code.slice(indent.length) || (note ? "" : " ")));
+    row.style.setProperty("--indent", `${indent.length}ch`);
     if (note && words) {
       const from = note.indexOf(words[1]);
       row.append(make("i", {}, note.slice(0, from), make("b", {}, words[1]), note.slice(from + words[1].length)));
@@ -373,7 +379,8 @@ function filmView(film, spans, most, go, titled) {
   const source = sourcePane(film, goTo);
   const clients = make("ul", { className: "clients", "aria-label": "what each client has" });
   const stage = make("div", { className: "stage" }, picture.svg, clients);
-  const both = make("div", { className: "both" }, source.pane, stage);
+  const told = film.lines.length > 0; // the source of a reference solution is not
+  const both = make("div", { className: "both" }, ...(told ? [source.pane] : []), stage);
   const view = make("div", { className: "view" }, ...(titled ? [title] : []), strip.slider, words, both);
   let shown = 0;
   let look; // that it has in common with another film
@@ -400,7 +407,7 @@ function filmView(film, spans, most, go, titled) {
     if (!width) return;
     strip.show(shown, width);
     const beside = width - leastWidth(has) - 14; // what is left for the source
-    const wide = beside >= 270;
+    const wide = told && beside >= 270;
     view.classList.toggle("wide", wide);
     const column = Math.floor(Math.min(430, beside, Math.max(270, width * 0.33)));
     both.style.gridTemplateColumns = wide ? `${column}px minmax(0, 1fr)` : "";

@@ -11,7 +11,10 @@ from playwright.sync_api import Locator, Page, expect
 from real_lab import PATIENCE
 
 from course_lib.film import film
+from course_lib.film.page import data
+from course_lib.lab import served_by
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, SelectServer
+from course_lib.solutions.blocking import serve_forever
 
 AXE = importlib.util.find_spec("axe_playwright_python")
 SCRIPT = """
@@ -104,6 +107,25 @@ def test_a_line_of_the_source_leads_to_the_next_moment_there(page, tmp_path):
     for number in [*there, there[0]]:
         line.click()
         expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
+
+
+@pytest.mark.parametrize("width", [600, 1280])
+def test_no_line_of_the_source_is_cut(page, tmp_path, width):
+    page.set_viewport_size({"width": width, "height": 900})
+    filmed = film(SelectServer(), five)  # noqa: F821
+    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    lines = shown.locator(".lines")
+    assert lines.evaluate("lines => [...lines.children].map(line => line.textContent.trimEnd())") == data(filmed)["lines"]
+    (pane,), rows = boxes(shown, pane=".lines", rows=".code, .code *").values()
+    assert max(row.right for row in rows) <= pane.right
+    assert lines.evaluate("lines => lines.scrollWidth <= lines.clientWidth")
+    assert lines.evaluate("lines => [...lines.querySelectorAll('.whole')].every(arrow => arrow.getClientRects().length === 1)")
+
+
+def test_where_no_source_is_shown_no_place_is_kept_for_it(page, tmp_path):
+    shown = open_file(page, film(served_by(serve_forever), five).save(tmp_path / "film.html"))  # noqa: F821
+    expect(shown.get_by_role("img")).to_be_visible()
+    expect(shown.locator(".source")).to_have_count(0)
 
 
 def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
