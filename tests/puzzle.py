@@ -5,20 +5,15 @@ import inspect
 import textwrap
 from collections.abc import Callable
 
-import pytest
-
 from course_lib.lesson.parsons import first_bug, puzzles
-
-ERRORS = "unexpected indent", "expected an indented block", "invalid syntax"
 
 
 class Puzzle:
-    """One puzzle by its key: `right` are the blocks of its solution, `bugs` those that do not belong."""
+    """One puzzle by its key; `right` are the blocks of its solution."""
 
     def __init__(self, key: str) -> None:
         self.its = puzzles()[key]
         self.right: list[str] = self.its["solution"]
-        self.bugs = sorted(set(self.its["pool"]) - set(self.right))
 
     def lines(self, blocks: list[str] | None = None) -> str:
         """These blocks as a program; without any, the solution."""
@@ -34,19 +29,6 @@ class Puzzle:
 
     def words(self, program: list[str]) -> str:
         return first_bug(self.its, program)
-
-    def check_errors_of_python(self) -> int:
-        """Wherever the words name an error of Python, Python says it. Returns how often they do."""
-        named = 0
-        for place in range(len(self.right) + 1):
-            for found in set(self.its["blocks"]) - set(self.right[: place + 1]):
-                program = [*self.right[:place], found, *self.right[place + 1 :]]
-                for error in ERRORS:
-                    if error in self.words(program):
-                        named += 1
-                        with pytest.raises(SyntaxError, match=error):
-                            compile(self.lines(program), "puzzle", "exec")
-        return named
 
 
 def statements(function: Callable, within: type[ast.stmt]) -> list[ast.stmt]:

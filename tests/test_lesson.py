@@ -1,11 +1,7 @@
 """The cards of a lesson: what they ask, what they keep, and what stands in a notebook opened without a kernel."""
 
 import importlib
-import itertools
-import socket
-import threading
 from html.parser import HTMLParser
-from types import SimpleNamespace
 
 import nbformat
 import pytest
@@ -16,7 +12,7 @@ from course_lib import journal
 from course_lib.exercises import all_exercises, check
 from course_lib.lesson import believe, compare, course_map, guess, parsons, recall, rewrite, summary, verdict
 from course_lib.lesson.card import unbroken
-from course_lib.lesson.parsons import Lines, first_bug, puzzles
+from course_lib.lesson.parsons import Lines, puzzles
 from course_lib.lesson.places import Place, head
 from course_lib.lesson.recall import questions
 
@@ -412,14 +408,6 @@ PUZZLE = puzzles()["blocking-server"]
 RIGHT = PUZZLE["solution"]
 
 
-def program(blocks):
-    """The blocks as the `serve` of a server."""
-    lines = "\n".join("    " + PUZZLE["blocks"][block]["code"] for block in blocks)
-    names = {}
-    exec(f"def serve(self, listener):\n{lines}", names)
-    return names["serve"]
-
-
 def press_check(card, blocks):
     """What the page sends when these lines are in the program and Check is pressed."""
     [lines] = parts(card, Lines)
@@ -462,36 +450,6 @@ def test_check_names_the_first_bug(blocks, words):
     assert "puzzles" not in journal.read()
 
 
-def test_every_wrong_program_gets_words():
-    blocks = list(PUZZLE["blocks"])
-    for length in range(len(RIGHT) + 1):
-        for found in blocks:
-            if RIGHT[length : length + 1] != [found] and found not in RIGHT[:length]:
-                assert first_bug(PUZZLE, [*RIGHT[:length], found]).startswith(f"Line {length + 1}: ")
-    assert first_bug(PUZZLE, RIGHT) is None
-
-
-def test_a_block_that_is_there_is_not_called_missing():
-    speaks_of_order = {"accept", "read"}  # "nobody yet", "must be read first": true of a late block too
-    for found in itertools.permutations(RIGHT):
-        bug = first_bug(PUZZLE, list(found))
-        for block in set(RIGHT) - speaks_of_order:
-            assert bug is None or PUZZLE["blocks"][block]["missing"] not in bug
-
-
-@pytest.mark.parametrize(
-    ("blocks", "error"),
-    [
-        ([*RIGHT[:-1], "close-early"], "unexpected indent"),
-        ([*RIGHT, "close-early"], "unexpected indent"),
-        ([*RIGHT[:5], "close", "reset"], "expected 'except' or 'finally' block"),
-    ],
-)
-def test_python_refuses_what_the_words_say_it_refuses(blocks, error):
-    with pytest.raises(SyntaxError, match=error):
-        program(blocks)
-
-
 def test_the_page_is_told_which_line_to_look_at():
     card = parsons("blocking-server")
     [lines] = parts(card, Lines)
@@ -522,70 +480,6 @@ def test_nonsense_from_the_page_is_no_program(message):
 def test_an_unknown_puzzle_is_one_sentence():
     with pytest.raises(ValueError, match="^There is no puzzle 'x'[^\n]*blocking-server[^\n]*$"):
         parsons("x")
-
-
-def served(blocks, talk):
-    """Run `talk(connect)` against a program put together from these blocks."""
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-
-        def run():
-            try:
-                program(blocks)(SimpleNamespace(answer=bytes.upper), listener)
-            except OSError:  # the listener has been shut down, or the program met its bug
-                pass
-
-        thread = threading.Thread(target=run, daemon=True)
-        thread.start()
-        try:
-            return talk(lambda: socket.create_connection(listener.getsockname(), timeout=60))
-        finally:
-            listener.shutdown(socket.SHUT_RDWR)
-            thread.join(60)
-            assert not thread.is_alive()
-
-
-def two_messages(connect):
-    with connect() as client:
-        client.sendall(b"one")
-        first = client.recv(100)
-        client.sendall(b"two")
-        try:
-            return first, client.recv(100)
-        except ConnectionResetError:
-            return first, b""
-
-
-def test_the_right_program_serves_one_client_after_the_other():
-    assert served(RIGHT, lambda connect: [two_messages(connect), two_messages(connect)]) == [(b"ONE", b"TWO")] * 2
-
-
-def test_the_bug_of_closing_early_is_real():
-    wrong = ["for-ever", "accept", "try", "read", "answer", "close-early", "reset"]
-    assert served(wrong, two_messages) == (b"ONE", b"")
-
-
-def test_the_bug_of_reading_for_ever_is_real():
-    class StillReading(Exception):
-        pass
-
-    class Left:
-        """A connection whose peer has finished sending."""
-
-        reads = 0
-
-        def recv(self, size):
-            self.reads += 1
-            if self.reads == 1000:
-                raise StillReading
-            return b""
-
-        def sendall(self, data):
-            pass
-
-    left = Left()
-    wrong = program(["read-for-ever" if block == "read" else block for block in RIGHT])
-    with pytest.raises(StillReading):
-        wrong(SimpleNamespace(answer=bytes.upper), SimpleNamespace(accept=lambda: (left, None)))
 
 
 # ── below a check ──

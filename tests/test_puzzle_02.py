@@ -4,6 +4,7 @@ import inspect
 import select
 import socket
 import struct
+from types import SimpleNamespace
 
 import pytest
 from puzzle import Puzzle
@@ -21,10 +22,11 @@ def server(blocks=None) -> type[Server]:
 
 
 def talk(address) -> socket.socket:
-    """A client that has had its answer and has finished sending."""
+    """A client that has had its answers and has finished sending."""
     client = socket.create_connection(address, timeout=20)
-    client.sendall(b"hello")
-    assert client.recv(100) == b"hello"
+    for word in (b"hello", b"again"):
+        client.sendall(word)
+        assert client.recv(100) == word
     client.shutdown(socket.SHUT_WR)
     return client
 
@@ -48,3 +50,32 @@ def test_without_letting_go_a_client_gets_its_end_from_the_next_one():
         assert select.select([first], [], [], 0.3)[0] == []
         with talk(built.address):
             assert first.recv(100) == b""
+
+
+def test_closing_inside_the_loop_is_a_real_bug():
+    with server([*PUZZLE.right[:5], "close-early", "reset"])() as built:
+        with socket.create_connection(built.address, timeout=20) as client:
+            client.sendall(b"hello")
+            assert client.recv(100) == b"hello" and client.recv(100) == b""
+
+
+def test_reading_for_ever_is_a_real_bug():
+    class StillReading(Exception):
+        pass
+
+    class Left:
+        """A connection whose peer has finished sending."""
+
+        reads = 0
+
+        def recv(self, size):
+            self.reads += 1
+            if self.reads == 1000:
+                raise StillReading
+            return b""
+
+        def sendall(self, data):
+            pass
+
+    with pytest.raises(StillReading):
+        server(PUZZLE.swapped("read-for-ever")).serve(Server(), SimpleNamespace(accept=lambda: (Left(), None)))

@@ -106,7 +106,3 @@ def test_closing_inside_the_loop_is_a_real_bug(serve):
         client.sendall(b"hello")
         assert client.recv(100) == b"HELLO" and client.recv(100) == b""
     assert wait_until(lambda: server.errors, 30) and server.errors[0].errno == 9
-
-
-def test_where_the_words_name_an_error_of_python_python_says_it():
-    assert PUZZLE.check_errors_of_python() >= 3

@@ -1,5 +1,8 @@
 """Every Parsons puzzle: its lines, its two bugs beside their twins, and words for every wrong program."""
 
+import ast
+import itertools
+
 import pytest
 
 from course_lib.lesson.parsons import first_bug, parsons, puzzles
@@ -62,3 +65,52 @@ def test_every_unfinished_program_is_told_what_comes_next(puzzle):
     assert first_bug(puzzle, []) == "Your program is empty."
     for length in range(1, len(right)):
         assert puzzle["blocks"][right[length]]["missing"] in first_bug(puzzle, right[:length])
+
+
+# A block of these says when it is missing "nobody yet", "must be read first": true of a late one too.
+SPEAK_OF_ORDER = {"redirect": set(), "blocking-server": {"accept", "read"}, "nonblocking-server": {"read"}}
+
+
+@pytest.mark.parametrize("key", SPEAK_OF_ORDER)
+def test_a_block_that_is_there_is_not_called_missing(key):
+    puzzle = PUZZLES[key]
+    missing = [puzzle["blocks"][block]["missing"] for block in set(puzzle["solution"]) - SPEAK_OF_ORDER[key]]
+    for found in itertools.permutations(puzzle["solution"]):
+        bug = first_bug(puzzle, list(found))
+        assert bug is None or not any(words in bug for words in missing)
+
+
+def program(key, blocks):
+    return "\n".join(PUZZLES[key]["blocks"][block]["code"] for block in blocks)
+
+
+@pytest.mark.parametrize(
+    ("key", "least"),
+    [("select-server", 4), ("poll-server", 5), ("epoll-server", 6), ("coroutine-server", 1), ("threaded-server", 3)],
+)
+def test_where_the_words_name_an_error_of_python_python_says_it(key, least):
+    right, named = PUZZLES[key]["solution"], 0
+    for place in range(len(right) + 1):
+        for found in set(PUZZLES[key]["blocks"]) - set(right[: place + 1]):
+            blocks = [*right[:place], found, *right[place + 1 :]]
+            for error in "unexpected indent", "expected an indented block", "invalid syntax":
+                if error in first_bug(PUZZLES[key], blocks):
+                    named += 1
+                    with pytest.raises(SyntaxError, match=error):
+                        compile(program(key, blocks), "puzzle", "exec")
+    assert named >= least
+
+
+@pytest.mark.parametrize(
+    ("key", "after", "blocks", "error"),
+    [
+        ("blocking-server", 6, ["close-early"], "unexpected indent"),
+        ("blocking-server", 7, ["close-early"], "unexpected indent"),
+        ("blocking-server", 5, ["close", "reset"], "expected 'except' or 'finally' block"),
+        ("nonblocking-server", 7, ["done", "not-yet"], "expected 'except' or 'finally' block"),
+        ("nonblocking-server", 4, ["not-yet", "keep", "send", "rest", "done"], "unexpected indent"),
+    ],
+)
+def test_python_refuses_what_the_words_say_it_refuses(key, after, blocks, error):
+    with pytest.raises(SyntaxError, match=error):
+        ast.parse(program(key, [*PUZZLES[key]["solution"][:after], *blocks]))
