@@ -55,13 +55,9 @@ def measure(
 
     def do(work: Work) -> list:
         work.total = len(names) * (len(scaled) + 1) * (rounds + 1)
-
-        def done() -> None:
-            work.done += 1
-
         for name in names:
             found[name] = [Point(PEERS[name], ACTIVE, number) for number in (0, *scaled)]
-            take_turns(work, found[name], programs, rounds, seconds, cores, done=done)
+            take_turns(work, found[name], programs, rounds, seconds, cores)
         return []
 
     try:

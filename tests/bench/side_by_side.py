@@ -85,11 +85,7 @@ def measure(
 
     def do(work: Work) -> list:
         work.total = len(points) * (rounds + 1)
-
-        def done() -> None:
-            work.done += 1
-
-        take_turns(work, points, programs, rounds, seconds, two_cores(), until, done)
+        take_turns(work, points, programs, rounds, seconds, two_cores(), until)
         return []
 
     try:

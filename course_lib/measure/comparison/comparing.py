@@ -65,11 +65,7 @@ def compare_servers(names: Iterable[str] = NAMES, rounds: int = 3, connections: 
     def measure(work: Work) -> list[Point]:
         work.total = max(1, len(points) * (rounds + 1))
         with compiled() as programs:
-
-            def done() -> None:
-                work.done += 1
-
-            take_turns(work, points, programs, rounds, TURN, two_cores()[:1], time.monotonic() + LIMIT, done)
+            take_turns(work, points, programs, rounds, TURN, two_cores()[:1], time.monotonic() + LIMIT)
         return points
 
     return rows_of(carry_out(measure))

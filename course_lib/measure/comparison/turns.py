@@ -3,7 +3,7 @@
 import os
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 
 from course_lib.measure.work import Work
@@ -46,13 +46,13 @@ def take_turns(
     seconds: float,
     on: Sequence[int],
     until: float = float("inf"),
-    done: Callable[[], None] = lambda: None,
 ) -> None:
     """Fill in what is measured, a round at a time. The round that is under way at `until` (time.monotonic()) is the last one.
 
     seconds  of one turn
     on       the core of the servers and their clients; with a second one, the clients have another turn from there
-    done     called after each step; there are (rounds + 1) * len(points)
+
+    There are (rounds + 1) * len(points) steps; each is one more that is done of the work.
     """
     pairs = [Pair(work, point.peer, programs, point.connections, point.idle, on[0]) for point in points]
     try:
@@ -61,7 +61,7 @@ def take_turns(
             pair.start()
             pair.turn(seconds / 2, on[0])  # warm
             point.memory, point.why_not = pair.memory, pair.why_not
-            done()
+            work.done += 1
         for number in range(rounds):
             if number and time.monotonic() > until:
                 break
@@ -72,7 +72,7 @@ def take_turns(
                 work.now = f"{point.peer.name}: {point.connections} clients{idle}, round {number + 1} of {rounds}"
                 found[index] = [pair.turn(seconds, core) for core in on]
                 point.why_not = pair.why_not
-                done()
+                work.done += 1
             for index, point in enumerate(points):
                 point.rounds.append(found[index][0])
                 point.apart += found[index][1:]
