@@ -26,10 +26,11 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
-from held import children as numbers_of_children
+from held import marked
 from jupyter_client.manager import KernelManager
 from outputs import NOTEBOOKS, environment, notebooks
 
+from course_lib import proc
 from course_lib.exercises import all_exercises
 from course_lib.grading.local_kernels import local_sockets
 from course_lib.kernel import wait_until
@@ -325,8 +326,8 @@ def _round(
             if chance.random() < 0.5:
                 kernel.begin(sources[index])  # it is cut off
             kernel.restart()
-            if others := [pid for pid in processes_of(home) if pid != kernel.pid]:
-                if not wait_until(lambda: not set(others) & set(processes_of(home)), LINGERS):
+            if others := processes_of(home) - {kernel.pid}:
+                if not wait_until(lambda: not others & processes_of(home), LINGERS):
                     result.faults.append(f"processes outlive a restart: {others}")
             entries, files = library(home, result, entries, files)
             if chance.random() < 0.8:
@@ -425,19 +426,15 @@ def after(kernel: Kernel, first: str, before: dict | None, result: Round) -> Non
 
 def listeners(pid: int) -> list[str]:
     """The addresses on which a process listens by TCP (proc(5)), without those that IPython's channels need."""
-    own = {
-        os.readlink(link)[8:-1]
-        for link in Path(f"/proc/{pid}/fd").iterdir()
-        if link.is_symlink() and os.readlink(link).startswith("socket:[")
-    }
+    own = proc.sockets(pid).values()
     rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]
-    return [row[1] for row in rows if row[3] == "0A" and row[9] in own]
+    return [row[1] for row in rows if row[3] == "0A" and int(row[9]) in own]
 
 
 def children(pid: int) -> list[str]:
     """The command lines of a process's children; that of multiprocessing's tracker, which stays, is left out."""
     found = []
-    for child in numbers_of_children(pid):
+    for child in proc.children(pid):
         try:
             command = Path(f"/proc/{child}/cmdline").read_bytes().replace(b"\0", b" ").decode(errors="replace")
         except OSError:
@@ -447,16 +444,9 @@ def children(pid: int) -> list[str]:
     return found
 
 
-def processes_of(home: Path) -> list[int]:
+def processes_of(home: Path) -> set[int]:
     """All processes that were started, directly or not, by the kernel of this learner's folder."""
-    mark, found = f"COURSE_HOME={home}".encode(), []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark in path.read_bytes().split(b"\0"):
-                found.append(int(path.parent.name))
-        except OSError:  # gone, or somebody else's
-            pass
-    return found
+    return marked(f"COURSE_HOME={home}\0")
 
 
 def library(home: Path, result: Round, entries: set, files: set) -> tuple[set, set]:

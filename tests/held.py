@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from course_lib.kernel import open_numbers, wait_until
+from course_lib import proc
+from course_lib.kernel import wait_until
 
 
 @contextmanager
@@ -47,14 +48,21 @@ def interrupted_in(function: Callable, when: Callable[[], bool] = lambda: True) 
         thread.join()
 
 
-def children(pid: int) -> set[int]:
-    """The numbers of a process's children."""
+def alive(pid: int) -> bool:
+    """Is there such a process, and no zombie?"""
+    return proc.state(pid) not in ("", "Z")
+
+
+def marked(*marks: str) -> set[int]:
+    """The numbers of all processes that were born with each of these in their environment (proc(5))."""
     found = set()
-    for path in Path(f"/proc/{pid}/task").glob("*/children"):
+    for path in Path("/proc").glob("[0-9]*/environ"):
         try:
-            found |= set(map(int, path.read_text().split()))
-        except OSError:  # the thread has ended
-            pass
+            told = path.read_bytes()
+        except OSError:  # gone, or somebody else's
+            continue
+        if all(mark.encode() in told for mark in marks):
+            found.add(int(path.parent.name))
     return found
 
 
@@ -69,15 +77,9 @@ def nothing_more() -> Iterator[None]:
 
 
 def _held() -> set:
-    return {*_unnamed().items(), *threading.enumerate(), *children(os.getpid())}
+    return {*_unnamed().items(), *threading.enumerate(), *proc.children(os.getpid())}
 
 
 def _unnamed() -> dict[int, str]:
     """The open descriptors that name no file: matplotlib keeps its fonts open."""
-    found = {}
-    for number in open_numbers():
-        try:
-            found[number] = os.readlink(f"/proc/self/fd/{number}")
-        except OSError:  # that of the listing itself
-            pass
-    return {number: target for number, target in found.items() if not target.startswith("/")}
+    return {number: target for number, target in proc.links().items() if not target.startswith("/")}

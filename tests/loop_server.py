@@ -1,7 +1,6 @@
 """A process that serves HTTP and RESP on one of the course's two loops, for tests that look at it from outside."""
 
 import os
-import re
 import socket
 import subprocess
 import sys
@@ -9,6 +8,7 @@ import time
 from contextlib import suppress
 from pathlib import Path
 
+from course_lib import proc
 from course_lib.kernel import wait_until
 
 PATIENCE = 100  # seconds after which a server is taken for frozen
@@ -79,12 +79,11 @@ class Server:
             assert got == answer
 
     def descriptors(self) -> int:
-        return len(os.listdir(f"/proc/{self.process.pid}/fd"))
+        return len(proc.links(self.process.pid))
 
     def memory(self, field: str = "VmRSS") -> int:
         """Bytes of memory that it holds now, or (VmHWM) that it has held at most (proc(5))."""
-        status = Path(f"/proc/{self.process.pid}/status").read_text()
-        return int(re.search(rf"^{field}:\s+(\d+)", status, re.MULTILINE)[1]) * 1024
+        return int(proc.status(self.process.pid, field)) * 1024
 
     def peak_from_here(self) -> int:
         """Bytes that it holds now; from now on VmHWM counts anew, if the kernel allows it (proc(5))."""

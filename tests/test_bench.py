@@ -14,7 +14,7 @@ from bench.command import main
 from bench.figures import plot_report, write
 from bench.machine import Machine
 from bench.report import Report
-from held import children, interrupted_in, nothing_more
+from held import interrupted_in, nothing_more
 
 from course_lib.kernel import wait_until
 from course_lib.measure import compare_servers, plot_servers
@@ -22,6 +22,7 @@ from course_lib.measure.comparison import PEERS, Row, compiling, pair, peers, sp
 from course_lib.measure.comparison.compiling import Programs, compiled
 from course_lib.measure.comparison.pair import Turn
 from course_lib.measure.comparison.spread import Spread
+from course_lib.proc import children
 
 TESTS = Path(__file__).parent  # where `python -m bench` finds it
 BESIDE = ["c", "epoll", "asyncio streams, 4 kB", "threads", "nonblocking", "blocking"]

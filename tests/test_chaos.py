@@ -65,7 +65,7 @@ def test_a_cell_that_no_interrupt_ends_is_found(tmp_path):
         assert kernel.run(DEAF, "first output").how == "stuck"
     finally:
         kernel.end()
-    assert processes_of(home) == []
+    assert processes_of(home) == set()
 
 
 def test_lost_progress_and_damaged_files_are_found(tmp_path):

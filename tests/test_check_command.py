@@ -12,6 +12,7 @@ from pathlib import Path
 from xml.etree import ElementTree
 
 import pytest
+from held import marked
 
 from course_lib import folders, grading, shipped
 from course_lib.__main__ import main
@@ -219,18 +220,6 @@ def test_several_checks_in_one_cell_and_a_check_without_its_cell(tmp_path):
     ]
 
 
-def alive(mark: str) -> list[str]:
-    """The commands of the processes that have `mark` in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if mark.encode() in (path / "environ").read_bytes():
-                found.append((path / "cmdline").read_text())
-        except OSError:  # gone, or somebody else's
-            pass
-    return found
-
-
 def test_an_interrupt_ends_all_kernels(tmp_path):
     started, mark = tmp_path / "started", uuid.uuid4().hex
     path = write(
@@ -252,13 +241,13 @@ def test_an_interrupt_ends_all_kernels(tmp_path):
         try:
             assert wait_until(started.exists, 300)
             # This one, pytest, the kernel, and sleep, whose environment can be read only a moment after its exec.
-            assert wait_until(lambda: len(alive(mark)) >= 4), alive(mark)
+            assert wait_until(lambda: len(marked(mark)) >= 4), marked(mark)
             process.send_signal(signal.SIGINT)
             out, said = process.communicate(timeout=120)
         finally:
             process.kill()
     assert (process.returncode, out, said) == (130, "", "Stopped. All kernels have ended.\n")
-    assert wait_until(lambda: alive(mark) == [], 60), alive(mark)
+    assert wait_until(lambda: not marked(mark), 60), marked(mark)
 
 
 def test_a_run_that_nbval_never_ends_is_ended(tmp_path, monkeypatch):

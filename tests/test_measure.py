@@ -11,7 +11,7 @@ import threading
 from pathlib import Path
 
 import pytest
-from held import children, nothing_more
+from held import alive, nothing_more
 
 from course_lib.kernel import wait_until
 from course_lib.measure import (
@@ -29,6 +29,7 @@ from course_lib.measure import (
     ready_cost,
     waiting_cost,
 )
+from course_lib.proc import children
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 
 ladder_module = sys.modules["course_lib.measure.ladder"]  # the function has the same name
@@ -320,7 +321,7 @@ def test_an_interrupt_leaves_no_process_no_descriptor_and_no_thread(call, proces
         started = children(process.pid)
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "0 1\n"
-        assert children(process.pid) == set()
+        assert children(process.pid) == []
         assert not any(alive(pid) for pid in started)
         process.stdin.close()
 
@@ -332,13 +333,6 @@ def test_the_processes_die_with_the_one_that_started_them():
         process.kill()
         process.wait()
         assert wait_until(lambda: not any(alive(pid) for pid in started), 60)
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 MEASURED = "from course_lib.measure import waiting_cost; waiting_cost(numbers=(10, 100), rounds=30, seconds=0.5)"
@@ -466,7 +460,7 @@ def test_the_live_ladder_measures_one_point_at_a_time_and_stops():
     assert wait_until(lambda: children(os.getpid()), 120)
     live.stop()
     assert live.wait(120)
-    assert live.rows == [] and children(os.getpid()) == set()
+    assert live.rows == [] and children(os.getpid()) == []
     live.stop()  # harmless
     live.measure(0)  # a stop that came too late does not stop the next one
     assert wait_until(lambda: children(os.getpid()), 120) and live.busy

@@ -7,9 +7,10 @@ import threading
 import time
 
 import pytest
-from held import children, interrupted_in, nothing_more
+from held import interrupted_in, nothing_more
 
 from course_lib.measure.mix import KINDS, MOST, LiveMix, Span, finding, lanes, live_mix, picture, run_mix, together, workers
+from course_lib.proc import children
 
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 

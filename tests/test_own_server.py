@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from course_lib import own_server
+from course_lib import own_server, proc
 from course_lib.exercises import all_exercises
 from course_lib.kernel import wait_until
 from course_lib.solutions import file_of
@@ -89,11 +89,6 @@ def redis(address: tuple[str, int], line: bytes) -> bytes:
     with socket.create_connection(address, timeout=60) as client:
         client.sendall(line)
         return client.recv(1000)
-
-
-def workers(process: subprocess.Popen) -> set[int]:
-    children = Path(f"/proc/{process.pid}/task/{process.pid}/children")
-    return set(map(int, children.read_text().split()))
 
 
 # The list
@@ -182,8 +177,8 @@ def test_several_processes_serve_at_one_port_and_all_end_at_a_signal():
     with running("resp", "--processes", "2") as (process, address, said):
         assert said[-1].endswith("in 2 processes")
         assert process.stdout.readline().startswith("each process has a store of its own")
-        assert wait_until(lambda: len(workers(process)) == 2, 60)
-        its = workers(process)
+        assert wait_until(lambda: len(proc.children(process.pid)) == 2, 60)
+        its = proc.children(process.pid)
         assert redis(address, b"SET city Oslo\r\n") == b"+OK\r\n"
         assert {redis(address, b"GET city\r\n") for _ in range(40)} == {b"$4\r\nOslo\r\n", b"$-1\r\n"}
         os.killpg(process.pid, signal.SIGINT)  # Ctrl-C in a terminal goes to all of them

@@ -3,14 +3,14 @@
 import os
 import threading
 import uuid
-from pathlib import Path
 
 import pytest
-from held import children, interrupted_in
+from held import interrupted_in, marked
 
 from course_lib.kernel import wait_until
 from course_lib.measure import computing_page, cores, processes
 from course_lib.measure.cores import HEAD
+from course_lib.proc import children
 from course_lib.solutions.capstone import open_listeners, prefork
 from course_lib.solutions.coroutines import Loop, accept, http
 
@@ -34,18 +34,6 @@ def nothing_left(monkeypatch):
     monkeypatch.setattr(cores, "_PATIENCE", 120.0)  # a busy machine starts a process late
     yield
     assert wait_until(lambda: not marked(mark), 30), marked(mark)
-
-
-def marked(mark: str) -> list[str]:
-    """The processes that were born with this in their environment."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in path.read_bytes():
-                found.append(path.parent.name)
-        except OSError:
-            pass
-    return found
 
 
 def test_a_row_for_each_number_of_processes(capsys):

@@ -7,14 +7,16 @@ import re
 import socket
 import threading
 import uuid
+from collections.abc import Container
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
+from held import marked
 from ipywidgets import HTML
 from test_lesson import parts
 
-from course_lib import journal
+from course_lib import journal, proc
 from course_lib.exercises import all_exercises, check
 from course_lib.kernel import wait_until
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
@@ -78,32 +80,7 @@ def all_is_stopped():
 # Nobody else can reach it
 
 
-def processes_with(mark: str) -> set[int]:
-    """This process, and all that were born since `mark` stood in its environment."""
-    found = {os.getpid()}
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if mark.encode() in path.read_bytes():
-                found.add(int(path.parent.name))
-        except OSError:  # gone, or somebody else's
-            pass
-    return found
-
-
-def sockets_of(process: int) -> set[str]:
-    """The inodes of its sockets."""
-    found = set()
-    try:
-        for name in os.listdir(f"/proc/{process}/fd"):
-            target = os.readlink(f"/proc/{process}/fd/{name}")
-            if target.startswith("socket:["):
-                found.add(target[8:-1])
-    except OSError:
-        pass
-    return found
-
-
-def open_to_others(own: set[str], where: str = "/proc/net") -> list[str]:
+def open_to_others(own: Container[int], where: str = "/proc/net") -> list[str]:
     """Addresses beyond loopback at which one of these sockets (inodes) takes what others send (proc(5))."""
     found = []
     for protocol, waits in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
@@ -113,7 +90,7 @@ def open_to_others(own: set[str], where: str = "/proc/net") -> list[str]:
             if address != "0" * 24 + "01000000" and address[16:24] == "FFFF0000":
                 address = address[24:]  # an IPv4 address as IPv6 has it
             loopback = len(address) == 8 and address.endswith("7F") or address == "0" * 24 + "01000000"
-            if row[9] in own and row[3] == waits and not loopback:
+            if int(row[9]) in own and row[3] == waits and not loopback:
                 found.append(f"{protocol} {row[1]}")
     return found
 
@@ -121,9 +98,9 @@ def open_to_others(own: set[str], where: str = "/proc/net") -> list[str]:
 def test_an_open_listener_would_be_found():
     with socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(("127.0.0.2", 0))
-        assert open_to_others(sockets_of(os.getpid())) == []
+        assert open_to_others(proc.sockets().values()) == []
     with socket.create_server(("0.0.0.0", 0)) as listener:
-        [found] = open_to_others(sockets_of(os.getpid()))
+        [found] = open_to_others(proc.sockets().values())
         assert found == f"tcp 00000000:{listener.getsockname()[1]:04X}"
 
 
@@ -134,9 +111,9 @@ def test_servers_panels_checks_and_measurements_listen_on_loopback_only(monkeypa
 
     def look():
         while not over.is_set():
-            processes = processes_with(mark)
+            processes = marked(mark) | {os.getpid()}
             looks.append(len(processes))
-            seen.extend(open_to_others(set().union(*map(sockets_of, processes))))
+            seen.extend(open_to_others({inode for process in processes for inode in proc.sockets(process).values()}))
 
     watcher = threading.Thread(target=look)
     watcher.start()

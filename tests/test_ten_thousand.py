@@ -12,13 +12,14 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from held import children, nothing_more
+from held import alive, nothing_more
 from panel_state import shown_after
 
 from course_lib.kernel import wait_until
 from course_lib.measure import machine_limits, ten_thousand
 from course_lib.measure.machine_limits import Limits, plan
 from course_lib.measure.ten_thousand_clients import Clients
+from course_lib.proc import children
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, PollServer, SelectServer
 from course_lib.widgets import observe
 
@@ -346,7 +347,7 @@ def test_an_interrupt_leaves_nothing_and_a_server_that_serves(when, connections)
         assert len(started) == 1
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "0 2 200 b'hello'\n"
-        assert children(process.pid) == set() and not any(Path(f"/proc/{pid}").exists() for pid in started)
+        assert children(process.pid) == [] and not any(Path(f"/proc/{pid}").exists() for pid in started)
         process.stdin.close()
 
 
@@ -358,13 +359,6 @@ def test_the_clients_die_with_the_process_that_started_them():
         process.wait()
         assert started and wait_until(lambda: not any(alive(pid) for pid in started), 60)
         process.stdin.close()
-
-
-def alive(pid: int) -> bool:
-    try:
-        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] not in "ZX"
-    except OSError:
-        return False
 
 
 # Ten thousand

@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from held import marked
 
 from course_lib.exercises import check
 from course_lib.sandbox.attempt import TIME_LIMIT
@@ -104,19 +105,12 @@ def test_it_gets_a_sentence_and_the_kernel_is_as_before(body, says, cell, as_bef
     assert re.search(".*".join(map(re.escape, says.split("…"))), last), last
     assert last.startswith("not yet: ") and "\n" not in last and len(last) < 600
     assert not [name for name in set(sys.modules) - before if not name.startswith(("cloudpickle", "course_lib"))]
-    assert marked_processes() == []
+    assert not of_checks()
 
 
-def marked_processes() -> list[int]:
+def of_checks() -> set[int]:
     """Processes on this machine that a check of ours started."""
-    found = []
-    for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
-            if b"COURSE_CHECK=" in path.read_bytes() and b"COURSE_HOME=" + os.environb[b"COURSE_HOME"] in path.read_bytes():
-                found.append(int(path.parent.name))
-        except OSError:
-            pass
-    return found
+    return marked("COURSE_CHECK=", f"COURSE_HOME={os.environ['COURSE_HOME']}")
 
 
 NOT_PICKLABLE = {
@@ -251,7 +245,7 @@ def test_interrupt_cleans_up_and_is_no_try(home):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, timeout=30)
     assert run.stdout == "interrupted, as before: True\n", run.stderr
     assert not home.exists()
-    assert marked_processes() == []
+    assert not of_checks()
 
 
 def test_a_check_in_a_thread(cell, as_before):
@@ -273,7 +267,7 @@ def test_the_child_ends_when_the_kernel_dies(cell):
     )
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, timeout=30)
     assert run.returncode == -signal.SIGKILL
-    for pid in marked_processes():
+    for pid in of_checks():
         poll = select.poll()
         with open(os.pidfd_open(pid), "rb", buffering=0) as end:
             poll.register(end, select.POLLIN)

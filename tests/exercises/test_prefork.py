@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from course_lib.kernel import wait_until
+from course_lib.proc import state
 
 PROGRAM = """
 {before}
@@ -55,13 +56,6 @@ def began(process: subprocess.Popen) -> tuple[int, float]:
 
 def worker(process: subprocess.Popen) -> int:
     return began(process)[0]
-
-
-def state(process: int) -> str:
-    try:
-        return Path(f"/proc/{process}/stat").read_text().rpartition(")")[2].split()[0]
-    except OSError:
-        return ""
 
 
 def test_ctrl_c_ends_parent_and_workers_without_a_word(program):
