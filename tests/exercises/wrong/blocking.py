@@ -218,14 +218,7 @@ CASES = {
     ],
     "2.2": [
         case("takes the last of splitlines for unfinished",
-             "splitlines() does not tell whether the last line is complete", """
-            class Lines:
-                def __init__(self):
-                    self.rest = b""
-                def feed(self, chunk):
-                    *lines, self.rest = (self.rest + chunk).splitlines()
-                    return lines
-        """),
+             "splitlines() does not tell whether the last line is complete", LINES, {r'split(b"\n")': "splitlines()"}),
         case("splits each chunk",
              'cut inside "two" gave b"tw" and b"o": keep the unfinished part until the next feed', r"""
             class Lines:
@@ -237,21 +230,10 @@ CASES = {
                 def feed(self, chunk):
                     return [line for line in chunk.splitlines() if line]
         """),
-        case("decodes each chunk", "ended in the middle of a character: UnicodeDecodeError", r"""
-            class Lines:
-                def __init__(self):
-                    self.rest = ""
-                def feed(self, chunk):
-                    *lines, self.rest = (self.rest + chunk.decode()).split("\n")
-                    return [line.encode() for line in lines]
-        """),
-        case("returns str", "a list with a value of type str in it", r"""
-            class Lines:
-                rest = b""
-                def feed(self, chunk):
-                    *lines, self.rest = (self.rest + chunk).split(b"\n")
-                    return [line.decode() for line in lines]
-        """),
+        case("decodes each chunk", "ended in the middle of a character: UnicodeDecodeError",
+             LINES, {'b""': '""', r'chunk).split(b"\n")': r'chunk.decode()).split("\n")', "return lines": "return [line.encode() for line in lines]"}),
+        case("returns str", "a list with a value of type str in it",
+             LINES, {"return lines": "return [line.decode() for line in lines]"}),
         case("one line per feed", "Two lines arrived together, you returned one", r"""
             class Lines:
                 def __init__(self):
@@ -264,14 +246,8 @@ CASES = {
                     self.rest = rest
                     return [line]
         """),
-        case("drops empty lines", "An empty line is a line too", r"""
-            class Lines:
-                def __init__(self):
-                    self.rest = b""
-                def feed(self, chunk):
-                    *lines, self.rest = (self.rest + chunk).split(b"\n")
-                    return [line for line in lines if line]
-        """),
+        case("drops empty lines", "An empty line is a line too",
+             LINES, {"return lines": "return [line for line in lines if line]"}),
         case("splitlines", r"Only b'\n' ends a line", r"""
             class Lines:
                 def __init__(self):
@@ -317,14 +293,9 @@ CASES = {
              """}),
         case("the rest stays", "Bytes came twice: when a line is given, nothing of it stays in the rest.",
              right("2.2"), {"self.rest.clear()": ""}),
-        case("decodes with replace", "A chunk ended inside a character, and its bytes have changed: work on bytes", r"""
-            class Lines:
-                def __init__(self):
-                    self.rest = ""
-                def feed(self, chunk):
-                    *lines, self.rest = (self.rest + chunk.decode(errors="replace")).split("\n")
-                    return [line.encode() for line in lines]
-        """),
+        case("decodes with replace", "A chunk ended inside a character, and its bytes have changed: work on bytes",
+             LINES, {'b""': '""', r'chunk).split(b"\n")': r'chunk.decode(errors="replace")).split("\n")',
+             "return lines": "return [line.encode() for line in lines]"}),
         case("no limit", r"A line has 65537 bytes and no end, and feed went on. A client that never sends b'\n' would fill the memory", LINES),
         case("cuts a long line", "A piece of a line is no line.",
              LINES, {"return lines": """
@@ -372,14 +343,7 @@ CASES = {
              "of 200 000 bytes arrived: the check sent a signal while your send() slept.",
              right("2.3"), {r'conn.sendall(line.upper() + b"\n")': r'conn.send(line.upper() + b"\n")'}),
         case("no except for reset",
-             "ConnectionResetError ended your server in line 4, `while chunk := conn.recv(4096):`", r"""
-            def serve_one(conn):
-                lines = Lines()
-                with conn:
-                    while chunk := conn.recv(4096):
-                        for line in lines.feed(chunk):
-                            conn.sendall(line.upper() + b"\n")
-        """),
+             "ConnectionResetError ended your server in line 4, `while chunk := conn.recv(4096):`", TRUSTING),
         case("no except for reset while sending", "ended your server in line 12, `conn.sendall(",
              TRUSTING, {"while chunk := conn.recv(4096):": """
                  while True:

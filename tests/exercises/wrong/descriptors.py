@@ -153,17 +153,8 @@ CASES = {
         case("keeps it under a number of its own choice", "and you closed or overwrote it: take the number that os.dup gives",
              right("1.2"), {"with tempfile.TemporaryFile(buffering=0) as file:\n    saved = os.dup(1)": "with tempfile.TemporaryFile() as file:\n    os.dup2(1, 0)",
              "os.dup2(saved, 1)\nos.close(saved)": "os.dup2(0, 1)"}),
-        case("no finally", "Descriptor 1 still points to your file after fn raised: put it back in finally:", """
-            def capture(fn):
-                with tempfile.TemporaryFile() as file:
-                    saved = os.dup(1)
-                    os.dup2(file.fileno(), 1)
-                    fn()
-                    os.dup2(saved, 1)
-                    os.close(saved)
-                    file.seek(0)
-                    return file.read()
-        """),
+        case("no finally", "Descriptor 1 still points to your file after fn raised: put it back in finally:",
+             right("1.2"), {"try:\n    fn()\nfinally:\n...\n    os.close(saved)": "fn()\nos.dup2(saved, 1)\nos.close(saved)"}),
         case("hides the exception", "fn raised an exception, and capture hid it",
              right("1.2"), {"buffering=0": "",
              "finally:\n    os.dup2(saved, 1)\n    os.close(saved)": "except Exception:\n    pass\nos.dup2(saved, 1)\nos.close(saved)"}),
@@ -233,33 +224,15 @@ CASES = {
         case("looks before the pause only", "look again 0.1 s later",
              LEAKS, {"after = fd_table()": "",
              "fn()": "fn()\nafter = fd_table()"}),
-        case("looks after the pause only", "look again 0.1 s later", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                time.sleep(0.1)
-                after = fd_table()
-                return [target for number, target in after.items() if before.get(number) != target]
-        """),
-        case("counts what was closed", "left a file, under a number that named another thing before, and leaks found", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                time.sleep(0.1)
-                return [target for number, target in set(before.items()) ^ set(fd_table().items())]
-        """),
+        case("looks after the pause only", "look again 0.1 s later", LEAKS),
+        case("counts what was closed", "left a file, under a number that named another thing before, and leaks found",
+             LEAKS, {"after.items() if before.get(number) != target]": "set(before.items()) ^ set(after.items())]"}),
         case("the whole table", "fn closed the file that it opened, and leaks found", """
             def leaks(fn):
                 fn()
                 return list(fd_table().values())
         """),
-        case("returns the numbers", "a list with a value of type int in it", """
-            def leaks(fn):
-                before = fd_table()
-                fn()
-                time.sleep(0.1)
-                return [number for number, target in fd_table().items() if before.get(number) != target]
-        """),
+        case("returns the numbers", "a list with a value of type int in it", LEAKS, {"[target for": "[number for"}),
         case("lists the folder itself", "Use fd_table, which knows this", """
             def leaks(fn):
                 before = set(os.listdir("/proc/self/fd"))

@@ -57,6 +57,15 @@ def drain(sock):
         data += piece
 """
 
+# What is wrong with it is how it finds out that the peer has finished.
+PIECES = """
+def drain(sock):
+    data = b""
+    while piece := try_recv(sock, 65536):
+        data += piece
+    return data, finished
+"""
+
 PROVOKE = r"""
 def provoke_a(server):
     client = server.connect()
@@ -370,13 +379,8 @@ CASES = {
                 return data, False
         """),
         case("no except",
-             "EAGAIN says that nothing is left to read. This is what drain waits for: catch it, and return.", """
-            def drain(sock):
-                data = b""
-                while piece := sock.recv(65536):
-                    data += piece
-                return data, True
-        """),
+             "EAGAIN says that nothing is left to read. This is what drain waits for: catch it, and return.",
+             PIECES, {"try_recv(sock, 65536)": "sock.recv(65536)", "finished": "True"}),
         case("no except for a reset", "the peer has sent a reset. It counts as finished",
              DRAIN, {"except ConnectionError:\n    return bytes(data), True": ""}),
         case("every error is not yet", "The peer sent a reset. drain returned (b'', False)",
@@ -384,21 +388,11 @@ CASES = {
              "except ConnectionError:\n    return bytes(data), True": ""}),
         case("every error is the end", "Nothing has come, and drain returned (b'', True): the peer has not finished.",
              DRAIN, {"return bytes(data), False": "return bytes(data), True"}),
-        case("not yet is the end", "None says that nothing is left, b'' that nothing more will come", """
-            def drain(sock):
-                data = b""
-                while piece := try_recv(sock, 65536):
-                    data += piece
-                return data, not piece
-        """),
+        case("not yet is the end", "None says that nothing is left, b'' that nothing more will come",
+             PIECES, {"finished": "not piece"}),
         case("the end only without bytes",
-             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False)", """
-            def drain(sock):
-                data = b""
-                while piece := try_recv(sock, 65536):
-                    data += piece
-                return data, data == b"" and piece == b""
-        """),
+             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False)",
+             PIECES, {"finished": 'data == b"" and piece == b""'}),
         case("drops what came before the end", "the rest was read and is lost. Collect ALL pieces",
              DRAIN, {"if not piece:\n    return bytes(data), True": "if not piece:\n    return b'', True"}),
         case("drops what came before the reset",
@@ -408,14 +402,8 @@ CASES = {
         case("does not look at b''",
              "has finished, so recv() gives b'' again and again, and drain(sock) did not return within 2 s: it runs all the time",
              DRAIN, {"if not piece:\n    return bytes(data), True": ""}),
-        case("blocks", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line", """
-            def drain(sock):
-                sock.setblocking(True)
-                data = b""
-                while piece := sock.recv(65536):
-                    data += piece
-                return data, True
-        """),
+        case("blocks", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
+             PIECES, {'data = b""': 'sock.setblocking(True)\ndata = b""', "try_recv(sock, 65536)": "sock.recv(65536)", "finished": "True"}),
         case("a time limit", "drain left the socket with a time limit: then Python waits in poll() for you",
              DRAIN, {"data = bytearray()": "data = bytearray()\nsock.settimeout(0.1)",
              "except BlockingIOError:": "except TimeoutError:"}),
@@ -448,13 +436,8 @@ CASES = {
              DRAIN, {"return bytes(data), False": "return bytes(data) or None, False",
              "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return bytes(data) or None, True",
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data) or None, True"}),
-        case("the last piece as answer", "the second part of what drain returned is None: True or False.", """
-            def drain(sock):
-                data = b""
-                while piece := try_recv(sock, 65536):
-                    data += piece
-                return data, piece
-        """),
+        case("the last piece as answer", "the second part of what drain returned is None: True or False.",
+             PIECES, {"finished": "piece"}),
         case("adds None", "try_recv gives None when nothing is left: then drain is through.", """
             def drain(sock):
                 data = b""
@@ -576,19 +559,10 @@ CASES = {
         case("reads and writes", "the descriptor must not be ready before",
              STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, True, self)"}),
         case("an eventfd that is ready", "Nobody has called stop(), and wait(0) returned something", EVENTFD, {"eventfd(0)": "eventfd(1)"}),
-        case("a bare eventfd", "os.eventfd() gives a bare number", """
-            class Stopper:
-                def __init__(self, engine):
-                    self.engine, self.number = engine, os.eventfd(0)
-                    engine.watch(self.number, True, False, self)
-
-                def stop(self):
-                    os.eventfd_write(self.number, 1)
-
-                def close(self):
-                    self.engine.unwatch(self.number)
-                    os.close(self.number)
-        """),
+        case("a bare eventfd", "os.eventfd() gives a bare number",
+             EVENTFD, {'self.file = engine, open(os.eventfd(0), "r+b", buffering=0)': "self.number = engine, os.eventfd(0)",
+             "engine.watch(self.file, ": "engine.watch(self.number, ", "self.file.fileno()": "self.number", "self.engine.unwatch(self.file)\nself.file.close()":
+             "self.engine.unwatch(self.number)\nos.close(self.number)"}),
         case("other data", "wait() returned None as data, not the Stopper",
              STOPPER, {"engine.watch(self.one, True, False, self)": "engine.watch(self.one, True, False, None)"}),
         case("the socket as data", "wait() returned a value of type socket as data, not the Stopper",

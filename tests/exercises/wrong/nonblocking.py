@@ -222,16 +222,8 @@ CASES = {
              " return b''",
              TRY, {'except OSError:\n    return b""': ""}),
         case("lets EAGAIN through in recv",
-             "BlockingIOError in line 8, `def try_recv(sock, size): return sock.recv(size)`: EAGAIN is the kernel's way to say", """
-            def try_accept(listener):
-                try:
-                    connection, _ = listener.accept()
-                except BlockingIOError:
-                    return None
-                connection.setblocking(False)
-                return connection
-            def try_recv(sock, size): return sock.recv(size)
-        """),
+             "BlockingIOError in line 8, `def try_recv(sock, size): return sock.recv(size)`: EAGAIN is the kernel's way to say",
+             ACCEPT + "def try_recv(sock, size): return sock.recv(size)"),
         case("knows ConnectionResetError only", "TimeoutError in line 11, `return sock.recv(size)`: the client answers no more.",
              TRY, {"except OSError:": "except ConnectionResetError:"}),
         case("knows ConnectionError only", "The error has many names: catch BlockingIOError first, then OSError.",

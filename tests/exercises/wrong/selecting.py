@@ -55,6 +55,19 @@ def ready(readers, writers, timeout):
     return select.select(readers, writers, [], timeout)[:2]
 """
 
+FD_LIMIT = """
+def fd_limit():
+    with socket.socket() as sock:
+        for number in range(10, 2000):
+            copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
+            try:
+                select.select([copy], [], [], 0)
+            except ValueError:
+                return copy
+            finally:
+                os.close(copy)
+"""
+
 CHAT_SERVER = r"""
 def chat(listener):
     listener.setblocking(False)
@@ -558,20 +571,8 @@ CASES = {
                             return count
         """),
         case("the last that is taken",
-             "1023 is the last number that select() takes: asked is the first that it refuses.", """
-            def fd_limit():
-                with socket.socket() as sock:
-                    number = 10
-                    while True:
-                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
-                        try:
-                            select.select([copy], [], [], 0)
-                        except ValueError:
-                            return number - 1
-                        finally:
-                            os.close(copy)
-                        number = copy + 1
-        """),
+             "1023 is the last number that select() takes: asked is the first that it refuses.",
+             FD_LIMIT, {"return copy": "return copy - 1"}),
         case("the limit of the process",
              "3000 is how many descriptors this process may open (RLIMIT_NOFILE, getrlimit(2)), and select() refused none.", """
             def fd_limit():
@@ -594,50 +595,15 @@ CASES = {
                     return 1500
         """),
         case("leaves the copies open",
-             "fd_limit left 25 descriptors open: close each copy (os.close) before the next.", """
-            def fd_limit():
-                with socket.socket() as sock:
-                    for number in range(1000, 2000):
-                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
-                        try:
-                            select.select([copy], [], [], 0)
-                        except ValueError:
-                            return copy
-        """),
+             "fd_limit left 25 descriptors open: close each copy (os.close) before the next.",
+             FD_LIMIT, {"range(10,": "range(1000,", "finally:\n    os.close(copy)": ""}),
         case("the error comes through",
              "fd_limit raised ValueError: filedescriptor out of range in select() in line 5, `select.select([copy], [], [], 0)`."
-             " That is the refusal: catch it, and return the number.", """
-            def fd_limit():
-                with socket.socket() as sock:
-                    for number in range(10, 2000):
-                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
-                        select.select([copy], [], [], 0)
-                        os.close(copy)
-        """),
-        case("forgets to return it", "fd_limit returned None: return the number, an int.", """
-            def fd_limit():
-                with socket.socket() as sock:
-                    for number in range(10, 2000):
-                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
-                        try:
-                            select.select([copy], [], [], 0)
-                        except ValueError:
-                            break
-                        finally:
-                            os.close(copy)
-        """),
-        case("closes the number that it asked for", ", which is not yours: close the number that F_DUPFD gave", """
-            def fd_limit():
-                with socket.socket() as sock:
-                    for number in range(3, 2000):
-                        copy = fcntl.fcntl(sock, fcntl.F_DUPFD, number)
-                        try:
-                            select.select([copy], [], [], 0)
-                        except ValueError:
-                            return copy
-                        finally:
-                            os.close(number)
-        """),
+             " That is the refusal: catch it, and return the number.",
+             FD_LIMIT, {"try:\n...\n    os.close(copy)": "select.select([copy], [], [], 0)\nos.close(copy)"}),
+        case("forgets to return it", "fd_limit returned None: return the number, an int.", FD_LIMIT, {"return copy": "break"}),
+        case("closes the number that it asked for", ", which is not yours: close the number that F_DUPFD gave",
+             FD_LIMIT, {"range(10,": "range(3,", "os.close(copy)": "os.close(number)"}),
         case("never ends", "fd_limit() did not return within 2 s: it runs all the time", """
             def fd_limit():
                 number = 0

@@ -90,36 +90,22 @@ CASES = {
              'yield "sleep", left': '    yield "sleep", left', "else:\n    del self._until[conn]\n    with suppress(OSError):\n        conn.shutdown(socket.SHUT_RDWR)":
              "    else:\n        del self._until[conn]\n        with suppress(OSError):\n            conn.shutdown(socket.SHUT_RDWR)"}),
         case("half closes", "it got the end, but its connection is still open here", right("9.4"), {"SHUT_RDWR": "SHUT_WR"}),
-        case("a thread", "You have started a thread", """
-            class RequestTimeout:
-                def __init__(self, loop, seconds):
-                    self.loop, self.seconds = loop, seconds
-
-                def serve(self, conn, page):
-                    timer = threading.Timer(self.seconds, conn.shutdown, [socket.SHUT_RDWR])
-                    timer.daemon = True
-                    timer.start()
-                    return http(conn, page)
-        """),
-        case("settimeout", "it sleeps in line", """
-            class RequestTimeout:
-                def __init__(self, loop, seconds):
-                    self.loop, self.seconds = loop, seconds
-
-                def serve(self, conn, page):
-                    conn.settimeout(self.seconds)
-                    while data := conn.recv(4096):
-                        yield
-                    conn.close()
-        """),
-        case("no task", "serve(conn, page) gave None", """
-            class RequestTimeout:
-                def __init__(self, loop, seconds):
-                    self.loop, self.seconds = loop, seconds
-
-                def serve(self, conn, page):
-                    self.loop.spawn(http(conn, page))
-        """),
+        case("a thread", "You have started a thread",
+             ONE_EACH, {"state = [0]\n...\n    yield wait": """
+                 timer = threading.Timer(self.seconds, conn.shutdown, [socket.SHUT_RDWR])
+                 timer.daemon = True
+                 timer.start()
+                 return http(conn, page)
+             """}),
+        case("settimeout", "it sleeps in line",
+             ONE_EACH, {"state = [0]\n...\n    yield wait": """
+                 conn.settimeout(self.seconds)
+                 while data := conn.recv(4096):
+                     yield
+                 conn.close()
+             """}),
+        case("no task", "serve(conn, page) gave None",
+             ONE_EACH, {"state = [0]\n...\n    yield wait": "self.loop.spawn(http(conn, page))"}),
     ],
 }
 
