@@ -4,7 +4,7 @@ from pathlib import Path
 
 from matplotlib.lines import Line2D
 
-from course_lib.measure.comparison.figure import COURSE, INK, OTHERS, QUIET, colour_of, finish
+from course_lib.measure.comparison.figure import COURSE, INK, OTHERS, QUIET, a_line_each, colour_of, finish, number_beside
 from course_lib.measure.comparison.peers import BARE, PEERS
 from course_lib.measure.findings import times
 from course_lib.measure.palette import MARKERS
@@ -44,25 +44,12 @@ def plot_report(report: Report) -> Drawing:
             capsize=2.5,
             linewidth=1.4,
         )
-        axes.annotate(
-            f"{value:.2f}" if value < 9.95 else f"{value:.0f}",
-            (high, place),
-            xytext=(7, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
-    axes.set_yticks(range(len(rows)), [row.name for row, _ in rows])
-    axes.invert_yaxis()
+        number_beside(axes, f"{value:.2f}" if value < 9.95 else f"{value:.0f}", high, place)
+    a_line_each(axes, [row.name for row, _ in rows])
     axes.set_xlim(0.9, 1.6 * max(ratio.high for _, ratio in rows))
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.minorticks_off()
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     axes.legend(
         handles=[
             Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label)

@@ -3,6 +3,7 @@
 import textwrap
 from collections.abc import Sequence
 
+from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
 from course_lib.measure.findings import times
@@ -30,23 +31,10 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
         axes.barh(place, floor, color=KERNEL, height=0.66)
         axes.barh(place, cpu.value - floor, left=floor, color=colour_of(row.name), height=0.66)
         axes.plot([cpu.low, cpu.high], [place, place], color=INK, linewidth=1.4, marker="|", markersize=6)
-        axes.annotate(
-            f"{cpu.value:.2f}",
-            (cpu.high, place),
-            xytext=(6, 0),
-            textcoords="offset points",
-            va="center",
-            color=INK,
-            fontsize=9,
-        )
-    axes.set_yticks(range(len(measured)), [row.name for _, row in measured])
-    axes.invert_yaxis()
+        number_beside(axes, f"{cpu.value:.2f}", cpu.high, place)
+    a_line_each(axes, [row.name for _, row in measured])
     axes.set_xlim(0, 1.12 * max(cpu.high for cpu, _ in measured))
     axes.set_xlabel("µs of CPU time of the server, for one request", color=INK)
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
-    axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
     name = measured[0][1].base
     base = PEERS[C].what if name == C else f"what {name} costs, the cheapest here"
     names = {KERNEL: base} | {
@@ -84,6 +72,20 @@ def _measured(rows: Sequence[Row]) -> list[tuple[Spread, Row]]:
 
 def colour_of(name: str) -> str:
     return KERNEL if name == C else COURSE if PEERS[name].course else OTHERS
+
+
+def number_beside(axes: Axes, text: str, x: float, place: int) -> None:
+    axes.annotate(text, (x, place), xytext=(7, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
+
+
+def a_line_each(axes: Axes, names: Sequence[str]) -> None:
+    """Servers from top to bottom, and nothing that distracts from them."""
+    axes.set_yticks(range(len(names)), names)
+    axes.invert_yaxis()
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
+    axes.set_axisbelow(True)
+    axes.spines[["top", "right"]].set_visible(False)
 
 
 def finish(figure: Drawing, title: str, below: Sequence[str]) -> None:
