@@ -1,5 +1,6 @@
-"""Each way in which the course serves many clients, by a name: what a test of all servers runs."""
+"""Each way in which the course serves many clients, by a name: what a test of all servers runs, and visits."""
 
+import socket
 import threading
 from contextlib import suppress
 from functools import partial
@@ -26,6 +27,10 @@ SERVE_ALL = {
     "asyncio": AsyncioServer,
     "threads": ThreadedServer,
 }
+
+
+def connect(server: Server) -> socket.socket:
+    return socket.create_connection(server.address, timeout=60)
 
 
 class OwnThreadsServer(Server):

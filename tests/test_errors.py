@@ -10,6 +10,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
+from every_server import connect
 from held import a_port
 
 from course_lib.kernel import wait_until
@@ -31,10 +32,6 @@ def names(numbers) -> list[str]:
 @pytest.fixture(params=SERVERS.values(), ids=SERVERS)
 def model(request):
     return request.param
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=60)
 
 
 def ask(client: socket.socket) -> bytes:

@@ -5,6 +5,7 @@ from contextlib import suppress
 from functools import partial
 
 import pytest
+from every_server import connect
 
 from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import MODELS, EpollServer
@@ -43,10 +44,6 @@ def test_a_client_that_floods_delays_another_by_a_few_answers(model):
 def sent(server) -> list[tuple[int, bytes]]:
     """What has been sent, in order: to which descriptor, and the first bytes."""
     return [(call.descriptor, call.data) for call in server.calls() if call.name == "send" and call.error is None]
-
-
-def connect(server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=60)
 
 
 def number_of(server, client: socket.socket) -> int:

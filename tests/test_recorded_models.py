@@ -7,6 +7,7 @@ import warnings
 from functools import partial
 
 import pytest
+from every_server import connect
 from held import nothing_more
 
 from course_lib.kernel import asleep_on, wait_until
@@ -32,10 +33,6 @@ def nothing_is_left():
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
 def model(request):
     return request.param
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=60)
 
 
 def visit(server: Server) -> None:

@@ -25,6 +25,7 @@ import weakref
 from pathlib import Path
 
 import pytest
+from every_server import connect
 
 from course_lib.kernel import Call, Recorder, recordable, wait_until
 from course_lib.kernel import recorder as recorder_module
@@ -119,10 +120,6 @@ def no_server_is_left():
     yield
     stop_all()
     assert not recordable._of_thread
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=60)
 
 
 def asks(client: socket.socket, text: bytes) -> bytes:

@@ -11,6 +11,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+from every_server import connect
 from held import a_port, interrupted_in, nothing_more
 from jupyter_client.manager import KernelManager
 from outputs import execute
@@ -28,10 +29,6 @@ def nothing_is_left():
     with nothing_more():
         yield
         stop_all()
-
-
-def connect(server: Server) -> socket.socket:
-    return socket.create_connection(server.address, timeout=60)
 
 
 def asks(server: Server, text: bytes) -> bytes:
