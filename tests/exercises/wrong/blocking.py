@@ -159,12 +159,8 @@ CASES = {
         """),
         case("nothing but a socket", "bind() and listen() are missing",
              "def make_listener(port=0, backlog=16): return socket.socket()"),
-        case("no bind", "bound to 0.0.0.0", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.listen()
-                return s
-        """),
+        case("no bind", "bound to 0.0.0.0",
+             MAKE, {'s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\ns.bind(("127.0.0.1", port))': "", "listen(backlog)": "listen()"}),
         case("returns nothing", "returned None: return the listening socket", """
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)

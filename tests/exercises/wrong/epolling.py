@@ -438,15 +438,9 @@ CASES = {
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data) or None, True"}),
         case("the last piece as answer", "the second part of what drain returned is None: True or False.",
              PIECES, {"finished": "piece"}),
-        case("adds None", "try_recv gives None when nothing is left: then drain is through.", """
-            def drain(sock):
-                data = b""
-                while True:
-                    piece = try_recv(sock, 65536)
-                    data += piece
-                    if not piece:
-                        return data, piece == b""
-        """),
+        case("adds None", "try_recv gives None when nothing is left: then drain is through.",
+             PIECES, {"while piece := try_recv(sock, 65536):": "while True:\n    piece = try_recv(sock, 65536)",
+             "data += piece": 'data += piece\nif not piece:\n    return data, piece == b""', "return data, finished": ""}),
         case("a thread", "started a thread that still runs",
              DRAIN, {"data = bytearray()": "data = bytearray()\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],

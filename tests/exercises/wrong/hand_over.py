@@ -31,47 +31,37 @@ def take_over(unix_sock):
 
 BOTH = HAND_OVER + TAKE_OVER
 
+# The address goes, and not the descriptor.
+ADDRESS = """
+def hand_over(listener, unix_sock):
+    host, port = listener.getsockname()
+    unix_sock.sendall(json.dumps([host, port]).encode())
+    if not unix_sock.recv(1):
+        raise ConnectionError
+    listener.close()
+    unix_sock.sendall(b"go")
+def take_over(unix_sock):
+    data = unix_sock.recv(100)
+    if not data:
+        raise ConnectionError
+    unix_sock.sendall(b"L")
+    unix_sock.recv(2)
+    listener = socket.socket()
+    listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+    listener.bind(tuple(json.loads(data)))
+    listener.listen()
+    listener.setblocking(False)
+    return listener
+"""
+
 CASES = {
     "9.3": [
         # close first
-        case("the address, bound anew", "The listener need not be bound anew", """
-            def hand_over(listener, unix_sock):
-                host, port = listener.getsockname()
-                unix_sock.sendall(json.dumps([host, port]).encode())
-                if not unix_sock.recv(1):
-                    raise ConnectionError
-                listener.close()
-                unix_sock.sendall(b"go")
-            def take_over(unix_sock):
-                data = unix_sock.recv(100)
-                if not data:
-                    raise ConnectionError
-                unix_sock.sendall(b"L")
-                unix_sock.recv(2)
-                listener = socket.socket()
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(tuple(json.loads(data)))
-                listener.listen()
-                listener.setblocking(False)
-                return listener
-        """),
+        case("the address, bound anew", "The listener need not be bound anew", ADDRESS),
         case("closes first, then the new one starts",
-             "100 of 100 clients that came in the middle of the change were refused", """
-            def hand_over(listener, unix_sock):
-                host, port = listener.getsockname()
-                unix_sock.sendall(json.dumps([host, port]).encode())
-                listener.close()
-            def take_over(unix_sock):
-                data = unix_sock.recv(100)
-                if not data:
-                    raise ConnectionError
-                listener = socket.socket()
-                listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-                listener.bind(tuple(json.loads(data)))
-                listener.listen()
-                listener.setblocking(False)
-                return listener
-        """),
+             "100 of 100 clients that came in the middle of the change were refused",
+             ADDRESS, {"if not unix_sock.recv(1):\n    raise ConnectionError\nlistener.close()\nunix_sock.sendall(b\"go\")": "listener.close()",
+             'unix_sock.sendall(b"L")\nunix_sock.recv(2)': ""}),
         case("bound anew while the old one listens", "bound anew",
              BOTH, {"listener = socket.socket(fileno=numbers[0])": """
                  name = socket.socket(fileno=numbers[0]).getsockname()

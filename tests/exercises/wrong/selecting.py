@@ -68,6 +68,18 @@ def fd_limit():
                 os.close(copy)
 """
 
+# Asks for numbers that are not open.
+COUNTS = """
+def fd_limit():
+    number = 900
+    while True:
+        try:
+            select.select([number], [], [], 0)
+        except ValueError:
+            return number
+        number += 1
+"""
+
 CHAT_SERVER = r"""
 def chat(listener):
     listener.setblocking(False)
@@ -604,37 +616,12 @@ CASES = {
         case("forgets to return it", "fd_limit returned None: return the number, an int.", FD_LIMIT, {"return copy": "break"}),
         case("closes the number that it asked for", ", which is not yours: close the number that F_DUPFD gave",
              FD_LIMIT, {"range(10,": "range(3,", "os.close(copy)": "os.close(number)"}),
-        case("never ends", "fd_limit() did not return within 2 s: it runs all the time", """
-            def fd_limit():
-                number = 0
-                while True:
-                    try:
-                        select.select([number], [], [], 0)
-                    except ValueError:
-                        pass
-                    number += 0
-        """),
+        case("never ends", "fd_limit() did not return within 2 s: it runs all the time",
+             COUNTS, {"number = 900": "number = 0", "return number": "pass", "number += 1": "number += 0"}),
         case("a number that is not open",
-             "No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, number).", """
-            def fd_limit():
-                number = 900
-                while True:
-                    try:
-                        select.select([number], [], [], 0)
-                    except ValueError:
-                        return number
-                    number += 1
-        """),
-        case("every error is a refusal", "fd_limit returned ", """
-            def fd_limit():
-                number = 5
-                while True:
-                    try:
-                        select.select([number], [], [], 0)
-                    except Exception:
-                        return number
-                    number += 1
-        """),
+             "No descriptor has this number: give one to a socket first, fcntl.fcntl(sock, fcntl.F_DUPFD, number).", COUNTS),
+        case("every error is a refusal", "fd_limit returned ",
+             COUNTS, {"number = 900": "number = 5", "ValueError": "Exception"}),
     ],
     "4.4": [
         case("too long a line ends the server", "Lines raises it for too long a line: let go of this client.", CHAT_SERVER),
