@@ -19,6 +19,18 @@ def open_listeners(number, port=0):
     return listeners
 """
 
+# A process for each listener, and nobody waits for them.
+EACH = """
+def prefork(listeners, serve):
+    for listener in listeners:
+        if os.fork() == 0:
+            for other in listeners:
+                if other is not listener:
+                    other.close()
+            serve(listener)
+            os._exit(1)
+"""
+
 # A parent with os.wait() and a handler that raises: the other way to write it.
 PREFORK = """
 class Stop(BaseException):
@@ -219,33 +231,9 @@ CASES = {
 
                  def open_listeners(number, port=0):
              """}),
-        case("does not wait", "prefork returned while its workers are at work",
-             LISTENERS, {"def open_listeners(number, port=0):": """
-                 def prefork(listeners, serve):
-                     for listener in listeners:
-                         if os.fork() == 0:
-                             for other in listeners:
-                                 if other is not listener:
-                                     other.close()
-                             serve(listener)
-                             os._exit(1)
-
-                 def open_listeners(number, port=0):
-             """}),
+        case("does not wait", "prefork returned while its workers are at work", EACH + LISTENERS),
         case("does not wait, and its workers begin late", "prefork returned while its workers are at work",
-             LISTENERS, {"def open_listeners(number, port=0):": """
-                 def prefork(listeners, serve):
-                     for listener in listeners:
-                         if os.fork() == 0:
-                             for other in listeners:
-                                 if other is not listener:
-                                     other.close()
-                             time.sleep(0.5)
-                             serve(listener)
-                             os._exit(1)
-
-                 def open_listeners(number, port=0):
-             """}),
+             EACH + LISTENERS, {"serve(listener)": "time.sleep(0.5)\nserve(listener)"}),
         case("looks all the time", "the parent runs all the time",
              WAIT, {"pid, _ = os.wait()\nstart(workers.pop(pid))": "pid, _ = os.waitpid(-1, os.WNOHANG)\nif pid:\n    start(workers.pop(pid))"}),
         # death
