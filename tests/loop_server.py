@@ -26,7 +26,7 @@ def page(path):
     yield
     return {"/": b"hello", "/big": b"x" * 200_000}.get(path.partition("?")[0])
 
-def door(listener, begin):
+def accepts(listener, begin):
     listener.setblocking(False)
     while True:
         loop.spawn(begin((yield from accept(listener))))
@@ -37,8 +37,8 @@ else:
     loop = coroutines.Loop()
 store = {b"big": b"x" * 200_000}
 listeners = [socket.create_server(("127.0.0.1", 0), backlog=1024) for _ in range(2)]
-loop.spawn(door(listeners[0], lambda conn: http(conn, page)))
-loop.spawn(door(listeners[1], lambda conn: resp(conn, store)))
+loop.spawn(accepts(listeners[0], lambda conn: http(conn, page)))
+loop.spawn(accepts(listeners[1], lambda conn: resp(conn, store)))
 print(*(listener.getsockname()[1] for listener in listeners), flush=True)
 loop.run()
 """

@@ -16,13 +16,13 @@ from course_lib.solutions.coroutines import Loop, accept, http
 
 
 def serve(listener):
-    def door():
+    def accepts():
         while True:
             loop.spawn(http((yield from accept(listener)), computing_page))
 
     listener.setblocking(False)
     loop = Loop()
-    loop.spawn(door())
+    loop.spawn(accepts())
     loop.run()
 
 
@@ -55,13 +55,13 @@ def fails(listener):
 
 
 def no_page(listener):
-    def door():
+    def accepts():
         while True:
             loop.spawn(http((yield from accept(listener)), lambda path: iter(())))
 
     listener.setblocking(False)
     loop = Loop()
-    loop.spawn(door())
+    loop.spawn(accepts())
     loop.run()
 
 

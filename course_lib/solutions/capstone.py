@@ -131,7 +131,7 @@ def prefork(listeners: list[socket.socket], serve: Callable[[socket.socket], Non
                     other.close()
             signal.signal(signal.SIGTERM, signal.SIG_DFL)  # our caller's handler, if it had one, does not end a worker
             signal.signal(signal.SIGINT, signal.SIG_IGN)  # Ctrl-C comes to all of us: the parent says when to end
-            signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+            signal.pthread_sigmask(signal.SIG_SETMASK, mask - {signal.SIGTERM})  # also where our caller holds it back
             serve(listener)
         except BaseException:
             traceback.print_exc()

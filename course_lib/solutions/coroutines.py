@@ -158,10 +158,9 @@ def http(conn: socket.socket, page: Callable[[str], Generator[object, None, byte
                     return
                 unread += data
             head, _, unread = unread.partition(b"\r\n\r\n")
-            request, *lines = head.decode("latin-1").split("\r\n")
-            fields = {name.lower(): value.lower() for name, _, value in (line.partition(":") for line in lines)}
-            options = [option.strip() for option in fields.get("connection", "").split(",")]
-            last = "close" in options or request.endswith("HTTP/1.0")
+            request, *fields = head.decode("latin-1").split("\r\n")
+            asked = [field.lower().removeprefix("connection:") for field in fields if field.lower().startswith("connection:")]
+            last = "close" in map(str.strip, ",".join(asked).split(",")) or request.endswith("HTTP/1.0")
             match request.split(" "):
                 case ["GET", path, _]:
                     status, body = "200 OK", (yield from page(path))

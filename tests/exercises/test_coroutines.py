@@ -171,6 +171,7 @@ def test_requests_may_be_cut_anywhere(paths, cuts):
 @pytest.mark.parametrize("request_, status", [
     (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"501"), (b"hello\r\n\r\n", b"400"), (b"\r\n\r\n", b"400"),
     (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"200"),
+    (b"GET / HTTP/1.1\r\nconnection: x, CLOSE\r\nConnection: TE\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"200"),
 ])  # fmt: skip
 def test_what_ends_a_connection_after_one_answer(request_, status):
     def page(path):
@@ -199,7 +200,7 @@ def test_a_client_is_accepted_when_it_comes():
     listener.setblocking(False)
     accepted = []
 
-    def door():
+    def accepts():
         accepted.append((yield from accept(listener)))
 
     def client():
@@ -207,7 +208,7 @@ def test_a_client_is_accepted_when_it_comes():
         accepted.append(socket.create_connection(listener.getsockname()))
 
     loop = Loop()
-    loop.spawn(door())
+    loop.spawn(accepts())
     loop.spawn(client())
     loop.run()
     with listener, accepted[0] as one, accepted[1] as other:

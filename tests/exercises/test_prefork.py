@@ -90,8 +90,11 @@ def test_workers_that_fail_at_once_are_not_started_without_a_pause(program):
     assert process.returncode == 0
 
 
-def test_the_reference_ends_in_a_program_that_handles_sigterm_itself(program):
-    process = program(2, "time.sleep(60)", "import signal; signal.signal(signal.SIGTERM, lambda *_: None)")
+@pytest.mark.parametrize(
+    "of_its_own", ["signal(signal.SIGTERM, lambda *_: None)", "pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM})"]
+)
+def test_the_reference_ends_in_a_program_that_handles_or_blocks_sigterm_itself(program, of_its_own):
+    process = program(2, "time.sleep(60)", f"import signal; signal.{of_its_own}")
     for _ in range(2):
         worker(process)
     process.terminate()
