@@ -46,24 +46,14 @@ class Driven:
             raise Wrong(
                 f"{begin} a generator: a plain call of a generator function runs nothing; go through it with `yield from`."
             )
-        if isinstance(got, tuple) and len(got) == 2 and got[0] == event and got[1] is about:
-            return
-        if (
-            isinstance(got, tuple)
-            and len(got) == 2
-            and got[0] == event
-            and (got[1] == about and not isinstance(about, socket.socket))
-        ):
-            return
-        if (
-            isinstance(got, tuple)
-            and len(got) == 2
-            and got[0] == event
-            and isinstance(about, socket.socket)
-            and got[1] == about.fileno()
-        ):
-            raise Wrong(f"{begin} the number of the socket: {right} is asked for, with the socket itself.")
-        what = f"({shown(got[0])}, {shown(got[1])})" if isinstance(got, tuple) and len(got) == 2 else shown(got)
+        what = shown(got)
+        if isinstance(got, tuple) and len(got) == 2:
+            kind, thing = got
+            if kind == event and (thing is about or thing == about and not isinstance(about, socket.socket)):
+                return
+            if kind == event and isinstance(about, socket.socket) and thing == about.fileno():
+                raise Wrong(f"{begin} the number of the socket: {right} is asked for, with the socket itself.")
+            what = f"({shown(kind)}, {shown(thing)})"
         raise Wrong(f"{begin} {what}, not {right}.")
 
     def gives_way(self, when: str, sock: socket.socket, name: str) -> None:
