@@ -182,9 +182,9 @@ class ServerTrial:
         return any(port not in self.attempt.ports for port in connected)
 
     def way(self, client: socket.socket) -> tuple[bool | None, int]:
-        """Is the client's connection accepted (None: there is none), and how many of its bytes has nobody read?"""
+        """Has the server the client's connection, accepted and not closed (None: there is none)? How many bytes has nobody read?"""
         ours = client.getsockname()
-        return next(((not each.queued, each.unread) for each in at_port(self.address[1]) if each.peer == ours), (None, 0))
+        return next(((each.inode != 0, each.unread) for each in at_port(self.address[1]) if each.peer == ours), (None, 0))
 
     def read_all(self, client: socket.socket) -> None:
         """Wait until the server has read what this client sent; if it does not, the missing answer will tell."""
