@@ -171,7 +171,7 @@ function kernelPicture() {
       const whose = turns.map((task) => rows.find((row) => row.number === task[2])?.who ?? task[0]); // a row has the task's name
       const more = turns.length > 1 ? ` +${turns.length - 1}` : "";
       const first = turns.length ? (turns[0][1] === "running" ? "▶ " : "") + whose[0] : "empty";
-      add(text(12, mid - 6, "ready queue", "dim"), titled(text(12, mid + 11, cut(first, (narrow ? 12 : 15) - more.length) + more, "small"), whose.join(", ")));
+      add(text(chips, mid - 6, "ready queue", "dim"), titled(text(chips, mid + 11, cut(first, (narrow ? 14 : 16) - more.length) + more, "small"), whose.join(", ")));
     }
 
     // The threads, each a token with the name of its call
