@@ -56,11 +56,7 @@ def _spins(process: CheckedProcess) -> bool:
 
 def _naps(process: CheckedProcess) -> bool:
     """Does it sleep by the clock? It is awake in between, so one look is not enough."""
-    for _ in range(5):
-        if process.asleep_in() == "sleep":
-            return True
-        process.watch(0.004)
-    return False
+    return any(process.asleep_in() == "sleep" for _ in process.own_time(_WINDOW))
 
 
 CHECKS = {"3.3": check_busy_server}

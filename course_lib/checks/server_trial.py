@@ -249,7 +249,8 @@ class ServerTrial:
 
     def naps_long(self) -> str:
         """The line in which it sleeps by the clock, for a tenth of a second or longer; else ""."""
-        if any(self.naps() for _ in range(5)) and self.process.wakes_within(0.2) <= 2:
+        sleeps = (self.process.asleep_in() == "sleep" for _ in self.process.own_time(0.1))
+        if any(sleeps) and self.process.wakes_within(0.2) <= 2:
             return self.process.where()
         return ""
 
