@@ -118,7 +118,8 @@ class Client:
             self._over(error)
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent, and go on receiving (shutdown(2): SHUT_WR)."""
+        """Say that nothing more will be sent, not even what the kernel has not taken yet; go on receiving (shutdown(2): SHUT_WR)."""
+        self.unsent.clear()
         try:
             self.socket.shutdown(socket.SHUT_WR)
             self.state = "half-closed"

@@ -106,6 +106,16 @@ def test_a_listener_made_non_blocking_while_the_server_reads_says_what_will_happ
     assert page.shows(lambda s: not s["server"]["running"])
 
 
+def test_a_client_that_half_closes_with_much_unsent_sends_no_more():
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        client = Client(listener.getsockname(), "bob")
+        client.send(bytes(20_000_000))
+        client.half_close()
+        client.look()
+        assert client.state == "half-closed" and client.open and not client.unsent
+        client.close()
+
+
 def test_half_close_close_and_reset(server, page_of):
     page = page_of(server)
     for click, seen in (("half_close", "finished by the server"), ("reset", "reset"), ("close", "closed")):

@@ -300,7 +300,7 @@ function score(film, spans, go) {
 
 // Code that is broken where there is no room: before a dot or behind a bracket, and not inside of a name or an arrow.
 const breakable = (code) =>
-  code.split(/(->)|(?=\.(?!\d))|(?<=[([])(?![)\]])/).map((part, i) => (i % 2 ? (part ? make("span", { className: "whole" }, part) : make("wbr")) : part));
+  code.replace(/[([](?![)\]])/g, "$&\0").split(/(->)|(?=\.(?!\d))|\0/).map((part, i) => (i % 2 ? (part ? make("span", { className: "whole" }, part) : make("wbr")) : part));
 
 function sourcePane(film, go) {
   const lines = film.lines.map((line) => {

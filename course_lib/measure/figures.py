@@ -72,7 +72,7 @@ def plot_ladder(rows: Sequence[Rung]) -> Drawing:
     # No logarithm has a place for 0: below the smallest number the axis is linear.
     axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
     _draw(axes, lines, _notes(rows), with_zero=True)
-    axes.set_xlabel(f"idle clients ({rows[0].active} more are active)", color=_INK)
+    axes.set_xlabel(f"idle clients ({rows[0].active} more {'is' if rows[0].active == 1 else 'are'} active)", color=_INK)
     axes.set_ylabel("µs of CPU time of the server, for one request", color=_INK)
     _finish(figure, title, _reasons(rows))
     figure.words = "\n".join([title + ".", *map(str, rows)])

@@ -48,7 +48,7 @@ def chart(rows: list[Rung]) -> str:
             free = x(number) + 34
             parts.append(f"<text x='{x(number):.1f}' y='{_HIGH - _BOTTOM + 18}' text-anchor='middle'>{number:,}</text>")
     parts.append(f"<text x='{_LEFT}' y='{_HIGH - 4}'>idle clients; up: CPU time of the server for one request</text>")
-    labels: list[tuple[float, float, str]] = []
+    labels: list[tuple[float, float, str, str]] = []
     for server, style in styles(row.server for row in rows).items():
         points = [(x(idle), y(cpu)) for name, idle, cpu in measured if name == server]
         if not points:
@@ -57,11 +57,11 @@ def chart(rows: list[Rung]) -> str:
         line = " ".join(f"{a:.1f},{b:.1f}" for a, b in points)
         parts.append(f"<polyline points='{line}' fill='none' stroke='{stroke}' stroke-width='2' stroke-dasharray='{dash}'/>")
         parts += [f"<circle cx='{a:.1f}' cy='{b:.1f}' r='4' fill='{stroke}'/>" for a, b in points]
-        labels.append((points[-1][1], points[-1][0], server))
+        labels.append((points[-1][1], points[-1][0], server, stroke))
     lowest: dict[float, float] = {}
-    for level, end, server in sorted(labels):
+    for level, end, server, stroke in sorted(labels):
         # A line that ends early and on top has its name above it, where no other line goes.
-        above = end < x(numbers[-1]) and all(y(cpu) >= level for _, idle, cpu in measured if x(idle) == end)
+        above = _LEFT + 80 < end < x(numbers[-1]) and all(y(cpu) >= level for _, idle, cpu in measured if x(idle) == end)
         lowest[end] = max(level, lowest.get(end, -math.inf) + 15)
         where = (
             f"x='{end + 2:.1f}' y='{level - 9:.1f}' text-anchor='end'"
@@ -70,7 +70,7 @@ def chart(rows: list[Rung]) -> str:
         )
         parts.append(
             f"<text {where} style='paint-order: stroke; stroke: var(--jp-layout-color0, #fff); "
-            f"stroke-width: 4px; font-weight: bold'>{escape(server)}</text>"
+            f"stroke-width: 4px; font-weight: bold'><tspan fill='{stroke}'>● </tspan>{escape(server)}</text>"
         )
     return "".join(parts) + "</svg>"
 

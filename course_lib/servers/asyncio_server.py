@@ -40,7 +40,7 @@ class AsyncioServer(Server):
 
     async def serve_client(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         if self.read_size:
-            setattr(writer.transport, "max_size", self.read_size)  # noqa: B010  what asyncio's selector loop asks for at once; not documented
+            setattr(writer.transport, "max_size", self.read_size)  # what asyncio's selector loop asks for at once; not documented
         try:
             # read: takes what asyncio has received, all of it: while some is left, read() does not pause, and the others
             # would wait; b"" says that the peer has finished sending

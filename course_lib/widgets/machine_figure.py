@@ -77,7 +77,7 @@ def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], detai
 
 def finding(found: OpenFiles) -> str:
     """What the picture shows, in one line."""
-    shares = sum(map(len, found.sharing()))
+    shared = found.sharing()
     kinds = {thing.kind for thing in found.things}
     thing = kinds.pop() if len(kinds) == 1 else "thing"
     counts = ", ".join(
@@ -89,7 +89,9 @@ def finding(found: OpenFiles) -> str:
     )
     if not found.compared:
         return f"{counts}; this kernel does not say which rows share a description"
-    return f"{counts}: " + (f"{shares} of the rows share a description" if shares else "each row has its own description")
+    if not shared:
+        return f"{counts}: each row has its own description"
+    return f"{counts}: {sum(map(len, shared))} of the rows share {'a description' if len(shared) == 1 else f'{len(shared)} descriptions'}"
 
 
 def in_words(found: OpenFiles, labels: dict[int, str], owners: dict[int, str]) -> str:
