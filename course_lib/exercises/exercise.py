@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import inspect
 import re
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -13,7 +12,7 @@ from typing import TYPE_CHECKING
 from course_lib.checks import check_of
 from course_lib.solutions import references
 
-from .stubs import stub_of
+from .stubs import solution_of, stub_of
 
 if TYPE_CHECKING:
     from course_lib.sandbox.attempt import Attempt
@@ -26,7 +25,7 @@ class Exercise:
     """One exercise.
 
     `solutions` are the references, functions and classes, in the order in which `check` takes them. `stub` is the cell
-    that a learner starts from; `reference` is their source, with the imports it needs, ready to be put into a cell.
+    that a learner starts from; `reference` is their source, with what it needs, ready to be put into a cell.
     """
 
     id: str
@@ -35,7 +34,6 @@ class Exercise:
     hints: tuple[str, ...]
     explanation: str
     stub: str
-    imports: str
     solutions: tuple[Callable, ...]
 
     @property
@@ -54,7 +52,7 @@ class Exercise:
 
     @property
     def reference(self) -> str:
-        return self.imports + "\n\n".join(map(inspect.getsource, self.solutions))
+        return solution_of(self.solutions)
 
     @property
     def check(self) -> Callable[[Attempt], None]:
@@ -77,6 +75,5 @@ def _read(id: str, asked: tuple[Callable, ...]) -> Exercise:
     minutes, _, task = head.removeprefix("minutes: ").partition("\n")
     parts = {name: section.strip() for name, section in zip(sections[::2], sections[1::2])}
     stub = parts["Stub"].removeprefix("```python\n").removesuffix("```") if "Stub" in parts else stub_of(asked)
-    imports = re.split(r"^(?=def |class )", stub, maxsplit=1, flags=re.MULTILINE)[0]
     hints = tuple(hint.removeprefix("- ") for hint in parts["Hints"].splitlines())
-    return Exercise(id, int(minutes), task.strip(), hints, parts["Why"], stub, imports, asked)
+    return Exercise(id, int(minutes), task.strip(), hints, parts["Why"], stub, asked)

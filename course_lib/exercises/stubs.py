@@ -5,7 +5,7 @@ import inspect
 import symtable
 import sys
 from collections.abc import Callable
-from types import ModuleType
+from types import FunctionType, ModuleType
 
 from course_lib.solutions import names as exercises
 
@@ -15,14 +15,33 @@ def stub_of(references: tuple[Callable, ...]) -> str:
     return _imports_of(references) + "\n\n".join(map(_without_bodies, references))
 
 
+def solution_of(references: tuple[Callable, ...]) -> str:
+    """The cell that answers: their source, and that of the functions which help them."""
+    parts = _helpers_of(references) + references
+    return _imports_of(parts) + "\n\n".join(map(inspect.getsource, parts))
+
+
+def _helpers_of(references: tuple[Callable, ...]) -> tuple[Callable, ...]:
+    """The functions beside them that they call and no exercise asks for, each behind those that it calls itself."""
+    found: dict[Callable, None] = {}
+    for reference in references:
+        module = sys.modules[reference.__module__]
+        for name in sorted(global_names(inspect.getsource(reference)) - {reference.__name__, *exercises()}):
+            helper = getattr(module, name, None)
+            if isinstance(helper, FunctionType) and helper.__module__.startswith(module.__package__ or ""):
+                found |= dict.fromkeys((*_helpers_of((helper,)), helper))
+    return tuple(found)
+
+
 def _imports_of(references: tuple[Callable, ...]) -> str:
     """The imports that their code needs, and two empty lines; what other exercises ask for comes from ``course_lib.mine``."""
     modules: set[str] = set()
     names: dict[str, set[str]] = {}
+    ours = {one.__name__ for one in (*references, *_helpers_of(references))}
     for reference in references:
         module = sys.modules[reference.__module__]
         imported = _imports(module)
-        for name in global_names(inspect.getsource(reference)) - {one.__name__ for one in references}:
+        for name in global_names(inspect.getsource(reference)) - ours:
             if name in exercises() and hasattr(module, name):
                 names.setdefault("course_lib.mine", set()).add(name)
             elif origin := imported.get(name):
@@ -30,9 +49,9 @@ def _imports_of(references: tuple[Callable, ...]) -> str:
             elif name in imported:
                 modules.add(f"import {name}")
     lines = {origin: f"from {origin} import {', '.join(sorted(names[origin]))}\n" for origin in sorted(names)}
-    ours = [line for origin, line in lines.items() if origin.startswith("course_lib")]
-    others = [f"{line}\n" for line in sorted(modules)] + [line for line in lines.values() if line not in ours]
-    return "\n".join("".join(block) for block in (others, ours) if block) + "\n\n" * bool(lines or modules)
+    course = [line for origin, line in lines.items() if origin.startswith("course_lib")]
+    others = [f"{line}\n" for line in sorted(modules)] + [line for line in lines.values() if line not in course]
+    return "\n".join("".join(block) for block in (others, course) if block) + "\n\n" * bool(lines or modules)
 
 
 def _imports(module: ModuleType) -> dict[str, str | None]:

@@ -2,6 +2,7 @@
 
 import errno
 import socket
+import time
 
 
 def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
@@ -54,11 +55,27 @@ def serve_one(conn: socket.socket) -> None:
                 raise
 
 
+def pause_after(error: OSError) -> float:
+    """Return the seconds until accept() may be called again. Raises this error of accept() if it ends the server (accept(2))."""
+    if error.errno in {errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM}:
+        return 0.1  # no number, or no memory, for one more: the client stays in the accept queue
+    # this client was gone before we came to it, or no way leads there: the next one may be there
+    gone = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
+    gone |= {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET}
+    if error.errno in gone:
+        return 0.0
+    raise error
+
+
 def serve_forever(listener: socket.socket) -> None:
     """Serve one client after the other, without end."""
     while True:
-        # sleeps until a handshake is complete; those that come meanwhile wait in the accept queue
-        conn, _ = listener.accept()
+        try:
+            # sleeps until a handshake is complete; those that come meanwhile wait in the accept queue
+            conn, _ = listener.accept()
+        except OSError as error:
+            time.sleep(pause_after(error))
+            continue
         serve_one(conn)  # whoever is silent in here keeps all the others waiting
 
 

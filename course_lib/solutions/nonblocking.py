@@ -3,20 +3,17 @@
 import errno
 import socket
 
-from .blocking import Lines
+from .blocking import Lines, pause_after
 
 
 def try_accept(listener: socket.socket) -> socket.socket | None:
     """Return the next client's connection, non-blocking; None when no client is waiting."""
-    # its client was gone before we came to it, or no way leads there: the next one may be there (accept(2))
-    gone = {errno.ECONNABORTED, errno.EPERM, errno.EPROTO, errno.ENOPROTOOPT, errno.EOPNOTSUPP, errno.ETIMEDOUT}
-    gone |= {errno.ENETDOWN, errno.ENETUNREACH, errno.EHOSTDOWN, errno.EHOSTUNREACH, errno.ENONET}
     try:
         connection, _ = listener.accept()
     except BlockingIOError:  # EAGAIN: the accept queue is empty
         return None
     except OSError as error:
-        if error.errno not in gone:
+        if pause_after(error):  # no room: somebody is waiting, so None would be wrong
             raise
         return None
     connection.setblocking(False)  # Linux does not hand O_NONBLOCK down from the listener
@@ -85,12 +82,21 @@ class Conn:
         del self.outbuf[:sent]
 
 
+def accept_or_pause(listener: socket.socket) -> tuple[socket.socket | None, float]:
+    """Return what try_accept returns, and for how many seconds the listener pauses: 0.0 if there is room for one client more."""
+    try:
+        return try_accept(listener), 0.0
+    except OSError as error:
+        return None, pause_after(error)
+
+
 def busy_server(listener: socket.socket) -> None:
     """Serve all clients in turns, and never wait for one of them."""
     listener.setblocking(False)
     conns = []
     while True:
-        if sock := try_accept(listener):
+        sock, _ = accept_or_pause(listener)  # while there is no room the loop goes on: it never waits
+        if sock:
             conns.append(Conn(sock))
         for conn in list(conns):  # a copy: the loop lets some of them go
             if conn.want_read:

@@ -4,7 +4,7 @@ import select
 import socket
 from typing import Any
 
-from .nonblocking import Conn, try_accept
+from .nonblocking import Conn, accept_or_pause
 
 
 class PollEngine:
@@ -75,13 +75,21 @@ def server(engine: "PollEngine", listener: socket.socket) -> None:
     """Serve all clients on this engine, and sleep while none of them is ready."""
     listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
     engine.watch(listener, True, False, None)
+    pause = 0.0
     while True:
         # wait
-        for conn, readable, writable, hup in engine.wait(None):
+        events = engine.wait(pause or None)
+        if pause:
+            engine.watch(listener, True, False, None)
+            pause = 0.0
+        for conn, readable, writable, hup in events:
             # accept
             if conn is None:
-                if sock := try_accept(listener):
+                sock, pause = accept_or_pause(listener)
+                if sock:
                     engine.watch(sock, True, False, Conn(sock))
+                if pause:  # no room: its client stays, so the listener would be ready all the time
+                    engine.watch(listener, False, False, None)
                 continue
             # read
             if conn.want_read and (readable or hup):  # hup: the next recv() tells why

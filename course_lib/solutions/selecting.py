@@ -8,7 +8,7 @@ import select
 import socket
 
 from .blocking import Lines
-from .nonblocking import Conn, try_accept, try_recv
+from .nonblocking import Conn, accept_or_pause, try_recv
 
 
 def ready(
@@ -28,15 +28,19 @@ def select_server(listener: socket.socket) -> None:
     """Serve all clients, and sleep while none of them is ready."""
     listener.setblocking(False)  # ready is a hint: the client may be gone before accept() comes to it
     conns: dict[socket.socket, Conn] = {}
+    pause = 0.0
     while True:
         # wait
+        listening = [] if pause else [listener]  # no room: its client stays, so the listener would be ready all the time
         readers = [sock for sock, conn in conns.items() if conn.want_read]
         writers = [sock for sock, conn in conns.items() if conn.want_write]
-        readable, writable = ready([listener, *readers], writers, None)
+        readable, writable = ready([*listening, *readers], writers, pause or None)
+        pause = 0.0
         # accept
         if listener in readable:
             readable.remove(listener)
-            if sock := try_accept(listener):
+            sock, pause = accept_or_pause(listener)
+            if sock:
                 conns[sock] = Conn(sock)
         # read
         for sock in readable:
@@ -73,14 +77,17 @@ def chat(listener: socket.socket) -> None:
     listener.setblocking(False)
     inbuf: dict[socket.socket, Lines] = {}
     outbuf: dict[socket.socket, bytearray] = {}
+    pause = 0.0
     while True:
         # wait
-        readable, writable = ready([listener, *inbuf], [sock for sock in outbuf if outbuf[sock]], None)
-        gone = set()
+        listening = [] if pause else [listener]  # no room: its client stays, so the listener would be ready all the time
+        readable, writable = ready([*listening, *inbuf], [sock for sock in outbuf if outbuf[sock]], pause or None)
+        pause, gone = 0.0, set()
         # accept
         if listener in readable:
             readable.remove(listener)
-            if sock := try_accept(listener):
+            sock, pause = accept_or_pause(listener)
+            if sock:
                 inbuf[sock], outbuf[sock] = Lines(), bytearray()
         # read
         for sock in readable:

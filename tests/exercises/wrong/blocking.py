@@ -1,6 +1,6 @@
 """Typical wrong solutions of 2.1 to 2.4, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import errno, os, select, socket, threading, time
@@ -51,6 +51,9 @@ def serve_one(conn):
             for line in lines.feed(chunk):
                 conn.sendall(line.upper() + b"\n")
 """
+
+# One that knows of no error of accept().
+SERVE = changed(right("2.4"), {"try:\n    conn, _ = listener.accept()\n...\n    continue": "conn, _ = listener.accept()"})
 
 RIGHT = {
     "2.2": [
@@ -432,10 +435,10 @@ CASES = {
                 serve_one(conn)
         """),
         case("a reset ends it", "ConnectionResetError ended your server in line 5, `while chunk := conn.recv(4096):`",
-             right("2.4"), {"serve_one(conn)": "with conn:\n    while chunk := conn.recv(4096):\n        conn.sendall(chunk.upper())"}),
+             SERVE, {"serve_one(conn)": "with conn:\n    while chunk := conn.recv(4096):\n        conn.sendall(chunk.upper())"}),
         case("forgets that accept gives a pair",
              "accept() returns the pair (connection, address); you handed on the pair in line 3.",
-             right("2.4"), {"conn, _ = listener.accept()\nserve_one(conn)": "serve_one(listener.accept())"}),
+             SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": "serve_one(listener.accept())"}),
         case("talks to the pair", "you handed on the pair in line 4.", """
             def serve_forever(listener):
                 while True:
@@ -444,9 +447,9 @@ CASES = {
                         client.sendall(chunk.upper())
         """),
         case("takes the address for the connection", "serve_forever raised TypeError: 'tuple' object",
-             right("2.4"), {"conn, _ = listener.accept()\nserve_one(conn)": "pair = listener.accept()\nserve_one(pair[1])"}),
+             SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": "pair = listener.accept()\nserve_one(pair[1])"}),
         case("accept outside the loop", "accept() belongs inside the loop: you served a closed connection again in line 4.",
-             right("2.4"), {"conn, _ = listener.accept()": "",
+             SERVE, {"conn, _ = listener.accept()": "",
              "def serve_forever(listener):": "def serve_forever(listener):\n    conn, _ = listener.accept()"}),
         case("accept outside the loop, and serve_one hides that it is closed",
              "yet it runs all the time", """
@@ -465,9 +468,9 @@ CASES = {
                     serve_one(conn)
         """),
         case("speaks after serve_one has closed", "serve_forever raised OSError: [Errno 9] Bad file descriptor in line 5",
-             right("2.4"), {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
+             SERVE, {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
         case("closes the listener", "You used the listener after you had closed it in line 3: keep it open for the next clients.",
-             right("2.4"), {"serve_one(conn)": "serve_one(conn)\nlistener.close()"}),
+             SERVE, {"serve_one(conn)": "serve_one(conn)\nlistener.close()"}),
         case("spins", "Nobody comes, and your server looks for a client all the time in line ", """
             def serve_forever(listener):
                 listener.setblocking(False)
@@ -501,14 +504,14 @@ CASES = {
                     serve_one(conn)
         """),
         case("fifty clients", "returned; it should serve without end",
-             right("2.4"), {"while True:": "for _ in range(50):"}),
+             SERVE, {"while True:": "for _ in range(50):"}),
         case("calls itself", "serve_forever calls itself for the next client", """
             def serve_forever(listener):
                 serve_one(listener.accept()[0])
                 serve_forever(listener)
         """),
         case("catches everything", "KeyboardInterrupt came, from the stop button of the notebook, and serve_forever went on",
-             right("2.4"), {"conn, _ = listener.accept()\nserve_one(conn)": """
+             SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": """
                  try:
                      conn, _ = listener.accept()
                      serve_one(conn)
@@ -516,7 +519,7 @@ CASES = {
                      pass
              """}),
         case("a thread for each client", "started a thread",
-             right("2.4"), {"serve_one(conn)": "threading.Thread(target=serve_one, args=(conn,)).start()"}),
+             SERVE, {"serve_one(conn)": "threading.Thread(target=serve_one, args=(conn,)).start()"}),
         case("does not close", "connections are still open: close each one", """
             kept = []
             def serve_forever(listener):

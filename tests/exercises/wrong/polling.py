@@ -1,10 +1,10 @@
 """Typical wrong solutions of 5.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import select, socket, threading, time
-from course_lib.solutions.nonblocking import Conn, busy_server, try_accept
+from course_lib.solutions.nonblocking import Conn, accept_or_pause, busy_server, try_accept
 from course_lib.solutions.polling import PollEngine, SelectEngine
 from course_lib.solutions.selecting import select_server
 """
@@ -57,9 +57,15 @@ class SelectEngine:
         return found
 """
 
-SERVER = right("5.3")
+# One that knows of no error of accept().
+SERVER = changed(right("5.3"), {
+    "pause = 0.0\nwhile True:": "while True:",
+    "events = engine.wait(pause or None)\n...\nfor conn, readable, writable, hup in events:": "for conn, readable, writable, hup in engine.wait(None):",
+    "sock, pause = accept_or_pause(listener)\nif sock:": "if sock := try_accept(listener):",
+    "if pause:\n    engine.watch(listener, False, False, None)": "",
+})  # fmt: skip
 
-# What becomes of a server that does not catch EMFILE.
+# What becomes of it when no descriptor is left.
 ENDS = "and your server ended in line 7, `if sock := try_accept(listener):`, with all its clients. PollServer lets the client wait"
 NO_ROOM = """
 try:
@@ -122,7 +128,8 @@ RIGHT = {
         """),
     ],
     "5.3": [
-        case("the reference in other words", ENDS, SERVER),
+        case("the reference in other words", "", right("5.3")),
+        case("knows of no error of accept()", ENDS, SERVER),
         case("one for each round", ENDS, SERVER, {"engine.wait(None)": "engine.wait(None)[:1]"}),
         case("tries at once", ENDS,
              SERVER, {"if conn.want_read and (readable or hup)": "if readable or hup", "if conn.want_write and (writable or hup)": "if conn.want_write"}),

@@ -10,8 +10,15 @@ from course_lib.solutions.nonblocking import Conn, busy_server, try_accept, try_
 from course_lib.solutions.selecting import ready
 """
 
-# Parts that work on a Conn, and below on bare sockets.
-PLAIN = changed(right("4.2"), {"conns: dict[socket.socket, Conn] =": "conns ="})
+# Parts that work on a Conn, and below on bare sockets; they know of no error of accept().
+PLAIN = changed(right("4.2"), {
+    "conns: dict[socket.socket, Conn] =": "conns =",
+    "pause = 0.0\nwhile True:": "while True:",
+    "listening = [] if pause else [listener]": "",
+    "readable, writable = ready([*listening, *readers], writers, pause or None)\npause = 0.0":
+        "readable, writable = ready([listener, *readers], writers, None)",
+    "sock, pause = accept_or_pause(listener)\nif sock:": "if sock := try_accept(listener):",
+})  # fmt: skip
 
 BARE = r"""
 def select_server(listener):
