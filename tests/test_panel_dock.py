@@ -44,6 +44,13 @@ def tell(panel, kind, view, where=None):
     panel._hear(panel, {"type": kind, "view": view, "in": where}, [])
 
 
+def all_is_heard(panel):
+    """Wait until it has dealt with what it was told: one message after the other."""
+    tell(panel, "alive", "the last")
+    assert wait_until(lambda: "the last" in panel._views, 10)
+    tell(panel, "gone", "the last")
+
+
 def test_in_jupyterlab_it_is_put_beside_the_notebook_and_the_cell_gives_way_when_it_has_appeared(dock, panel_in):
     panel = panel_in("cell of JupyterLab")
     assert wait_until(lambda: dock._sidecar and dock.shown is panel, 10)
@@ -57,7 +64,7 @@ def test_in_jupyterlab_it_is_put_beside_the_notebook_and_the_cell_gives_way_when
 @pytest.mark.parametrize("where, more", [("cell", {}), ("cell of JupyterLab", {"parts": ["table"]})])
 def test_elsewhere_and_a_part_alone_stay_in_the_cell(dock, panel_in, where, more):
     panel = panel_in(where, **more)
-    assert wait_until(lambda: panel._views == {"cell"}, 10)
+    all_is_heard(panel)
     assert dock.shown is None and panel.place == "here"
 
 
@@ -80,7 +87,7 @@ def test_who_closes_the_place_has_panels_in_their_cells_until_they_ask_for_it(do
     tell(first, "gone", "side")
     assert wait_until(lambda: first.place == "here" and not dock.wanted, 10)
     second = panel_in("cell of JupyterLab")
-    assert wait_until(lambda: second._views == {"cell"}, 10)
+    all_is_heard(second)
     assert dock.shown is None
     tell(second, "dock", "cell")
     assert wait_until(lambda: dock.shown is second and dock.wanted, 10)
@@ -100,7 +107,7 @@ def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, p
 
 def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_cell_until_it_is_asked_for(dock, panel_in):
     """After Run All, a page shows a panel when one scrolls to it: it must not take the width from what is read then."""
-    server = BlockingServer()
+    server = BlockingServer().start()
     passed = observe(server)
     dock.begin("told = 3", {"server": server})
     coming = observe(server)
@@ -108,7 +115,7 @@ def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_ce
     for panel in passed, coming:
         panel.send = lambda *message, **more: None
     tell(passed, "ready", "cell", "cell of JupyterLab")
-    assert wait_until(lambda: passed._views == {"cell"}, 10)
+    all_is_heard(passed)
     assert dock.shown is None and passed.place == "here"
     tell(coming, "ready", "other cell", "cell of JupyterLab")
     assert wait_until(lambda: dock.shown is coming, 10)
@@ -117,6 +124,18 @@ def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_ce
     for panel, view in (passed, "cell"), (coming, "other cell"):
         tell(panel, "gone", view)
         assert wait_until(lambda panel=panel: panel._pump is None, 10)
+
+
+def test_one_whose_server_was_stopped_before_it_is_seen_stays_in_its_cell(dock):
+    server = BlockingServer().start()
+    panel = observe(server)
+    panel.send = lambda *message, **more: None
+    server.stop()
+    tell(panel, "ready", "cell", "cell of JupyterLab")
+    all_is_heard(panel)
+    assert dock.shown is None and panel.place == "here"
+    tell(panel, "gone", "cell")
+    assert wait_until(lambda: panel._pump is None, 10)
 
 
 def test_a_view_that_is_late_in_the_old_place_does_not_close_the_new_one(dock, panel_in, monkeypatch):

@@ -18,7 +18,7 @@ class Dock:
     """Shows one panel at a time at the side. Nothing is known of the page but what the panel's views report.
 
     A panel gives its place back before a cell that has nothing to do with it, and after one that has stopped its server. One that
-    the page shows only after such a cell, as after Run All, stays in its own cell.
+    the page shows only then, as after Run All, stays in its own cell.
     """
 
     def __init__(self) -> None:
@@ -39,7 +39,7 @@ class Dock:
 
     def awaits(self, panel: "Panel") -> bool:
         """May this panel take the place when the page shows it?"""
-        return self.wanted and panel in self._coming
+        return self.wanted and panel in self._coming and not panel.is_stopped
 
     def show(self, panel: "Panel", anew: bool = False) -> None:
         """Put a panel there. It reports when the page shows it: until then, nobody knows that there is such a place.
