@@ -1,5 +1,6 @@
 """What a learner calls: check with odd arguments, hint, solution, progress, and what is counted as a try."""
 
+import ast
 import sys
 import threading
 from pathlib import Path
@@ -30,6 +31,14 @@ def test_each_exercise_is_complete():
         for text in (exercise.stub, exercise.reference):
             assert all(f" {name}(" in text or f" {name}:" in text for name in exercise.names)
             compile(text, exercise.id, "exec")
+
+
+@pytest.mark.parametrize("id, helpers", [("3.1", ["pause_after"]), ("5.3", ["pause_after", "accept_or_pause"])])
+def test_a_solution_shows_the_functions_that_help_it_and_the_stub_does_not(id, helpers):
+    exercise = next(exercise for exercise in all_exercises() if exercise.id == id)
+    functions = [node.name for node in ast.parse(exercise.reference).body if isinstance(node, ast.FunctionDef)]
+    assert functions == [*helpers, *exercise.names]
+    assert not any(helper in exercise.stub for helper in helpers)
 
 
 @pytest.mark.parametrize(
