@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 import copy
+import ctypes
 import gc
 import inspect
 import itertools
@@ -1242,3 +1243,31 @@ class TestWhatWaitsSay:
             connect(server).close()
             server.wait()
             assert server.error is None
+
+
+def test_a_thread_that_is_ended_by_force_leaves_the_lock_to_the_others():
+    """A server that runs on when its sockets are shut down gets an exception at its next line, wherever that is."""
+
+    class Forced(BaseException):
+        pass
+
+    def calls_again_and_again() -> None:
+        began.set()
+        while True:
+            recorder.before("epoll_wait", 3)
+
+    def ends_quietly() -> None:
+        with contextlib.suppress(Forced):
+            calls_again_and_again()
+
+    for _ in range(100):
+        recorder, began = Recorder(), threading.Event()
+        recorder.hold()
+        recorder.stop()
+        thread = threading.Thread(target=ends_quietly, daemon=True)
+        thread.start()
+        began.wait()
+        ctypes.pythonapi.PyThreadState_SetAsyncExc(ctypes.c_ulong(thread.ident), ctypes.py_object(Forced))
+        thread.join()
+        assert recorder.lock.acquire(timeout=10)
+        recorder.lock.release()

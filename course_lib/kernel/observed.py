@@ -172,7 +172,7 @@ class Observed:
             self._classes.fit(sock)
 
     def _enter(self, sock: socket.socket) -> None:
-        with self._recorder.gate:
+        with self._recorder.lock:
             self._sockets.append(weakref.ref(sock))
             self._classes.fit(sock)
             if len(self._sockets) >= self._sweep_at:

@@ -96,7 +96,10 @@ class Recorder:
         self._wanted = False
         self._standing: dict[threading.Thread, Pending] = {}  # who stands before which call, in the order in which they came
         self._released: set[threading.Thread] = set()  # who may go, and has not gone yet
-        self.gate = threading.Condition()  # also held while a socket or waiter is fitted, so that none misses a switch
+        # Also held while a socket or waiter is fitted, so that none misses a switch. Taken by itself, not through `gate`: the
+        # exception that ends a thread by force may come inside of Condition's __enter__, and it would stay taken.
+        self.lock = threading.RLock()
+        self.gate = threading.Condition(self.lock)
         self._ring: deque[tuple] = deque(maxlen=KEPT)
         self._switches: list[weakref.WeakMethod] = []
         self.append = self._ring.append  # a tuple: see _OF_SHAPE
@@ -120,7 +123,7 @@ class Recorder:
 
     def record(self, on: bool) -> None:
         """Begin or end recording, also while the server runs. What was recorded stays."""
-        with self.gate:
+        with self.lock:
             self._begins()
             self._wanted = on
             self._switch()
@@ -155,7 +158,7 @@ class Recorder:
 
     def hold(self) -> None:
         """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
-        with self.gate:
+        with self.lock:
             self._begins()
             self.held = True
             self._switch()
@@ -168,7 +171,7 @@ class Recorder:
         Returns the call that came back; None when the server still sleeps in it, or did not come to one.
         """
         deadline = now() + seconds
-        with self.gate:
+        with self.lock:
             if not self.gate.wait_for(lambda: self._standing or not self.held, seconds) or not self.held:
                 return None
             thread = of if of in self._standing else next(iter(self._standing))
@@ -185,7 +188,7 @@ class Recorder:
 
     def run_on(self) -> None:
         """Hold no longer."""
-        with self.gate:
+        with self.lock:
             self.held = False
             self._released.clear()
             self._switch()
@@ -195,7 +198,9 @@ class Recorder:
 
     def before(self, name: str, descriptor: int | None, asked: str | None = None) -> None:
         """Called by the server's thread in front of each call while it is held."""
-        with self.gate:
+        if self.stopping:
+            return
+        with self.lock:
             if not self.held or self.stopping:
                 return
             thread = threading.current_thread()
@@ -207,13 +212,13 @@ class Recorder:
 
     def on_switch(self, switch: Callable[[bool], None]) -> None:
         """Have `switch(on)` called whenever recording begins or ends, and now."""
-        with self.gate:
+        with self.lock:
             self._switches.append(weakref.WeakMethod(switch, self._switches.remove))
             switch(self.on)
 
     def stop(self) -> None:
         """The server is being stopped: that wins over hold."""
-        with self.gate:
+        with self.lock:
             self.stopping = True
             self.gate.notify_all()
 
