@@ -11,6 +11,7 @@ of accept: NO_ROOM             nothing: the client stays in the accept queue, an
 of accept: GONE                nothing: that client is gone before it was accepted, the next one may be there
 EAGAIN                         nothing: a non-blocking socket says "not yet". Whoever has not made it non-blocking
                                cannot know what to do then: it is an error of the program
+ENOSPC, ENOMEM of epoll_ctl    who asked for it: a task, or the server that has no tasks. It cannot serve whom it cannot watch
 EBADF, and the rest of accept  the server: it uses a number that it has given back, or its listener is no more
 =============================  =======================================================================================
 

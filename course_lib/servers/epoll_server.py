@@ -35,10 +35,10 @@ class EpollServer(Server):
             ready = dict(epoll.poll(PAUSE if no_room else None))
             if ready.pop(listener.fileno(), no_room):
                 # accept: takes one finished handshake out of the accept queue
-                sock, no_more = accept(listener)
-                if no_more != no_room:  # a pause begins, or ends
-                    epoll.modify(listener, 0 if no_more else select.EPOLLIN)
-                    no_room = no_more
+                paused = no_room
+                sock, no_room = accept(listener)
+                if no_room != paused:  # a pause begins, or ends
+                    epoll.modify(listener, 0 if no_room else select.EPOLLIN)
                 if sock:
                     connections[sock.fileno()] = Connection(sock)
                     epoll.register(sock, select.EPOLLIN)

@@ -119,6 +119,7 @@ def prefork(listeners: list[socket.socket], serve: Callable[[socket.socket], Non
     """Run serve(listener) in a process of its own for each listener, and again when one has ended, until SIGTERM comes."""
     signals = {signal.SIGCHLD, signal.SIGTERM, signal.SIGINT}
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, signals)  # from now on they wait until sigwait() takes them
+    ours = signal.signal(signal.SIGCHLD, signal.SIG_DFL)  # where our caller ignores it, none would come (wait(2))
     workers = {}  # number of the process -> its listener
 
     def start(listener: socket.socket) -> None:
@@ -154,6 +155,7 @@ def prefork(listeners: list[socket.socket], serve: Callable[[socket.socket], Non
             os.waitpid(pid, 0)
         for listener in listeners:
             listener.close()
+        signal.signal(signal.SIGCHLD, ours)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

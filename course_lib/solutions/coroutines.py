@@ -139,6 +139,7 @@ class Loop:
             for number in list(self._socks):
                 self._wake(number, True, True)
             return
+        seconds = seconds and min(seconds, 86_400)  # the kernel counts milliseconds in an int
         for number, readable, writable, hup in self._engine.wait(seconds):
             self._wake(number, readable or hup, writable or hup)
         while self.sleepers and self.sleepers[0][0] <= time.monotonic():

@@ -69,6 +69,24 @@ def test_what_is_sent_is_received_however_it_is_cut(parts, size):
     assert b"".join(got) == b"".join(parts)
 
 
+def test_a_sleep_longer_than_an_epoll_counts_keeps_nobody_else():
+    one, peer = pair()
+
+    def sleeper():
+        yield "sleep", float("inf")
+
+    def reader():
+        yield from recv(one, 1)
+        raise KeyboardInterrupt  # ends run(): nothing else does here
+
+    peer.send(b"x")
+    loop = Loop()
+    loop.spawn(sleeper())
+    loop.spawn(reader())
+    with one, peer, pytest.raises(KeyboardInterrupt):
+        loop.run()
+
+
 def test_the_loop_ends_when_all_that_is_waited_for_is_closed():
     one, peer = pair()
 

@@ -99,3 +99,11 @@ def test_the_reference_ends_in_a_program_that_handles_or_blocks_sigterm_itself(p
         worker(process)
     process.terminate()
     assert process.communicate(timeout=60)[0].endswith("returned\n") and process.returncode == 0
+
+
+def test_the_reference_replaces_a_worker_in_a_program_that_ignores_sigchld(program):
+    process = program(1, before="import signal; signal.signal(signal.SIGCHLD, signal.SIG_IGN)")
+    os.kill(worker(process), signal.SIGKILL)
+    worker(process)  # another one
+    process.terminate()
+    assert process.communicate(timeout=60)[0].endswith("returned\n") and process.returncode == 0
