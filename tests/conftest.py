@@ -2,9 +2,13 @@
 
 import gc
 import signal
+import socket
 from collections import Counter
 
 import pytest
+from held import nothing_more
+
+from course_lib.servers import stop_all
 
 # A shell's background job ignores Ctrl-C, and so would each process that a test starts and interrupts.
 signal.signal(signal.SIGINT, signal.default_int_handler)
@@ -52,3 +56,28 @@ def learner_folder(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     monkeypatch.setenv("COURSE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def ends():
+    """(client, sock): a connected pair; `sock` does not block, `client` waits 2 s at most."""
+    client, sock = socket.socketpair()
+    with client, sock:
+        sock.setblocking(False)
+        client.settimeout(2)
+        yield client, sock
+
+
+@pytest.fixture
+def nothing_is_left():
+    """No descriptor, thread or process more than before. A server that still runs counts, too."""
+    with nothing_more():
+        yield
+
+
+@pytest.fixture
+def servers_stop():
+    """No server of another test runs, and none of this one after it."""
+    stop_all()
+    yield
+    stop_all()

@@ -5,19 +5,14 @@ import re
 import socket
 
 import pytest
-from held import nothing_more
 
 from course_lib.film import film
 from course_lib.film.page import MOST_ROWS, data, fragment, still
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, SelectServer
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 MARKUP = b"</script><img src=x onerror=alert(1)><!--"
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    with nothing_more():
-        yield
 
 
 def markup(connect):

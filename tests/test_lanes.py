@@ -13,7 +13,7 @@ from panel_state import shown_after
 
 from course_lib.kernel import Call, descriptors, wait_until
 from course_lib.kernel.recorder import KEPT
-from course_lib.servers import BlockingServer, Server, stop_all
+from course_lib.servers import BlockingServer, Server
 from course_lib.widgets import observe
 from course_lib.widgets.history import THREAD, Changes
 
@@ -21,10 +21,9 @@ READABLE, WRITABLE, HANG_UP, GONE, ARRIVED = 1, 2, 4, 8, 16
 
 
 @pytest.fixture
-def server():
+def server(servers_stop):
     with BlockingServer() as server:
         yield server
-    stop_all()
 
 
 @pytest.fixture

@@ -7,10 +7,12 @@ import threading
 import time
 
 import pytest
-from held import interrupted_in, nothing_more
+from held import interrupted_in
 
 from course_lib.measure.mix import KINDS, MOST, LiveMix, Span, finding, lanes, live_mix, picture, run_mix, together, workers
 from course_lib.proc import children
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
 
 GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 
@@ -19,12 +21,6 @@ GIL = getattr(sys, "_is_gil_enabled", lambda: True)()
 def time_enough(monkeypatch):
     """A busy machine starts a process late."""
     monkeypatch.setattr(workers, "LIMIT", 120.0)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    with nothing_more():
-        yield
 
 
 def of(rows, what):

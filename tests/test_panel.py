@@ -12,16 +12,15 @@ from panel_state import shown_after
 
 from course_lib.clients import Client, crowd
 from course_lib.kernel import wait_until
-from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer, stop_all
+from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
 
 
 @pytest.fixture
-def server():
+def server(servers_stop):
     with BlockingServer(answer=bytes.upper) as server:
         yield server
-    stop_all()
 
 
 class Page:

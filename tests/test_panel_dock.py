@@ -5,20 +5,19 @@ import socket
 import pytest
 
 from course_lib.kernel import wait_until
-from course_lib.servers import BlockingServer, stop_all
+from course_lib.servers import BlockingServer
 from course_lib.widgets import observe
 from course_lib.widgets import panel as panel_module
 from course_lib.widgets.dock import Dock
 
 
 @pytest.fixture
-def dock(monkeypatch):
+def dock(monkeypatch, servers_stop):
     dock = Dock()
     monkeypatch.setattr(panel_module, "dock", dock)
     monkeypatch.setattr(panel_module, "_APPEARS", 600.0)  # a page that comes late has not forgotten the place
     yield dock
     dock.close()
-    stop_all()
 
 
 @pytest.fixture

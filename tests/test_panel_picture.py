@@ -19,15 +19,10 @@ from course_lib.servers import (
     SelectServer,
     Server,
     ThreadedServer,
-    stop_all,
 )
 from course_lib.widgets import live_picture, observe
 
-
-@pytest.fixture(autouse=True)
-def nothing_left():
-    yield
-    stop_all()
+pytestmark = pytest.mark.usefixtures("servers_stop")
 
 
 def shows(panel, condition):

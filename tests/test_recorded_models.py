@@ -8,10 +8,11 @@ from functools import partial
 
 import pytest
 from every_server import connect
-from held import nothing_more
 
 from course_lib.kernel import asleep_on, wait_until
-from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer, stop_all
+from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer
+
+pytestmark = pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 
 MODELS = {
     "coroutine": CoroutineServer,
@@ -20,14 +21,6 @@ MODELS = {
     "threads": ThreadedServer,
 }
 SENDS = {"send", "sendall"}
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    stop_all()  # what other tests have left
-    with nothing_more():
-        yield
-        stop_all()
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)

@@ -25,8 +25,10 @@ from course_lib.lesson.recall import questions
 from course_lib.measure import ladder, plot_ladder
 from course_lib.measure.ladder import Rung
 from course_lib.measure.ladder_live import chart, table
-from course_lib.servers import MODELS, BlockingServer, SelectServer, stop_all
+from course_lib.servers import MODELS, BlockingServer, SelectServer
 from course_lib.widgets import observe, process_table, timeline
+
+pytestmark = pytest.mark.usefixtures("servers_stop")
 
 PACKAGE = Path(__file__).parents[1] / "course_lib"
 SOURCES = sorted(PACKAGE.rglob("*.py"))
@@ -36,12 +38,6 @@ SAFE_TAGS = set(
     "b blockquote br circle code col colgroup details div g h3 h4 img li line ol p path polyline pre rect "
     "span style summary svg table tbody td text th thead title tr tspan ul".split()
 )
-
-
-@pytest.fixture(autouse=True)
-def all_is_stopped():
-    yield
-    stop_all()
 
 
 # Nobody else can reach it

@@ -12,7 +12,7 @@ from contextlib import nullcontext
 
 import pytest
 from every_server import connect
-from held import a_port, interrupted_in, nothing_more
+from held import a_port, interrupted_in
 from jupyter_client.manager import KernelManager
 from outputs import execute
 
@@ -21,14 +21,6 @@ from course_lib.kernel import descriptors, doing, wait_until
 from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, base, live_servers, stop_all
 
 RESET = struct.pack("ii", 1, 0)
-
-
-@pytest.fixture
-def nothing_is_left():
-    stop_all()  # what other tests have left
-    with nothing_more():
-        yield
-        stop_all()
 
 
 def asks(server: Server, text: bytes) -> bytes:
@@ -42,7 +34,7 @@ def model(request):
     return request.param
 
 
-@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 class TestEveryModel:
     def test_it_listens_on_loopback_only_at_a_free_port(self, model):
         with model() as one, model() as two:
@@ -114,7 +106,7 @@ def make_loop(request):
     return make
 
 
-@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 class TestLife:
     def test_two_hundred_starts_and_stops_with_clients_leave_nothing(self, model):
         clients = []
@@ -371,7 +363,7 @@ class TestLife:
         assert server.doing().ended == "ended because serve() returned"
 
 
-@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 class TestBlocking:
     def test_the_second_client_waits_while_the_first_is_silent(self):
         with BlockingServer() as server, connect(server) as silent, connect(server) as second:
@@ -404,7 +396,7 @@ class TestBlocking:
             assert isinstance(server.error, BlockingIOError)
 
 
-@pytest.mark.usefixtures("nothing_is_left")
+@pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 class TestMistakes:
     def test_a_taken_port_is_one_sentence(self, model):
         with socket.create_server(("127.0.0.1", 0)) as taken:

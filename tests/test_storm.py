@@ -13,18 +13,13 @@ from held import a_port
 from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import (
     Server,
-    stop_all,
 )
+
+pytestmark = pytest.mark.usefixtures("servers_stop")
 
 STORM = Path(__file__).with_name("storm.py")
 CLIENTS, SECONDS = 300, 8
 EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
-
-
-@pytest.fixture(autouse=True)
-def no_server_is_left():
-    yield
-    stop_all()
 
 
 def storm(server: Server, clients: int = CLIENTS, seconds: float = SECONDS, patience: float = 300) -> subprocess.CompletedProcess:

@@ -14,16 +14,12 @@ import pytest
 from course_lib.clients import crowd
 from course_lib.kernel import TaskView, tasks, wait_until
 from course_lib.kernel.tasks import MOST
-from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, Server, ThreadedServer, stop_all
+from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, Server, ThreadedServer
 from course_lib.servers.scheduler import Loop, accept, sleep
 from course_lib.widgets import observe
 from course_lib.widgets import panel as panel_module
 
-
-@pytest.fixture(autouse=True)
-def no_server_is_left():
-    yield
-    stop_all()
+pytestmark = pytest.mark.usefixtures("servers_stop")
 
 
 @pytest.fixture
