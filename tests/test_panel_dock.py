@@ -80,16 +80,22 @@ def test_a_second_panel_takes_the_same_place(dock, panel_in):
     assert dock._sidecar is place
 
 
-def test_who_closes_the_place_has_panels_in_their_cells_until_they_ask_for_it(dock, panel_in):
+def test_who_closes_the_place_has_panels_in_their_cells_and_the_newest_at_hand(dock, panel_in):
     first = panel_in("cell of JupyterLab")
     tell(first, "ready", "side", "beside")
     tell(first, "gone", "side")
-    assert wait_until(lambda: first.place == "here" and not dock.wanted, 10)
+    assert wait_until(lambda: first.place == "offered" and not dock.wanted, 10)
     second = panel_in("cell of JupyterLab")
-    all_is_heard(second)
-    assert dock.shown is None
+    assert wait_until(lambda: (first.place, second.place) == ("here", "offered"), 10)
+    tell(second, "ready", "cell again", "cell of JupyterLab")
+    tell(first, "ready", "cell again", "cell of JupyterLab")  # it is drawn again: it is no newer
+    all_is_heard(first)
+    assert dock.shown is None and (first.place, second.place) == ("here", "offered")
+    tell(first, "dock", "cell")
+    assert wait_until(lambda: dock.shown is first and dock.wanted, 10)
+    assert second.place == "here"
     tell(second, "dock", "cell")
-    assert wait_until(lambda: dock.shown is second and dock.wanted, 10)
+    assert wait_until(lambda: dock.shown is second, 10)
 
 
 def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, panel_in, monkeypatch):

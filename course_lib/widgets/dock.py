@@ -25,7 +25,7 @@ class Dock:
         self._lock = threading.Lock()
         self._sidecar: Sidecar | None = None
         self.shown: Panel | None = None  # the panel that was put there last; None while the place is closed
-        self.folded: Panel | None = None  # the one that has given its place back
+        self.at_hand: Panel | None = None  # the one that the button in the notebook's toolbar brings
         self.is_new = True  # was a place opened for it
         self.wanted = True  # False once the learner has closed the place
         self._coming: WeakSet[Panel] = WeakSet()  # panels since which no cell about something else has begun
@@ -38,8 +38,8 @@ class Dock:
         self._coming.add(panel)
 
     def awaits(self, panel: "Panel") -> bool:
-        """May this panel take the place when the page shows it?"""
-        return self.wanted and panel in self._coming and not panel.is_stopped
+        """Is this panel new, when the page shows it? Then it takes the place, or is at hand where the learner has closed that."""
+        return panel in self._coming and not panel.is_stopped
 
     def show(self, panel: "Panel", anew: bool = False) -> None:
         """Put a panel there. It reports when the page shows it: until then, nobody knows that there is such a place.
@@ -52,9 +52,9 @@ class Dock:
         data = {"application/vnd.jupyter.widget-view+json": view, "text/plain": repr(panel)}
         outputs = ({"output_type": "display_data", "data": data, "metadata": {}},)
         with self._lock:
-            former, self.folded = self.folded, None
+            former, self.at_hand = self.at_hand, None
             if former not in (None, panel):
-                former.place = "away"
+                former.place = "away" if former.place == "folded" else "here"
             self.shown, self.wanted = panel, True
             self.is_new = self._sidecar is None or anew
             if self._sidecar is not None and not anew:
@@ -70,17 +70,27 @@ class Dock:
             self._sidecar = None
 
     def was_closed(self) -> None:
-        """The learner has closed it: later panels stay in their cells."""
+        """The learner has closed it: its panel and later ones stay in their cells, and the newest is at hand."""
         with self._lock:
-            self.shown, self.wanted = None, False
+            panel, self.shown, self.wanted = self.shown, None, False
             self.close()
+        if panel is not None:
+            self.offer(panel)
+
+    def offer(self, panel: "Panel") -> None:
+        """Leave a panel in its cell; the button in the toolbar brings it."""
+        with self._lock:
+            former, self.at_hand = self.at_hand, panel
+            if former not in (None, panel) and former.place == "offered":
+                former.place = "here"
+            panel.place = "offered"
 
     def fold(self) -> None:
         """Take the place away until the learner asks for its panel again, or another panel comes."""
         with self._lock:
             panel, self.shown = self.shown, None
             if panel is not None:
-                self.folded, panel.place = panel, "folded"
+                self.at_hand, panel.place = panel, "folded"
                 self.close()
 
     # Cells

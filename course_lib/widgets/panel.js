@@ -118,7 +118,7 @@ function render({ model, el }) {
 
   const listener = modeSwitch("listener", "listener", send);
   const connections = modeSwitch("connections", "connections", send);
-  const modes = element("div", { className: "line" }, listener.group, connections.group);
+  const modes = element("div", { className: "line modes" }, listener.group, connections.group);
 
   const note = element("div", { className: "note", role: "status", "aria-live": "polite" });
 
@@ -359,6 +359,7 @@ function render({ model, el }) {
     // What it showed is over: it is said in the cell, and the place beside the notebook is closed, for the next one opens its own.
     if (beside) closeTab(panel);
     else if (off) { kept = true; goWhereItIs(); }
+    handle.remove();
   }
 
   show(model.get("shown"));
@@ -372,12 +373,14 @@ function render({ model, el }) {
 
   // The view in the cell gives way to the one beside the notebook, as long as the page shows that one.
   let kept = false, off = true, before, home;
-  // What is left of it when it has given its place back.
+  // Brings it beside the notebook when it has given that place back, or the learner has closed it.
   const handle = element("button", {
-    type: "button", className: "observatory-handle", textContent: "◧ The server, live", title: "show the panel beside the notebook again",
+    type: "button", className: "observatory-handle", textContent: "◧ The server, live",
+    title: `show ${state.server?.name ?? "it"} beside the notebook`,
     onmousedown: (event) => event.preventDefault(), // the keyboard stays where it is
     onclick: () => {
       before = keyboard();
+      kept = false;
       send({ type: "dock" });
     },
   });
@@ -385,11 +388,12 @@ function render({ model, el }) {
   const inCell = () => panel.closest(".jp-Cell");
   const where = () => (!inCell() ? "beside" : document.querySelector("#jp-main-dock-panel") ? "cell of JupyterLab" : "cell");
   function goWhereItIs() {
-    const elsewhere = Boolean(inCell()) && !kept && model.get("place") !== "here";
-    setText(told, WHERE[model.get("place")] ?? "");
+    const said = WHERE[model.get("place")] ?? "";
+    const elsewhere = Boolean(inCell() && said) && !kept;
+    setText(told, said);
     there.hidden = model.get("place") === "beside";
     home ??= inCell()?.closest(".jp-NotebookPanel")?.querySelector(".jp-NotebookPanel-toolbar");
-    if (elsewhere && model.get("place") === "folded") home?.append(handle);
+    if (["folded", "offered"].includes(model.get("place"))) home?.append(handle);
     else handle.remove();
     back.hidden = where() !== "cell of JupyterLab" || model.get("place") === "beside" || !model.get("folded");
     panel.classList.toggle("elsewhere", elsewhere);

@@ -87,7 +87,7 @@ class Panel(LivePanel):
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
     # Where the page shows it: "here", in its cell; "beside" the notebook; "away": another panel has taken that place; "folded": it
-    # has given that place back.
+    # has given that place back; "offered": in its cell, for the learner has closed that place. A button brings the last two there.
     place = traitlets.Unicode("here").tag(sync=True)
 
     def __init__(self, thing: Any, parts: Iterable[str] | None = None, **clients: socket.socket) -> None:
@@ -107,7 +107,7 @@ class Panel(LivePanel):
         self._period, self._cost = _PERIOD, 0.0  # seconds: between two looks, and CPU time of one
         self._recorded_until = 0.0
         self._beside: str | None = None  # the view that the page shows beside the notebook
-        self._offered = False  # to the dock, once
+        self._offered = False  # to the dock, or to the button that brings it there, once
         self._asked: float | None = None  # when it was put there, until a view reports
         self._old_closes = False  # a new place was opened: a view that is late in the old one leaves with it
         super().__init__(columns=COLUMNS, parts=list(chosen), folded=folded, more=_opened)
@@ -362,7 +362,11 @@ class Panel(LivePanel):
         if where == "beside":
             self._beside, self._asked, self.place = view, None, "beside"
         elif where == "cell of JupyterLab" and self.folded and dock.awaits(self) and not self._offered:
-            self._dock()
+            if dock.wanted:
+                self._dock()
+            else:
+                self._offered = True
+                dock.offer(self)
 
     def _dock(self, anew: bool = False) -> None:
         self._offered, self._asked, self._old_closes = True, time.monotonic(), anew
@@ -370,9 +374,10 @@ class Panel(LivePanel):
 
     def _left_the_dock(self) -> None:
         self._beside = None
-        self.place = "folded" if dock.folded is self else "here" if dock.shown in (self, None) else "away"
         if dock.shown is self and not self._old_closes:
             dock.was_closed()
+        else:
+            self.place = "folded" if dock.at_hand is self else "here" if dock.shown in (self, None) else "away"
         self._old_closes = False
 
     def _click(self, kind: str, message: dict) -> None:

@@ -123,6 +123,70 @@ def test_who_closes_it_finds_it_in_the_cell_and_can_have_it_back(open_cells):
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
 
 
+@pytest.mark.parametrize("theme", ["light", "dark"])
+@pytest.mark.parametrize("width", [900, 1280])
+def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(open_cells, theme, width, tmp_path):
+    notebook = open_cells(*CELLS[:1], CELLS[1].removeprefix(AGAIN))
+    notebook.theme(theme)
+    notebook.page.set_viewport_size({"width": width, "height": 900})
+    handle = notebook.page.get_by_role("button", name="The server, live")
+    notebook.run_cell(1)
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    expect(handle).to_have_count(0)
+    close = notebook.page.locator(".lm-TabBar-tab", has_text="The server, live").locator(".lm-TabBar-tabCloseIcon")
+    close.click()
+    expect(notebook.output(1).locator(".asks")).to_be_visible()
+    expect(handle).to_be_in_viewport()
+    notebook.screenshot(tmp_path / f"{theme}-{width}.png")
+    handle.click()
+    expect(beside(notebook)).to_contain_text("BlockingServer")
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    expect(handle).to_have_count(0)
+    close.click()
+    expect(handle).to_have_attribute("title", "show BlockingServer beside the notebook")
+    notebook.run_cell(2)
+    expect(notebook.output(2).locator(".asks")).to_be_visible()
+    expect(handle).to_have_attribute("title", "show Second beside the notebook")
+    handle.click()
+    expect(beside(notebook)).to_contain_text("Second")
+    expect(notebook.output(2)).to_contain_text("The panel is beside the notebook.")
+    expect(notebook.output(1).locator(".asks")).to_be_visible()
+    close.click()
+    expect(handle).to_be_in_viewport()
+    notebook.restart()
+    expect(handle).to_have_count(0)
+    assert notebook.errors == []
+
+
+HEIGHT = "shown => shown.querySelector('.modes').offsetHeight"
+
+
+@pytest.mark.parametrize("width", [900, 1280])
+def test_the_table_fits_and_no_mode_moves_what_is_below(open_cells, width, tmp_path):
+    notebook = open_cells(AGAIN + "from course_lib.servers import EpollServer\nobserve(EpollServer().start())")
+    notebook.page.set_viewport_size({"width": width, "height": 900})
+    notebook.run_cell(1)
+    panel = beside(notebook)
+    before = panel.evaluate(HEIGHT)
+    button(panel, "Connect a client").click()
+    expect(panel.get_by_role("button", name="connections: non-blocking")).to_have_attribute("aria-pressed", "true")
+    assert panel.evaluate(HEIGHT) == before
+    panel.locator("summary", has_text="more").click()
+    button(panel, "Record").click()
+    button(panel, "Send text").click()
+    for column in "asleep here", "interest list", "came back":
+        expect(panel.get_by_role("columnheader", name=column)).to_be_visible()
+    expect_fits(panel.locator(".scroll", has=panel.page.get_by_label("descriptors", exact=True)))
+    expect_places(
+        panel,
+        lambda state, head: {one.left for one in state} == {one.left for one in head} and len(state) > 2,
+        state="tbody .state",
+        head="thead .state",
+    )
+    notebook.screenshot(tmp_path / "table.png")
+    assert notebook.errors == []
+
+
 def test_after_a_restart_one_place_is_left(open_cells):
     notebook = open_cells(*CELLS)
     notebook.run_cell(1)
