@@ -301,6 +301,21 @@ def test_the_names_on_the_line_have_their_values():
     assert any("b'hello'" in value for m in answers for _, value in m.position.names)
 
 
+def test_a_title_tells_what_a_server_was_made_with():
+    class Sized(EpollServer):
+        def __init__(self, size, answer=bytes.upper):
+            super().__init__(answer)
+            self.size = size
+
+    servers = EpollServer(), EpollServer(edge_triggered=True), CoroutineServer(native=True), Sized(3)
+    assert [film(server, calls=1).name for server in servers] == [
+        "EpollServer",
+        "EpollServer(edge_triggered=True)",
+        "CoroutineServer(native=True)",
+        "Sized(size=3)",
+    ]
+
+
 def test_it_ends_by_itself_or_at_the_limit():
     assert len(film(NonBlockingServer(), calls=5)) == 6
     assert film(NonBlockingServer(), calls=5).ending == "The film was to be of 5 calls."

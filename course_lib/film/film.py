@@ -94,7 +94,7 @@ class Moment:
 class Film:
     """The moments of a server, one before each of its calls. Two films are equal when all is the same but times and numbers.
 
-    name      the server's class
+    name      the server's class, and what it was made with besides the usual
     moments   in order
     listing   the functions of its source that it went through
     ending    why the film ends, in a sentence

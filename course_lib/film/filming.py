@@ -75,6 +75,16 @@ def film(server: "Server", script: Script | None = None, calls: int = 40) -> Fil
     return _Camera(server, script, calls).film()
 
 
+def _title(server: "Server") -> str:
+    """Its class, with what it was made with besides the usual: "EpollServer(edge_triggered=True)"."""
+    told = []
+    for name, parameter in inspect.signature(type(server)).parameters.items():
+        value = getattr(server, name, None)
+        if name != "port" and isinstance(value, (bool, int, float, str)) and value != parameter.default:
+            told.append(f"{name}={value!r}")
+    return type(server).__name__ + (f"({', '.join(told)})" if told else "")
+
+
 class _Camera:
     def __init__(self, server: "Server", script: Script | None, calls: int) -> None:
         self.server, self.calls = server, calls
@@ -110,7 +120,7 @@ class _Camera:
             if not held:
                 server.run_on()
         spots = [spot for m in self.moments if m.position for spot in (*m.position.callers[::-1], m.position.own)]
-        return Film(type(server).__name__, tuple(self.moments), listing(spots), ending)
+        return Film(_title(server), tuple(self.moments), listing(spots), ending)
 
     def _roll(self) -> str:
         """Take the moments; returns why the film ends."""

@@ -108,7 +108,7 @@ function kernelPicture() {
 
     add(box(0, 0, border, tall, "zone", { rx: 8 }), box(kernel, 0, width - kernel, tall, "zone", { rx: 8 }));
     add(text(12, 22, "the process", "title"), text(name, 22, "the kernel", "title"));
-    add(text(numbers, 44, "number", "dim"), text(queues, 44, room < 84 ? "receive" : "receive queue", "dim"));
+    add(text(numbers + (narrow && carries ? 8 : 0), 44, "number", "dim"), text(queues, 44, room < 84 ? "receive" : "receive queue", "dim"));
     if (both) add(text(sending, 44, room < 84 ? "send" : "send queue", "dim"));
     if (tasks) add(text(12, 44, "task waiting", "dim"));
     const wait = call === "select" || call === "poll";
