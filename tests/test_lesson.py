@@ -636,9 +636,10 @@ def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
 def test_a_number_and_its_unit_stay_in_one_line():
     unit = "\N{NO-BREAK SPACE}"
     assert unbroken("you, 70 % sure, 5 ms.") == f"you, 70{unit}% sure, 5{unit}ms."
-    assert unbroken("<p title='3 s'>10 000 clients, 2 servers, <code>sleep 3 s</code></p>") == (
-        f"<p title='3 s'>10{unit}000 clients, 2 servers, <code>sleep 3 s</code></p>"
+    assert unbroken("<p title='3 s'>3 s, 2 servers, <code>sleep 3 s</code></p>") == (
+        f"<p title='3 s'>3{unit}s, 2 servers, <code>sleep 3 s</code></p>"
     )
+    assert unbroken("exercises 0 of 13 · one of 3 servers") == f"exercises 0{unit}of{unit}13 · one of 3 servers"
     assert any(f"90{unit}% sure" in one.value for one in parts(answered(sure=90), HTML))
     assert f"90{unit}% sure" in compare("nobody-connects", "spin")._repr_mimebundle_()["text/html"]
 

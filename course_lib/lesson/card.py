@@ -136,12 +136,12 @@ def inline(text: str) -> str:
     return re.sub(r"`([^`\n]+)`", r"<code>\1</code>", escaped).replace("\n", "<br>")
 
 
-_UNIT = re.compile(r"(?<=\d) (?=(?:%|[mµ]?s|[kMG]?B|bytes|minutes|seconds|\d{3})(?!\w))")
+_UNIT = re.compile(r"(?<=\d) (?=(?:%|[mµ]?s|[kMG]?B|bytes|minutes|seconds|of \d+)(?!\w))|(?<=\d of) (?=\d)")
 _NOT_WORDS = re.compile(r"(<pre.*?</pre>|<code.*?</code>|<[^>]*>)", re.DOTALL)
 
 
 def unbroken(markup: str) -> str:
-    """HTML in which no line ends between a number and its unit, or inside of a number. Code stays as it is."""
+    """HTML in which no line ends between a number and its unit, or inside of “1 of 3”. Code stays as it is."""
     parts = _NOT_WORDS.split(markup)
     return "".join(part if number % 2 else _UNIT.sub("\N{NO-BREAK SPACE}", part) for number, part in enumerate(parts))
 
