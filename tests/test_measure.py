@@ -413,7 +413,7 @@ def test_a_figure_is_a_picture_with_a_text_for_those_who_do_not_see_it():
 
 def test_the_book_s_table_is_what_is_quoted():
     assert len(PUBLISHED) == 12
-    printed = {(row.kind, row.watched): round(row.microseconds / 10, 6) for row in PUBLISHED}  # seconds for 100 000 waits
+    printed = {(row.kind, row.watched): round(row.microseconds / 10, 6) for row in PUBLISHED}  # seconds for 100,000 waits
     assert [printed["poll", n] for n in (10, 100, 1000, 10_000)] == [0.61, 2.9, 35, 990]
     assert [printed["select", n] for n in (10, 100, 1000, 10_000)] == [0.73, 3.0, 35, 930]
     assert [printed["epoll", n] for n in (10, 100, 1000, 10_000)] == [0.41, 0.42, 0.53, 0.66]

@@ -69,7 +69,7 @@ def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[st
     _returned(process)
     client = _comes(attempt, process, address)
     send(client, LONG_LINES)
-    process.read(client, 1, "The client sent lines of 50 000 bytes and got no answer within 1 s")
+    process.read(client, 1, "The client sent lines of 50,000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
     _returned(process)
     with process.paused():
@@ -95,11 +95,11 @@ def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str
         got = stuck.data
     if len(got) < 200_000:
         raise Wrong(
-            f"{len(got)} of 200 000 bytes arrived: the check sent a signal while your send() slept. Then send() returns how many "
+            f"{len(got)} of 200,000 bytes arrived: the check sent a signal while your send() slept. Then send() returns how many "
             "bytes it took, and the rest is for you to send (send(2), signal(7)); sendall() goes on by itself."
         )
     _returned(process)
-    attempt.good("answers of 200 000 bytes through small buffers")
+    attempt.good("answers of 200,000 bytes through small buffers")
 
 
 def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:

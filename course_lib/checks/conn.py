@@ -114,7 +114,7 @@ def _half_closes(talk: Talk, learner: type) -> None:
 def _a_long_line(talk: Talk, learner: type) -> bool:
     """Returns True if outbuf is copied for each send."""
     size = 60_001
-    talk.step("A client sent a line of 60 000 bytes, and Conn did not return within 2 s", 2.0)
+    talk.step("A client sent a line of 60,000 bytes, and Conn did not return within 2 s", 2.0)
     with _both_ends(learner) as (conn, sock, client):
         _, copied = _serve(conn, client, b"x" * (size - 1) + b"\n", 1)
         client.shutdown(socket.SHUT_WR)
@@ -143,7 +143,7 @@ def _a_long_line(talk: Talk, learner: type) -> bool:
                 "Bytes were sent twice: send() returns how many the kernel took, and just these must go: del self.outbuf[:sent]."
             )
         _is_over(conn, 1, 1)
-        talk.good("an answer of 60 000 bytes, in parts, to a client that reads late")
+        talk.good("an answer of 60,000 bytes, in parts, to a client that reads late")
     return copies
 
 

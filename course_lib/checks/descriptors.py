@@ -16,7 +16,7 @@ from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
 _ELSEWHERE = 80  # a number that the other process has, and this one lacks
-_MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65 536)
+_MUCH = 200_000  # bytes: more than a pipe holds (pipe(7): 65,536)
 
 
 def check_fd_table(attempt: Attempt) -> None:

@@ -11,7 +11,7 @@ from course_lib.sandbox import Wrong
 
 LONGEST = 65_536  # bytes that a line may have (exercise 2.2)
 TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
-LONG_LINES = (b"x" * 49_999 + b"\n") * 4  # 200 000 bytes
+LONG_LINES = (b"x" * 49_999 + b"\n") * 4  # 200,000 bytes
 
 
 def readable(sock: socket.socket, seconds: float = 0.0, event: int = select.POLLIN) -> bool:

@@ -78,7 +78,7 @@ def _cut_characters(talk: Talk, learner: Callable) -> None:
 
 
 def _a_megabyte(talk: Talk, learner: Callable) -> None:
-    talk.step("1 MB in one feed, 250 000 lines, took over 2 s: each line seems to copy all the rest", 2.0)
+    talk.step("1 MB in one feed, 250,000 lines, took over 2 s: each line seems to copy all the rest", 2.0)
     if len(_fed(learner, b"abc\n" * 250_000)) != 250_000:
         raise Wrong("1 MB in one feed lost lines.")
     talk.good("1 MB in one feed")

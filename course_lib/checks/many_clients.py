@@ -264,14 +264,14 @@ def _resets(trial: ServerTrial) -> None:
         trial.send(client, b"hello\n")
         client.close()
     trial.ask(trial.first, b"hello\n", "Some clients were reset, and another one got no answer within 1 s")
-    trial.happens("A client sent lines of 50 000 bytes, and your server died: ")
+    trial.happens("A client sent lines of 50,000 bytes, and your server died: ")
     trial.send(waiting, LONG_LINES)
     got, stuck = trial.receive(waiting, 1)
     if not got:
         if stuck:
-            raise trial.unanswered(waiting, "A client sent lines of 50 000 bytes and got no answer within 1 s", stuck)
+            raise trial.unanswered(waiting, "A client sent lines of 50,000 bytes and got no answer within 1 s", stuck)
         trial.process.explain_end()
-        raise Wrong("A client sent lines of 50 000 bytes and got b'', the end.")
+        raise Wrong("A client sent lines of 50,000 bytes and got b'', the end.")
     trial.happens("A client was reset in the middle of its answer, and your server died: ")
     reset(waiting)  # in the middle of its answer
     trial.ask(trial.first, b"hello\n", "A client was reset in the middle of its answer, and another one got no answer within 1 s")

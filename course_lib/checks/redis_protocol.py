@@ -13,9 +13,9 @@ from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
 from .server_trial import SMALL
 
-_BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200 000 bytes, no two parts of it the same
+_BIG = b"".join(b"%07d " % number for number in range(25_000))  # a value of 200,000 bytes, no two parts of it the same
 _GREEDY = 24 << 20  # bytes by which a server grows whose client reads nothing: far more than one answer and its copies
-_MANY = 200  # answers of 200 000 bytes that are asked for at once, and not read
+_MANY = 200  # answers of 200,000 bytes that are asked for at once, and not read
 
 
 def check_resp(attempt: Attempt) -> None:

@@ -199,7 +199,7 @@ def _is_bytes(driven: Driven, right: bytes, when: str) -> None:
         raise Wrong(f"{when}, and {driven.call} returned {shown(value)}, not {shown(right)}.")
 
 
-_DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600 000 bytes, no two parts of it the same
+_DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600,000 bytes, no two parts of it the same
 
 
 def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
@@ -303,7 +303,7 @@ def _all_came(got: bytes, over: bool) -> None:
         return
     what = f"send_all(sock, data) with {len(_DATA)} bytes"
     if not over and len(got) <= len(_DATA):
-        raise Wrong(f"{what}: it was resumed 10 000 times, and still yields.")
+        raise Wrong(f"{what}: it was resumed 10,000 times, and still yields.")
     if _DATA.startswith(got) or len(got) < len(_DATA):
         raise Wrong(
             f"{what} returned, and {len(got)} came: send() takes what fits and returns how much (send(2)). Keep the rest, and "

@@ -18,7 +18,7 @@ from .protocol_trial import AFTER_END, IN_A_TASK, ProtocolTrial, part, serve_eac
 from .server_trial import SMALL
 
 _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
-_BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600 000 bytes, no two parts of it the same
+_BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600,000 bytes, no two parts of it the same
 _BINARY = bytes(range(256)) + b"\r\n\r\n" + "中文".encode()
 _PAGES = {"/": b"hello\n", "/other": b"another page\n", "/empty": b"", "/binary": _BINARY, "/big": _BIG}
 _TOGETHER = 5  # slow pages at once

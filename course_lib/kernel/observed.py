@@ -99,7 +99,7 @@ class Observed:
     def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
         """The recorded calls, oldest first: at most the `last` ones, begun after `since` (seconds of time.perf_counter()).
 
-        10 000 are kept. `print(*server.calls(), sep="\\n")` lists them as strace(1) does.
+        10,000 are kept. `print(*server.calls(), sep="\\n")` lists them as strace(1) does.
         """
         return self._recorder.calls(last, since)
 

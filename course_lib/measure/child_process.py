@@ -137,7 +137,7 @@ def become(program: str, *arguments: object) -> NoReturn:
 
 
 def bind_address(client: socket.socket, number: int) -> None:
-    """Let a client come from 127.0.0.`number`. One address has some 28 000 ports, and connect() chooses among them."""
+    """Let a client come from 127.0.0.`number`. One address has some 28,000 ports, and connect() chooses among them."""
     client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
     client.bind((f"127.0.0.{number}", 0))
 

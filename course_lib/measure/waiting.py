@@ -40,7 +40,7 @@ class Cost:
         return head + f"{self.microseconds:9.2f} µs  ({self.low:.2f} to {self.high:.2f})"
 
 
-# Seconds for 100 000 waits with one of N descriptors ready: 10 times that are the microseconds of one wait.
+# Seconds for 100,000 waits with one of N descriptors ready: 10 times that are the microseconds of one wait.
 _BOOK = {
     "poll": {10: 0.61, 100: 2.9, 1000: 35, 10_000: 990},
     "select": {10: 0.73, 100: 3.0, 1000: 35, 10_000: 930},

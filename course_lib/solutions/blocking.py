@@ -26,7 +26,7 @@ class Lines:
     def feed(self, chunk: bytes) -> list[bytes]:
         """Take what recv() gave; return the lines that are complete now, without their b"\\n".
 
-        Raises ValueError when a line has more than 65 536 bytes.
+        Raises ValueError when a line has more than 65,536 bytes.
         """
         *lines, rest = chunk.split(b"\n")
         if lines:  # the first of them ends what was unfinished
@@ -34,7 +34,7 @@ class Lines:
             self.rest.clear()
         self.rest += rest  # grows at its end: what was there already is not copied
         if max(map(len, [*lines, self.rest])) > 65_536:
-            raise ValueError("a line of more than 65 536 bytes")
+            raise ValueError("a line of more than 65,536 bytes")
         return lines
 
 

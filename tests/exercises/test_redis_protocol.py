@@ -138,4 +138,4 @@ def test_a_client_that_always_has_more_to_say_takes_turns_with_the_others():
     loop.spawn(other())
     loop.run()
     client.close()
-    assert len(turns) >= 3  # 60 000 bytes, 16 384 at a time
+    assert len(turns) >= 3  # 60,000 bytes, 16,384 at a time

@@ -339,7 +339,7 @@ CASES = {
                  chunk = following
              """}),
         case("send instead of sendall",
-             "of 200 000 bytes arrived: the check sent a signal while your send() slept.",
+             "of 200,000 bytes arrived: the check sent a signal while your send() slept.",
              right("2.3"), {r'conn.sendall(line.upper() + b"\n")': r'conn.send(line.upper() + b"\n")'}),
         case("no except for reset",
              "ConnectionResetError ended your server in line 4, `while chunk := conn.recv(4096):`", TRUSTING),
