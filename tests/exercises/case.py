@@ -1,6 +1,7 @@
 """The notation of typical wrong solutions: what differs from a right one, and words of the message that names its cause."""
 
 import ast
+import copy
 import inspect
 import io
 import re
@@ -93,21 +94,17 @@ def _bare(source: str) -> str:
                 for number in range(node.body[0].lineno - 1, node.body[0].end_lineno):
                     lines[number] = "#"
             if not isinstance(node, ast.ClassDef):
-                lines[node.lineno - 1] = _without_annotations(node, lines[node.lineno - 1])
+                first = node.lineno - 1
+                margin = lines[first][: node.col_offset]
+                lines[first : node.body[0].lineno - 1] = [margin + _head(node), *["#"] * (node.body[0].lineno - 2 - first)]
     return "\n".join(line for line in lines if line != "#")
 
 
-def _without_annotations(function: ast.FunctionDef | ast.AsyncFunctionDef, line: str) -> str:
-    """The first line of this function, which has all of its head."""
-    for hint in [
-        function.returns,
-        *(argument.annotation for argument in [*function.args.args, function.args.vararg] if argument),
-    ]:
-        if hint:
-            text = ast.unparse(hint).replace("'", '"')
-            line = (
-                line.replace(f" -> {text}:", ":", 1)
-                if hint is function.returns
-                else line.replace(f": {text} = ", "=", 1).replace(f": {text}", "", 1)
-            )
-    return line
+def _head(function: ast.FunctionDef | ast.AsyncFunctionDef) -> str:
+    """Its first line, without annotations."""
+    arguments = copy.deepcopy(function.args)
+    for argument in ast.walk(arguments):
+        if isinstance(argument, ast.arg):
+            argument.annotation = None
+    word = "def" if isinstance(function, ast.FunctionDef) else "async def"
+    return f"{word} {function.name}({ast.unparse(arguments)}):"

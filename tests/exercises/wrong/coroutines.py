@@ -1,6 +1,6 @@
 """Typical wrong solutions of 7.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import heapq, itertools, select, socket, threading, time, traceback
@@ -13,29 +13,10 @@ from course_lib.solutions.polling import PollEngine
 
 RUN = right("7.1")
 
-WAITS = """
-def recv(sock, n):
-    while True:
-        yield "read", sock
-        if (data := try_recv(sock, n)) is not None:
-            return data
-
-def send_all(sock, data):
-    while data:
-        try:
-            data = data[sock.send(data):]
-        except BlockingIOError:
-            yield "write", sock
-
-def accept(listener):
-    while True:
-        yield "read", listener
-        if conn := try_accept(listener):
-            return conn
-
-def sleep(seconds):
-    yield "sleep", seconds
-"""
+WAITS = changed(right("7.2"), {
+    "left = memoryview(data)": "",
+    "while left:\n    try:\n        left = left[sock.send(left) :]": "while data:\n    try:\n        data = data[sock.send(data):]",
+})  # fmt: skip
 
 LOOP = """
 class Loop:
@@ -135,40 +116,10 @@ def http(conn, page):
         conn.close()
 """
 
-ASYNC = """
-class Wait:
-    def __init__(self, event, about):
-        self.event, self.about = event, about
-
-    def __await__(self):
-        yield self.event, self.about
-
-class AsyncSocket:
-    def __init__(self, sock):
-        self.sock = sock
-
-    async def recv(self, n):
-        while True:
-            await Wait("read", self.sock)
-            if (data := try_recv(self.sock, n)) is not None:
-                return data
-
-    async def send_all(self, data):
-        while data:
-            try:
-                data = data[self.sock.send(data):]
-            except BlockingIOError:
-                await Wait("write", self.sock)
-
-    async def accept(self):
-        while True:
-            await Wait("read", self.sock)
-            if conn := try_accept(self.sock):
-                return AsyncSocket(conn)
-
-    def close(self):
-        self.sock.close()
-"""
+ASYNC = changed(right("7.5"), {
+    "left = memoryview(data)": "",
+    "while left:\n    try:\n        left = left[self.sock.send(left) :]": "while data:\n    try:\n        data = data[self.sock.send(data):]",
+})  # fmt: skip
 
 RIGHT = {
     "7.1": [

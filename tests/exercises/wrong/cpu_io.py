@@ -1,6 +1,6 @@
 """Typical wrong solutions of 8.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import concurrent.futures, inspect, multiprocessing, os, pickle, queue, resource, select, signal, socket, subprocess, sys, threading, time
@@ -16,29 +16,10 @@ def classify(fn):
     return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
 """
 
-GAP = """
-def longest_gap(task):
-    over, longest = False, 0.0
-    def watched():
-        nonlocal over
-        try:
-            yield from task
-        finally:
-            over = True
-    def heartbeat():
-        nonlocal longest
-        last = time.monotonic()
-        while not over:
-            yield from sleep(0.01)
-            now = time.monotonic()
-            longest = max(longest, now - last)
-            last = now
-    loop = Loop()
-    loop.spawn(heartbeat())
-    loop.spawn(watched())
-    loop.run()
-    return longest
-"""
+GAP = changed(right("8.2"), {
+    "last, before = time.monotonic(), last\nlongest = max(longest, last - before)":
+        "now = time.monotonic()\nlongest = max(longest, now - last)\nlast = now",
+})  # fmt: skip
 
 OFFLOAD = """
 def offload(fn, *args):

@@ -153,17 +153,13 @@ CASES = {
              "connection.setblocking(False)\nreturn connection": ""}),
         case("asks until somebody comes",
              "No client is waiting, and try_accept(listener) did not return within 1 s: it runs all the time",
-             RECV, {"def try_recv(sock, size):": """
-                 def try_accept(listener):
-                     while True:
-                         try:
-                             connection, _ = listener.accept()
-                             connection.setblocking(False)
-                             return connection
-                         except BlockingIOError:
-                             pass
-
-                 def try_recv(sock, size):
+             TRY, {"try:\n    connection, _ = listener.accept()\nexcept BlockingIOError:\n    return None": """
+                 connection = None
+                 while not connection:
+                     try:
+                         connection, _ = listener.accept()
+                     except BlockingIOError:
+                         pass
              """}),
         case("sleeps in select", "did not return within 1 s: it sleeps in line 2, `select.select([listener], [], [])`",
              TRY, {"try:\n    connection, _ = listener.accept()\nexcept BlockingIOError:\n    return None": "select.select([listener], [], [])\nconnection, _ = listener.accept()"}),
@@ -177,18 +173,8 @@ CASES = {
              "2000 calls of try_accept with no client waiting took over 1 s: something in it waits: it sleeps in line 5",
              TRY, {"try:\n    connection, _ = listener.accept()\nexcept BlockingIOError:": "try:\n    connection, _ = listener.accept()\nexcept BlockingIOError:\n    time.sleep(0.01)"}),
         case("takes all, returns the last", "A client was waiting, and try_accept returned None.",
-             RECV, {"def try_recv(sock, size):": """
-                 def try_accept(listener):
-                     found = None
-                     while True:
-                         try:
-                             found, _ = listener.accept()
-                             found.setblocking(False)
-                         except BlockingIOError:
-                             return found
-
-                 def try_recv(sock, size):
-             """}),
+             TRY, {"try:\n    connection, _ = listener.accept()": "connection = None\ntry:\n    while True:\n        connection, _ = listener.accept()\n        connection.setblocking(False)",
+             "except BlockingIOError:\n    return None\nconnection.setblocking(False)\nreturn connection": "except BlockingIOError:\n    return connection"}),
         case("returns the listener", "returned a socket that is not connected: return the one that accept() gives",
              TRY, {"connection, _ = listener.accept()": "listener.accept()[0].setblocking(False)\nreturn listener",
              "connection.setblocking(False)\nreturn connection": ""}),
@@ -200,16 +186,7 @@ CASES = {
                      return connection
              """}),
         case("closes the listener", "try_accept closed the socket that it was given",
-             RECV, {"def try_recv(sock, size):": """
-                 def try_accept(listener):
-                     with listener:
-                         try:
-                             return listener.accept()[0]
-                         except BlockingIOError:
-                             return None
-
-                 def try_recv(sock, size):
-             """}),
+             TRY, {"try:\n    connection, _ = listener.accept()": "try:\n    with listener:\n        connection, _ = listener.accept()"}),
         case("an idle client has left", "try_recv returned b'': so an idle client is taken for one that left",
              TRY, {"except BlockingIOError:\n    return None\nexcept OSError:": "except OSError:"}),
         case("a reset is nothing yet", "The client has sent a reset, and try_recv returned None: nothing more will ever come",

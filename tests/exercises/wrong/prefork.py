@@ -103,6 +103,8 @@ def prefork(listeners, serve):
 """
 
 PROCESSES = """
+import multiprocessing.connection
+
 def prefork(listeners, serve):
     def work(listener):
         signal.signal(signal.SIGTERM, signal.SIG_DFL)
@@ -193,19 +195,7 @@ CASES = {
                  def open_listeners(number, port=0):
              """}),
         case("the last one is the parent", "serve was called in the parent itself",
-             LISTENERS, {"def open_listeners(number, port=0):": """
-                 def prefork(listeners, serve):
-                     for listener in listeners[1:]:
-                         if os.fork() == 0:
-                             for other in listeners:
-                                 if other is not listener:
-                                     other.close()
-                             serve(listener)
-                             os._exit(1)
-                     serve(listeners[0])
-
-                 def open_listeners(number, port=0):
-             """}),
+             EACH + LISTENERS, {"if os.fork() == 0:": "if listener is listeners[-1] or os.fork() == 0:"}),
         case("only the first", "1 worker was started",
              WAIT, {"for listener in listeners:\n    start(listener)": "for listener in listeners:\n    start(listener)\n    break"}),
         case("one listener for all workers", "Two workers have the same listener",
@@ -224,13 +214,7 @@ CASES = {
              WAIT, {"serve(listener)": "serve(open_listeners(1, listener.getsockname()[1])[0])"}),
         case("one listener more", "one listener more at the port than there are workers",
              WAIT, {"signal.signal(signal.SIGTERM, stop)": "signal.signal(signal.SIGTERM, stop)\nextra = open_listeners(1, listeners[0].getsockname()[1])"}),
-        case("starts nobody", "no worker was started: os.fork()",
-             LISTENERS, {"def open_listeners(number, port=0):": """
-                 def prefork(listeners, serve):
-                     workers = {}
-
-                 def open_listeners(number, port=0):
-             """}),
+        case("starts nobody", "no worker was started: os.fork()", LISTENERS + "\ndef prefork(listeners, serve):\n    workers = {}"),
         case("does not wait", "prefork returned while its workers are at work", EACH + LISTENERS),
         case("does not wait, and its workers begin late", "prefork returned while its workers are at work",
              EACH + LISTENERS, {"serve(listener)": "time.sleep(0.5)\nserve(listener)"}),
@@ -293,8 +277,7 @@ CASES = {
                              os.kill(pid, signal.SIGTERM)
              """}),
         case("starts a fresh Python", "pickle the function",
-             LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):",
-                                     'get_context("fork")': 'get_context("forkserver")'}),
+             LISTENERS + PROCESSES, {'get_context("fork")': 'get_context("forkserver")'}),
     ],
 }
 
@@ -310,8 +293,7 @@ RIGHT = {
              """}),
         case("os.wait() and a handler that raises", "", WAIT),
         case("sigwait()", "", TAKEN),
-        case("multiprocessing", "",
-             LISTENERS + PROCESSES, {"def open_listeners(number, port=0):": "import multiprocessing.connection\n\ndef open_listeners(number, port=0):"}),
+        case("multiprocessing", "", LISTENERS + PROCESSES),
         case("sys.exit() in the handler", "", WAIT, {"raise Stop": "sys.exit()"}),
         case("closes all but its own, as 8.3 does", "",
              WAIT, {"for other in listeners:\n    if other is not listener:\n        other.close()":
