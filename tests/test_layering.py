@@ -72,40 +72,33 @@ def sources(part: str) -> list[Path]:
     return sorted(folder.rglob("*.py")) if folder.is_dir() else [folder.with_suffix(".py")]
 
 
+def imported(part: str) -> set[tuple[str, str]]:
+    """Each import of a part, (file, module)."""
+    return {(source.name, name) for source in sources(part) for name in imports(source)}
+
+
+def loaded_by(modules: str) -> set[str]:
+    """What a fresh Python has loaded once it has imported these."""
+    program = f"import json, sys\nbefore = set(sys.modules)\nimport {modules}\nprint(json.dumps([*set(sys.modules) - before]))"
+    done = subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=PACKAGE.parent)
+    return set(json.loads(done.stdout))
+
+
 @pytest.mark.parametrize("part", MAY_IMPORT)
 def test_imports_point_one_way(part):
-    allowed = MAY_IMPORT[part] | {part}
-    wrong = {
-        f"{source.name}: {name}"
-        for source in sources(part)
-        for name in imports(source)
-        if name.split(".")[0] == "course_lib" and name.split(".")[1] not in allowed
-    }
-    assert wrong == set()
+    ours = {(file, name) for file, name in imported(part) if name.split(".")[0] == "course_lib"}
+    assert {(file, name) for file, name in ours if name.split(".")[1] not in MAY_IMPORT[part] | {part}} == set()
 
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_source_imports_the_standard_library_only(part):
-    wrong = {
-        f"{source.name}: {name}"
-        for source in sources(part)
-        for name in imports(source)
-        if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}
-    }
-    assert wrong == set()
+    known = sys.stdlib_module_names | {"course_lib"}
+    assert {(file, name) for file, name in imported(part) if name.split(".")[0] not in known} == set()
 
 
 @pytest.mark.parametrize("part", STANDARD_LIBRARY_ONLY)
 def test_importing_loads_the_standard_library_only(part):
-    program = f"""
-import json, sys
-before = set(sys.modules)
-import course_lib.{part}
-print(json.dumps([name for name in set(sys.modules) - before]))
-"""
-    loaded = json.loads(
-        subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout
-    )
+    loaded = loaded_by(f"course_lib.{part}")
     assert {name for name in loaded if name.split(".")[0] not in sys.stdlib_module_names | {"course_lib"}} == set()
     parts = {name.split(".")[1] for name in loaded if name.startswith("course_lib.")}
     assert parts <= MAY_IMPORT[part] | {part}
@@ -114,17 +107,8 @@ print(json.dumps([name for name in set(sys.modules) - before]))
 @pytest.mark.parametrize("module", [path.stem for path in sources("checks") if path.stem != "__init__"])
 def test_a_checked_process_loads_only_what_its_check_needs(module):
     """It is started for each check, and each import costs the learner's time."""
-    program = f"""
-import json, sys
-import course_lib.sandbox.child, course_lib.sandbox.sending, course_lib.checks.{module}
-print(json.dumps([name for name in sys.modules if name.startswith("course_lib.")]))
-"""
-    loaded = set(
-        json.loads(
-            subprocess.run([sys.executable, "-c", program], check=True, capture_output=True, text=True, cwd=PACKAGE.parent).stdout
-        )
-    )
-    parts = {name.split(".")[1] for name in loaded}
+    loaded = loaded_by(f"course_lib.sandbox.child, course_lib.sandbox.sending, course_lib.checks.{module}")
+    parts = {name.split(".")[1] for name in loaded if name.startswith("course_lib.")}
     assert parts <= {"checks", "sandbox", "solutions", "journal", "ports", "proc", "folders"} | (
         {"kernel"} if module in ("descriptors", "leaks") else set()
     )

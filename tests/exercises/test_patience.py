@@ -27,6 +27,13 @@ def started(inside, *sockets):
     return attempt, attempt.start(inside, *sockets)
 
 
+def gets_its_message(module, id, exercise, name, cell):
+    """The wrong solution of this name is told its cause."""
+    _, says, source = wrong(module.CASES[id], name)
+    result = check(id, cell(source, cell(module.IMPORTS))[exercise])
+    assert says in result.findings[-1].words
+
+
 def test_time_spent_waiting_for_a_processor_does_not_count(monkeypatch):
     waited = [0.0]
     monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: waited[0])
@@ -122,13 +129,18 @@ def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, mon
         assert process.hear("it did not tell within 0.05 s", 0.05) == {"came": True}
 
 
-@pytest.mark.parametrize("call", ["accept", "recv", "select"])
-def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell, monkeypatch):
-    """The look wakes the process: it runs for a moment, and on a busy machine for a longer one."""
+@pytest.fixture
+def looked(monkeypatch) -> list:
+    """A look at its line wakes the process: it runs for a moment, and on a busy machine for a longer one. An item a look."""
     looked = []
     line, look = CheckedProcess.where, CheckedProcess.asleep_in
     monkeypatch.setattr(CheckedProcess, "where", lambda self: (line(self), looked.append(1))[0])
     monkeypatch.setattr(CheckedProcess, "asleep_in", lambda self: "" if looked else look(self))
+    return looked
+
+
+@pytest.mark.parametrize("call", ["accept", "recv", "select"])
+def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell, looked):
     inside = cell("""
     import select, socket
     CALLS = {
@@ -144,14 +156,8 @@ def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell
     assert looked and stuck.value.asleep and stuck.value.call == call
 
 
-def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_moment(cell, monkeypatch):
-    looked = []
-    line, look = CheckedProcess.where, CheckedProcess.asleep_in
-    monkeypatch.setattr(CheckedProcess, "where", lambda self: (line(self), looked.append(1))[0])
-    monkeypatch.setattr(CheckedProcess, "asleep_in", lambda self: "" if looked else look(self))
-    _, says, source = wrong(polling_wrong.CASES["5.3"], "a blocking listener")
-    result = check("5.3", cell(source, cell(polling_wrong.IMPORTS))["server"])
-    assert says in result.findings[-1].words
+def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_moment(cell, looked):
+    gets_its_message(polling_wrong, "5.3", "server", "a blocking listener", cell)
 
 
 def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cell):
@@ -190,9 +196,7 @@ def test_lines_that_were_sent_at_the_same_time_may_come_in_each_order(got, whole
 def test_what_is_kept_for_a_client_shows_also_where_the_kernel_counts_too_little(name, cell, monkeypatch):
     """The kernel takes pages back when memory is short, and memory that was free before does not count as more."""
     monkeypatch.setattr(CheckedProcess, "memory", lambda self: 10 << 20)
-    _, says, source = wrong(selecting_wrong.CASES["4.4"], name)
-    result = check("4.4", cell(source, cell(selecting_wrong.IMPORTS))["chat"])
-    assert says in result.findings[-1].words
+    gets_its_message(selecting_wrong, "4.4", "chat", name, cell)
 
 
 def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
@@ -204,6 +208,4 @@ def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
         return min(looks) if len(looks) % 2 else looks[-1]
 
     monkeypatch.setattr(CheckedProcess, "memory", wavering)
-    _, says, source = wrong(redis_protocol_wrong.CASES["9.1"], "answers pile up")
-    result = check("9.1", cell(source, cell(redis_protocol_wrong.IMPORTS))["resp"])
-    assert says in result.findings[-1].words
+    gets_its_message(redis_protocol_wrong, "9.1", "resp", "answers pile up", cell)
