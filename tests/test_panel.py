@@ -8,7 +8,7 @@ from contextlib import ExitStack
 
 import pytest
 from held import a_port
-from panel_state import shown_after
+from panel_state import Page
 
 from course_lib.clients import Client, crowd
 from course_lib.kernel import wait_until
@@ -21,25 +21,6 @@ from course_lib.widgets import panel as panel_module
 def server(servers_stop):
     with BlockingServer(answer=bytes.upper) as server:
         yield server
-
-
-class Page:
-    """What a browser does: says that it shows the panel, clicks, and keeps the last state it was sent."""
-
-    def __init__(self, panel):
-        self.panel, self.messages, self.state = panel, [], {}
-        panel.send = self.hear
-        self.click("ready")
-
-    def hear(self, message, buffers):
-        self.messages.append((message, buffers[0]))
-        self.state = shown_after(self.state, message)
-
-    def click(self, kind, **more):
-        self.panel._hear(self.panel, {"type": kind, "view": "page", **more}, [])
-
-    def shows(self, condition, seconds=20):
-        return wait_until(lambda: bool(self.state) and condition(self.state), seconds)
 
 
 @pytest.fixture

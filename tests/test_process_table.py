@@ -6,6 +6,7 @@ import socket
 import threading
 
 import pytest
+from panel_state import Page
 
 from course_lib.kernel import open_numbers, wait_until
 from course_lib.widgets import process_table
@@ -18,24 +19,14 @@ def table():
     table.close()
 
 
-class Page:
-    """What a browser does: says that it shows the table, clicks, and keeps the last state it was sent."""
-
-    def __init__(self, table):
-        self.table, self.received = table, []
-        table.send = self.received.append
-        self.click("ready")
-
-    def click(self, kind, **more):
-        self.table._hear(self.table, {"type": kind, "view": "page", **more}, [])
-
-    def shows(self, condition):
-        return wait_until(lambda: bool(self.received) and condition(self.received[-1]), 20)
+class TablePage(Page):
+    def hear(self, message):  # all of it each time
+        self.state = message
 
 
 @pytest.fixture
 def page(table):
-    page = Page(table)
+    page = TablePage(table)
     yield page
     page.click("gone")
     assert wait_until(lambda: not any(thread.name == "process table" for thread in threading.enumerate()))
@@ -129,14 +120,7 @@ def test_it_follows_what_cells_open(table, page):
 
 
 @pytest.mark.parametrize(
-    "message",
-    [
-        {},
-        {"type": "close"},
-        {"type": "close", "number": "5"},
-        {"type": "dup", "number": 2},
-        {"type": "__init__"},
-    ],
+    "message", [{}, {"type": "close"}, {"type": "close", "number": "5"}, {"type": "dup", "number": 2}, {"type": "__init__"}]
 )
 def test_an_odd_message_harms_nothing(table, page, message):
     table._hear(table, {"view": "page", **message}, [])
