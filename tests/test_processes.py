@@ -15,10 +15,10 @@ from course_lib.solutions.capstone import open_listeners, prefork
 from course_lib.solutions.coroutines import Loop, accept, http
 
 
-def serve(listener):
+def serve(listener, page=computing_page):
     def accepts():
         while True:
-            loop.spawn(http((yield from accept(listener)), computing_page))
+            loop.spawn(http((yield from accept(listener)), page))
 
     listener.setblocking(False)
     loop = Loop()
@@ -55,14 +55,7 @@ def fails(listener):
 
 
 def no_page(listener):
-    def accepts():
-        while True:
-            loop.spawn(http((yield from accept(listener)), lambda path: iter(())))
-
-    listener.setblocking(False)
-    loop = Loop()
-    loop.spawn(accepts())
-    loop.run()
+    serve(listener, lambda path: iter(()))
 
 
 def no_parent(listeners, serve):

@@ -2,7 +2,6 @@
 
 import ast
 import select
-import socket
 import textwrap
 
 import pytest
@@ -41,16 +40,6 @@ class Select:
         found = select.select(reading, writing, exceptional, 0)
         self.came_back += any(found)
         return found
-
-
-@pytest.fixture
-def ends():
-    client, sock = socket.socketpair()
-    sock.setblocking(False)
-    client.settimeout(2)
-    yield client, sock
-    client.close()
-    sock.close()
 
 
 def run(blocks, connections, answer=bytes.upper, waits=50) -> int:

@@ -46,16 +46,6 @@ class Server:
         return came_back
 
 
-@pytest.fixture
-def ends():
-    client, sock = socket.socketpair()
-    sock.setblocking(False)
-    client.settimeout(2)
-    yield client, sock
-    client.close()
-    sock.close()
-
-
 def test_the_right_program_answers_sleeps_and_lets_go(ends):
     client, sock = ends
     server = Server(PUZZLE.right, sock)

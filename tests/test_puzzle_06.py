@@ -28,10 +28,8 @@ def test_its_statements_are_those_of_the_server_in_the_same_order():
 class Server:
     """The loop round the lines of the puzzle, with one registered connection; waits never last."""
 
-    def __init__(self) -> None:
-        self.client, self.sock = socket.socketpair()
-        self.sock.setblocking(False)
-        self.client.settimeout(2)
+    def __init__(self, client: socket.socket, sock: socket.socket) -> None:
+        self.client, self.sock = client, sock
         self.number = self.sock.fileno()
         self.epoll = select.epoll()
         self.epoll.register(self.sock, select.EPOLLIN)
@@ -54,16 +52,12 @@ class Server:
                 exec(program, {**names, "number": number, "connection": self.connections[number]})
         return came_back
 
-    def close(self) -> None:
-        for thing in (self.client, self.sock, self.epoll):
-            thing.close()
-
 
 @pytest.fixture
-def server():
-    made = Server()
-    yield made
-    made.close()
+def server(ends):
+    server = Server(*ends)
+    with server.epoll:
+        yield server
 
 
 def take(server, blocks) -> None:
