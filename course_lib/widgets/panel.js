@@ -186,7 +186,7 @@ function render({ model, el }) {
   el.append(panel);
 
   let state = null;
-  let heardAt = 0;
+  let heardAt = performance.now(), drawn = null; // the frame in which what was heard last is drawn
   const rows = new Map();
   const used = new Set(); // columns that a row has had something in
 
@@ -325,7 +325,6 @@ function render({ model, el }) {
 
   function show(next) {
     state = next;
-    heardAt = performance.now();
     showServer();
     live.show(state.picture, state.server?.line ?? "");
     listener.show(state.listener);
@@ -343,11 +342,15 @@ function render({ model, el }) {
     panel.classList.remove("silent");
     if (buffers[0].byteLength || message.lanes.length) lanes.add(message, buffers[0]);
     if (!message.state) return;
-    const known = new Map([...state.rows, ...message.rows].map((row) => [row.number, row]));
-    const next = { ...message.state, rows: message.order.map((number) => known.get(number)) };
+    const known = new Map([...model.get("shown").rows, ...message.rows].map((row) => [row.number, row]));
     // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
-    model.set("shown", next);
-    show(next);
+    model.set("shown", { ...message.state, rows: message.order.map((number) => known.get(number)) });
+    // Drawn once a frame: a page that is slower than the messages would show, and draw, a past that is ever longer ago.
+    heardAt = performance.now();
+    drawn ??= requestAnimationFrame(() => {
+      drawn = null;
+      if (!panel.classList.contains("gone")) show(model.get("shown"));
+    });
   }
 
   function lost() {
