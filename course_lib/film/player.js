@@ -251,7 +251,7 @@ function kernelPicture() {
   return { svg, show };
 }
 
-const short = (watched) => watched.replace("IN | OUT", "IN, OUT").replace(" | ET", " ET").replace("IN, OUT ET", "ET").replace(" | RDHUP", "");
+const short = (watched) => watched.replace("IN | OUT", "IN, OUT").replace(" | ET", " ET").replace("IN, OUT ET", "ET").replace(" | RDHUP", "").replace(" | EXCLUSIVE", "");
 const events = (words) => words.replaceAll("EPOLL", "").replaceAll("POLL", "").replace("read, write", "both");
 
 // The score: a lane for each of the five labels, a mark for each moment; a sleep is a long one

@@ -20,6 +20,10 @@ class _ItsThread(ThreadView):
         super().__init__(threading.main_thread())  # not asked: it is read by its folder
         self._folder = folder
 
+    def _system_call(self) -> tuple[str | None, int | None]:
+        found = super()._system_call()
+        return (None, None) if self._stat()[0] == "t" else found  # a tracer has stopped it at a call: it does not sleep there
+
     def _read(self, name: str) -> str:
         return libc.read(f"{self._folder}/{name}")
 
@@ -42,7 +46,7 @@ class ProcessView:
             self._began = _began(pid)
             with self._held() as pidfd:
                 self.name = libc.read(f"/proc/{pid}/comm").strip()
-                for number in self.numbers()[:1]:
+                for number in sorted(map(int, libc.names(f"/proc/{pid}/fd")))[:1]:  # another user's may not even be listed
                     os.close(libc.duplicate(pidfd, number))
         except (ProcessLookupError, FileNotFoundError, OverflowError):
             raise ValueError(f"no process has the number {pid}") from None
@@ -52,6 +56,12 @@ class ProcessView:
                 "as the same user."
             ) from None
         self._threads: dict[str, _ItsThread] = {}
+
+    def __eq__(self, other: object) -> bool:
+        return isinstance(other, ProcessView) and (self.pid, self._began) == (other.pid, other._began)
+
+    def __hash__(self) -> int:
+        return hash((self.pid, self._began))
 
     def __repr__(self) -> str:
         return f"<{self.name}, process {self.pid}, {'running' if self.running else 'ended'}>"
@@ -72,19 +82,22 @@ class ProcessView:
     def descriptors(self, most: int | None = None) -> list[Descriptor]:
         """What the kernel says of its descriptors, of the `most` lowest ones; `watched_by` are its own epolls."""
         found, inodes = [], {}
-        for number in self.numbers()[:most]:
-            with suppress(OSError), self._borrowed(number) as own:
-                mode, inodes[number] = libc.mode_and_inode(own)
-                if row := _describe(own, mode, inodes[number], libc.poll([own], _ASKED).get(own, 0), Interests([])):
-                    found.append(replace(row, number=number))
+        numbers, nobody = self.numbers()[:most], Interests([])
+        with suppress(OSError), self._held() as pidfd:
+            for number in numbers:
+                with suppress(OSError), _duplicate(pidfd, number) as own:
+                    mode, inodes[number] = libc.mode_and_inode(own)
+                    if row := _describe(own, mode, inodes[number], libc.poll([own], _ASKED).get(own, 0), nobody):
+                        found.append(replace(row, number=number))
         interests = Interests([row.number for row in found if row.kind == "epoll"], f"/proc/{self.pid}/fdinfo")
         return [replace(row, watched_by=interests.of(row.number, inodes[row.number])) for row in found]
 
     def make_blocking(self, blocking: bool, numbers: list[int]) -> None:
         """Set or clear O_NONBLOCK of its descriptors: the flag is in the open file description, which a duplicate shares (dup(2))."""
-        for number in numbers:
-            with suppress(OSError), self._borrowed(number) as own:
-                os.set_blocking(own, blocking)
+        with suppress(OSError), self._held() as pidfd:
+            for number in numbers:
+                with suppress(OSError), _duplicate(pidfd, number) as own:
+                    os.set_blocking(own, blocking)
 
     def threads(self) -> list[tuple[str, Doing]]:
         """(name, what it does) of its threads, the first one first."""
@@ -128,14 +141,14 @@ class ProcessView:
         finally:
             os.close(pidfd)
 
-    @contextmanager
-    def _borrowed(self, number: int) -> Iterator[int]:
-        with self._held() as pidfd:
-            own = libc.duplicate(pidfd, number)
-        try:
-            yield own
-        finally:
-            os.close(own)
+
+@contextmanager
+def _duplicate(pidfd: int, number: int) -> Iterator[int]:
+    own = libc.duplicate(pidfd, number)
+    try:
+        yield own
+    finally:
+        os.close(own)
 
 
 def _began(pid: int) -> str:

@@ -16,6 +16,7 @@ from course_lib.film.actors import Actor
 from course_lib.film.page import data
 from course_lib.kernel import Descriptor, Doing, TaskView, descriptors
 from course_lib.kernel.busiest import Busiest, Seldom
+from course_lib.kernel.descriptors import attribute
 from course_lib.kernel.tasks import MOST
 from course_lib.kernel.threads import CpuShare
 
@@ -26,7 +27,7 @@ from .live_panel import UNSEEN, LivePanel
 from .live_picture import LivePicture
 from .page import script
 from .picture import COLUMNS, picture_html
-from .subject import CONNECTIONS, LISTENERS, Process, Things, server_of, sleepers, subject_of, why_no_client
+from .subject import LISTENERS, Process, Things, connections_of, server_of, sleepers, subject_of, why_no_client
 
 _PERIOD = 1 / 30  # seconds between two looks at the kernel
 _QUIET, _CALM = 2.0, 1 / 5  # seconds without any change, after which so many lie between two looks
@@ -126,6 +127,8 @@ class Panel(LivePanel):
         things = self.subject.things if isinstance(self.subject, Things) else []
         if any(value is its for its in (self, self.subject, *things)):
             return True
+        if isinstance(self.subject, Process) and attribute(value, "pid") == self.subject.pid:  # its Popen
+            return True
         if not isinstance(value, socket.socket):
             return False
         try:
@@ -195,7 +198,7 @@ class Panel(LivePanel):
             "server": told,
             "picture": self._live.show(rows, hidden, doing, tasks),
             "listener": _mode(rows, LISTENERS),
-            "connections": _mode(rows, CONNECTIONS),
+            "connections": _mode(rows, connections_of(self.subject)),
             "can_connect": address is not None,
             "why_not": "" if address else why_no_client(self.subject, rows),
             "note": note,

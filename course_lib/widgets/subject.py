@@ -7,7 +7,7 @@ from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from course_lib.clients import NamedClients, clients_of
-from course_lib.kernel import Descriptor, asleep_on, descriptors
+from course_lib.kernel import Descriptor, Doing, asleep_on, descriptors
 from course_lib.kernel.descriptors import attribute, is_epoll, numbers_of, watched_numbers
 from course_lib.kernel.observed import Observed
 from course_lib.kernel.process_view import ProcessView
@@ -23,10 +23,19 @@ CONNECTIONS = ("connection", "socket", "datagram", "unix socket", "other socket"
 
 
 class Process(ProcessView):
-    """Another process under observation."""
+    """Another process under observation. What its threads do is read once a look, with its descriptors."""
+
+    _now: tuple[tuple[str, Doing], ...] = ()
+
+    def descriptors(self, most: int | None = None) -> list[Descriptor]:
+        self._now = tuple(super().threads())
+        return super().descriptors(most)
+
+    def threads(self) -> list[tuple[str, Doing]]:
+        return list(self._now)
 
     def set_blocking(self, blocking: bool, of: str) -> None:
-        kinds = LISTENERS if of == "listener" else CONNECTIONS
+        kinds = LISTENERS if of == "listener" else connections_of(self)
         self.make_blocking(blocking, [row.number for row in self.descriptors() if row.kind in kinds])
 
     def words(self) -> str:
@@ -81,13 +90,23 @@ class Things:
         """{number: bytes that OpenSSL has decrypted and nobody has read} of TLS sockets; the kernel does not know of these."""
         tls = sys.modules.get("ssl")
         return {
-            thing.fileno(): thing.pending()
+            each.fileno(): each.pending()
             for thing in self.things
-            if tls and isinstance(thing, tls.SSLSocket) and thing.fileno() >= 0
+            for each in (thing, attribute(thing, "socket"))  # as that of socketserver's servers
+            if tls and isinstance(each, tls.SSLSocket) and each.fileno() >= 0
         }
 
 
 Subject: TypeAlias = "Server | Process | Things"
+
+
+def connections_of(subject: Subject) -> tuple[str, ...]:
+    """The kinds whose mode the switch for connections tells and sets.
+
+    Of another process no pipes and Unix sockets: its standard input and error may be those of this process, and a switch in a
+    description that both share (open(2)) would be one in both.
+    """
+    return ("connection",) if isinstance(subject, Process) else CONNECTIONS
 
 
 def server_of(subject: Subject) -> "Server | None":
