@@ -11,9 +11,7 @@ from every_server import SERVE_ALL
 from held import a_port
 
 from course_lib.kernel import open_numbers, wait_until
-from course_lib.servers import (
-    Server,
-)
+from course_lib.servers import Server
 
 pytestmark = pytest.mark.usefixtures("servers_stop")
 
