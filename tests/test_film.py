@@ -77,6 +77,19 @@ def silent_first(connect):
     yield
 
 
+def alice_sends(*pieces):
+    """A script: she connects and sends these, a moment after one another."""
+
+    def script(connect):
+        alice = connect()
+        yield
+        for piece in pieces:
+            alice.send(piece)
+            yield
+
+    return script
+
+
 @pytest.fixture(autouse=True)
 def nothing_is_left():
     with nothing_more():
@@ -237,16 +250,8 @@ class NibblesOnEdges(Nibbles):
     edges = select.EPOLLET
 
 
-def ten_bytes(connect):
-    alice = connect()
-    yield
-    alice.send(b"0123456789")
-    yield
-    alice.send(b"x")
-    yield
-
-
 def test_the_ready_list_is_of_levels_or_of_edges():
+    ten_bytes = alice_sends(b"0123456789", b"x")
     levels = [m for m in film(Nibbles(), ten_bytes, calls=6) if m.call.name == "epoll_wait" and not m.asleep]
     assert [left(m) for m in levels] == [(0, 0), (6, 1), (2, 1)]  # ready each time, until nothing is left
     edges = film(NibblesOnEdges(), ten_bytes)
@@ -395,20 +400,14 @@ def test_an_interest_that_has_outlived_its_number_is_told_and_drawn():
             os.close(kept)
             epoll.close()
 
-    def script(connect):
-        alice = connect()
-        yield
-        alice.send(b"hello")
-        yield
-
-    filmed = film(Forgets(), script)
+    filmed = film(Forgets(), alice_sends(b"hello"))
     old = next(m for m in filmed if m.call and m.call.name == "epoll_ctl").call.asked.split(", ")[1]
     zombies = [m.zombies for m in filmed]
     assert zombies[0] == () and ((int(old), "alice", "IN"),) in zombies
     at = zombies.index(((int(old), "alice", "IN"),))
     assert "The number of alice was closed, and is watched for IN all the same" in filmed.state(at)
     assert "alice" in str(filmed[at].who(int(old))) and f'"zombies":[[{old},"alice","IN"]]' in filmed._repr_html_()
-    assert filmed == film(Forgets(), script)
+    assert filmed == film(Forgets(), alice_sends(b"hello"))
 
 
 OF_SS = {"ESTAB": "ESTABLISHED", "CLOSE-WAIT": "CLOSE_WAIT", "LAST-ACK": "LAST_ACK", "LISTEN": "LISTEN", "UNCONN": "CLOSE"}
@@ -508,12 +507,6 @@ def test_a_wait_is_not_said_to_find_an_empty_list_where_a_closed_number_is_ready
                     pass
                 kept.close()
 
-    def a_byte(connect):
-        alice = connect()
-        yield
-        alice.send(b"x")
-        yield
-
-    filmed = film(Forgets(), a_byte, calls=8)
+    filmed = film(Forgets(), alice_sends(b"x"), calls=8)
     asked = [filmed.asks(number) for number, m in enumerate(filmed) if m.call.name == "epoll_wait" and not m.asleep]
     assert asked[1].endswith("which is empty.") and asked[-1].endswith("In it: alice, who was closed.")
