@@ -5,6 +5,7 @@ import os
 import resource
 import signal
 import socket
+import subprocess
 import sys
 import threading
 from collections.abc import Callable, Iterator
@@ -46,6 +47,13 @@ def interrupted_in(function: Callable, when: Callable[[], bool] = lambda: True) 
     finally:
         over.set()
         thread.join()
+
+
+def python(program: str, *before: str, stdout: int = subprocess.PIPE, **options) -> subprocess.Popen:
+    """A Python that runs this program where it can import the course, behind the words `before`."""
+    return subprocess.Popen(
+        [*before, sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=stdout, **options
+    )
 
 
 def alive(pid: int) -> bool:

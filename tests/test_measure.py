@@ -8,10 +8,9 @@ import signal
 import subprocess
 import sys
 import threading
-from pathlib import Path
 
 import pytest
-from held import alive, nothing_more
+from held import alive, python
 
 from course_lib.kernel import wait_until
 from course_lib.measure import (
@@ -32,6 +31,8 @@ from course_lib.measure import (
 from course_lib.proc import children
 from course_lib.servers import BlockingServer, EpollServer, PollServer, SelectServer
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 ladder_module = sys.modules["course_lib.measure.ladder"]  # the function has the same name
 
 QUICK = {"rounds": 1, "seconds": 0.05}
@@ -43,12 +44,6 @@ def time_enough(monkeypatch):
     """A server is not given up because the machine is busy."""
     monkeypatch.setattr(ladder_module, "_PATIENCE", 60.0)
     monkeypatch.setattr(ladder_module, "_ENTRANCE", 300.0)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    with nothing_more():
-        yield
 
 
 def by_point(rows):
@@ -261,12 +256,6 @@ def test_numbers_that_cannot_be_meant_are_refused(wrong):
 # Little room, interrupts, and the end of the process
 
 
-def python(program: str, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=subprocess.PIPE, **options
-    )
-
-
 def test_with_256_descriptors_each_measurement_does_what_it_can_and_says_the_rest():
     program = """
 import json, resource
@@ -341,7 +330,7 @@ MEASURED = "from course_lib.measure import waiting_cost; waiting_cost(numbers=(1
 def test_progress_is_a_line_on_a_terminal_and_nothing_elsewhere():
     assert python(MEASURED).communicate(timeout=600)[0] == ""
     ours, theirs = pty.openpty()
-    with subprocess.Popen([sys.executable, "-c", MEASURED], stdout=theirs, cwd=Path(__file__).parents[1]):
+    with python(MEASURED, stdout=theirs):
         os.close(theirs)
         shown = b""
         try:

@@ -12,8 +12,8 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from held import alive, nothing_more
-from panel_state import shown_after
+from held import alive, python
+from panel_state import Page
 
 from course_lib.kernel import wait_until
 from course_lib.measure import machine_limits, ten_thousand
@@ -23,6 +23,8 @@ from course_lib.proc import children
 from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, PollServer, SelectServer
 from course_lib.widgets import observe
 
+pytestmark = pytest.mark.usefixtures("nothing_is_left")
+
 module = sys.modules["course_lib.measure.ten_thousand"]
 BRIEF = {"active": 5, "seconds": 1.0}
 
@@ -31,22 +33,6 @@ BRIEF = {"active": 5, "seconds": 1.0}
 def quick(monkeypatch):
     monkeypatch.setattr(module, "_ALONE", 0.1)
     monkeypatch.setattr(module, "_REST", 0.1)
-
-
-@pytest.fixture(autouse=True)
-def nothing_is_left():
-    with nothing_more():
-        yield
-
-
-def python(program: str, **options) -> subprocess.Popen:
-    return python_in([], program, **options)
-
-
-def python_in(before: list[str], program: str, **options) -> subprocess.Popen:
-    return subprocess.Popen(
-        [*before, sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=subprocess.PIPE, **options
-    )
 
 
 def answers(server) -> bool:
@@ -158,7 +144,7 @@ with EpollServer() as server:
 def test_the_kernel_has_no_port_left():
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("a network of one's own (unshare -n) is not allowed here")
-    said, _ = python_in(["unshare", "-n"], NO_PORTS).communicate(timeout=600)
+    said, _ = python(NO_PORTS, "unshare", "-n").communicate(timeout=600)
     opened, all_answered, left, why_not = json.loads(said)
     assert 290 <= opened <= 300 and all_answered and left == 0  # the server has one of the hundred ports
     assert why_not == "no port was free for another one, of 3 client addresses (EADDRNOTAVAIL, connect(2))"
@@ -364,22 +350,15 @@ def test_the_clients_die_with_the_process_that_started_them():
 # Ten thousand
 
 
-class Page:
-    """What a browser does with a panel: it says that it is there, and keeps what it is sent."""
+class CountingPage(Page):
+    """It keeps the most descriptors that were not shown, and the most rows beside them."""
 
-    def __init__(self, panel) -> None:
-        self.panel, self.state, self.hidden, self.rows = panel, {}, 0, 0
-        panel.send = self.hear
-        panel._hear(panel, {"type": "ready", "view": "page"}, [])
+    hidden = rows = 0
 
     def hear(self, message, buffers) -> None:
-        self.state = shown_after(self.state, message)
+        super().hear(message, buffers)
         if self.state.get("hidden"):
             self.hidden, self.rows = max(self.hidden, self.state["hidden"]), max(self.rows, len(self.state["rows"]))
-
-    def close(self) -> None:
-        self.panel._hear(self.panel, {"type": "gone", "view": "page"}, [])
-        assert wait_until(lambda: self.panel._pump is None)
 
 
 def test_ten_thousand_while_a_panel_is_live():
@@ -387,11 +366,12 @@ def test_ten_thousand_while_a_panel_is_live():
     if hard < 10_200 or machine_limits.plan(replace(LIMITS, hard=hard, memory=machine_limits._memory()), 10_000).why_not:
         pytest.skip(f"the hard limit of descriptors is {hard}, or memory is short")
     with EpollServer() as server:
-        page = Page(observe(server))
+        page = CountingPage(observe(server))
         result = ten_thousand(server, seconds=1.0)
         assert result.opened == result.answered == 10_000 and result.all_answered and result.left_behind == 0, result
         assert wait_until(lambda: len(page.state["rows"]) == 2, 60)  # the listener and the epoll
-        page.close()
+        page.click("gone")
+        assert wait_until(lambda: page.panel._pump is None)
         assert page.hidden > 1000 and page.rows <= 61  # it looked while they came, or were there
         assert result.kernel_memory is None or result.kernel_memory > 0
         assert result.cpu < 10 * result.cpu_alone  # a server that walks through all would need some hundred times as much
