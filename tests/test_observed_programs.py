@@ -116,3 +116,17 @@ def test_a_server_whose_listener_speaks_tls_says_why_no_client_of_the_panel_can_
         server.socket = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_socket(server.socket, server_side=True)
         state = observe(server).state()
         assert not state["can_connect"] and state["why_not"].startswith("This listener speaks TLS")
+
+
+@pytest.mark.parametrize("waits, call", [("signal.pause()", "pause"), ("signal.sigwait({signal.SIGUSR1})", "sigwait")])
+def test_a_program_that_waits_for_a_signal_is_asleep_in_that_call(waits, call):
+    with running(waits) as child:
+        assert wait_until(lambda: ProcessView(child.pid).threads()[0][1].call == call)
+
+
+def test_of_more_descriptors_than_are_shown_the_lowest_are():
+    with running("import os\nfor _ in range(300): os.dup(0)\nprint('ready', flush=True)\nsignal.pause()") as child:
+        child.stdout.readline()
+        state = observe(child).state()
+        assert state["hidden"] >= 100 and state["first"] == "the lowest numbers"
+        assert max(row["number"] for row in state["rows"]) < 210

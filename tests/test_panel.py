@@ -310,7 +310,8 @@ def test_the_cpu_that_is_told_is_that_of_all_its_threads():
         (BlockingServer, r", not a class: make one of it, BlockingServer\(…\)"),
         ([], ", and this list is empty"),
         ({}, ", and this dict is empty"),
-        ([1, "text"], "; in this list, this str has no descriptor now"),
+        ([1, "text"], "; in this list, at 1, this str has no descriptor now"),
+        ((0, ("127.0.0.1", 1)), "; in this tuple, at 1, this tuple has no descriptor now"),
     ],
 )
 def test_what_cannot_be_observed_is_one_sentence(thing, why):

@@ -270,7 +270,7 @@ function render({ model, el }) {
       for (const row of table.rows) row.cells[column].hidden = !always && (over || !used.has(key));
     });
     hidden.hidden = !state.hidden;
-    setText(hidden, state.hidden ? `${state.hidden.toLocaleString("en")} more descriptors are not shown; the active ones come first` : "");
+    setText(hidden, state.hidden ? `${state.hidden.toLocaleString("en")} more descriptors are not shown; ${state.first} come first` : "");
   }
 
   // Rows are kept and their texts changed, so that what did not change does not flicker.

@@ -54,6 +54,7 @@ _NOTHING: dict[str, Any] = {
     "tasks": None,
     "rows": [],
     "hidden": 0,
+    "first": "",
 }  # what is shown of a subject that cannot be read
 PARTS = ("picture", "controls", "clients", "table", "tasks", "lanes", "calls")
 _PLAYER = Path(__file__).parents[1] / "film"
@@ -146,7 +147,7 @@ class Panel(LivePanel):
     def state(self) -> dict:
         """Everything the panel shows but the lanes, as JSON-ready values.
 
-        server, picture, listener, connections, note, clients, tasks, rows, hidden
+        server, picture, listener, connections, note, clients, tasks, rows, hidden, first (which rows come first when some are hidden)
         """
         return self._seen()[1]
 
@@ -209,6 +210,7 @@ class Panel(LivePanel):
                 for row in sorted(rows, key=lambda row: (row.kind not in LISTENERS, row.number))
             ],
             "hidden": hidden,
+            "first": "the lowest numbers" if isinstance(self.subject, Process) else "the active ones",
         }
 
     def _row(

@@ -140,11 +140,11 @@ def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
         things = list(thing.values() if isinstance(thing, Mapping) else thing)
         if not things:
             raise TypeError(f"{takes}, and this {type(thing).__name__} is empty") from None
-        for each in things:
+        for position, each in enumerate(things):
             try:
                 numbers_of(each)
             except TypeError as error:
-                raise TypeError(f"{takes}; in this {type(thing).__name__}, {error}") from None
+                raise TypeError(f"{takes}; in this {type(thing).__name__}, at {position}, {error}") from None
         return Things(things), clients_of(things[0])
     return Things([thing]), clients_of(thing)
 
