@@ -90,7 +90,7 @@ from IPython.display import display
 display({"text/plain": "-" * 1_000_000}, raw=True)
 """
 
-# What the kernel's process holds: names of threads, kinds of descriptors, running servers. Fonts and the history stay open,
+# What the kernel's process holds: names of threads, kinds of descriptors, running servers. Fonts and the history stay open, its folder for moments,
 # and so do the threads that the kernel's asyncio loop keeps for to_thread.
 HELD = r"""
 def held():
@@ -98,7 +98,7 @@ def held():
     gc.collect()
     links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
     kinds = [re.sub(r"\d+", "", os.readlink(link)) for link in links if os.path.islink(link)]
-    kinds = [kind for kind in kinds if not kind.endswith(".ttf") and "history.sqlite" not in kind]
+    kinds = [kind for kind in kinds if not kind.endswith(".ttf") and "/profile_default" not in kind]
     registry = sys.modules.get("course_lib.servers.registry")
     threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
     print(json.dumps({

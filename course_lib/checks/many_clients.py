@@ -101,7 +101,7 @@ def _pieces(trial: ServerTrial) -> None:
             raise trial.unanswered(trial.first, f"{what}: it got no answer within 1 s", stuck)
         if not stuck:
             trial.process.explain_end()
-        if set(got) & set(b"WRD"):
+        if set(got) & set(b"WRD") or got[:1] != b"H" and set(trial.receive(trial.second, 7)[0]) & set(b"HE"):
             why = "The two share one buffer: each connection needs its own."
         elif got.startswith(b"HELLO"):
             why = "Only b'\\n' ends a line, and the answer ends with one too."

@@ -215,13 +215,20 @@ class ServerTrial:
         self.happened = what
 
     def idle(self, when: str, why: str = "") -> None:
-        """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed."""
+        """Nobody talks: it must sleep, where a client can wake it. Two windows must agree before it is blamed.
+
+        A window in which it could have run and mostly had no processor tells nothing: then there is another one.
+        """
         if not self.sleeps or self.process.until(self.process.sleeps_for_ever, 0.1):
             return
-        for window in range(2):
-            cpu, naps, wakes = self._window()
+        windows = 0
+        while windows < 2:
+            cpu, naps, wakes, runs = self._window()
+            if cpu < IDLE and runs > 0.5:
+                continue
             if cpu < IDLE and naps < 0.5 and wakes <= OFTEN:
                 return
+            windows += 1
         line = self.process.where()
         if cpu < IDLE and naps < 0.5:
             raise Wrong(
@@ -259,13 +266,17 @@ class ServerTrial:
         self.process.watch(0.005)
         return self.process.asleep_in() == "sleep"
 
-    def _window(self) -> tuple[float, float, int]:
-        """Over half a second of its own: share of a core, share of looks at which it sleeps by the clock; times it woke up."""
-        used, woke, looks = self.process.cpu(), self.process.wakes(), [""]
+    def _window(self) -> tuple[float, float, int, float]:
+        """Over half a second of its own: share of a core, of looks at which it sleeps by the clock; times it woke up.
+
+        And the share of looks at which it runs, or waits for a processor.
+        """
+        used, woke, looks, states = self.process.cpu(), self.process.wakes(), [""], ""
         for passed in self.process.own_time(WINDOW):
             looks += filter(None, [self.process.asleep_in()])
+            states += self.process.state()
         share = min(1.0, (self.process.cpu() - used) / passed)
-        return share, looks.count("sleep") / len(looks), self.process.wakes() - woke
+        return share, looks.count("sleep") / len(looks), self.process.wakes() - woke, states.count("R") / max(1, len(states))
 
 
 # What an exception says about a server.

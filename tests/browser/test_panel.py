@@ -311,6 +311,7 @@ class TestCompact:
         )
         button(panel, "Connect a client").click()
         expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+        expect(panel.locator(".live svg .changed")).not_to_have_count(0)
         strokes = panel.locator(".live svg").evaluate(
             """async svg => {
                 const marks = () => svg.getAnimations({ subtree: true }).filter(one => one.animationName === "fresh");

@@ -113,7 +113,8 @@ def test_a_crowded_machine_is_not_blamed_on_the_learner(as_before):
 
 
 @pytest.mark.parametrize(
-    "wrong", ["serves one after the other", "never waits", "never closes", "closes, and stays in the list of select"]
+    "wrong",
+    ["serves one after the other", "one Lines for all", "never waits", "never closes", "closes, and stays in the list of select"],
 )
 def test_a_wrong_server_is_caught_on_a_crowded_machine(wrong, cell, as_before):
     from exercises.case import wrong as case_of
