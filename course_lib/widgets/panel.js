@@ -9,9 +9,7 @@ function words(key, value) {
   return String(value);
 }
 
-const MARKED = 3000; // ms; as the animation in player.css
-
-// The film's picture of the present moment. What changed in the last seconds is marked, also where another change came after it.
+// The film's picture of the present moment. What changed since the one before is marked.
 function livePicture() {
   const picture = kernelPicture();
   const asks = make("p", { className: "asks" });
@@ -21,15 +19,14 @@ function livePicture() {
   host.attachShadow({ mode: "open" }).append(make("style", {}, PLAYER_STYLE), box);
   const done = followTheme(box);
   const has = { carries: false, watched: false, crowded: false, tasks: false, hidden: false }; // what there was once keeps its place
-  let now = null, before = null, since = 0, most = 2;
+  let now = null, before = null, most = 2;
   picture.svg.addEventListener("animationend", () => { before = now; }); // what was new is so no more
 
   function show(next, where) {
     setText(line, where);
     box.hidden = !next;
     if (!next || JSON.stringify(next) === JSON.stringify(now)) return;
-    if (!before || performance.now() - since > MARKED) [before, since] = [now, performance.now()];
-    now = next;
+    [before, now] = [now, next];
     setText(asks, next.asks);
     asks.classList.toggle("sleeps", next.asleep);
     size();

@@ -303,14 +303,16 @@ class TestCompact:
         notebook = open_cells("server = BlockingServer().start()\nobserve(server)")
         notebook.page.emulate_media(reduced_motion=motion)
         panel = panel_of(notebook.run_cell(1), more=False)
+        button(panel, "Connect a client").click()
+        expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
         # However slow the page is: the marks stand still from the moment when they appear.
         panel.locator(".live svg").evaluate(
             """svg => svg.addEventListener("animationstart", () => {
                 for (const mark of svg.getAnimations({ subtree: true })) if (mark.animationName) mark.pause();
             })"""
         )
-        button(panel, "Connect a client").click()
-        expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+        button(panel, "Connect a client").click()  # one change and no more: nothing comes after it that would be marked instead
+        expect(panel.locator(".asks")).to_contain_text("Meanwhile bob stands in the accept queue.")
         expect(panel.locator(".live svg .changed")).not_to_have_count(0)
         strokes = panel.locator(".live svg").evaluate(
             """async svg => {
