@@ -4,6 +4,7 @@ import os
 import select
 import socket
 import time
+from types import SimpleNamespace
 
 import pytest
 from exercises.case import wrong
@@ -209,3 +210,14 @@ def test_memory_that_shrinks_between_two_copies_counts(cell, monkeypatch):
 
     monkeypatch.setattr(CheckedProcess, "memory", wavering)
     gets_its_message(redis_protocol_wrong, "9.1", "resp", "answers pile up", cell)
+
+
+def test_half_a_second_without_a_processor_is_not_taken_for_sleep(monkeypatch):
+    starved, runs = (0.0, 0.0, 0, 1.0), (1.0, 0.0, 0, 1.0)  # share of a core, naps, times it woke up, looks at which it runs
+    windows = iter([starved, runs, starved, runs])
+    trial = ServerTrial.__new__(ServerTrial)
+    trial.sleeps, trial.process = True, SimpleNamespace(until=lambda condition, seconds: False, where=str, sleeps_for_ever=None)
+    monkeypatch.setattr(trial, "_window", lambda: next(windows))
+    with pytest.raises(Wrong, match="runs all the time"):
+        trial.idle("Nobody talks")
+    assert not list(windows)
