@@ -16,7 +16,7 @@ lab: .venv/lab
 		$$([ "$$(id -u)" != 0 ] || echo --allow-root) \
 		$$([ "$$BROWSER$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser)
 
-# loadgroup hands the tests out one by one, in their order: those with a browser come last.
+# loadgroup hands the tests out one by one, in the order that tests/conftest.py says.
 test: .venv/test
 	@.venv/bin/python -m pytest -n 4 --dist loadgroup
 

@@ -1,12 +1,16 @@
-"""What all tests share: the learner's folder is a temporary one, and the browser comes last."""
+"""What all tests share: the learner's folder is a temporary one, and in each process the browser comes last."""
 
 import gc
 import signal
 import socket
 from collections import Counter
+from collections.abc import Iterator
 
 import pytest
 from held import nothing_more
+from xdist.remote import Producer
+from xdist.scheduler import LoadGroupScheduling
+from xdist.workermanage import WorkerController
 
 from course_lib.servers import stop_all
 
@@ -21,6 +25,27 @@ SLOW = {
     "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_suspects", "test_redis_protocol", "test_prefork",
 }  # fmt: skip
 FIRST = 1  # wrong solutions of an exercise
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling:
+    return BrowserBeside(config, log)
+
+
+class BrowserBeside(LoadGroupScheduling):
+    """One of the processes takes the tests with a browser from the beginning: those compute, while most others wait."""
+
+    def _assign_work_unit(self, node: WorkerController) -> None:
+        browser = next(_with_browser(self.workqueue), None)
+        begun = next(_with_browser(self.assigned_work[node]), None)
+        if browser and (begun or node is self.nodes[-1] and len(self.nodes) > 1):
+            self.workqueue.move_to_end(browser, last=False)
+        elif begun:
+            return node.shutdown()  # nothing else may come after them
+        super()._assign_work_unit(node)
+
+
+def _with_browser(units: dict[str, dict[str, bool]]) -> Iterator[str]:
+    return (unit for unit, tests in units.items() if any("/browser/" in test for test in tests))
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
