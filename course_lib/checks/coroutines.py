@@ -7,11 +7,11 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import GeneratorType
 from typing import Any
 
-from course_lib.sandbox import Attempt, Talk, Wrong, a
+from course_lib.sandbox import Attempt, Talk, Wrong, a, shown
 
 from .ends import connection
 from .server_trial import SMALL
-from .waits import OF_WAITS, Driven, shown, use_accept, use_recv, use_send_all
+from .waits import OF_WAITS, Driven, use_accept, use_recv, use_send_all
 from .web import check_web, serve
 
 

@@ -5,9 +5,11 @@ import select
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import ExitStack, contextmanager, suppress
 
-from course_lib.sandbox import Wrong
+from course_lib.ports import is_queued
+from course_lib.proc import descriptor_limit
+from course_lib.sandbox import Wrong, wait_until
 
 LONGEST = 65_536  # bytes that a line may have (exercise 2.2)
 TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
@@ -112,3 +114,35 @@ def answers_no_more(sock: socket.socket) -> bool:
         if not ready or ready[0][1] & select.POLLERR:
             return bool(ready)
         # else the peer's buffer took some more
+
+
+@contextmanager
+def no_free_descriptor() -> Iterator[None]:
+    """Inside, the kernel gives out no number any more: all below the limit are in use (getrlimit(2))."""
+    lowest_free = os.open("/dev/null", os.O_RDONLY)
+    os.close(lowest_free)
+    with descriptor_limit(lowest_free):
+        yield
+
+
+@contextmanager
+def clients_of(listener: socket.socket, number: int) -> Iterator[list[socket.socket]]:
+    """This many clients whose handshakes are complete: they stand in the accept queue."""
+    with ExitStack() as clients:
+        found = []
+        for _ in range(number):
+            found.append(clients.enter_context(socket.create_connection(listener.getsockname())))
+            if not wait_until(lambda: is_queued(found[-1])):
+                raise Wrong("A client connected and did not come into the accept queue of the listener.")
+        yield found
+
+
+def is_closed(got: object) -> bool:
+    return isinstance(got, socket.socket) and got.fileno() == -1
+
+
+def is_connected(sock: socket.socket) -> bool:
+    try:
+        return bool(sock.getpeername())
+    except OSError:  # ENOTCONN
+        return False

@@ -9,12 +9,11 @@ from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from course_lib.sandbox import Wrong
+from course_lib.sandbox import Wrong, shown
 from course_lib.sandbox.stopwatch import waited_for_a_processor
 from course_lib.solutions.coroutines import recv, sleep
 
 from .loop_trial import LoopTrial, pair, turns
-from .waits import shown
 
 
 def _steps(log: list[str], name: str, steps: int) -> Generator:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Coroutine
 from types import GeneratorType
 from typing import Any
 
-from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
+from course_lib.sandbox import Attempt, Talk, Wrong, a, shown, wait_until
 
 from .ends import connection, left_as_it_was, readable, reset, writable
 from .server_trial import SMALL
@@ -377,13 +377,6 @@ def _use_sleep(talk: Talk, sleep: Callable) -> None:
         if not driven.over:
             raise Wrong(f"sleep({seconds}) yielded a second time: whoever resumes it has waited, so it returns then.")
     talk.good("sleep: yields its seconds, once, and does not sleep itself")
-
-
-def shown(value: object) -> str:
-    if isinstance(value, GeneratorType | Coroutine):
-        return a(value)
-    text = repr(value) if isinstance(value, int | str | bytes | list | tuple | dict | bool | Exception | None) else a(value)
-    return text if len(text) <= 80 else f"{text[:60]}…"
 
 
 CHECKS = {"7.2": check_waits}

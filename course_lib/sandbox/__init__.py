@@ -5,7 +5,7 @@ from .causes import Causes, explained, why
 from .outcome import TOO_BUSY, Finding, NotChecked, Open, Raised, Stuck, Wrong
 from .stopwatch import Stopwatch, wait_until
 from .talk import Talk
-from .words import a
+from .words import a, shown
 
 __all__ = [
     "MARK",
@@ -22,6 +22,7 @@ __all__ = [
     "Wrong",
     "a",
     "explained",
+    "shown",
     "wait_until",
     "why",
 ]

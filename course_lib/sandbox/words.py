@@ -9,9 +9,18 @@ from course_lib import folders
 REFUSED_BY_PICKLE = "pickle|Can't get (local object|attribute)"
 
 
+_PLAIN = int, str, bytes, list, tuple, dict, bool, type(None)
+
+
 def a(value: object) -> str:
     """A value's type, in words."""
     return "None" if value is None else f"a value of type {type(value).__name__}"
+
+
+def shown(value: object) -> str:
+    """A value as it is, cut where it is long; of one whose repr says nothing, or runs code of the learner's, the type."""
+    text = repr(value) if type(value) in _PLAIN or isinstance(value, Exception) else a(value)
+    return text if len(text) <= 80 else f"{text[:60]}…"
 
 
 def where(frame: tuple[str, int] | None) -> str:
