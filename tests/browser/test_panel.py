@@ -45,6 +45,39 @@ def test_a_sleeping_listener_made_non_blocking_shows_its_fate_at_once(open_cells
     expect(button(panel, "Start")).to_be_visible()
 
 
+# One more client, and the panel has heard of it: by then it has drawn it, or will in the next frame.
+ONE_MORE = """async () => {
+    const kernel = theNotebook().sessionContext.session.kernel;
+    const heard = new Promise(done => kernel.iopubMessage.connect((_, { content }) => content.data?.content?.state && done()));
+    await kernel.requestExecute({ code: "clients.append(socket.create_connection(server.address))" }).done;
+    await heard;
+}"""
+# From now on no frame comes: the page is as one that has too much to do.
+HOLD_FRAMES = """panel => {
+    window.drawn = 0;
+    new MutationObserver(() => drawn++).observe(panel.querySelector("table"), { childList: true, subtree: true });
+    window.frames = [requestAnimationFrame];
+    window.requestAnimationFrame = draw => frames.push(draw);
+}"""
+LET_FRAMES_COME = "() => { window.requestAnimationFrame = frames.shift(); frames.forEach(draw => requestAnimationFrame(draw)); }"
+
+
+def test_a_page_that_is_too_slow_for_the_messages_draws_the_newest_only(open_cells):
+    notebook = open_cells(
+        "from course_lib.servers import EpollServer\nclients, server = [], EpollServer().start()\nobserve(server)"
+    )
+    panel = panel_of(notebook.run_cell(1))
+    expect(row(panel, "listener")).to_be_visible()
+    panel.evaluate(HOLD_FRAMES)
+    for _ in range(5):
+        notebook.page.evaluate(ONE_MORE)
+    assert notebook.page.evaluate("drawn") == 0
+    notebook.page.evaluate(LET_FRAMES_COME)
+    expect(row(panel, "connection")).to_have_count(5)
+    assert notebook.page.evaluate("drawn") > 0
+    assert notebook.errors == []
+
+
 def test_another_process_is_shown_and_a_grey_button_says_why(open_cells):
     notebook = open_cells(
         "import subprocess, sys\nchild = subprocess.Popen([sys.executable, '-m', 'course_lib', 'serve', 'epoll'], stdout=subprocess.PIPE)\n"
