@@ -111,6 +111,18 @@ def test_a_thread_that_a_tracer_has_stopped_at_a_call_is_not_asleep_in_it(tmp_pa
             tracer.wait()
 
 
+def test_one_that_a_signal_has_stopped_is_not_asleep_in_the_call_that_it_was_in():
+    with running("listener.accept()") as child:
+        view = ProcessView(child.pid)
+        assert wait_until(lambda: view.threads()[0][1].call == "accept")
+        child.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: str(view.threads()[0][1]) == "stopped by a signal")
+        panel = observe(pid=child.pid)
+        assert wait_until(lambda: "stopped by a signal" in panel.shown["note"]), panel.shown["note"]
+        child.send_signal(signal.SIGCONT)
+        assert wait_until(lambda: view.threads()[0][1].call == "accept")
+
+
 def test_a_server_whose_listener_speaks_tls_says_why_no_client_of_the_panel_can_come():
     with socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler) as server:
         server.socket = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER).wrap_socket(server.socket, server_side=True)

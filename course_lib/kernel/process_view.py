@@ -20,6 +20,9 @@ class _ItsThread(ThreadView):
         super().__init__(threading.main_thread())  # not asked: it is read by its folder
         self._folder = folder
 
+    def _look(self) -> Doing:
+        return Doing(False, cpu=self._cpu_share(), stopped=True) if self._stat()[0] == "T" else super()._look()
+
     def _system_call(self) -> tuple[str | None, int | None]:
         found = super()._system_call()
         return (None, None) if self._stat()[0] == "t" else found  # a tracer has stopped it at a call: it does not sleep there

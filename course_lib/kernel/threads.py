@@ -114,6 +114,7 @@ class Doing:
     cpu         its share of one core, 0.0 to 1.0, over about the last second
     ended       when the thread is over (or was never started): how, in a sentence; else None
     unknown     True where no /proc tells: then nothing else is said of a thread that lives
+    stopped     True while a signal has stopped its process (SIGSTOP, until SIGCONT: signal(7)); then it is not asleep
     """
 
     asleep: bool
@@ -123,12 +124,15 @@ class Doing:
     cpu: float = 0.0
     ended: str | None = None
     unknown: bool = False
+    stopped: bool = False
 
     def __str__(self) -> str:
         if self.unknown:
             return "not known: this system has no /proc"
         if self.ended:
             return self.ended
+        if self.stopped:
+            return "stopped by a signal"
         if not self.asleep:
             return f"running, CPU {self.cpu:.0%}"
         where = f" on descriptor {self.descriptor}" if self.descriptor is not None else ""

@@ -13,6 +13,8 @@ _AGAIN = "BlockingIOError, errno 11 (EAGAIN)"
 
 def doing(now: Doing) -> str:
     """What a thread does, without the seconds: "asleep in recv() on descriptor 7"; of one that ended, not yet the cause."""
+    if now.stopped:
+        return "stopped by a signal"
     if now.ended or not now.asleep:
         return (now.ended or ("not known" if now.unknown else "running")).partition(":")[0]
     where = f" on descriptor {now.descriptor}" if now.descriptor is not None else ""
