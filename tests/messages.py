@@ -7,11 +7,22 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1] / "course_lib"
-SAY = "Wrong", "NotChecked", "good", "note", "step"  # what is called with words for a learner
+SAY = (
+    "Wrong",
+    "NotChecked",
+    "good",
+    "note",
+    "step",
+    "when",
+    "raises",
+    "never_waits",
+    "wrong",
+)  # what is called with words for a learner
+ANSWER = "is_", "is_a", "raises"  # whose words, but the first, end the message that `when` begins
 
 
 class Message(NamedTuple):
-    """Words as they stand in the code: `kind` is what says them, "cause" for those of a table."""
+    """Words as they stand in the code: `kind` is what says them, "cause" for those of a table, "answer" for the end of a message."""
 
     place: str
     kind: str
@@ -21,10 +32,10 @@ class Message(NamedTuple):
 def messages() -> Iterator[Message]:
     """Those of `checks` and `sandbox`, in the order of the code."""
     for path in sorted([*PACKAGE.glob("checks/*.py"), *PACKAGE.glob("sandbox/*.py")]):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            for kind, said in _said(node):
-                if words := _words(said):
-                    yield Message(f"{path.parent.name}/{path.name}:{said.lineno}", kind, words)
+        said = [each for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))) for each in _said(node)]
+        for kind, node in sorted(said, key=lambda each: (each[1].lineno, each[1].col_offset)):
+            if words := _words(node):
+                yield Message(f"{path.parent.name}/{path.name}:{node.lineno}", kind, words)
 
 
 def _said(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
@@ -32,6 +43,11 @@ def _said(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
         if name in SAY:
             yield from ((name, said) for said in node.args[:2])
+        if name in ANSWER:
+            for said in [*node.args[1:], *(keyword.value for keyword in node.keywords)]:
+                yield from (("answer", one) for one in (said.values if isinstance(said, ast.Dict) else [said]))
+    if isinstance(node, ast.AnnAssign) and ast.unparse(node.annotation) == "Instead" and isinstance(node.value, ast.Dict):
+        yield from (("answer", said) for said in node.value.values)
     if isinstance(node, ast.Dict):
         for key, said in zip(node.keys, node.values):
             if isinstance(key, ast.Constant) and re.search(r"Error|Iteration|^E[A-Z]+|^: ", str(key.value)):

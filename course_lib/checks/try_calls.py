@@ -68,11 +68,12 @@ def _use_try_accept(talk: Talk, probe: Probe, listener: socket.socket) -> None:
         connection.close()
     talk.good("try_accept: a non-blocking connection for each client")
 
-    out = "All descriptors were used up and a client was waiting: accept() raised EMFILE"
     let = "Catch BlockingIOError only, and let other errors through (accept(2))"
     with clients_of(listener, 1):
         with no_free_descriptor():
-            error = probe.raises(OSError, out, listener, otherwise=let, instead={None: f'None, which says "nobody there". {let}'})
+            error = probe.raises(
+                OSError, "All descriptors were used up and a client was waiting: accept() raised EMFILE", listener,
+                otherwise=let, instead={None: f'None, which says "nobody there". {let}'})  # fmt: skip
         if error.errno != errno.EMFILE:
             raise error
         _takes_a_client(probe, listener).close()
