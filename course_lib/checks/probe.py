@@ -7,7 +7,7 @@ from contextlib import contextmanager
 from typing import Any, TypeVar
 
 from course_lib.proc import open_numbers
-from course_lib.sandbox import Talk, Wrong, shown
+from course_lib.sandbox import Talk, Wrong, a, shown
 
 _CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
@@ -61,7 +61,7 @@ class Answer:
 
     def __init__(self, situation: str, call: str, value: Any) -> None:
         self.situation, self.value = situation, value
-        self._returned = f"{situation}, and {call} returned"
+        self._returned = f"{situation}{situation and ', and '}{call} returned"
 
     def is_(self, right: object, otherwise: str = "", instead: Instead | None = None) -> Any:
         """It is this value. A wrong answer has its words in `instead`, any other one those of `otherwise`."""
@@ -70,6 +70,13 @@ class Answer:
     def is_a(self, kind: type[T], otherwise: str, instead: Instead | None = None) -> T:
         """It is of this type."""
         value: T = self._checked(isinstance(self.value, kind), otherwise, instead or {})
+        return value
+
+    def is_list_of(self, kind: type[T], otherwise: str, inside: str) -> list[T]:
+        """It is a list of these; `inside` is said of one with something else in it."""
+        value: list[T] = self.is_a(list, otherwise)
+        for odd in (each for each in value if not isinstance(each, kind)):
+            raise self.wrong(f"a list with {a(odd)} in it: {inside}")
         return value
 
     def wrong(self, words: str) -> Wrong:

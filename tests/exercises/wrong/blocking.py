@@ -207,12 +207,12 @@ CASES = {
         case("takes the last of splitlines for unfinished",
              "splitlines() does not tell whether the last line is complete", LINES, {r'split(b"\n")': "splitlines()"}),
         case("splits each chunk",
-             'cut inside "two" gave b"tw" and b"o": keep the unfinished part until the next feed', r"""
+             "b'one', b'tw', b'o', b'']: a cut is no line end, so keep the unfinished part until the next feed", r"""
             class Lines:
                 def feed(self, chunk):
                     return chunk.split(b"\n")
         """),
-        case("splits each chunk, drops empty parts", 'cut inside "two" gave b"tw" and b"o"', """
+        case("splits each chunk, drops empty parts", "and it returned [b'one', b'tw', b'o']: a cut is no line end", """
             class Lines:
                 def feed(self, chunk):
                     return [line for line in chunk.splitlines() if line]
@@ -221,7 +221,7 @@ CASES = {
              LINES, {'b""': '""', r'chunk).split(b"\n")': r'chunk.decode()).split("\n")', "return lines": "return [line.encode() for line in lines]"}),
         case("returns str", "a list with a value of type str in it",
              LINES, {"return lines": "return [line.decode() for line in lines]"}),
-        case("one line per feed", "Two lines arrived together, you returned one", r"""
+        case("one line per feed", r"Lines() was fed b'one\ntwo\n', and it returned [b'one']: two lines arrived together, and TCP keeps no borders", r"""
             class Lines:
                 def __init__(self):
                     self.rest = b""
@@ -233,9 +233,9 @@ CASES = {
                     self.rest = rest
                     return [line]
         """),
-        case("drops empty lines", "An empty line is a line too",
+        case("drops empty lines", "an empty line is a line too",
              LINES, {"return lines": "return [line for line in lines if line]"}),
-        case("splitlines", r"Only b'\n' ends a line", r"""
+        case("splitlines", r"only b'\n' ends a line", r"""
             class Lines:
                 def __init__(self):
                     self.rest = b""
@@ -266,21 +266,21 @@ CASES = {
                         self.rest = self.rest[end + 1:]
                     return lines
         """),
-        case("no rest", r"Bytes were lost: keep what has no end yet, self.rest + chunk, until its b'\n' comes. Fed b'one\ntw' b'o\n'", r"""
+        case("no rest", r"Lines() was fed b'one\ntw' and b'o\n', and it returned [b'one', b'o'], not [b'one', b'two']: bytes were lost. Keep what has no end yet, self.rest + chunk, until its b'\n' comes.", r"""
             class Lines:
                 def feed(self, chunk):
                     return chunk.split(b"\n")[:-1]
         """),
-        case("two pieces and no third", "Bytes were lost: keep what has no end yet",
+        case("two pieces and no third", "bytes were lost. Keep what has no end yet, self.rest + chunk, until its b'\\n' comes",
              LINES, {r'*lines, self.rest = (self.rest + chunk).split(b"\n")': r"""
                  if b"\n" not in chunk:
                      self.rest = chunk
                      return []
                  *lines, self.rest = (self.rest + chunk).split(b"\n")
              """}),
-        case("the rest stays", "Bytes came twice: when a line is given, nothing of it stays in the rest.",
+        case("the rest stays", "bytes came twice. When a line is given, nothing of it stays in the rest.",
              right("2.2"), {"self.rest.clear()": ""}),
-        case("decodes with replace", "A chunk ended inside a character, and its bytes have changed: work on bytes",
+        case("decodes with replace", "the chunk ended inside a character, and its bytes have changed. Work on bytes",
              LINES, {'b""': '""', r'chunk).split(b"\n")': r'chunk.decode(errors="replace")).split("\n")',
              "return lines": "return [line.encode() for line in lines]"}),
         case("no limit", r"A line has 65537 bytes and no end, and feed went on. A client that never sends b'\n' would fill the memory", LINES),
