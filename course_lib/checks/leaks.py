@@ -6,11 +6,12 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from typing import TypeVar
 
 from course_lib.kernel import libc
 from course_lib.proc import open_numbers
-from course_lib.sandbox import Attempt, Talk, Wrong, a
+from course_lib.sandbox import Attempt, Talk, Wrong
+
+from .probe import Probe
 
 
 def check_leaks(attempt: Attempt) -> None:
@@ -24,101 +25,71 @@ _OF_LEAKS = {
 
 
 class _Opens:
-    """Functions that leave something open; each returns what its numbers name."""
+    """Functions that leave something open: each returns the numbers."""
 
     def __init__(self) -> None:
         self._hidden: list[object] = []
         self._null = os.open(os.devnull, os.O_RDONLY)
         self._taken = os.open("/", os.O_RDONLY)
 
-    def nothing(self) -> None:
+    def nothing(self) -> list[int]:
         with open("/proc/self/stat", "rb"):
-            pass
+            return []
 
-    def file_and_socket(self) -> list[str]:
+    def file_and_socket(self) -> list[int]:
         self._hidden.append(sock := socket.socket())
-        return [_target(_memory_file("notes")), _target(sock.fileno())]
+        return [os.memfd_create("notes"), sock.fileno()]
 
-    def a_pipe_in_a_list(self) -> list[str]:
+    def a_pipe_in_a_list(self) -> list[int]:
         files = [open(end, mode) for end, mode in zip(os.pipe(), ("rb", "wb"))]
         self._hidden.append(files)
-        return [_target(file.fileno()) for file in files]
+        return [file.fileno() for file in files]
 
-    def once_more(self) -> list[str]:
-        os.open(os.devnull, os.O_RDONLY)
-        return [os.devnull]
+    def once_more(self) -> list[int]:
+        return [os.open(os.devnull, os.O_RDONLY)]
 
-    def takes_a_number_over(self) -> list[str]:
+    def takes_a_number_over(self) -> list[int]:
         os.close(self._taken)
-        number = _memory_file("in its place")
+        number = os.memfd_create("in its place")
         if number != self._taken:
             os.dup2(number, self._taken, inheritable=False)
             os.close(number)
-        return [_target(self._taken)]
+        return [self._taken]
 
-    def closes_one(self) -> None:
+    def closes_one(self) -> list[int]:
         os.close(self._null)
-
-
-_Returned = TypeVar("_Returned")
+        return []
 
 
 def _use_leaks(talk: Talk, learner: Callable) -> None:
-    opens = _Opens()
-    talk.step("leaks(fn) did not return within 1 s")
-    if got := _found(learner, opens.nothing)[0]:
-        raise Wrong(f"fn closed the file that it opened, and leaks found {got}.")
+    probe, opens = Probe(talk, learner, "leaks(fn)"), _Opens()
+    _finds(probe, "fn closes the file that it opens", opens.nothing, "what is closed again is no leak")
     talk.good("what is closed again is no leak")
-    _left_open(talk, learner, opens)
-    if got := _found(learner, opens.closes_one)[0]:
-        raise Wrong(f"fn only closed something, and leaks found {got}: what is gone is no leak.")
+    both = "compare number AND target, for"
+    _finds(probe, "fn leaves a file and a socket open", opens.file_and_socket)
+    _finds(probe, "fn leaves the two ends of a pipe open, in a list", opens.a_pipe_in_a_list)
+    _finds(probe, f"fn leaves {os.devnull} open, which was open under another number before", opens.once_more,
+           f"{both} one thing may be open under two numbers")  # fmt: skip
+    _finds(probe, "fn leaves a file open, under a number that named another thing before", opens.takes_a_number_over,
+           f"{both} a number may name something else now")  # fmt: skip
+    talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
+    _finds(probe, "fn only closes something", opens.closes_one, "what is gone is no leak")
     _for_a_moment(talk, learner)
     talk.good("what another thread had open for a moment is no leak")
 
 
-def _left_open(talk: Talk, learner: Callable, opens: _Opens) -> None:
-    for fn, what, why in (
-        (opens.file_and_socket, "a file and a socket", ""),
-        (opens.a_pipe_in_a_list, "the two ends of a pipe, kept in a list", ""),
-        (opens.once_more, f"{os.devnull}, which was open under another number before", "one thing may be open under two numbers"),
-        (
-            opens.takes_a_number_over,
-            "a file, under a number that named another thing before",
-            "a number may name something else now",
-        ),
-    ):
-        talk.step(f"leaks(fn), where fn leaves {what} open, did not return within 1 s")
-        got, expected = _found(learner, fn)
-        if sorted(got) == sorted(expected):
-            continue
-        if why:
-            raise Wrong(f"fn left {what}, and leaks found {got}: compare number AND target, for {why}.")
-        raise Wrong(f"fn left {what} open: {expected}. leaks found {got}.")
-    talk.good("a file, a socket, a pipe in a list, a second number, a number that was reused")
-
-
-def _found(learner: Callable, fn: Callable[[], _Returned]) -> tuple[list[str], _Returned]:
-    """(what leaks says, what fn returned)."""
-    calls: list[_Returned] = []
+def _finds(probe: Probe, situation: str, fn: Callable[[], list[int]], why: str = "") -> None:
+    """It must find what fn leaves open, in any order, and open nothing itself."""
+    calls: list[dict[int, str]] = []
     before = open_numbers()
-    opened: set[int] = set()
-
-    def counted() -> None:
-        at_first = open_numbers()
-        calls.append(fn())
-        opened.update(open_numbers() - at_first)
-
-    got = learner(counted)
+    answer = probe.when(situation, lambda: calls.append({number: _target(number) for number in fn()}))
     if len(calls) != 1:
         raise Wrong(f"leaks called fn {len(calls)} times: call it once, and look at the tables before and after.")
-    if not isinstance(got, list):
-        raise Wrong(f"leaks returned {a(got)}: return a list of targets.")
-    for target in got:
-        if not isinstance(target, str):
-            raise Wrong(f"leaks returned a list with {a(target)} in it: return what the numbers name, as text.")
-    if left := len(open_numbers() - before - opened):
+    got = answer.is_list_of(str, "return a list of targets", "return what the numbers name, as text")
+    if left := len(open_numbers() - before - set(calls[0])):
         raise Wrong(f"leaks itself left {left} more open than before.")
-    return got, calls[0]
+    if sorted(got) != sorted(expected := list(calls[0].values())):
+        raise answer.wrong(f"{{}}, not {expected}{why and ': '}{why}")
 
 
 def _for_a_moment(talk: Talk, learner: Callable) -> None:
@@ -163,10 +134,6 @@ def _hold(opened: threading.Event, over: threading.Event, lives: dict[str, float
             break
     lives[_target(last)] = time.monotonic() - began
     os.close(last)
-
-
-def _memory_file(name: str) -> int:
-    return os.memfd_create(name)
 
 
 def _target(number: int) -> str:

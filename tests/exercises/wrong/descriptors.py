@@ -225,9 +225,9 @@ CASES = {
              LEAKS, {"after = fd_table()": "",
              "fn()": "fn()\nafter = fd_table()"}),
         case("looks after the pause only", "look again 0.1 s later", LEAKS),
-        case("counts what was closed", "left a file, under a number that named another thing before, and leaks found",
+        case("counts what was closed", "fn leaves a file open, under a number that named another thing before, and leaks returned",
              LEAKS, {"after.items() if before.get(number) != target]": "set(before.items()) ^ set(after.items())]"}),
-        case("the whole table", "fn closed the file that it opened, and leaks found", """
+        case("the whole table", "fn closes the file that it opens, and leaks returned", """
             def leaks(fn):
                 fn()
                 return list(fd_table().values())
@@ -244,7 +244,7 @@ CASES = {
                 fn()
                 return set()
         """),
-        case("finds nothing", "fn left a file and a socket open", """
+        case("finds nothing", "fn leaves a file and a socket open, and leaks returned [], not [", """
             def leaks(fn):
                 fn()
                 return []
