@@ -11,8 +11,10 @@ from collections.abc import Callable
 from contextlib import ExitStack
 
 from course_lib.kernel import open_files
-from course_lib.proc import links, open_numbers
-from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
+from course_lib.proc import links
+from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a, shown
+
+from .probe import Answer, Probe
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
 _ELSEWHERE = 80  # a number that the other process has, and this one lacks
@@ -30,28 +32,29 @@ _OF_FD_TABLE = {
 
 
 def _use_fd_table(talk: Talk, learner: Callable) -> None:
+    probe = Probe(talk, learner, "fd_table()")
     talk.step("fd_table() did not return within 1 s")
     with ExitStack() as opened:
         read, write = os.pipe()
-        folder = os.open("/", os.O_RDONLY)
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
         high = fcntl.fcntl(read, fcntl.F_DUPFD_CLOEXEC, min(_HIGH, limit - 10))
-        numbers = {read, write, folder, high}
+        numbers = {read, write, os.open("/", os.O_RDONLY), high}
         for number in numbers:
             opened.callback(os.close, number)
         numbers.add(opened.enter_context(socket.socket()).fileno())
         numbers.add(opened.enter_context(tempfile.TemporaryFile()).fileno())
-        truth = _table("self")
-        got = learner()
-        _has_the_form(got)
-        if left := _more_open(truth):
-            raise Wrong(f"fd_table left {left} more open than before: with os.scandir(...) as entries: closes its own number.")
-        _agrees(got, truth, numbers, high)
+        truth = links()
+        with probe.opens(0, "before: with os.scandir(...) as entries: closes its own number"):
+            got = _table(learner())
+        if got and not any(got.get(number) == truth[number] for number in numbers):
+            raise Wrong(
+                "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that "
+                "you start, such as ls, reads its own table (proc(5))."
+            )
+        _agrees(got, truth, high, "Do not count up to a limit, list the folder /proc/self/fd.")
     talk.good("file, folder, pipe, socket, and a number far above the others")
 
-    got = learner()
-    _has_the_form(got)
-    if again := sorted(numbers & got.keys() - _table("self").keys()):
+    if again := sorted(numbers & _table(learner()).keys() - links().keys()):
         raise Wrong(f"Number {again[0]} was closed and is still in the table of the second call: make a new dict in each call.")
     talk.good("what was closed is gone from the next table")
     _of_another_process(talk, learner)
@@ -70,78 +73,52 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
             other.stdin.write(b"ready\n")
             other.stdin.flush()
             other.stdout.readline()  # it has loaded its libraries and sleeps in read
-            truth, own = _table(other.pid), _table("self")
-            got = learner(other.pid)
-            _has_the_form(got)
+            truth, own = links(other.pid), links()
+            got = _table(learner(other.pid))
             if got != truth and got == own:
                 raise Wrong("fd_table(pid) gave the table of this process: the folder of another one is /proc/<pid>/fd.")
-            if theirs in truth.keys() - got.keys() and got.keys() <= own.keys():
-                raise Wrong(
-                    f"The other process has a number {theirs}, and it is missing: list the folder /proc/<pid>/fd, not your own."
-                )
-            _agrees(got, truth, set(), -1)
+            why = "The other process has it, and this one has not: list the folder /proc/<pid>/fd, not your own."
+            _agrees(got, truth, theirs, why)
         finally:
             other.kill()
 
 
-def _table(process: int | str) -> dict[int, str]:
-    """What `fd_table` should give; the handle that lists the folder is not in it."""
-    return links(process)
-
-
-def _more_open(before: dict[int, str] | set[int]) -> int:
-    """How many descriptors are open whose numbers were not."""
-    return len(open_numbers() - set(before))
-
-
-def _has_the_form(got: object) -> None:
-    if not isinstance(got, dict):
-        raise Wrong(f"fd_table returned {a(got)}: return a dict, {{number: what it names}}.")
-    for number, target in got.items():
-        if isinstance(number, str):
-            raise Wrong(
-                f"A key of your table is the text {number!r}: the names in the folder are text, and "
-                "int(name) makes numbers of them."
-            )
+def _table(got: object) -> dict[int, str]:
+    """Raises Wrong unless it has the form of a table."""
+    table = Answer("", "fd_table", got).is_a(dict, "return a dict, {number: what it names}")
+    for number, target in table.items():
         if not isinstance(number, int):
-            raise Wrong(f"A key of your table is {a(number)}: the keys are the numbers.")
+            raise Wrong(
+                f"A key of your table is {shown(number)}: the keys are the numbers. The names in the folder are text, and int(name) "
+                "makes numbers of them."
+            )
         if not isinstance(target, str):
             raise Wrong(f"Number {number} has {a(target)} beside it: the value is the text that os.readlink gives.")
+    return table
 
 
-def _agrees(got: dict[int, str], truth: dict[int, str], numbers: set[int], high: int) -> None:
-    missing, more = sorted(truth.keys() - got.keys()), sorted(got.keys() - truth.keys())
-    if missing == [high]:
-        raise Wrong(f"Number {high} is open too, and it is missing: do not count up to a limit, list the folder /proc/self/fd.")
-    if numbers and got and not any(got.get(number) == truth[number] for number in numbers):
-        raise Wrong(
-            "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that you "
-            "start, such as ls, reads its own table (proc(5))."
-        )
-    if missing and all(number <= 2 for number in missing):
-        raise Wrong(f"Number {missing[0]} is missing: 0, 1 and 2 are rows like all the others.")
-    if missing and all(not truth[number].startswith("/") or "(deleted)" in truth[number] for number in missing):
-        raise Wrong(
-            f"Number {missing[0]} is missing, {truth[missing[0]]!r}: a pipe, a socket or a deleted file has no path, "
-            "and is open all the same."
-        )
-    if missing:
-        raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.")
-    if more and got[more[0]].rpartition("/")[2] == "fd":
-        raise Wrong(
-            f"Number {more[0]} names {got[more[0]]!r}: that is the number of your own listing, closed when you return. First list "
-            "the folder (os.listdir), then read the links, and catch FileNotFoundError."
-        )
-    if more:
-        raise Wrong(f"Number {more[0]} is in your table and is not open.")
+def _agrees(got: dict[int, str], truth: dict[int, str], far: int, why_far: str) -> None:
+    """The table must be this one; `why_far` is the cause when nothing but the number `far` is missing."""
+    if missing := sorted(truth.keys() - got.keys()):
+        has_path = (truth[number].startswith("/") and "(deleted)" not in truth[number] for number in missing)
+        causes = {
+            why_far: missing == [far],
+            "0, 1 and 2 are rows like all the others.": missing[-1] <= 2,
+            "A pipe, a socket or a deleted file has no path, and is open all the same.": not any(has_path),
+        }
+        raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.", _first(causes))
+    for number in sorted(got.keys() - truth.keys()):
+        if got[number].rpartition("/")[2] == "fd":
+            raise Wrong(
+                f"Number {number} names {got[number]!r}: that is the number of your own listing, closed when you return. First list "
+                "the folder (os.listdir), then read the links, and catch FileNotFoundError."
+            )
+        raise Wrong(f"Number {number} is in your table and is not open.")
     for number, target in truth.items():
         if got[number] != target:
-            if got[number].endswith("/" + target) or got[number] == f"/proc/self/fd/{number}":
-                raise Wrong(
-                    f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives the link itself, "
-                    "realpath and abspath make a path of it that does not exist."
-                )
-            raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives what it names.")
+            path = got[number].endswith(f"/{target}") or got[number] == f"/proc/self/fd/{number}"
+            why = ", realpath and abspath make a path of it that does not exist" if path else ""
+            raise Wrong(f"Number {number} names {target!r}, and you say {got[number]!r}: os.readlink gives what it names{why}.")
 
 
 class Oops(Exception):
@@ -156,17 +133,17 @@ def check_capture(attempt: Attempt) -> None:
             told = process.hear("capture(fn) did not return within 1 s")
             pipe, much = told.get("pipe", pipe), told.get("much", much)
     except Stuck as stuck:
-        if pipe and stuck.asleep and not much:
-            raise Wrong(
-                f"fn has written to your pipe, and capture does not return: {stuck.does()}. Who reads a pipe sees its end only when "
-                "every number that names the end for writing is closed, yours too (pipe(7)). Or use a temporary file."
-            ) from None
-        if pipe and stuck.asleep:
-            raise Wrong(
-                f"Deadlock when fn writes 200 kB: {stuck.does()}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until "
-                "somebody reads, and nobody reads on while fn runs. Use a temporary file."
-            ) from None
-        raise
+        if not pipe or not stuck.asleep:
+            raise
+        deadlock = (
+            f"Deadlock when fn writes 200 kB: {stuck.does()}. A pipe holds 64 kB (pipe(7)); then the writer sleeps until somebody "
+            "reads, and nobody reads on while fn runs. Use a temporary file."
+        )
+        end = (
+            f"fn has written to your pipe, and capture does not return: {stuck.does()}. Who reads a pipe sees its end only when "
+            "every number that names the end for writing is closed, yours too (pipe(7)). Or use a temporary file."
+        )
+        raise Wrong(deadlock if much else end) from None
     process.alone()
 
 
@@ -175,12 +152,12 @@ _TEXTS = b"one\n", b"two\n", b"again\n", b"before the error\n"  # what fn writes
 
 def _use_capture(talk: Talk, learner: Callable) -> None:
     # What goes past capture is kept apart: of what this process prints, a learner is to see their own only.
-    shown, aside = os.dup(1), os.memfd_create("aside")
+    old, aside = os.dup(1), os.memfd_create("aside")
     os.dup2(aside, 1)
     try:
         _try_capture(talk, learner)
     finally:
-        os.dup2(shown, 1)
+        os.dup2(old, 1)
         printed = os.pread(aside, 1 << 16, 0)
         for text in _TEXTS:
             printed = printed.replace(text, b"")
@@ -188,85 +165,36 @@ def _use_capture(talk: Talk, learner: Callable) -> None:
 
 
 def _try_capture(talk: Talk, learner: Callable) -> None:
-    one = _One(os.dup(1))
-    _captures_a_little(talk, learner, one)
+    capture = _Capture(talk, learner)
+    capture.gives(b"one\ntwo\n", "writes eight bytes", _two_lines)
     talk.good("os.write(1, ...) and a child process; afterwards 1 is what it was, and nothing is left open")
-    _captures_twice(learner, one)
+    capture.gives(b"again\n", "writes a line more", lambda: os.write(1, b"again\n"))
     talk.good("a second call gives its own text only")
-    _captures_much(talk, learner, one)
+    capture.gives(b"x" * _MUCH, "writes 200 kB", _much)
     talk.good("200 kB")
-    _lets_errors_through(talk, learner, one)
+    if not isinstance(capture.of("raises", _fails), Oops):
+        raise Wrong(
+            "fn raised an exception, and capture hid it: the caller has to know. Put things back in finally:, without except."
+        )
     talk.good("when fn raises, 1 is put back too, and the exception goes on")
     _captures_inside(talk, learner)
     talk.good("a capture inside of a capture: each has its own text")
 
 
-def _captures_a_little(talk: Talk, learner: Callable, one: "_One") -> None:
-    talk.step("capture(fn), where fn writes eight bytes, did not return within 1 s")
-
-    def few() -> None:
-        one.called()
-        talk.tell(pipe=one.is_a_pipe(), much=False)
-        os.write(1, b"one\n")
-        subprocess.run(["echo", "two"], stderr=subprocess.DEVNULL)
-        one.wrote()
-
-    before = _table("self")
-    got = learner(few)
-    one.was_redirected()
-    one.is_back(before)
-    one.gave(got, b"one\ntwo\n")
+def _two_lines() -> None:
+    os.write(1, b"one\n")
+    subprocess.run(["echo", "two"], stderr=subprocess.DEVNULL)
 
 
-def _captures_twice(learner: Callable, one: "_One") -> None:
-    def other() -> None:
-        one.called()
-        os.write(1, b"again\n")
-        one.wrote()
-
-    got = learner(other)
-    if isinstance(got, bytes) and got.startswith(b"one"):
-        raise Wrong("The second call gave the text of the first one too: begin with an empty file each time.")
-    one.gave(got, b"again\n")
+def _much() -> None:
+    left = memoryview(b"x" * _MUCH)
+    while left:
+        left = left[os.write(1, left) :]
 
 
-def _captures_much(talk: Talk, learner: Callable, one: "_One") -> None:
-    def much() -> None:
-        one.called()
-        talk.tell(pipe=one.is_a_pipe(), much=True)
-        talk.step("capture(fn), where fn writes 200 kB, did not return within 1 s")
-        left = memoryview(b"x" * _MUCH)
-        while left:
-            left = left[os.write(1, left) :]
-        one.wrote()
-
-    before = _table("self")
-    got = learner(much)
-    one.is_back(before)
-    if isinstance(got, bytes) and 0 < len(got) < _MUCH:
-        raise Wrong(f"fn wrote {_MUCH} bytes, and you returned {len(got)}: read until there is no more.")
-    one.gave(got, b"x" * _MUCH)
-
-
-def _lets_errors_through(talk: Talk, learner: Callable, one: "_One") -> None:
-    talk.step("capture(fn), where fn raises, did not return within 1 s")
-
-    def raises() -> None:
-        one.called()
-        talk.tell(pipe=one.is_a_pipe(), much=False)
-        os.write(1, b"before the error\n")
-        raise Oops("on purpose")
-
-    before = _table("self")
-    try:
-        learner(raises)
-    except Oops:
-        pass
-    else:
-        raise Wrong(
-            "fn raised an exception, and capture hid it: the caller has to know. Put things back in finally:, without except."
-        )
-    one.is_back(before, "after fn raised")
+def _fails() -> None:
+    os.write(1, b"before the error\n")
+    raise Oops("on purpose")
 
 
 def _captures_inside(talk: Talk, learner: Callable) -> None:
@@ -282,7 +210,7 @@ def _captures_inside(talk: Talk, learner: Callable) -> None:
     try:
         got = learner(outer)
         if (got, inner) != (b"one\nagain\n", [b"two\n"]):
-            said = f"the outer one returned {_short(got)}, not both of its lines, and the inner one {_short(inner[0])}"
+            said = f"the outer one returned {shown(got)}, not both of its lines, and the inner one {', '.join(map(shown, inner))}"
     except OSError as error:
         said = f"it raised {type(error).__name__}: {error}"
     if said:
@@ -292,20 +220,58 @@ def _captures_inside(talk: Talk, learner: Callable) -> None:
         )
 
 
-class _One:
-    """Descriptor 1 under observation: what it was before, what it is while fn runs, what it is afterwards."""
+class _Capture:
+    """Calls of the learner's, and descriptor 1 under observation: what it was before, what it is while fn runs, and afterwards."""
 
-    def __init__(self, original: int) -> None:
-        self._original = original
-        self._calls = 0
+    def __init__(self, talk: Talk, learner: Callable) -> None:
+        self._talk, self._learner, self._original = talk, learner, os.dup(1)
         self._redirected = self._inherited = self._stored = False
         self._elsewhere, self._mark = os.pipe()  # says also from a copy of this process that fn was called
         os.set_blocking(self._elsewhere, False)
 
-    def called(self) -> None:
-        self._calls += 1
+    def of(self, what: str, write: Callable[[], object], much: bool = False) -> object:
+        """What it returns, or the Oops that it raises, for an fn that does this. Raises Wrong unless all is afterwards as it was."""
+        late = f"capture(fn), where fn {what}, did not return within 1 s"
+        calls, before = [], links()
+
+        def fn() -> None:
+            calls.append(fn)
+            self._called()
+            self._talk.tell(pipe=stat.S_ISFIFO(os.fstat(1).st_mode), much=much)
+            self._talk.step(late)
+            write()
+            status = os.fstat(1)
+            self._stored = stat.S_ISREG(status.st_mode) and status.st_size > 0
+
+        self._talk.step(late)
+        try:
+            got, when = self._learner(fn), "afterwards"
+        except Oops as oops:
+            got, when = oops, "after fn raised"
+        self._was_redirected(len(calls))
+        self._is_back(before, when)
+        return got
+
+    def gives(self, wrote: bytes, what: str, write: Callable[[], object]) -> None:
+        """It returns what fn `wrote`."""
+        wrong = Answer(f"fn wrote {_short(wrote)}", "capture", self.of(what, write, len(wrote) == _MUCH))
+        got = wrong.is_a(bytes, "return the bytes", {str: "text: descriptor 1 takes bytes, return bytes"})
+        if got == wrote:
+            return
+        twice, lost = b"one" in got and b"one" not in wrote, b"two" in wrote and b"two" not in got
+        causes = {
+            "The text of the call before is in it too: begin with an empty file each time.": twice,
+            "What the child process wrote is missing: 1 was close-on-exec, so echo had no 1. Python opens everything so (PEP 446); "
+            "os.dup2(number, 1) makes a row that children inherit.": lost and not self._inherited,
+            "The bytes are in your file: the offset belongs to the open file description, which both numbers share, so it stands "
+            "behind the last byte (lseek(2)). seek(0) first.": not got and self._stored,
+            "Read until there is no more.": len(got) < len(wrote),
+        }
+        raise Wrong(f"fn wrote {_short(wrote)}, and capture returned {_short(got)}.", _first(causes))
+
+    def _called(self) -> None:
         os.write(self._mark, b"x")
-        if not _is_open(1):
+        if 1 not in links():
             raise Wrong(
                 "While fn ran, descriptor 1 was closed, so it could write nothing: os.dup2(number, 1) closes it and "
                 "points it elsewhere in one step."
@@ -313,34 +279,28 @@ class _One:
         self._redirected = not self._is_original()
         self._inherited = os.get_inheritable(1)
 
-    def is_a_pipe(self) -> bool:
-        return stat.S_ISFIFO(os.fstat(1).st_mode)
-
-    def wrote(self) -> None:
-        status = os.fstat(1)
-        self._stored = stat.S_ISREG(status.st_mode) and status.st_size > 0
-
-    def was_redirected(self) -> None:
-        if not self._calls:
-            try:
-                os.read(self._elsewhere, 10)
-            except BlockingIOError:
-                raise Wrong("capture did not call fn.") from None
+    def _was_redirected(self, calls: int) -> None:
+        try:
+            os.read(self._elsewhere, 10)
+        except BlockingIOError:
+            raise Wrong("capture did not call fn.") from None
+        if not calls:
             raise Wrong(
                 "You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here."
             )
-        if self._calls > 1:
-            raise Wrong(f"capture called fn {self._calls} times: once is enough.")
+        if calls > 1:
+            raise Wrong(f"capture called fn {calls} times: once is enough.")
         if not self._redirected:
             raise Wrong(
                 "While fn ran, 1 named what it always names. A child process and os.write write to descriptor 1, past Python's "
                 "object sys.stdout: redirect the descriptor, with os.dup2 (dup(2))."
             )
 
-    def is_back(self, before: dict[int, str], when: str = "afterwards") -> None:
+    def _is_back(self, before: dict[int, str], when: str) -> None:
         """Raise Wrong unless 1 is what it was, and all else as in the table `before`."""
         how = "put it back in finally:" if when != "afterwards" else "saved = os.dup(1) before, os.dup2(saved, 1) after (dup(2))"
-        if not _is_open(1):
+        after = links()
+        if 1 not in after:
             raise Wrong(f"Descriptor 1 is closed {when}: {how}.")
         if not self._is_original():
             if os.path.samestat(os.fstat(1), os.fstat(self._original)):
@@ -354,7 +314,6 @@ class _One:
                 "1 is close-on-exec now, so programs that are started later have no standard output: "
                 "os.dup2(saved, 1) clears the flag."
             )
-        after = _table("self")
         if changed := [number for number in before if after.get(number) != before[number]]:
             raise Wrong(
                 f"Number {changed[0]} named {before[changed[0]]!r} before, and you closed or overwrote it: take the number "
@@ -367,25 +326,6 @@ class _One:
                 "in finally:."
             )
 
-    def gave(self, got: object, expected: bytes) -> None:
-        if isinstance(got, str):
-            raise Wrong("capture returned text: descriptor 1 takes bytes, return bytes.")
-        if not isinstance(got, bytes):
-            raise Wrong(f"capture returned {a(got)}: return the bytes.")
-        if got == expected:
-            return
-        if not self._inherited and b"two" in expected and b"two" not in got:
-            raise Wrong(
-                "What the child process wrote is missing: 1 was close-on-exec, so echo had no 1. Python opens everything so "
-                "(PEP 446); os.dup2(number, 1) makes a row that children inherit."
-            )
-        if not got and self._stored:
-            raise Wrong(
-                "You got b'' although the bytes are in your file: the offset belongs to the open file description, which both "
-                "numbers share, so it stands behind the last byte (lseek(2)). seek(0) first."
-            )
-        raise Wrong(f"fn wrote {_short(expected)}, and you returned {_short(got)}.")
-
     def _is_original(self) -> bool:
         found = open_files([1, self._original])
         if len(found.rows) < 2:
@@ -394,12 +334,9 @@ class _One:
         return found.rows[0].description == found.rows[1].description or not found.compared and one.thing == two.thing
 
 
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-    except OSError:
-        return False
-    return True
+def _first(causes: dict[str, bool]) -> str:
+    """The first one that is true."""
+    return next((cause for cause, fits in causes.items() if fits), "")
 
 
 def _short(data: bytes) -> str:

@@ -68,7 +68,7 @@ CASES = {
                 return found
         """),
         case("keys are text", "int(name) makes numbers of them", FD_TABLE, {"int(name)": "name"}),
-        case("counts up to a limit", "do not count up to a limit",
+        case("counts up to a limit", "Do not count up to a limit, list the folder /proc/self/fd.",
              FD_TABLE, {'for name in os.listdir(f"/proc/{pid}/fd"):': "for number in range(256):",
              'found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")': 'found[number] = os.readlink(f"/proc/{pid}/fd/{number}")'}),
         case("this process, whatever the pid", "gave the table of this process",
@@ -107,7 +107,7 @@ CASES = {
         """),
         case("a list of pairs", "return a dict", "def fd_table(pid='self'): return []"),
         case("an empty dict", "is open and missing", "def fd_table(pid='self'): return {}"),
-        case("the numbers of its own process", "and it is missing: list the folder /proc/<pid>/fd, not your own",
+        case("the numbers of its own process", "Number 80 is open and missing; it names '/'. The other process has it, and this one has not: list the folder /proc/<pid>/fd, not your own.",
              FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self'}),
     ],
     "1.2": [
