@@ -28,7 +28,7 @@ class Probe:
 
     def when(self, situation: str, *arguments: object, call: str = "", seconds: float = 1.0) -> Answer:
         """Call it in this situation, whose words begin each message, also that of a call that takes over `seconds`."""
-        self._talk.step(f"{situation}, and {call or self._call} did not return within {seconds:g} s", seconds)
+        self._talk.step(f"{situation}{situation and ', and '}{call or self._call} did not return within {seconds:g} s", seconds)
         return Answer(situation, call or self.name, self.function(*arguments))
 
     def raises(

@@ -156,7 +156,7 @@ CASES = {
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)
         """),
-        case("returns the address", "a value of type tuple", "def make_listener(port=0, backlog=16): return ('127.0.0.1', port)"),
+        case("returns the address", "make_listener returned ('127.0.0.1', 0): return the listening socket.", "def make_listener(port=0, backlog=16): return ('127.0.0.1', port)"),
         case("accepts already", "did not return within 1 s: it sleeps in line 3, `connection, _ = s.accept()`", """
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)
