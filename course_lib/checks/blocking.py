@@ -13,106 +13,167 @@ from types import CodeType
 from typing import TYPE_CHECKING
 
 from course_lib.proc import sockets
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import where
 
-from .ends import LONG_LINES, TOO_LONG, accepted, half_close, reset, send
+from .ends import LONG_LINES, TOO_LONG, accepted, half_close, is_closed, reset, send
 from .make_listener import variables
+from .probe import Answer, Instead, first
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
 
 
 _SENDS = "send", "write"  # the calls in which a thread may sleep while the send buffer is full
+_RECEIVES = "recv", "read"
 _CLIENTS = 300  # that come and go: more than a server counts that ends too early
 _BATCH = 50  # of them at once: fewer than the accept queue holds
 _DEPTH = 150  # frames that the server may use: a server that calls itself for each client is through soon
 
 
 def check_serve_one(attempt: Attempt) -> None:
-    listener = attempt.listen(send_buffer=16_384)
-    address = listener.getsockname()
-    process = attempt.start(_use_serve_one, listener)
+    one = _ServeOne(attempt)
     for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
-        part(attempt, process, address)
-    process.alone()
+        part(one)
+    one.process.alone()
 
 
-def _whole_lines(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = _comes(attempt, process, address)
-    _three_lines(process, client)
-    _returned(process)
-    attempt.good("three lines, three answers, also after the client half-closed")
+class _ServeOne:
+    """serve_one() in its process, and its clients: one call for each."""
 
-    client = _comes(attempt, process, address)
+    def __init__(self, attempt: Attempt) -> None:
+        self._attempt, self.good = attempt, attempt.good
+        listener = attempt.listen(send_buffer=16_384)
+        self._address = listener.getsockname()
+        self.process = attempt.start(_use_serve_one, listener)
+
+    def client(self, receive_buffer: int | None = None, **order: bool) -> socket.socket:
+        """A client, for whose connection serve_one is called."""
+        client = self._attempt.connect(self._address, receive_buffer)
+        self.process.say(client=client.getsockname()[1], **order)
+        return client
+
+    def gets(self, client: socket.socket, size: int, seconds: float = 1.0) -> tuple[bytes, Stuck | None]:
+        """What comes to this client; and, if that is not all and not the end, what serve_one does."""
+        try:
+            return self.process.read(client, size, "", seconds), None
+        except Stuck as stuck:
+            return stuck.data, stuck
+
+    def returned(self, seconds: float = 1.0) -> str:
+        """It must come back now, and leave nothing open; gives what it returned, in words."""
+        try:
+            told = self.process.hear("", seconds)
+        except Stuck as stuck:
+            why = "" if stuck.asleep else "When the peer has finished, recv() gives b'' again and again (recv(2))."
+            raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.does()}.", why) from None
+        if told["wrong"]:
+            raise Wrong(told["wrong"])
+        return str(told["value"])
+
+
+def _whole_lines(one: _ServeOne) -> None:
+    _three_lines(one, one.client())
+    one.returned()
+    one.good("three lines, three answers, also after the client half-closed")
+
+    client = one.client()
     client.sendall(b"half")
     half_close(client)
-    got = process.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
-    if got:
-        raise Wrong(f"The client sent b'half' without b'\\n' and got {got!r}: that is not a line yet. Use Lines.")
-    _returned(process)
-    attempt.good("half a line is not answered")
+    got = one.process.read(client, 10, "The client half-closed and saw no end of the connection within 1 s")
+    Answer(r"The client sent b'half' without b'\n'", "it", got, "got").is_(b"", "that is not a line yet. Use Lines")
+    one.returned()
+    one.good("half a line is not answered")
 
 
-def _who_disappears(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = _comes(attempt, process, address)
-    client.sendall(b"one\n")
-    got = process.read(client, 4, "The client sent a line and got no answer within 1 s")
-    if got != b"ONE\n":
-        process.explain_end()
+_NOT_THREE: Instead = {
+    b"ONETWOTHREE": r"{}: the answers have no b'\n' at their end, so it cannot tell them apart",
+    lambda got: got != got.upper() == b"ONE\nTWO\nTHREE\n": "{}: answer in capitals",
+}
+
+
+def _three_lines(one: _ServeOne, client: socket.socket) -> None:
+    """Three lines, one by one, then half-close; all answers must come."""
+    lines, right, got, prompt = (b"one\n", b"two\n", b"three\n"), b"ONE\nTWO\nTHREE\n", b"", True
+    for line in lines:
+        send(client, line)
+        answer, stuck = one.gets(client, len(line), 0.3)
+        got += answer
+        prompt = prompt and not stuck
+        if len(answer) < len(line) and not stuck:
+            one.process.explain_end()
+            raise Wrong(
+                f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
+            )
+    half_close(client)
+    got += one.gets(client, len(right) - len(got))[0]
+    if got != right and right.startswith(got):
+        value = one.returned()
+        if value != "None":
+            raise Wrong(f"serve_one returned {value} and sent {_count(got)}: the answers go out through conn.")
         raise Wrong(
-            f"The client before had left in the middle of a line; this one sent b'one\\n' and got {got!r}. Make Lines() anew "
-            "for each connection."
+            f"The client half-closed and got {got.count(10)} of 3 answers: b'' says that it sends no more, but it still reads "
+            "(shutdown(2)). First answer all you have, then close."
         )
+    Answer(f"The client sent {b''.join(lines)!r}", "it", got, "got").is_(right, instead=_NOT_THREE)
+    if not prompt:
+        raise Wrong("The answers came only after the client had finished: answer each line as soon as it is there.")
+
+
+def _who_disappears(one: _ServeOne) -> None:
+    client = one.client()
+    client.sendall(b"one\n")
+    got = one.process.read(client, 4, "The client sent a line and got no answer within 1 s")
+    if got != b"ONE\n":
+        one.process.explain_end()
+    before = r"The client before had left in the middle of a line; this one sent b'one\n'"
+    Answer(before, "it", got, "got").is_(b"ONE\n", "make Lines() anew for each connection")
     reset(client)
-    _returned(process)
-    client = _comes(attempt, process, address)
+    one.returned()
+    client = one.client()
     send(client, LONG_LINES)
-    process.read(client, 1, "The client sent lines of 50,000 bytes and got no answer within 1 s")
+    one.process.read(client, 1, "The client sent lines of 50,000 bytes and got no answer within 1 s")
     reset(client)  # now in the middle of the answer
-    _returned(process)
-    with process.paused():
-        client = _comes(attempt, process, address)
+    one.returned()
+    with one.process.paused():
+        client = one.client()
         client.sendall(b"one\ntwo\nthree\n")
         client.close()  # the first answer meets no one: its reset comes before the second, EPIPE
-    _returned(process)
-    attempt.good("a reset does not end the server, nor does a send after it")
+    one.returned()
+    one.good("a reset does not end the server, nor does a send after it")
 
 
-def _small_buffers(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+def _small_buffers(one: _ServeOne) -> None:
     """A signal comes while it sleeps in send(): then send() returns how many bytes it has moved (send(2), signal(7))."""
-    client = _comes(attempt, process, address, receive_buffer=16_384)
+    client = one.client(receive_buffer=16_384)
     send(client, LONG_LINES)
     half_close(client)
-    process.until(lambda: process.asleep_in() in _SENDS, 0.5)
-    process.interrupt(signal.SIGUSR2)
-    try:
-        got = process.read(client, 200_000, "no end", 4.0)
-        if len(got) < 200_000:
-            process.explain_end()
-    except Stuck as stuck:
-        got = stuck.data
+    one.process.until(lambda: one.process.asleep_in() in _SENDS, 0.5)
+    one.process.interrupt(signal.SIGUSR2)
+    got, stuck = one.gets(client, 200_000, 4.0)
     if len(got) < 200_000:
+        if not stuck:
+            one.process.explain_end()
         raise Wrong(
             f"{len(got)} of 200,000 bytes arrived: the check sent a signal while your send() slept. Then send() returns how many "
             "bytes it took, and the rest is for you to send (send(2), signal(7)); sendall() goes on by itself."
         )
-    _returned(process)
-    attempt.good("answers of 200,000 bytes through small buffers")
+    one.returned()
+    one.good("answers of 200,000 bytes through small buffers")
 
 
-def _answers_no_more(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = _comes(attempt, process, address, receive_buffer=16_384, gives_up=True)
+def _answers_no_more(one: _ServeOne) -> None:
+    client = one.client(receive_buffer=16_384, gives_up=True)
     send(client, LONG_LINES)
-    _returned(process, 3.0)
+    one.returned(3.0)
     client.close()
-    attempt.good("a client that answers no more (ETIMEDOUT) does not end it either")
+    one.good("a client that answers no more (ETIMEDOUT) does not end it either")
 
 
-def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = _comes(attempt, process, address, stop=True)
-    if process.until(lambda: process.asleep_in() in ("recv", "read"), 0.5) and process.interrupt(signal.SIGUSR2):
+def _interrupted(one: _ServeOne) -> None:
+    client, process = one.client(stop=True), one.process
+    if process.until(lambda: process.asleep_in() in _RECEIVES, 0.5) and process.interrupt(signal.SIGUSR2):
         try:
             stopped = process.hear("")["stopped"]
         except Stuck:
@@ -127,110 +188,27 @@ def _interrupted(attempt: Attempt, process: CheckedProcess, address: tuple[str, 
         process.hear("The client left, and serve_one did not return within 1 s")
 
 
-def _too_long(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = _comes(attempt, process, address)
+def _too_long(one: _ServeOne) -> None:
+    client = one.client()
     send(client, TOO_LONG)
     try:
-        process.read(client, 1, "")
-        _returned(process)
+        one.process.read(client, 1, "")
+        one.returned()
     except Raised as error:
-        why = " Lines raises it for too long a line: catch it, then close." if error.type == "ValueError" else ""
-        raise Wrong(f"{error}{why}") from None
+        raise explained(error, {"ValueError": "Lines raises it for too long a line: catch it, then close."}) from None
     except Stuck as stuck:
         raise Wrong(
             f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.does()}. Lines raises "
             "ValueError for too long a line: then close."
         ) from None
-    attempt.good("too long a line ends its connection alone")
-
-
-def _three_lines(process: CheckedProcess, client: socket.socket) -> None:
-    """Three lines, one by one, then half-close; all answers must come."""
-    sent, got, prompt = _line_by_line(process, client)
-    half_close(client)
-    try:
-        got += process.read(client, 14 - len(got), "", 1.0)
-    except Stuck as stuck:
-        got += stuck.data
-    if got == b"ONE\nTWO\nTHREE\n":
-        if not prompt:
-            raise Wrong("The answers came only after the client had finished: answer each line as soon as it is there.")
-        return
-    if got == b"ONETWOTHREE":
-        raise Wrong("The answers have no b'\\n' at their end: the client cannot tell them apart.")
-    if got.lower() == b"one\ntwo\nthree\n":
-        raise Wrong(f"The client sent {sent!r} and got {got!r}: answer in capitals.")
-    if b"ONE\nTWO\nTHREE\n".startswith(got):
-        value = _returned(process)["value"]
-        if value != "None":
-            raise Wrong(f"serve_one returned {value} and sent {_count(got)}: the answers go out through conn.")
-        raise Wrong(
-            f"The client half-closed and got {got.count(10)} of 3 answers: b'' says that it sends no more, but it still reads "
-            "(shutdown(2)). First answer all you have, then close."
-        )
-    raise Wrong(f"The client sent {sent!r} and got {got!r}, not b'ONE\\nTWO\\nTHREE\\n'.")
-
-
-def _line_by_line(process: CheckedProcess, client: socket.socket) -> tuple[bytes, bytes, bool]:
-    """What was sent, what came, and whether each answer came before the next line."""
-    got, prompt, sent = b"", True, b""
-    for line in (b"one\n", b"two\n", b"three\n"):
-        try:
-            client.sendall(line)
-            sent += line
-            answer = process.read(client, len(line), "", 0.3)
-        except Stuck as stuck:
-            got, prompt = got + stuck.data, False
-            continue
-        except ConnectionError:
-            answer = b""
-        got += answer
-        if len(answer) < len(line):
-            process.explain_end()
-            raise Wrong(
-                f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
-            )
-    return sent, got, prompt
-
-
-def _returned(process: CheckedProcess, seconds: float = 1.0) -> dict:
-    """serve_one must come back now, and leave nothing open."""
-    try:
-        told = process.hear("", seconds)
-    except Stuck as stuck:
-        why = " When the peer has finished, recv() gives b'' again and again (recv(2))." if not stuck.asleep else ""
-        raise Wrong(f"Your server did not return {seconds:g} s after the client finished: {stuck.does()}.{why}") from None
-    if told["open"]:
-        raise Wrong("serve_one returned and left the connection open: the client waits for the end. Close it (with conn: ...).")
-    if told["left"]:
-        raise Wrong(f"serve_one left {told['left']} more open than before: sockets that it made and did not close.")
-    if told["believes"]:
-        raise Wrong(
-            "os.close() has closed the number, and conn does not know: it will use, or close, this number when it is another "
-            "connection's. Close the socket: conn.close(), or with conn."
-        )
-    if told["limit"]:
-        raise Wrong(
-            f"serve_one gave the connection a time limit of {told['limit']:g} s: nobody asked for it, and a client that thinks for "
-            "longer loses its connection. Leave settimeout() out."
-        )
-    return told
-
-
-def _comes(
-    attempt: Attempt, process: CheckedProcess, address: tuple[str, int], receive_buffer: int | None = None, **order: bool
-) -> socket.socket:
-    """A client, for whose connection serve_one is called."""
-    client = attempt.connect(address, receive_buffer)
-    process.say(client=client.getsockname()[1], **order)
-    return client
+    one.good("too long a line ends its connection alone")
 
 
 def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     while True:
         order = talk.hear()
         signal.signal(signal.SIGUSR2, _stop if order.get("stop") else lambda *_: None)
-        before = set(sockets())
+        before = sockets().keys()
         conn = accepted(listener, order["client"])
         number = conn.fileno()
         if order.get("gives_up"):
@@ -240,14 +218,28 @@ def _use_serve_one(talk: Talk, learner: Callable, listener: socket.socket) -> No
         except KeyboardInterrupt:
             value, stopped = None, True
             conn.close()
-        left = set(sockets()) - before
-        told = {"open": number in left, "left": len(left - {number}), "limit": conn.gettimeout(), "stopped": stopped}
-        talk.tell(value=a(value), believes=conn.fileno() == number and number not in left, **told)
+        left = sockets().keys() - before
+        stays, others, limit = number in left, len(left - {number}), conn.gettimeout() or 0.0
+        causes = {
+            "serve_one returned and left the connection open: the client waits for the end. Close it (with conn: ...).": stays,
+            f"serve_one left {others} more open than before: sockets that it made and did not close.": others > 0,
+            "os.close() has closed the number, and conn does not know: it will use, or close, this number when it is another "
+            "connection's. Close the socket: conn.close(), or with conn.": conn.fileno() == number and not stays,
+            f"serve_one gave the connection a time limit of {limit:g} s: nobody asked for it, and a client that thinks for longer "
+            "loses its connection. Leave settimeout() out.": limit > 0,
+        }
+        talk.tell(value=a(value), stopped=stopped, wrong=first(causes))
         conn.detach()  # so that nothing is closed behind the learner's back, or twice
 
 
 def _stop(*_: object) -> None:
     raise KeyboardInterrupt
+
+
+_OF_SERVE_FOREVER = {
+    "RecursionError": "{type}{line}: serve_forever calls itself for the next client, and each call keeps its place in memory. "
+    "Use a loop: while True.",
+}
 
 
 def check_serve_forever(attempt: Attempt) -> None:
@@ -293,9 +285,8 @@ def _silent_client(attempt: Attempt, process: CheckedProcess, address: tuple[str
     """The limit of a blocking server: a note, and no fault."""
     silent = attempt.connect(address)
     waiting = attempt.connect(address)
-    if blocked := process.until(
-        lambda: process.asleep_in() in ("recv", "read"), 0.1
-    ):  # for the first one, and with no time limit
+    # does it sleep for the first one, and with no time limit?
+    if blocked := process.until(lambda: process.asleep_in() in _RECEIVES, 0.1):
         waiting.sendall(b"hello\n")
     else:
         try:
@@ -333,12 +324,7 @@ def _many_clients(attempt: Attempt, process: CheckedProcess, address: tuple[str,
             ask(process, client, f"{_BATCH} clients came and went, and the next one got no answer within 1 s")
             client.close()
     except Raised as error:
-        if error.type != "RecursionError":
-            raise
-        raise Wrong(
-            f"RecursionError{error.line}: serve_forever calls itself for the next client, and each call keeps its place in memory. "
-            "Use a loop: while True."
-        ) from None
+        raise explained(error, _OF_SERVE_FOREVER) from None
     attempt.good(f"{_CLIENTS} clients that come and go")
 
 
@@ -388,7 +374,7 @@ def _use_serve_forever(talk: Talk, learner: Callable, listener: socket.socket) -
         raise
     except OSError as error:
         code = getattr(learner, "__code__", None)
-        if error.errno == errno.EBADF and listener.fileno() == -1:
+        if error.errno == errno.EBADF and is_closed(listener):
             raise Wrong(
                 f"You used the listener after you had closed it{_call(error)}: keep it open for the next clients."
             ) from None
@@ -432,7 +418,7 @@ def ask(process: CheckedProcess, client: socket.socket, what: str, seconds: floa
     got = process.read(client, 6, what, seconds)
     if got != b"HELLO\n":
         process.explain_end()
-        raise Wrong(f"A client sent b'hello\\n' and got {got!r}, not b'HELLO\\n'.")
+    Answer(r"A client sent b'hello\n'", "it", got, "got").is_(b"HELLO\n")
 
 
 CHECKS = {"2.3": check_serve_one, "2.4": check_serve_forever}

@@ -14,7 +14,7 @@ from course_lib.kernel import open_files
 from course_lib.proc import links
 from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a, shown
 
-from .probe import Answer, Probe
+from .probe import Answer, Probe, first
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
 _ELSEWHERE = 80  # a number that the other process has, and this one lacks
@@ -106,7 +106,7 @@ def _agrees(got: dict[int, str], truth: dict[int, str], far: int, why_far: str) 
             "0, 1 and 2 are rows like all the others.": missing[-1] <= 2,
             "A pipe, a socket or a deleted file has no path, and is open all the same.": not any(has_path),
         }
-        raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.", _first(causes))
+        raise Wrong(f"Number {missing[0]} is open and missing; it names {truth[missing[0]]!r}.", first(causes))
     for number in sorted(got.keys() - truth.keys()):
         if got[number].rpartition("/")[2] == "fd":
             raise Wrong(
@@ -267,7 +267,7 @@ class _Capture:
             "behind the last byte (lseek(2)). seek(0) first.": not got and self._stored,
             "Read until there is no more.": len(got) < len(wrote),
         }
-        raise Wrong(f"fn wrote {_short(wrote)}, and capture returned {_short(got)}.", _first(causes))
+        raise Wrong(f"fn wrote {_short(wrote)}, and capture returned {_short(got)}.", first(causes))
 
     def _called(self) -> None:
         os.write(self._mark, b"x")
@@ -332,11 +332,6 @@ class _Capture:
             return False
         one, two = (found.descriptions[row.description] for row in found.rows)
         return found.rows[0].description == found.rows[1].description or not found.compared and one.thing == two.thing
-
-
-def _first(causes: dict[str, bool]) -> str:
-    """The first one that is true."""
-    return next((cause for cause, fits in causes.items() if fits), "")
 
 
 def _short(data: bytes) -> str:

@@ -57,11 +57,11 @@ class Probe:
 
 
 class Answer:
-    """What came back from a call in a situation."""
+    """What came back from a call in a situation; or to a client: `does` is "got"."""
 
-    def __init__(self, situation: str, call: str, value: Any) -> None:
+    def __init__(self, situation: str, call: str, value: Any, does: str = "returned") -> None:
         self.situation, self.value = situation, value
-        self._returned = f"{situation}{situation and ', and '}{call} returned"
+        self._returned = f"{situation}{situation and ', and '}{call} {does}"
 
     def is_(self, right: object, otherwise: str = "", instead: Instead | None = None) -> Any:
         """It is this value. A wrong answer has its words in `instead`, any other one those of `otherwise`."""
@@ -96,3 +96,8 @@ def _fits(value: object, sign: Any) -> bool:
     if isinstance(sign, type):
         return isinstance(value, sign)
     return bool(sign(value)) if callable(sign) else type(value) is type(sign) and value == sign
+
+
+def first(causes: Mapping[str, bool]) -> str:
+    """The first cause that is true of this case; "" if none is."""
+    return next((cause for cause, fits in causes.items() if fits), "")

@@ -349,9 +349,9 @@ CASES = {
              SERVE_ONE, {"except OSError:": "except ConnectionError:"}),
         case("catches everything", "KeyboardInterrupt came, from the stop button of the notebook",
              SERVE_ONE, {"except OSError:": "except:"}),
-        case("one Lines for all", r"this one sent b'one\n' and got b'HALF'. Make Lines() anew for each connection.",
+        case("one Lines for all", r"this one sent b'one\n', and it got b'HALF': make Lines() anew for each connection.",
              SERVE_ONE, {"def serve_one(conn):": "lines = Lines()\n\ndef serve_one(conn):", "    lines = Lines()": "    pass"}),
-        case("answers the unfinished line", r"without b'\n' and got b'HALF\n': that is not a line yet.",
+        case("answers the unfinished line", r"without b'\n', and it got b'HALF\n': that is not a line yet.",
              SERVE_ONE, {"except ValueError:": r"""
                      if lines.rest:
                          conn.sendall(lines.rest.upper() + b"\n")
@@ -396,7 +396,7 @@ CASES = {
         case("no capitals", "answer in capitals",
              TRUSTING, {"lines = Lines()": "",
              'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "conn.sendall(chunk)"}),
-        case("no lines", r"without b'\n' and got b'HALF'",
+        case("no lines", r"without b'\n', and it got b'HALF'",
              TRUSTING, {"lines = Lines()": "",
              'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "conn.sendall(chunk.upper())"}),
         case("leaves another socket open", "left 1 more open than before",
