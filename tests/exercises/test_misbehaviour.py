@@ -38,7 +38,7 @@ CASES = {  # what make_listener does, and words of the message, in their order
     "os._exit": ("os._exit(3)", "ended its whole process with status 3 (os._exit?); use return."),
     "os._exit(0)": ("os._exit(0)", "ended its whole process with status 0"),
     "sys.exit": ("sys.exit(3)", "called sys.exit() in line 2, `sys.exit(3)`. That ends the whole program; use return."),
-    "returns the wrong type": ("return 5", "returned a value of type int: return the listening socket."),
+    "returns the wrong type": ("return 5", "make_listener returned 5: return the listening socket."),
     "closes all descriptors": ("os.closerange(0, 1000); time.sleep(1000)", "closed descriptors that it did not open"),
     "writes where it should not": (
         "[os.write(n, b'rubbish\\n') for n in range(3, 50) if os.path.exists(f'/proc/self/fd/{n}')]; time.sleep(1)",
@@ -254,7 +254,7 @@ def test_a_check_in_a_thread(cell, as_before):
     thread = threading.Thread(target=lambda: results.append(check("2.1", names["make_listener"])))
     thread.start()
     thread.join()
-    assert "a value of type int" in results[0].findings[0].words
+    assert "make_listener returned 5" in results[0].findings[0].words
 
 
 def test_the_child_ends_when_the_kernel_dies(cell):
