@@ -8,7 +8,9 @@ import time
 from collections.abc import Callable, Generator
 from contextlib import redirect_stderr
 
-from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a
+from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, shown
+
+from .probe import Probe
 
 # 8.1
 
@@ -27,46 +29,36 @@ def _compute(seconds: float = _BURST) -> None:
         pass
 
 
+_ORDER = "CPU time divided by wall time, in this order: time.thread_time() and time.perf_counter()"
+_COMPUTED = f"Its share of CPU is near 1: {_ORDER}. How long it takes says nothing."
+_SLEPT = (
+    f"Its thread slept, so the share of CPU is near 0: {_ORDER}. The wall clock goes on during a sleep, thread_time() does not."
+)
+_NESTED = "Nested loops say nothing of how much is computed: measure it, and do not read the source."
+_OTHERS = "The other thread's work was counted: time.process_time() is that of all threads, time.thread_time() is yours (clock_gettime(2))."
+
+
 def _use_classify(talk: Talk, learner: Callable) -> None:
     work, classified = _Work(), _Classified(talk, learner)
-    order = "CPU time divided by wall time, in this order: time.thread_time() and time.perf_counter()"
-    classified.says_cpu(
-        "a function that adds up numbers, and never waits,",
-        f"Its share of CPU is near 1: {order}. How long it takes says nothing.",
-    )
+    classified.says_cpu("a function that adds up numbers, and never waits,", _COMPUTED)
     talk.good("a sum: cpu")
-    slept = f"Its thread slept, so the share of CPU is near 0: {order}. The wall clock goes on during a sleep, thread_time() does not."
     try:
-        classified.says("io", lambda: time.sleep(0.02), "a function that calls time.sleep(0.02)", slept)
+        classified.says("io", lambda: time.sleep(0.02), "a function that calls time.sleep(0.02)", _SLEPT)
     except Wrong as wrong:
         raise Wrong(f"{wrong}{classified._always('cpu')}") from None
-    classified.says("io", work.wait_for_a_peer, "a function that waits in recv() for a slow peer", slept)
+    classified.says("io", work.wait_for_a_peer, "a function that waits in recv() for a slow peer", _SLEPT)
     talk.good("a sleep, and a slow peer: io")
-    classified.says("io", _ten_nested_loops, "ten nested loops of length 1 around one short sleep", (
-        "Nested loops say nothing of how much is computed: measure it, and do not read the source."))  # fmt: skip
+    classified.says("io", _ten_nested_loops, "ten nested loops of length 1 around one short sleep", _NESTED)
     talk.good("ten nested loops that do nothing but wait: io")
-    classified.says("io", work.wait_beside_a_busy_thread, "a function that waits, while ANOTHER thread computes,", (
-        "The other thread's work was counted: time.process_time() is that of all threads, time.thread_time() is yours (clock_gettime(2))."
-    ), lambda: work.share > 0.5)  # fmt: skip
+    waits, both = "a function that waits, while ANOTHER thread computes,", "a function that computes and waits in turns"
+    classified.says("io", work.wait_beside_a_busy_thread, waits, _OTHERS, lambda: work.share > 0.5)
     talk.good("waiting beside a thread that computes: io")
-    classified.says(
-        "mixed",
-        work.compute_and_wait,
-        "a function that computes and waits in turns",
-        "A share between 20 % and 80 % is mixed.",
-        lambda: 0.25 < work.share < 0.75,
-    )
+    mixed = "A share between 20 % and 80 % is mixed."
+    classified.says("mixed", work.compute_and_wait, both, mixed, lambda: 0.25 < work.share < 0.75)
     talk.good("computing and waiting in turns: mixed")
-    talk.step("fn raised KeyError, and classify did not return within 1 s")
-    try:
-        got = learner(_fails)
-    except KeyError:
-        talk.good("an exception of the function comes through")
-        return
-    raise Wrong(
-        f"fn() raised KeyError, and classify returned {got!r}: let its exceptions through, or its caller takes the failure for "
-        "a measurement."
-    )
+    let = "let its exceptions through, or its caller takes the failure for a measurement"
+    Probe(talk, learner, "classify(fn)").raises(KeyError, "fn() raised KeyError", _fails, otherwise=let)
+    talk.good("an exception of the function comes through")
 
 
 class _Work:
@@ -131,11 +123,8 @@ class _Classified:
         if (wrong, sleeps) == ("io", "cpu"):
             return " Your two words are swapped: a computation is 'cpu'."
         if wrong != sleeps:
-            return (
-                " Does the clock go on all the time? That of getrusage(2) may move on only every few milliseconds."
-                if wrong == "io"
-                else ""
-            )
+            clock = " Does the clock go on all the time? That of getrusage(2) may move on only every few milliseconds."
+            return clock if wrong == "io" else ""
         return (
             f" It says {wrong!r} of a computation and of a sleep alike. Does fn() run in the thread whose clock you read? Do both clocks "
             "count the same unit (those with _ns count nanoseconds)? Is the share a fraction, not cut to a whole number? Are they two clocks?"
@@ -177,10 +166,9 @@ class _Classified:
             raise Wrong(
                 "classify called fn more than once: what it does, such as sending a mail, would be done twice. Call it once."
             )
-        if isinstance(got, (int, float)) and not isinstance(got, bool):
-            raise Wrong('classify returned a number: return one of the words "cpu", "io" and "mixed".')
-        if got not in _ANSWERS:
-            raise Wrong(f'classify returned {got!r:.40}: return one of the words "cpu", "io" and "mixed".')
+        if not isinstance(got, str) or got not in _ANSWERS:
+            what = "a number" if isinstance(got, float) else shown(got)
+            raise Wrong(f'classify returned {what}: return one of the words "cpu", "io" and "mixed".')
         return str(got)
 
 
@@ -219,17 +207,14 @@ def _finds_what_blocks(gap: "_Gap") -> None:
     if middle > gap.whole:
         raise Wrong("longest_gap returned more than the whole run took: return seconds, and the longest of the gaps.")
     gap.talk.good("a task that blocks the loop for 0.2 s is found out")
-    for what, waits in (
-        ("before its first yield", (-_BLOCK, 0.03)),
-        ("after its last wait", (0.03, -_BLOCK)),
+    first = "Spawn the heartbeat first, and let it take the time of its first beat before it waits"
+    last = "The heartbeat must beat once more after the task has ended, and count that gap too"
+    for when, cure, waits in (
+        ("before its first yield", first, (-_BLOCK, 0.03)),
+        ("after its last wait", last, (0.03, -_BLOCK)),
     ):
-        if gap.of(f"blocks for 0.2 s {what}", *waits) < _BLOCK:
-            cure = (
-                "Spawn the heartbeat first, and let it take the time of its first beat before it waits"
-                if what.startswith("before")
-                else "The heartbeat must beat once more after the task has ended, and count that gap too"
-            )
-            raise Wrong(f"The task blocked the loop for 0.2 s {what}, and longest_gap did not notice. {cure}.")
+        if gap.of(f"blocks for 0.2 s {when}", *waits) < _BLOCK:
+            raise Wrong(f"The task blocked the loop for 0.2 s {when}, and longest_gap did not notice. {cure}.")
 
 
 def _tells_waiting_from_blocking(gap: "_Gap") -> None:
@@ -251,16 +236,15 @@ def _tells_waiting_from_blocking(gap: "_Gap") -> None:
 
 
 def _takes_the_longest(gap: "_Gap") -> None:
-    if not gap.less(0.1, "blocks for 0.01 s, five times", *(0.01, -0.01) * 5):
-        raise Wrong(
-            "The task blocked for 0.01 s, five times with waits between, and longest_gap returned over 0.1 s: the LONGEST "
-            "gap, not their sum."
-        )
-    if not gap.less(0.28, "blocks for 0.15 s, twice", -0.15, 0.05, -0.15, 0.05):
-        raise Wrong(
-            "The task blocked for 0.15 s, twice with a wait between, and longest_gap returned over 0.28 s: the LONGEST gap, "
-            "not their sum."
-        )
+    for most, what, waits in (
+        (0.1, "for 0.01 s, five times", (0.01, -0.01) * 5),
+        (0.28, "for 0.15 s, twice", (-0.15, 0.05) * 2),
+    ):
+        if not gap.less(most, f"blocks {what}", *waits):
+            raise Wrong(
+                f"The task blocked {what} with waits between, and longest_gap returned over {most:g} s: the LONGEST gap, not "
+                "their sum."
+            )
 
 
 def _returns_all_the_same(gap: "_Gap") -> None:
