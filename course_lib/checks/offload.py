@@ -2,29 +2,39 @@
 
 import mmap
 import os
-import re
 import signal
 import socket
 from collections.abc import Callable, Generator
 from typing import Any
 
 from course_lib.proc import children, open_numbers, state
-from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, wait_until
+from course_lib.sandbox import Attempt, Raised, Stopwatch, Talk, Wrong, a, explained, shown, wait_until
 from course_lib.sandbox.words import REFUSED_BY_PICKLE
 
 from .ends import readable
+from .probe import Answer, first
 
 _BIG = 300_000  # bytes
-_NOT_HANDED_OVER = ("PicklingError", "AttributeError", "TypeError")
+_CUT = "UnpicklingError", "EOFError", "ValueError"  # what half a pickle raises
 
 
 def check_offload(attempt: Attempt) -> None:
     process = attempt.start(_use_offload)
-    if process.hear("offload did not end within 2 s").get("copies"):
+    try:
+        told = process.hear("offload did not end within 2 s")
+    except Raised as error:
+        raise explained(error, _CAUSES) from None
+    if told.get("copies"):
         attempt.note(
             "the child keeps copies of all the server's sockets: a client that is let go meanwhile does not notice until the child has ended; "
             "os.closerange() in the child"
         )
+
+
+_CAUSES = {
+    f"PicklingError AttributeError TypeError: {REFUSED_BY_PICKLE}": "The function was pickled, and only functions of a module can be: "
+    "spawn and pools do that. os.fork() copies the whole process, fn included; only the result has to go through the pipe.",
+}
 
 
 class _Gate:
@@ -50,11 +60,11 @@ def _use_offload(talk: Talk, learner: Callable) -> None:
     offloaded = _Offloaded(talk, learner)
     offloaded.works_elsewhere()
     talk.good("the function runs in another process; the loop has its thread back meanwhile")
-    offloaded.gives(pow, (7, 5, 100), 7)
+    offloaded.gives(7, pow, 7, 5, 100)
     for value in (None, 0, b"", {"a": [1, 2.5]}):
-        offloaded.gives(lambda value: value, (value,), value)
+        offloaded.gives(value, lambda value: value, value)
     talk.good("its arguments reach it, and its result comes back, None too")
-    offloaded.gives(lambda size: bytes(size), (_BIG,), bytes(_BIG))
+    offloaded.gives_much()
     offloaded.comes_in_parts()
     talk.good("a result of 300 kB comes back whole; the loop does not wait for its parts")
     offloaded.fails()
@@ -126,16 +136,21 @@ class _Task:
             self.step()
         self._not_escaped()
 
+    def value(self) -> Any:
+        """What it returned, or the exception that it raised."""
+        if self.error is not None:
+            raise self.error
+        return self.result
+
     def pair(self, what: str) -> tuple:
         self.finish(f"was {what}" if not what.startswith("a ") else "was at work")
-        if self.error is not None:
-            raise _blame(self.error)
-        if not isinstance(self.result, tuple) or len(self.result) != 2:
+        got = self.value()
+        if not isinstance(got, tuple) or len(got) != 2:
             raise Wrong(
-                f"The function returned a tuple, and offload returned {a(self.result)}. What fn returned goes through the pipe "
+                f"The function returned a tuple, and offload returned {a(got)}. What fn returned goes through the pipe "
                 "whole: pickle.dumps and pickle.loads."
             )
-        return self.result
+        return got
 
     def _not_escaped(self) -> None:
         if readable(self._peer):
@@ -164,9 +179,8 @@ class _Offloaded:
     def start(self, what: str, fn: Callable, *args: object) -> _Task:
         """For a function that cannot end before its gate opens: only then must offload yield."""
         task = self.begin(what, fn, *args)
-        if task.ended and task.error is not None:
-            raise _blame(task.error)
         if task.ended:
+            task.value()
             raise Wrong("offload returned without one yield: yield ('read', …) and let the loop wait for the child's result.")
         return task
 
@@ -184,8 +198,7 @@ class _Offloaded:
             gate.open()  # it may be called in this process, now
             if task.readable(0):  # an error may have come in place of the result
                 task.step()
-            if task.error is not None:
-                raise _blame(task.error)
+            task.value()
             raise Wrong("offload waits, and nobody called fn(*args): in the child (os.fork() returned 0) call it.")
         if task.readable(0.05):
             raise Wrong(
@@ -199,24 +212,23 @@ class _Offloaded:
                 "The function ran in the process of the loop, in a thread: beside it the loop gets the GIL only in turns, "
                 "at every switch interval (sys.getswitchinterval). Use another process."
             )
-        if got != "pages":
-            raise Wrong(f"The function returned 'pages', and offload returned {got!r:.60}.")
+        Answer("The function returned 'pages'", "offload", got).is_("pages")
 
-    def gives(self, fn: Callable, args: tuple, right: object) -> None:
-        task = self.run("of a short call" if right != bytes(_BIG) else "with a result of 300 kB", fn, *args)
-        if task.error is not None:
-            if right == bytes(_BIG) and type(task.error).__name__ in ("UnpicklingError", "EOFError", "ValueError"):
-                raise Wrong(
-                    f"{type(task.error).__name__}: the result of 300 kB was cut. One read gives what is there, at most what a pipe holds; "
-                    "read until b'', with ('read', …) before each."
-                )
-            raise _blame(task.error)
-        got = task.result
-        if type(got) is not type(right) or got != right:
-            shown = f"{len(got)} bytes" if isinstance(got, bytes) and isinstance(right, bytes) else f"{got!r:.60}"
+    def gives(self, right: object, fn: Callable, *args: object) -> None:
+        got = self.run("of a short call", fn, *args).value()
+        Answer(f"The function returned {right!r}", "offload", got).is_(right)
+
+    def gives_much(self) -> None:
+        task = self.run("with a result of 300 kB", lambda size: bytes(size), _BIG)
+        if type(task.error).__name__ in _CUT:
             raise Wrong(
-                f"The function returned {f'{_BIG} bytes' if right == bytes(_BIG) else repr(right)}, and offload returned {shown}."
+                f"{type(task.error).__name__}: the result of 300 kB was cut. One read gives what is there, at most what a pipe holds; "
+                "read until b'', with ('read', …) before each."
             )
+        got = task.value()
+        if type(got) is not bytes or got != bytes(_BIG):
+            what = f"{len(got)} bytes" if type(got) is bytes else shown(got)
+            raise Wrong(f"The function returned {_BIG} bytes, and offload returned {what}.")
 
     def comes_in_parts(self) -> None:
         """The child stands still when a part of its result has come: offload must take that part, and wait in the loop."""
@@ -241,9 +253,7 @@ class _Offloaded:
                 "A part of a result of 4 MB had come, and offload took it for the whole: the end is where recv() gives b'', and nowhere else."
             )
         task.finish("with a result of 4 MB")
-        if task.error is not None:
-            raise _blame(task.error)
-        if not isinstance(task.result, tuple) or task.result[1:] != (bytes(4_000_000),):
+        if not isinstance(task.value(), tuple) or task.result[1:] != (bytes(4_000_000),):
             raise Wrong("A result of 4 MB did not come back as it was.")
 
     def fails(self) -> None:
@@ -253,7 +263,7 @@ class _Offloaded:
         task = self.run("that raises ValueError", fails)
         if task.error is None:
             raise Wrong(
-                f"The function raised ValueError, and offload returned {task.result!r:.60}: send the exception through the "
+                f"The function raised ValueError, and offload returned {shown(task.result)}: send the exception through the "
                 "pipe, too, and raise it here."
             )
         if type(task.error) is not ValueError or task.error.args != ("no such page",):
@@ -278,7 +288,7 @@ class _Offloaded:
         task = self.run("whose process was killed", lambda: os.kill(os.getpid(), signal.SIGKILL))
         if task.error is None:
             raise Wrong(
-                f"The child was killed in the middle of its work, and offload returned {task.result!r:.60} as if that were its "
+                f"The child was killed in the middle of its work, and offload returned {shown(task.result)} as if that were its "
                 "result: raise an exception when b'' comes and nothing was sent."
             )
 
@@ -347,18 +357,15 @@ def _waited_for(got: object) -> Any:
     if not isinstance(got, tuple) or len(got) != 2:
         raise Wrong(f"offload yielded {got!r:.60}: yield ('read', …), which is what the loop understands.")
     what, about = got
-    if what == "sleep":
-        raise Wrong(
-            "offload yielded ('sleep', …): it asks again and again whether the child is through. Wait with ('read', …): the "
-            "loop wakes you when its answer comes."
-        )
-    if what != "read":
-        raise Wrong(f"offload yielded ({what!r:.30}, …): wait with ('read', …) for the child's answer.")
-    if isinstance(about, int):
-        raise Wrong(
-            "offload yielded ('read', number): a Loop asks what it waits for for its fileno(), and a number has none. Use socket.socketpair(), "
-            "or open(number, 'rb', buffering=0)."
-        )
+    causes = {
+        "('sleep', …): it asks again and again whether the child is through. Wait with ('read', …): the loop wakes you when its answer "
+        "comes.": what == "sleep",
+        f"({shown(what)}, …): wait with ('read', …) for the child's answer.": what != "read",
+        "('read', number): a Loop asks what it waits for for its fileno(), and a number has none. Use socket.socketpair(), or "
+        "open(number, 'rb', buffering=0).": isinstance(about, int),
+    }
+    if wrong := first(causes):
+        raise Wrong(f"offload yielded {wrong}")
     try:
         number = about.fileno()
     except (AttributeError, ValueError, OSError):
@@ -366,19 +373,6 @@ def _waited_for(got: object) -> Any:
     if number < 0:
         raise Wrong("offload yielded ('read', …) with a socket that is closed already.")
     return about
-
-
-def _blame(error: BaseException) -> BaseException:
-    """What is to be said of an exception of the learner's code."""
-    if isinstance(error, NotImplementedError):
-        return error
-    name, text = type(error).__name__, str(error)
-    if name in _NOT_HANDED_OVER and re.search(REFUSED_BY_PICKLE, text):
-        return Wrong(
-            f"{name}: {text:.100}. The function was pickled, and only functions of a module can be: spawn and pools do that. "
-            "os.fork() copies the whole process, fn included; only the result has to go through the pipe."
-        )
-    return error
 
 
 CHECKS = {"8.3": check_offload}
