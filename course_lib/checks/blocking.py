@@ -1,7 +1,5 @@
 """Checks of exercises 2.3 and 2.4: one client, and one after the other without end."""
 
-from __future__ import annotations
-
 import dis
 import errno
 import signal
@@ -10,7 +8,6 @@ import sys
 import traceback
 from collections.abc import Callable
 from types import CodeType
-from typing import TYPE_CHECKING
 
 from course_lib.proc import sockets
 from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
@@ -21,10 +18,6 @@ from .ends import LONG_LINES, TOO_LONG, accepted, half_close, is_closed, reset, 
 from .make_listener import variables
 from .probe import Answer, Instead, first
 
-if TYPE_CHECKING:
-    from course_lib.sandbox.checked_process import CheckedProcess
-
-
 _SENDS = "send", "write"  # the calls in which a thread may sleep while the send buffer is full
 _RECEIVES = "recv", "read"
 _CLIENTS = 300  # that come and go: more than a server counts that ends too early
@@ -32,25 +25,42 @@ _BATCH = 50  # of them at once: fewer than the accept queue holds
 _DEPTH = 150  # frames that the server may use: a server that calls itself for each client is through soon
 
 
+class _Server:
+    """The learner's function in its process, and its clients."""
+
+    def __init__(self, attempt: Attempt, inside: Callable, send_buffer: int | None = None) -> None:
+        self.attempt, self.good, listener = attempt, attempt.good, attempt.listen(send_buffer)
+        self._address = listener.getsockname()
+        self.process = attempt.start(inside, listener)
+
+    def client(self, receive_buffer: int | None = None) -> socket.socket:
+        return self.attempt.connect(self._address, receive_buffer)
+
+    def answers(self, what: str) -> socket.socket:
+        """A client that has come and has got its answer; `what` begins the message if it gets none in time."""
+        self.asked(client := self.client(), what)
+        return client
+
+    def asked(self, client: socket.socket, what: str, seconds: float = 1.0) -> None:
+        client.sendall(b"hello\n")
+        got = self.process.read(client, 6, what, seconds)
+        if got != b"HELLO\n":
+            self.process.explain_end()
+        Answer(r"A client sent b'hello\n'", "it", got, "got").is_(b"HELLO\n")
+
+
 def check_serve_one(attempt: Attempt) -> None:
-    one = _ServeOne(attempt)
+    one = _ServeOne(attempt, _use_serve_one, 16_384)
     for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
         part(one)
     one.process.alone()
 
 
-class _ServeOne:
-    """serve_one() in its process, and its clients: one call for each."""
-
-    def __init__(self, attempt: Attempt) -> None:
-        self._attempt, self.good = attempt, attempt.good
-        listener = attempt.listen(send_buffer=16_384)
-        self._address = listener.getsockname()
-        self.process = attempt.start(_use_serve_one, listener)
+class _ServeOne(_Server):
+    """serve_one(), called for each client."""
 
     def client(self, receive_buffer: int | None = None, **order: bool) -> socket.socket:
-        """A client, for whose connection serve_one is called."""
-        client = self._attempt.connect(self._address, receive_buffer)
+        client = super().client(receive_buffer)
         self.process.say(client=client.getsockname()[1], **order)
         return client
 
@@ -243,93 +253,46 @@ _OF_SERVE_FOREVER = {
 
 
 def check_serve_forever(attempt: Attempt) -> None:
-    listener = attempt.listen()
-    address = listener.getsockname()
-    process = attempt.start(_use_serve_forever, listener)
-    _one_after_the_other(attempt, process, address)
-    _resets(attempt, process, address)
-    _many_clients(attempt, process, address)
-    _waits_for_the_next(process)
-    _silent_client(attempt, process, address)
-    _can_be_stopped(process)
+    server = _Server(attempt, _use_serve_forever)
+    for part in _one_after_the_other, _resets, _many_clients, _waits_for_the_next, _silent_client, _can_be_stopped:
+        part(server)
 
 
-def _one_after_the_other(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    for which in ("first", "second"):
-        client = attempt.connect(address)
-        try:
-            ask(process, client, f"The {which} client got no answer within 1 s")
-        except Stuck as stuck:
-            if stuck.asleep or which == "first" or process.sockets() != 1:
-                raise
-            # the listener is its only socket: the first connection is closed, the second not accepted
-            raise Wrong(
-                f"The second client waits in the accept queue, and the first one's connection is closed; yet {stuck.does()}. "
-                "accept() belongs inside the loop: each client needs one of its own."
-            ) from None
-        client.close()
-    attempt.good("two clients, one after the other")
+def _one_after_the_other(server: _Server) -> None:
+    server.answers("The first client got no answer within 1 s").close()
+    try:
+        server.answers("The second client got no answer within 1 s").close()
+    except Stuck as stuck:
+        if stuck.asleep or server.process.sockets() != 1:
+            raise
+        # the listener is its only socket: the first connection is closed, the second not accepted
+        raise Wrong(
+            f"The second client waits in the accept queue, and the first one's connection is closed; yet {stuck.does()}. "
+            "accept() belongs inside the loop: each client needs one of its own."
+        ) from None
+    server.good("two clients, one after the other")
 
 
-def _resets(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    client = attempt.connect(address)
-    ask(process, client, "The third client got no answer within 1 s")
-    reset(client)
-    client = attempt.connect(address)
-    ask(process, client, "After a client was reset, the next one got no answer within 1 s")
-    client.close()
-    attempt.good("a client that resets does not end it")
+def _resets(server: _Server) -> None:
+    reset(server.answers("The third client got no answer within 1 s"))
+    server.answers("After a client was reset, the next one got no answer within 1 s").close()
+    server.good("a client that resets does not end it")
 
 
-def _silent_client(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
-    """The limit of a blocking server: a note, and no fault."""
-    silent = attempt.connect(address)
-    waiting = attempt.connect(address)
-    # does it sleep for the first one, and with no time limit?
-    if blocked := process.until(lambda: process.asleep_in() in _RECEIVES, 0.1):
-        waiting.sendall(b"hello\n")
-    else:
-        try:
-            ask(process, waiting, "", 0.5)
-        except Stuck as stuck:
-            blocked = True
-            if not stuck.asleep:
-                raise Wrong(f"Nobody talks, yet {stuck.does()}. A blocking accept() or recv() would sleep.") from None
-    process.alone()
-    silent.close()
-    if not blocked:
-        attempt.note("a silent first client does not keep the second one waiting: this is more than was asked.")
-        return
-    attempt.note(
-        "a first client connected and said nothing; a second one sent a line and got no answer. "
-        "Your server sleeps in recv() for the first."
-    )
-    if process.read(waiting, 6, "The silent client left, and the second one still got no answer within 1 s") == b"HELLO\n":
-        attempt.note("when the first one left, the second one got its answer at once. The next notebook cures this.")
-    waiting.close()
-    client = attempt.connect(address)
-    ask(process, client, "A last client got no answer within 1 s")
-    extra = process.sockets() - 2  # the listener and this client's connection
-    if extra > 0:
-        raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
-    client.close()
-
-
-def _many_clients(attempt: Attempt, process: CheckedProcess, address: tuple[str, int]) -> None:
+def _many_clients(server: _Server) -> None:
     try:
         for _ in range(_CLIENTS // _BATCH):
             for _ in range(_BATCH):
-                reset(attempt.connect(address))
-            client = attempt.connect(address)
-            ask(process, client, f"{_BATCH} clients came and went, and the next one got no answer within 1 s")
-            client.close()
+                reset(server.client())
+            server.answers(f"{_BATCH} clients came and went, and the next one got no answer within 1 s").close()
     except Raised as error:
         raise explained(error, _OF_SERVE_FOREVER) from None
-    attempt.good(f"{_CLIENTS} clients that come and go")
+    server.good(f"{_CLIENTS} clients that come and go")
 
 
-def _waits_for_the_next(process: CheckedProcess) -> None:
+def _waits_for_the_next(server: _Server) -> None:
     """Nobody comes: it must sleep, and not look again and again."""
+    process = server.process
     if process.until(lambda: process.asleep_in() == "accept", 0.1):
         return
     used, woke = process.cpu(), process.wakes()
@@ -344,12 +307,45 @@ def _waits_for_the_next(process: CheckedProcess) -> None:
         )
 
 
-def _can_be_stopped(process: CheckedProcess) -> None:
-    process.until(lambda: process.state() == "S", 0.5)
-    if not process.interrupt(signal.SIGUSR2):
+def _silent_client(server: _Server) -> None:
+    """The limit of a blocking server: a note, and no fault."""
+    process, note = server.process, server.attempt.note
+    silent, waiting = server.client(), server.client()
+    # does it sleep for the first one, and with no time limit?
+    if blocked := process.until(lambda: process.asleep_in() in _RECEIVES, 0.1):
+        waiting.sendall(b"hello\n")
+    else:
+        try:
+            server.asked(waiting, "", 0.5)
+        except Stuck as stuck:
+            blocked = True
+            if not stuck.asleep:
+                raise Wrong(f"Nobody talks, yet {stuck.does()}. A blocking accept() or recv() would sleep.") from None
+    process.alone()
+    silent.close()
+    if not blocked:
+        note("a silent first client does not keep the second one waiting: this is more than was asked.")
+        return
+    note(
+        "a first client connected and said nothing; a second one sent a line and got no answer. "
+        "Your server sleeps in recv() for the first."
+    )
+    if process.read(waiting, 6, "The silent client left, and the second one still got no answer within 1 s") == b"HELLO\n":
+        note("when the first one left, the second one got its answer at once. The next notebook cures this.")
+    waiting.close()
+    client = server.answers("A last client got no answer within 1 s")
+    extra = process.sockets() - 2  # the listener and this client's connection
+    if extra > 0:
+        raise Wrong(f"All clients but one have left, and {extra} of their connections are still open: close each one.")
+    client.close()
+
+
+def _can_be_stopped(server: _Server) -> None:
+    server.process.until(lambda: server.process.state() == "S", 0.5)
+    if not server.process.interrupt(signal.SIGUSR2):
         return
     try:
-        process.hear("")
+        server.process.hear("")
     except Stuck:
         raise Wrong(
             "KeyboardInterrupt came, from the stop button of the notebook, and serve_forever went on: a bare except catches it "
@@ -411,14 +407,6 @@ def _accepts_before_loop(code: CodeType) -> bool:
 def _count(answers: bytes) -> str:
     number = answers.count(b"\n")
     return f"{number} answer{'s' * (number != 1)}"
-
-
-def ask(process: CheckedProcess, client: socket.socket, what: str, seconds: float = 1.0) -> None:
-    client.sendall(b"hello\n")
-    got = process.read(client, 6, what, seconds)
-    if got != b"HELLO\n":
-        process.explain_end()
-    Answer(r"A client sent b'hello\n'", "it", got, "got").is_(b"HELLO\n")
 
 
 CHECKS = {"2.3": check_serve_one, "2.4": check_serve_forever}

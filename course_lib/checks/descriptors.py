@@ -33,7 +33,6 @@ _OF_FD_TABLE = {
 
 def _use_fd_table(talk: Talk, learner: Callable) -> None:
     probe = Probe(talk, learner, "fd_table()")
-    talk.step("fd_table() did not return within 1 s")
     with ExitStack() as opened:
         read, write = os.pipe()
         limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
@@ -45,7 +44,7 @@ def _use_fd_table(talk: Talk, learner: Callable) -> None:
         numbers.add(opened.enter_context(tempfile.TemporaryFile()).fileno())
         truth = links()
         with probe.opens(0, "before: with os.scandir(...) as entries: closes its own number"):
-            got = _table(learner())
+            got = _table(probe.when(""))
         if got and not any(got.get(number) == truth[number] for number in numbers):
             raise Wrong(
                 "Nothing that is open in this process is in your table. /proc/self is the process that reads it: a program that "
@@ -54,15 +53,14 @@ def _use_fd_table(talk: Talk, learner: Callable) -> None:
         _agrees(got, truth, high, "Do not count up to a limit, list the folder /proc/self/fd.")
     talk.good("file, folder, pipe, socket, and a number far above the others")
 
-    if again := sorted(numbers & _table(learner()).keys() - links().keys()):
+    if again := sorted(numbers & _table(probe.when("")).keys() - links().keys()):
         raise Wrong(f"Number {again[0]} was closed and is still in the table of the second call: make a new dict in each call.")
     talk.good("what was closed is gone from the next table")
-    _of_another_process(talk, learner)
+    _of_another_process(probe)
     talk.good("the table of another process, by its pid")
 
 
-def _of_another_process(talk: Talk, learner: Callable) -> None:
-    talk.step("fd_table(pid) of another process did not return within 1 s")
+def _of_another_process(probe: Probe) -> None:
     folder = os.open("/", os.O_RDONLY)
     theirs = fcntl.fcntl(folder, fcntl.F_DUPFD, _ELSEWHERE)
     with subprocess.Popen(["cat"], stdin=subprocess.PIPE, stdout=subprocess.PIPE, pass_fds=[theirs]) as other:
@@ -74,7 +72,7 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
             other.stdin.flush()
             other.stdout.readline()  # it has loaded its libraries and sleeps in read
             truth, own = links(other.pid), links()
-            got = _table(learner(other.pid))
+            got = _table(probe.when("", other.pid, call="fd_table(pid) of another process"))
             if got != truth and got == own:
                 raise Wrong("fd_table(pid) gave the table of this process: the folder of another one is /proc/<pid>/fd.")
             why = "The other process has it, and this one has not: list the folder /proc/<pid>/fd, not your own."
@@ -83,9 +81,9 @@ def _of_another_process(talk: Talk, learner: Callable) -> None:
             other.kill()
 
 
-def _table(got: object) -> dict[int, str]:
+def _table(answer: Answer) -> dict[int, str]:
     """Raises Wrong unless it has the form of a table."""
-    table = Answer("", "fd_table", got).is_a(dict, "return a dict, {number: what it names}")
+    table: dict[int, str] = answer.is_a(dict, "return a dict, {number: what it names}")
     for number, target in table.items():
         if not isinstance(number, int):
             raise Wrong(
