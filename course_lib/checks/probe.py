@@ -101,3 +101,10 @@ def _fits(value: object, sign: Any) -> bool:
 def first(causes: Mapping[str, bool]) -> str:
     """The first cause that is true of this case; "" if none is."""
     return next((cause for cause, fits in causes.items() if fits), "")
+
+
+def the_first_true(*causes: tuple[object, str]) -> None:
+    """Raise Wrong with the words of the first that is true: typical wrong results, each with its cause."""
+    for true, words in causes:
+        if true:
+            raise Wrong(words)

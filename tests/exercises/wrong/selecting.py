@@ -124,15 +124,16 @@ CASES = {
     "4.1": [
         case("all three lists", "returned all three lists of select(): return the first two",
              "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)"),
-        case("lists in a list", "returned a value of type list: return a tuple of two lists",
+        case("lists in a list", "returned [[], []]: return a tuple of two lists",
              "def ready(readers, writers, timeout): return list(select.select(readers, writers, [], timeout)[:2])"),
-        case("one list", "returned a value of type list: return a tuple of two lists",
+        case("one list", "returned []: return a tuple of two lists",
              "def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout)[0]"),
         case("nothing", "returned None", "def ready(readers, writers, timeout): select.select(readers, writers, [], timeout)"),
         case("forgets the third list", "ready raised TypeError: ",
              "def ready(readers, writers, timeout): return select.select(readers, writers, timeout)[:2]"),
         case("no timeout",
-             "ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait: it sleeps in line 1", """
+             "Nothing has come, and ready([one, other], [], 0) did not return within 1 s: 0 is to look once and not to wait: it "
+             "sleeps in line 1", """
             def ready(readers, writers, timeout): return select.select(readers, writers, [])[:2]
         """),
         case("a falsy timeout is none", "ready([one, other], [], 0) did not return within 1 s",
@@ -140,7 +141,7 @@ CASES = {
         case("milliseconds", "did not return within 1.3 s: `timeout` counts seconds: it sleeps", """
             def ready(readers, writers, timeout): return select.select(readers, writers, [], timeout and timeout * 1000)[:2]
         """),
-        case("never waits", "nothing had come, and it did not wait 0.3 s",
+        case("never waits", "Nothing has come, and ready([one, other], [], 0.3) did not wait 0.3 s",
              "def ready(readers, writers, timeout): return select.select(readers, writers, [], 0)[:2]"),
         case("looks again and again", "used the processor while it waited", """
             def ready(readers, writers, timeout):
@@ -150,9 +151,9 @@ CASES = {
                     if readable or writable or timeout is not None and time.monotonic() - begin > timeout:
                         return readable, writable
         """),
-        case("the wrong way round", "nothing has come. The second list is [one, other], not []",
+        case("the wrong way round", "Nothing has come, and ready([one, other], [], 0) returned ([], [one, other]), not ([], [])",
              "def ready(readers, writers, timeout): return select.select(writers, readers, [], timeout)[:2]"),
-        case("numbers for sockets", "returned a list with a value of type int in it: return the sockets", """
+        case("numbers for sockets", "], []): return the sockets that you were given", """
             def ready(readers, writers, timeout):
                 readable, writable, _ = select.select([sock.fileno() for sock in readers], writers, [], timeout)
                 return readable, writable
@@ -164,7 +165,8 @@ CASES = {
                     sock.recv(100)
                 return readable, writable
         """),
-        case("takes the end for nothing", "the end counts as readable (select(2)). The first list is [], not [other]", """
+        case("takes the end for nothing",
+             "which counts as readable (select(2)), and ready([one, other], [], 60) returned ([], []), not ([other], [])", """
             def ready(readers, writers, timeout):
                 readable, writable, _ = select.select(readers, writers, [], timeout)
                 return [sock for sock in readable if sock.recv(1, socket.MSG_PEEK)], writable
@@ -196,10 +198,12 @@ CASES = {
                         raise ValueError(f"readers[{position}] is closed")
                 return select.select(readers, writers, [], timeout)[:2]
         """),
-        case("another exception", "Raise a ValueError, with readers[1] in its text.", right("4.1"), {"raise ValueError": "raise OSError"}),
+        case("another exception",
+             "Raise a ValueError with readers[1] in its text: in a server with a hundred clients, which one is closed?",
+             right("4.1"), {"raise ValueError": "raise OSError"}),
         case("takes the closed one out", "and it changed a list that it was given: the caller still needs it.",
              right("4.1"), {"raise ValueError": "del socks[position]\nraise ValueError"}),
-        case("asks every millisecond", "times, and nothing had come. One call of select() sleeps until something is ready", """
+        case("asks every millisecond", "times. One call of select() sleeps until something is ready: hand it the whole `timeout`.", """
             def ready(readers, writers, timeout):
                 end = None if timeout is None else time.monotonic() + timeout
                 while True:
@@ -209,7 +213,7 @@ CASES = {
         """),
         case("half a second at most", "ready([listener], [], None) returned and nobody had connected: None is no limit.",
              right("4.1"), {"[], timeout)": "[], 0.5 if timeout is None else min(timeout, 0.5))"}),
-        case("forgets the writers", "ready([], [one, other], 60): both send buffers have room, and it did not return within 1 s",
+        case("forgets the writers", "Both send buffers have room, and ready([], [one, other], 60) did not return within 1 s",
              right("4.1"), {"select.select(readers, writers, [], timeout)": "select.select(readers, [], [], timeout)"}),
         case("every ValueError means closed", "select() raises ValueError for numbers from 1024 on too", """
             def ready(readers, writers, timeout):
