@@ -363,8 +363,8 @@ CASES = {
                 return data or b"", data == b""
         """),
         case("until a short read",
-             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False), and no further event"
-             " came in 0.5 s", """
+             "The peer sent b'bye' and finished (ONE edge; then recv() gives b'' again and again), and drain returned (b'bye', "
+             "False), and no further event came in 0.5 s", """
             def drain(sock):
                 data = bytearray()
                 while True:
@@ -383,7 +383,7 @@ CASES = {
              PIECES, {"try_recv(sock, 65536)": "sock.recv(65536)", "finished": "True"}),
         case("no except for a reset", "the peer has sent a reset. It counts as finished",
              DRAIN, {"except ConnectionError:\n    return bytes(data), True": ""}),
-        case("every error is not yet", "The peer sent a reset. drain returned (b'', False)",
+        case("every error is not yet", "The peer sent a reset, and drain returned (b'', False)",
              DRAIN, {"except BlockingIOError:": "except OSError:",
              "except ConnectionError:\n    return bytes(data), True": ""}),
         case("every error is the end", "Nothing has come, and drain returned (b'', True): the peer has not finished.",
@@ -391,7 +391,7 @@ CASES = {
         case("not yet is the end", "None says that nothing is left, b'' that nothing more will come",
              PIECES, {"finished": "not piece"}),
         case("the end only without bytes",
-             "The peer sent b'bye' and finished, and both came as ONE edge. drain returned (b'bye', False)",
+             "The peer sent b'bye' and finished (ONE edge; then recv() gives b'' again and again), and drain returned (b'bye', False)",
              PIECES, {"finished": 'data == b"" and piece == b""'}),
         case("drops what came before the end", "the rest was read and is lost. Collect ALL pieces",
              DRAIN, {"if not piece:\n    return bytes(data), True": "if not piece:\n    return b'', True"}),
@@ -400,7 +400,8 @@ CASES = {
              DRAIN, {"except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return b'', True"}),
         case("the last piece only", "is lost. Collect ALL pieces", DRAIN, {"data += piece": "data = piece"}),
         case("does not look at b''",
-             "has finished, so recv() gives b'' again and again, and drain(sock) did not return within 2 s: it runs all the time",
+             "finished (ONE edge; then recv() gives b'' again and again), and drain(sock) did not return within 2 s: it runs all the "
+             "time",
              DRAIN, {"if not piece:\n    return bytes(data), True": ""}),
         case("blocks", "Nothing has come, and drain(sock) did not return within 2 s: it sleeps in line",
              PIECES, {'data = b""': 'sock.setblocking(True)\ndata = b""', "try_recv(sock, 65536)": "sock.recv(65536)", "finished": "True"}),
@@ -420,7 +421,7 @@ CASES = {
         case("one bytearray for all calls", "bytes of an earlier call came back. Begin each call with an empty bytearray.",
              DRAIN, {"def drain(sock):\n    data = bytearray()": "def drain(sock, data=bytearray()):"}),
         case("closes at the end", "drain closed the socket", DRAIN, {"if not piece:": "if not piece:\n    sock.close()"}),
-        case("returns the bytearray", "is a value of type bytearray: bytes are asked for",
+        case("returns the bytearray", "drain returned (bytearray(b''), False): the first part has to be bytes, b'' if nothing had come.",
              DRAIN, {"return bytes(data), False": "return data, False",
              "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return data, True",
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return data, True"}),
@@ -428,15 +429,15 @@ CASES = {
              DRAIN, {"return bytes(data), False": "return False, bytes(data)",
              "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return True, bytes(data)",
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return True, bytes(data)"}),
-        case("bytes only", "drain returned a value of type bytes: return a tuple (bytes, finished).",
+        case("bytes only", "drain returned b'': return a tuple (bytes, finished).",
              DRAIN, {"return bytes(data), False": "return bytes(data)",
              "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return bytes(data)",
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data)"}),
-        case("None for nothing", "the first part of what drain returned is None",
+        case("None for nothing", "drain returned (None, False): the first part has to be bytes",
              DRAIN, {"return bytes(data), False": "return bytes(data) or None, False",
              "except ConnectionError:\n    return bytes(data), True": "except ConnectionError:\n    return bytes(data) or None, True",
              "if not piece:\n    return bytes(data), True": "if not piece:\n    return bytes(data) or None, True"}),
-        case("the last piece as answer", "the second part of what drain returned is None: True or False.",
+        case("the last piece as answer", "drain returned (b'', None): the second part has to be True or False.",
              PIECES, {"finished": "piece"}),
         case("adds None", "try_recv gives None when nothing is left: then drain is through.",
              PIECES, {"while piece := try_recv(sock, 65536):": "while True:\n    piece = try_recv(sock, 65536)",
