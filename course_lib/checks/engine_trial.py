@@ -5,26 +5,39 @@ from __future__ import annotations
 import socket
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 
 from course_lib.sandbox import Stopwatch, Talk, Wrong, a
 
 CALLS = {"poll": "poll()", "select": "select()", "epoll": "epoll.poll()"}
 _SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait() count in
 Told = list[tuple[object, bool, bool, bool]]  # what wait() returns
+Entry = tuple[object, bool | None, bool | None, bool | None]  # as it is expected; None is either
 
 
 class EngineTrial:
-    """The learner's engine, and what it was told about each of our sockets."""
+    """The learner's engine, what it was told about each of our sockets, and our sockets, which `stack` closes."""
 
-    def __init__(self, kind: str, talk: Talk, learner: Callable) -> None:
-        self.kind, self.talk, self.engine = kind, talk, learner()
+    def __init__(self, kind: str, talk: Talk, learner: Callable, listener: socket.socket, stack: ExitStack) -> None:
+        self.name = f"{kind.capitalize()}Engine"
+        talk.step(f"{self.name}() did not return within 1 s")
+        self.kind, self.talk, self.learner, self.listener, self.stack = kind, talk, learner, listener, stack
+        self.engine = learner()
         self.names: dict[int, str] = {}  # id of data -> how messages call it
         self.data: dict[str, object] = {}  # name of a socket -> its data
         self.old: list[object] = []  # data that a second watch() has replaced; kept, so that no id is used twice
         self.masks: dict[str, list[bool]] = {}  # name of a socket -> read and write of the first watch()
         for method in "watch", "unwatch", "wait":
             if not callable(getattr(self.engine, method, None)):
-                raise Wrong(f"{learner.__name__} has no method {method}().")
+                raise Wrong(f"{self.name} has no method {method}().")
+
+    def another(self) -> EngineTrial:
+        """One more engine of the learner's."""
+        return EngineTrial(self.kind, self.talk, self.learner, self.listener, self.stack)
+
+    def pair(self) -> list[socket.socket]:
+        """Two sockets, the ends of a connection."""
+        return [self.stack.enter_context(sock) for sock in socket.socketpair()]
 
     def watch(self, sock: socket.socket, name: str, read: bool, write: bool, data: object = None) -> object:
         """Watch it, with data of its own unless some is given. Returns the data."""
@@ -35,31 +48,28 @@ class EngineTrial:
             self.names[id(self.data[name])] = f"old data of {name}"
         self.data[name] = data
         self.names[id(data)] = f"data of {name}"
+        self.talk.step(f"watch(sock, {read}, {write}, data) did not return within 1 s")
         self.engine.watch(sock, read, write, data)
         return data
 
     def unwatch(self, sock: socket.socket) -> None:
         number = sock.fileno()
+        self.talk.step(f"unwatch(){' of a closed socket' if number == -1 else ''} did not return within 1 s")
         self.engine.unwatch(sock)
         if sock.fileno() != number:
             raise Wrong("unwatch() closed the socket: the caller may still need it. Only take it out of the engine.")
 
     def wait(self, seconds: float | None) -> Told:
-        got = self.engine.wait(seconds)
-        if got is None:
-            raise Wrong(f"wait({seconds}) returned None: return a list, [] if nobody is ready.")
+        got, returned = self.engine.wait(seconds), f"wait({seconds}) returned"
         if not isinstance(got, list):
-            raise Wrong(f"wait({seconds}) returned {a(got)}: return a list.")
+            raise Wrong(f"{returned} {a(got)}: return a list, [] if nobody is ready.")
         for entry in got:
             if not isinstance(entry, tuple) or len(entry) != 4:
-                raise Wrong(
-                    f"wait({seconds}) returned a list with {a(entry)} in it: each entry is a tuple (data, readable, "
-                    "writable, hup)."
-                )
+                raise Wrong(f"{returned} a list with {a(entry)} in it: each entry is a tuple (data, readable, writable, hup).")
             if not all(isinstance(flag, bool) for flag in entry[1:]):
                 raise Wrong(
-                    f"wait({seconds}) returned {self.shown([entry])}: readable, writable and hup are True or False; bool(bits & "
-                    "mask) makes one of a mask."
+                    f"{returned} {self.shown([entry])}: readable, writable and hup are True or False; bool(bits & mask) makes one of a "
+                    "mask."
                 )
         return got
 
@@ -72,60 +82,49 @@ class EngineTrial:
 
         return f"[{', '.join(f'({named(data)}, {flags})' for data, *rest in got for flags in [', '.join(map(repr, rest))])}]"
 
-    def expect(self, when: str, *expected: tuple[object, bool | None, bool | None, bool | None]) -> None:
-        """Wait, and compare; None in `expected` is either. With nothing expected it looks once."""
-        seconds = 60 if expected else 0
+    def expect(self, when: str, *expected: Entry, late: str = "") -> None:
+        """Wait, and compare; None in `expected` is either. With nothing expected it looks once. `late`: why it may not come back."""
+        seconds, late = (60, late) if expected else (0, ": 0 is to look once")
+        self.talk.step(f"{when}, and wait({seconds}) did not return within 1 s{late}")
         self.compare(when, f"wait({seconds})", self.wait(seconds), *expected)
 
-    def compare(self, when: str, call: str, got: Told, *expected: tuple[object, bool | None, bool | None, bool | None]) -> None:
-        rest = [(id(data), flags) for data, *flags in expected]
-        right = list(rest)
-        for data, *flags in got:
-            fit = next((one for one in rest if one[0] == id(data) and _fits(flags, one[1])), None)
-            if fit is None:
-                break
-            rest.remove(fit)
-        else:
-            if not rest:
-                return
-        raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {self.shown(_plain(expected))}.{self.why(got, right)}")
+    def compare(self, when: str, call: str, got: Told, *expected: Entry) -> None:
+        right = [(id(data), flags) for data, *flags in expected]
+        fits = [[number == id(data) and _fits(flags, wanted) for number, wanted in right] for data, *flags in got]
+        if len(got) != len(right) or not all(map(any, fits)) or not all(map(any, zip(*fits))):
+            raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {self.shown(_plain(expected))}.{self.why(got, right)}")
 
     def why(self, got: Told, right: list) -> str:
-        numbers = [id(data) for data, *_ in got]
-        known = {number: flags for number, flags in right}
+        numbers, known = [id(data) for data, *_ in got], dict(right)
         for data, readable, writable, hup in got:
-            wanted = known.get(id(data))
+            number, wanted = id(data), known.get(id(data))
             first = next((self.masks[name] for name, its in self.data.items() if its is data), None)
-            if wanted and [readable, writable] == first != wanted[:2]:
-                return " watch() was called again for this socket: from then on the new mask counts, so hand it on."
-            if wanted and wanted[:2] == [True, True] and readable + writable < 2 and numbers.count(id(data)) == 1:
-                return " Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first."
-            if any(data is old for old in self.old):
-                return (
-                    " watch() was called again for this socket: from then on its data, and what it waits for, are the new ones."
-                )
-            if id(data) not in self.names:
-                return " The first part of each entry is the `data` that watch() was given, the object itself."
-            if wanted and numbers.count(id(data)) > 1 and len(right) < len(got):
-                return " Each socket has ONE entry, also if it is readable and writable."
-            if hup and self.kind == "select":
-                return " hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2))."
-            if hup and wanted and wanted[2] is False:
-                return (
-                    " This is no hang-up: the peer has finished sending and still reads (shutdown(2)). hup is POLLHUP or "
-                    "POLLERR; POLLRDHUP is another bit (poll(2))."
-                )
-            if writable and (not wanted or wanted[1] is False) and self.kind == "select":
-                return " It was not asked for writable. select() gets as writers only those for which watch() said write."
-            if writable and (not wanted or wanted[1] is False):
-                return (
-                    " It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a socket "
-                    "is writable nearly always; a new mask takes the place of the old one."
-                )
-            if not (readable or writable or hup):
-                return " An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?"
-        if len(got) < len(right) and self.kind == "epoll":
-            return " All that are ready belong into the list; with `maxevents` fewer come at once." if got else ""
+            unasked = writable and (not wanted or wanted[1] is False)
+            causes = (
+                (wanted and [readable, writable] == first != wanted[:2],
+                 "watch() was called again for this socket: from then on the new mask counts, so hand it on."),
+                (wanted and wanted[:2] == [True, True] and readable + writable < 2 and numbers.count(number) == 1,
+                 "Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first."),
+                (any(data is old for old in self.old),
+                 "watch() was called again for this socket: from then on its data, and what it waits for, are the new ones."),
+                (number not in self.names, "The first part of each entry is the `data` that watch() was given, the object itself."),
+                (wanted and numbers.count(number) > 1 and len(right) < len(got),
+                 "Each socket has ONE entry, also if it is readable and writable."),
+                (hup and self.kind == "select",
+                 "hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2))."),
+                (hup and wanted and wanted[2] is False, "This is no hang-up: the peer has finished sending and still reads (shutdown(2)). "
+                 "hup is POLLHUP or POLLERR; POLLRDHUP is another bit (poll(2))."),
+                (unasked and self.kind == "select",
+                 "It was not asked for writable. select() gets as writers only those for which watch() said write."),
+                (unasked, "It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a socket "
+                 "is writable nearly always; a new mask takes the place of the old one."),
+                (not (readable or writable or hup),
+                 "An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?"),
+            )  # fmt: skip
+            if found := next((words for true, words in causes if true), ""):
+                return f" {found}"
+        if 0 < len(got) < len(right) and self.kind == "epoll":
+            return " All that are ready belong into the list; with `maxevents` fewer come at once."
         return ""
 
     def timed(self, when: str) -> tuple[Told, float]:
@@ -135,10 +134,8 @@ class EngineTrial:
         got = self.wait(0.2)
         passed, cpu = time.monotonic() - begin, time.process_time() - used
         if cpu > 0.04 or passed > 0.15 and cpu > watch.passed() / 5:
-            raise Wrong(
-                f"{when}, and wait(0.2) used the processor instead of sleeping. One call of {CALLS[self.kind]} sleeps for "
-                "the whole time."
-            )
+            spins = f"{when}, and wait(0.2) used the processor instead of sleeping."
+            raise Wrong(f"{spins} One call of {CALLS[self.kind]} sleeps for the whole time.")
         return got, passed
 
     def waits_a_short_time(self) -> None:

@@ -17,7 +17,8 @@ from course_lib.sandbox import Attempt, Raised, Talk, Wrong, explained
 
 from .ends import accepted, empty, fill, readable, reset
 from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, causes
-from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, pair, room
+from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, room
+from .probe import the_first_true
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
@@ -85,132 +86,103 @@ def _sleeps_in(process: CheckedProcess, kind: str) -> None:
 
 def _use_engine(kind: str, talk: Talk, learner: Callable, listener: socket.socket) -> None:
     counted = count_epoll_ctl(learner) if kind == "epoll" else []
-    talk.step(f"{learner.__name__}() and watch() did not return within 1 s")
-    with ExitStack() as stack:
-        _nothing_ready(kind, talk, learner, stack)
-    _waits_for_ever(kind, talk, learner, listener)
-    for part in _ready, _changes, _unwatches:
-        with ExitStack() as stack:
-            part(kind, talk, learner, stack)
-    with ExitStack() as stack:
-        _hangs_up(kind, talk, learner, listener, stack)
-    events, copied = 0, ""
+    parts: list[Callable] = [_nothing_ready, _waits_for_ever, _ready, _changes, _unwatches, _hangs_up]
     if kind != "select":
-        _high_number(kind, talk, learner)
+        parts.append(_high_number)
     if kind == "epoll":
-        kernel_keeps(talk, learner, counted)
-        costs_the_same(talk, learner)
-        events = many_events(talk, learner)
-        copied = copy_lives_on(talk, learner)
-    talk.tell(events=events, copied=copied)
+        parts += [partial(kernel_keeps, counted), costs_the_same, many_events, copy_lives_on]
+    told = {}
+    for part in parts:
+        with ExitStack() as stack:
+            told[part] = part(EngineTrial(kind, talk, learner, listener, stack))
+    talk.tell(events=told.get(many_events, 0), copied=told.get(copy_lives_on, ""))
 
 
-def _waits_for_ever(kind: str, talk: Talk, learner: Callable, listener: socket.socket) -> None:
-    engine = EngineTrial(kind, talk, learner)
-    data = engine.watch(listener, "the listener", True, False)
-    talk.tell()
+def _waits_for_ever(engine: EngineTrial) -> None:
+    data = engine.watch(engine.listener, "the listener", True, False)
+    engine.talk.tell()
     used = time.process_time()
     got = engine.wait(None)
     used = time.process_time() - used
-    if not readable(listener):
+    if not readable(engine.listener):
         raise Wrong("wait(None) returned and nobody had connected: None is for ever, and 0 is to look once.")
     if used > 0.04:
-        raise Wrong(f"wait(None) used the processor while it waited. One call of {CALLS[kind]} sleeps for ever, with None.")
+        raise Wrong(
+            f"wait(None) used the processor while it waited. One call of {CALLS[engine.kind]} sleeps for ever, with None."
+        )
     when = "The listener is watched for reading and a client has connected"
     engine.compare(when, "wait(None)", got, (data, True, False, False))
-    listener.accept()[0].close()
-    talk.tell()
+    engine.listener.accept()[0].close()
+    engine.talk.tell()
 
 
-def _nothing_ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
-    one, its_peer = pair(stack)
-    first, second = EngineTrial(kind, talk, learner), EngineTrial(kind, talk, learner)
-    of_the_class = [value for value in vars(learner).values() if isinstance(value, (dict, list, set))]
+def _nothing_ready(first: EngineTrial) -> None:
+    (one, its_peer), second, engine = first.pair(), first.another(), first.another()
+    of_the_class = [value for value in vars(first.learner).values() if isinstance(value, (dict, list, set))]
     before = list(map(len, of_the_class))
     first.watch(one, "one", False, True)
     if list(map(len, of_the_class)) != before:
         raise Wrong(OF_THE_CLASS)
-    talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
+    first.talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     if got := second.wait(0):
-        raise Wrong(
-            f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}. {OF_THE_CLASS}"
-        )
+        told = f"Two engines: a socket was watched by the first one, and the second one told {first.shown(got)}."
+        raise Wrong(f"{told} {OF_THE_CLASS}")
     first.unwatch(one)
     fill(one)
-    engine = EngineTrial(kind, talk, learner)
     engine.watch(one, "one", True, False)
-    talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
-    engine.sleeps("Nothing has come", EARLY[kind])
+    engine.sleeps("Nothing has come", EARLY[engine.kind])
     engine.waits_a_short_time()
     second.sleeps("Nobody is watched", "A loop whose tasks all sleep waits so for its next timer: hand `seconds` on in any case.")
     empty(its_peer)  # from now on `one` is writable
-    talk.step("Nothing has come, and wait(0) did not return within 1 s: 0 is to look once")
     engine.expect("`one` is watched for reading and nothing has come")
     engine.sleeps(
         "Nothing has come and `one` is watched for reading",
         "`one` is writable, which nobody asked for: what the kernel waits for must be what watch() was told.",
     )
-    talk.good("nothing is ready: an empty list when the time is over, and until then it sleeps")
+    engine.talk.good("nothing is ready: an empty list when the time is over, and until then it sleeps")
 
 
-def _ready(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
-    (one, its_peer), (other, others_peer), (third, its_own) = pair(stack), pair(stack), pair(stack)
-    engine = EngineTrial(kind, talk, learner)
-    modes = [(sock, sock.getblocking()) for sock in (one, other, third)]
-    talk.step("A socket is ready, and wait(60) did not return within 1 s")
+def _ready(engine: EngineTrial) -> None:
+    (one, its_peer), (other, others_peer) = engine.pair(), engine.pair()
     first, second = engine.watch(one, "one", True, False), engine.watch(other, "other", True, False)
     its_peer.send(b"hello")
     engine.expect("Bytes have come for `one`", (first, True, False, False))
-    try:
-        left = one.recv(100, socket.MSG_DONTWAIT | socket.MSG_PEEK)
-    except BlockingIOError:
-        left = b""
-    if left != b"hello":
+    if not readable(one) or one.recv(100, socket.MSG_PEEK) != b"hello":
         raise Wrong("After wait() the bytes were gone: it only looks, and reading is for the caller.")
-    how = ", which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7))" if kind == "epoll" else ""
-    talk.step(
-        "The bytes of `one` are still unread, and the next wait(60) did not return within 1 s: a state is told as long as "
-        f"it lasts{how}"
-    )
-    engine.expect("The bytes of `one` are still unread", (first, True, False, False))
-    talk.step("A socket is ready, and wait(60) did not return within 1 s")
+    how = ", which is level-triggered, without EPOLLET and EPOLLONESHOT (epoll(7))" if engine.kind == "epoll" else ""
+    late = f": a state is told as long as it lasts{how}"
+    engine.expect("The bytes of `one` are still unread", (first, True, False, False), late=late)
     one.recv(100)
     engine.expect("`one` was read until nothing was left")
-    _both_ways(engine, (other, others_peer), second, (third, its_own))
-    for sock, blocking in modes:
-        if sock.fileno() == -1 or sock.getblocking() != blocking:
-            raise Wrong("The engine closed a socket, or changed whether it is blocking: it only looks.")
-    talk.good("readable, writable or both, as asked, and as long as it lasts; each socket once")
+    third = _both_ways(engine, other, others_peer, second)
+    if any(sock.fileno() == -1 or not sock.getblocking() for sock in (one, other, third)):
+        raise Wrong("The engine closed a socket, or changed whether it is blocking: it only looks.")
+    engine.talk.good("readable, writable or both, as asked, and as long as it lasts; each socket once")
 
 
-def _both_ways(engine: EngineTrial, others: tuple[socket.socket, ...], second: object, thirds: tuple[socket.socket, ...]) -> None:
-    """`other` is watched for reading, with the data `second`; `third` is not watched yet. Each with its peer."""
-    (other, others_peer), (third, its_own) = others, thirds
-    third_data = engine.watch(third, "third", False, True)
-    engine.expect("`third` is watched for writing and its send buffer has room", (third_data, False, True, False))
+def _both_ways(engine: EngineTrial, other: socket.socket, others_peer: socket.socket, second: object) -> socket.socket:
+    """`other` is watched for reading, with the data `second`. Returns a third socket."""
+    third, its_own = engine.pair()
+    data = engine.watch(third, "third", False, True)
+    engine.expect("`third` is watched for writing and its send buffer has room", (data, False, True, False))
     its_own.send(b"hello")
-    engine.expect("`third` is watched for writing; it could be read too, but nobody asked", (third_data, None, True, False))
-    third_data = engine.watch(third, "third", True, True)
+    engine.expect("`third` is watched for writing; it could be read too, but nobody asked", (data, None, True, False))
+    data = engine.watch(third, "third", True, True)
     others_peer.send(b"hello")
-    engine.expect(
-        "`third` is watched for both, and readable and writable; `other` has bytes",
-        (second, True, False, False), (third_data, True, True, False),
-    )  # fmt: skip
+    when = "`third` is watched for both, and readable and writable; `other` has bytes"
+    engine.expect(when, (second, True, False, False), (data, True, True, False))
     fill(third)
-    engine.expect(
-        "The send buffer of `third` is full; `third` and `other` have bytes",
-        (second, True, False, False), (third_data, True, False, False),
-    )  # fmt: skip
+    when = "The send buffer of `third` is full; `third` and `other` have bytes"
+    engine.expect(when, (second, True, False, False), (data, True, False, False))
     others_peer.shutdown(socket.SHUT_WR)
     other.recv(100)
-    engine.expect("The peer of `other` has half-closed", (second, True, False, False), (third_data, True, False, False))
+    engine.expect("The peer of `other` has half-closed", (second, True, False, False), (data, True, False, False))
+    return third
 
 
-def _changes(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
-    one, its_peer = pair(stack)
-    engine = EngineTrial(kind, talk, learner)
-    talk.step("A socket was watched a second time, and watch() and wait() did not return within 1 s")
+def _changes(engine: EngineTrial) -> None:
+    one, its_peer = engine.pair()
     old = engine.watch(one, "one", False, True)
     engine.expect("`one` is watched for writing", (old, False, True, False))
     new = engine.watch(one, "one, changed", True, False)
@@ -223,7 +195,6 @@ def _changes(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None
         "`one` has bytes, room to send, and is watched for neither",
         "The kernel still waits for something that watch() took back: a new mask takes the place of the old one.",
     )
-    talk.step("A socket was watched a second time, and watch() and wait() did not return within 1 s")
     anything: tuple[object, ...] = 0, ("a", "tuple"), socket.socket, {}
     for data in anything:
         engine.watch(one, repr(data), True, False, data)
@@ -231,49 +202,41 @@ def _changes(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None
     engine.engine.watch(one, True, False, None)
     engine.engine.watch(its_peer, False, True, None)
     engine.names[id(None)] = "None"
-    engine.expect(
-        "Two sockets were watched with None as data: any object will do",
-        (None, True, False, False), (None, False, True, False),
-    )  # fmt: skip
-    talk.good("watch() again changes what is waited for, and data; any object is data")
+    when = "Two sockets were watched with None as data: any object will do"
+    engine.expect(when, (None, True, False, False), (None, False, True, False))
+    engine.talk.good("watch() again changes what is waited for, and data; any object is data")
 
 
 class _Data:
     """Data that one can see disappear."""
 
 
-def _unwatches(kind: str, talk: Talk, learner: Callable, stack: ExitStack) -> None:
-    engine = EngineTrial(kind, talk, learner)
-    (one, its_peer), (other, others_peer) = pair(stack), pair(stack)
-    talk.step("unwatch(), and then wait(), did not return within 1 s")
+def _unwatches(engine: EngineTrial) -> None:
+    (one, its_peer), (other, others_peer) = engine.pair(), engine.pair()
     engine.watch(one, "one", True, False)
     data = engine.watch(other, "other", True, False)
     its_peer.send(b"hello")
     others_peer.send(b"hello")
     engine.unwatch(one)
-    talk.step("`one` and `other` have bytes, `one` was unwatched, and wait(60) did not return within 1 s")
-    engine.expect("`one` and `other` have bytes, and `one` was unwatched", (data, True, False, False))
+    engine.expect("`one` and `other` have bytes, `one` was unwatched", (data, True, False, False))
     other.recv(100)
-    engine.sleeps("`one` has bytes and was unwatched, `other` has none", f"The kernel still waits for `one`: {TAKE_OUT[kind]}.")
-    talk.step("A socket was watched again after unwatch(), and wait(60) did not return within 1 s")
+    take_out = f"The kernel still waits for `one`: {TAKE_OUT[engine.kind]}."
+    engine.sleeps("`one` has bytes and was unwatched, `other` has none", take_out)
     data = engine.watch(one, "one", True, False)
     engine.expect("`one` was unwatched and is watched again", (data, True, False, False))
-
-    talk.step("unwatch() of a closed socket, and then wait(), did not return within 1 s")
     one.close()
     engine.unwatch(one)
     engine.expect("`one` was closed and then unwatched")
-    _forgets(engine, stack)
-    talk.good("unwatch(), also of a closed socket: it is forgotten")
+    _forgets(engine)
+    engine.talk.good("unwatch(), also of a closed socket: it is forgotten")
 
 
-def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
-    kept, socks = [], []
+def _forgets(engine: EngineTrial) -> None:
+    kept: dict[str, list[weakref.ref]] = {"the data of most of them": [], "most of them": []}
     for number in range(_PASSING):
-        sock, peer = pair(stack)
-        thing = _Data()
-        kept.append(weakref.ref(thing))
-        socks.append(weakref.ref(sock))
+        (sock, peer), thing = engine.pair(), _Data()
+        for what, refs in zip((thing, sock), kept.values()):
+            refs.append(weakref.ref(what))
         peer.send(b"hello")
         engine.engine.watch(sock, True, False, thing)
         engine.names[id(thing)] = "data of the new one"
@@ -286,81 +249,66 @@ def _forgets(engine: EngineTrial, stack: ExitStack) -> None:
             engine.unwatch(sock)
         peer.close()
         del engine.names[id(thing)]
-    stack.pop_all().close()
-    del thing, sock, peer
+    engine.stack.pop_all().close()
+    del thing, sock, peer, what
     gc.collect()
-    if sum(ref() is not None for ref in kept) > _PASSING / 5:
-        raise Wrong(
-            f"{_PASSING} sockets were watched and unwatched, and the engine still holds the data of most of them: it grows with "
-            "every client that ever came. Take the entry out of each dict and list."
-        )
-    if sum(ref() is not None for ref in socks) > _PASSING / 5:
-        raise Wrong(
-            f"{_PASSING} sockets were watched and unwatched, and the engine still holds most of them: it grows with every client "
-            "that ever came. Take the entry out of each dict and list."
-        )
+    for most, refs in kept.items():
+        if sum(ref() is not None for ref in refs) > _PASSING / 5:
+            raise Wrong(
+                f"{_PASSING} sockets were watched and unwatched, and the engine still holds {most}: it grows with every client that ever "
+                "came. Take the entry out of each dict and list."
+            )
 
 
-def _hangs_up(kind: str, talk: Talk, learner: Callable, listener: socket.socket, stack: ExitStack) -> None:
-    engine = EngineTrial(kind, talk, learner)
-    client = stack.enter_context(socket.create_connection(listener.getsockname()))
-    sock = stack.enter_context(accepted(listener, client))
-    talk.step("The peer sent a reset, and wait(60) did not return within 1 s")
+def _hangs_up(engine: EngineTrial) -> None:
+    client = engine.stack.enter_context(socket.create_connection(engine.listener.getsockname()))
+    sock = engine.stack.enter_context(accepted(engine.listener, client))
     data = engine.watch(sock, "one", True, False)
     client.send(b"!", socket.MSG_OOB)
     if readable(sock, 0.3, select.POLLPRI):
         engine.expect("An urgent byte has come for `one`, which recv() does not give (tcp(7)), and it is watched for reading")
     reset(client)
     what = "The peer of `one` sent a reset"
-    if kind == "select":
+    if engine.kind == "select":
         engine.expect(f"{what}; `one` is watched for reading", (data, True, None, None))
-        talk.good("a peer that hung up: the socket is readable")
+        engine.talk.good("a peer that hung up: the socket is readable")
         return
-    _told_as_hup(engine, data, f"{what}, `one` is watched for reading", "POLLHUP", read=True)
-    data = engine.watch(sock, "one", False, True)
-    _told_as_hup(engine, data, f"{what}, `one` is watched for writing", "POLLHUP", write=True)
-    data = engine.watch(sock, "one", False, False)
-    _told_as_hup(engine, data, f"{what}, `one` is watched for neither reading nor writing", "POLLHUP")
+    for read, write, how in (True, False, "reading"), (False, True, "writing"), (False, False, "neither reading nor writing"):
+        data = engine.watch(sock, "one", read, write)
+        _told_as_hup(engine, data, f"{what}, `one` is watched for {how}", "POLLHUP", read, write)
     engine.unwatch(sock)
     engine.expect("`one` had hung up and was unwatched")
-    one, its_peer = pair(stack)
+    one, its_peer = engine.pair()
     its_peer.close()
     data = engine.watch(one, "one", False, False)
     _told_as_hup(engine, data, "The peer of `one`, a local socket, has closed, and no error waits", "POLLHUP")
     engine.unwatch(one)
-    _waiting_error(engine, stack)
-    talk.good("hup: the peer hung up, or an error waits; also where neither reading nor writing was asked for")
+    _waiting_error(engine)
+    engine.talk.good("hup: the peer hung up, or an error waits; also where neither reading nor writing was asked for")
 
 
 def _told_as_hup(engine: EngineTrial, data: object, what: str, bit: str, read: bool = False, write: bool = False) -> None:
     """The kernel reports this bit, unasked, as long as it lasts, and so must wait(). `read`, `write`: what was asked for."""
     reports = f"{what}, and the kernel reports {bit}, which it does unasked (poll(2))"
-    for time_ in "first", "second":
+    for before in False, True:
         got, _ = engine.timed(what)
-        if not got and time_ == "second":
-            raise Wrong(
-                f"{reports}: the first wait(0.2) told of it, and the second did not. To take a socket out is for the caller, "
-                "with unwatch()."
-            )
-        if not got:
-            raise Wrong(f"{reports}. wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more.")
-        if len(got) != 1 or got[0][0] is not data:
-            raise Wrong(f"{reports}. wait(0.2) returned {engine.shown(got)}, not one entry with the data of `one`.")
-        if not got[0][3]:
-            raise Wrong(
-                f"{reports}. wait(0.2) returned {engine.shown(got)}: hup must be True, or it comes back for ever and nobody "
-                "closes."
-            )
-        if got[0][1] > read or got[0][2] > write:
-            word = "readable" if got[0][1] > read else "writable"
-            raise Wrong(f"{what}. wait(0.2) returned {engine.shown(got)}: nobody asked for {word}; only hup comes unasked.")
+        _, readable, writable, hup = got[0] if got else (None, False, False, False)
+        returned = f"wait(0.2) returned {engine.shown(got)}"
+        the_first_true(
+            (not got and before, f"{reports}: the first wait(0.2) told of it, and the second did not. To take a socket out is for the "
+             "caller, with unwatch()."),
+            (not got, f"{reports}. wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more."),
+            (len(got) != 1 or got[0][0] is not data, f"{reports}. {returned}, not one entry with the data of `one`."),
+            (not hup, f"{reports}. {returned}: hup must be True, or it comes back for ever and nobody closes."),
+            (readable > read, f"{what}. {returned}: nobody asked for readable; only hup comes unasked."),
+            (writable > write, f"{what}. {returned}: nobody asked for writable; only hup comes unasked."),
+        )  # fmt: skip
 
 
-def _waiting_error(engine: EngineTrial, stack: ExitStack) -> None:
+def _waiting_error(engine: EngineTrial) -> None:
     """POLLERR without POLLHUP: a UDP socket whose datagram nobody took (ICMP port unreachable)."""
-    gone = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
+    gone, udp = (engine.stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM)) for _ in range(2))
     gone.bind(("127.0.0.1", 0))
-    udp = stack.enter_context(socket.socket(socket.AF_INET, socket.SOCK_DGRAM))
     udp.connect(gone.getsockname())
     gone.close()
     udp.send(b"x")
@@ -371,16 +319,13 @@ def _waiting_error(engine: EngineTrial, stack: ExitStack) -> None:
     engine.unwatch(udp)
 
 
-def _high_number(kind: str, talk: Talk, learner: Callable) -> None:
+def _high_number(engine: EngineTrial) -> None:
     if not room(_HIGH + 1):
         return
-    with ExitStack() as stack:
-        one, its_peer = pair(stack)
-        high = stack.enter_context(socket.socket(fileno=fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _HIGH)))
-        engine = EngineTrial(kind, talk, learner)
-        talk.step(f"Descriptor {_HIGH} has bytes, and wait(60) did not return within 1 s")
-        data = engine.watch(high, "one", True, False)
-        its_peer.send(b"hello")
-        engine.expect(f"The socket with the number {high.fileno()} has bytes", (data, True, False, False))
-        engine.unwatch(high)
-    talk.good(f"descriptor {_HIGH}, far above the wall of select()")
+    one, its_peer = engine.pair()
+    high = engine.stack.enter_context(socket.socket(fileno=fcntl.fcntl(one, fcntl.F_DUPFD_CLOEXEC, _HIGH)))
+    data = engine.watch(high, "one", True, False)
+    its_peer.send(b"hello")
+    engine.expect(f"The socket with the number {high.fileno()} has bytes", (data, True, False, False))
+    engine.unwatch(high)
+    engine.talk.good(f"descriptor {_HIGH}, far above the wall of select()")

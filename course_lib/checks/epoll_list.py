@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import math
-import os
 import re
 import select
 import socket
@@ -13,8 +12,8 @@ from contextlib import ExitStack
 from pathlib import Path
 from types import FunctionType
 
-from course_lib.proc import raise_limit
-from course_lib.sandbox import Talk, Wrong
+from course_lib.proc import links, raise_limit
+from course_lib.sandbox import Wrong
 
 from .engine_trial import EngineTrial
 
@@ -23,86 +22,86 @@ _IDLE, _WAITS = 20, 100  # idle sockets, and waits, while the calls of epoll_ctl
 _FEW, _LOTS, _GROWS = 10, 1000, 5  # idle sockets, and by how much a wait for the many may cost more CPU time
 
 
-def pair(stack: ExitStack) -> tuple[socket.socket, socket.socket]:
-    one, its_peer = socket.socketpair()
-    return stack.enter_context(one), stack.enter_context(its_peer)
-
-
 def room(number: int) -> bool:
     """Allow this process as many descriptors; False if the machine does not (getrlimit(2))."""
     return raise_limit(number) >= number
 
 
-def kernel_keeps(talk: Talk, learner: Callable, counted: list[str]) -> None:
-    with ExitStack() as stack:
-        before = _interest()
-        engine = EngineTrial("epoll", talk, learner)
-        talk.step("Some idle sockets are watched, and wait(0) did not return within 1 s")
-        socks = [stack.enter_context(sock) for _ in range(_IDLE // 2) for sock in socket.socketpair()]
-        for number, sock in enumerate(socks):
-            engine.watch(sock, f"number {number}", True, False)
-        made = {number: inside for number, inside in _interest().items() if number not in before}
-        if not made:
-            raise Wrong("A socket is watched, and no epoll descriptor is open: make one select.epoll() in __init__ and keep it.")
-        if not any(set(inside) == {sock.fileno() for sock in socks} for inside in made.values()):
-            raise Wrong(
-                f"watch() was called for {_IDLE} sockets, and the kernel's interest list holds {len(next(iter(made.values())))}: "
-                "watch() and unwatch() call epoll_ctl() at once, and wait() has nothing to hand over (epoll(7)). "
-                "/proc/self/fdinfo shows the list."
-            )
-        counted.clear()
-        for _ in range(_WAITS):
-            engine.wait(0)
-        if counted:
-            raise Wrong(
-                f"epoll_ctl() was called {len(counted)} times for {_WAITS} waits with {_IDLE} idle sockets ({counted[0]}): the "
-                "interest list stays in the kernel from one wait to the next (epoll(7)). Only watch() and unwatch() change it."
-            )
-        if not any(set(inside) == {sock.fileno() for sock in socks} for inside in _interest().values()):
-            raise Wrong("After some waits the kernel's interest list is not what it was: only watch() and unwatch() change it.")
-        for sock in socks[::2]:
-            engine.unwatch(sock)
-        left = {sock.fileno() for sock in socks[1::2]}
-        if not any(set(inside) == left for inside in _interest().values()):
-            raise Wrong(
-                f"{_IDLE // 2} of {_IDLE} sockets were unwatched, and the kernel's interest list does not hold the other "
-                f"{_IDLE // 2}: unregister() takes one out (epoll_ctl(2))."
-            )
-    talk.good("the interest list stays in the kernel: no epoll_ctl() while it waits")
+def kernel_keeps(counted: list[str], trial: EngineTrial) -> None:
+    """The interest list is what the engine was told, from one wait to the next. `counted`: see `count_epoll_ctl`."""
+    before, engine = _interest(), trial.another()
+    socks = [sock for _ in range(_IDLE // 2) for sock in engine.pair()]
+    for number, sock in enumerate(socks):
+        engine.watch(sock, f"number {number}", True, False)
+    engine.talk.step("Some idle sockets are watched, and wait(0) did not return within 1 s")
+    made = [inside for number, inside in _interest().items() if number not in before]
+    if not made:
+        raise Wrong("A socket is watched, and no epoll descriptor is open: make one select.epoll() in __init__ and keep it.")
+    if not _in_the_list(socks):
+        raise Wrong(
+            f"watch() was called for {_IDLE} sockets, and the kernel's interest list holds {len(made[0])}: watch() and unwatch() call "
+            "epoll_ctl() at once, and wait() has nothing to hand over (epoll(7)). /proc/self/fdinfo shows the list."
+        )
+    counted.clear()
+    for _ in range(_WAITS):
+        engine.wait(0)
+    if counted:
+        raise Wrong(
+            f"epoll_ctl() was called {len(counted)} times for {_WAITS} waits with {_IDLE} idle sockets ({counted[0]}): the "
+            "interest list stays in the kernel from one wait to the next (epoll(7)). Only watch() and unwatch() change it."
+        )
+    if not _in_the_list(socks):
+        raise Wrong("After some waits the kernel's interest list is not what it was: only watch() and unwatch() change it.")
+    for sock in socks[::2]:
+        engine.unwatch(sock)
+    if not _in_the_list(socks[1::2]):
+        raise Wrong(
+            f"{_IDLE // 2} of {_IDLE} sockets were unwatched, and the kernel's interest list does not hold the other "
+            f"{_IDLE // 2}: unregister() takes one out (epoll_ctl(2))."
+        )
+    engine.talk.good("the interest list stays in the kernel: no epoll_ctl() while it waits")
 
 
-def copy_lives_on(talk: Talk, learner: Callable) -> str:
+def _in_the_list(socks: list[socket.socket]) -> bool:
+    return any(set(inside) == {sock.fileno() for sock in socks} for inside in _interest().values())
+
+
+def _interest() -> dict[int, list[int]]:
+    """Each epoll descriptor of this process, and the numbers in its interest list (proc(5))."""
+    lists = [number for number, link in links().items() if "eventpoll" in link]
+    infos = {number: Path(f"/proc/self/fdinfo/{number}").read_text() for number in lists}
+    return {number: [int(found) for found in re.findall(r"^tfd:\s+(\d+)", text, re.MULTILINE)] for number, text in infos.items()}
+
+
+def copy_lives_on(trial: EngineTrial) -> str:
     """What an engine does with the entry of a socket that was closed before unwatch(), while a copy of it lives; "" if all is well."""
-    with ExitStack() as stack:
-        one, its_peer = pair(stack)
-        engine = learner()
-        engine.watch(one, True, False, "one")
-        stack.enter_context(one.dup())
-        one.close()
-        engine.unwatch(one)
-        its_peer.send(b"hello")
-        talk.step("A socket was closed before unwatch(), and a copy of its descriptor lives: wait(0) did not return within 1 s")
-        try:
-            told = [engine.wait(0), engine.wait(0)]
-            begin = time.monotonic()
-            told.append(engine.wait(0.05))
-        except Exception as error:
-            return f"wait() raised {type(error).__name__}"
-        if any(told):
-            return "wait() still told of it"
-        return "no wait sleeps any more" if time.monotonic() - begin < 0.03 else ""
+    (one, its_peer), engine = trial.pair(), trial.engine
+    engine.watch(one, True, False, "one")
+    trial.stack.enter_context(one.dup())
+    one.close()
+    engine.unwatch(one)
+    its_peer.send(b"hello")
+    trial.talk.step("A socket was closed before unwatch(), and a copy of its descriptor lives: wait(0) did not return within 1 s")
+    try:
+        told = [engine.wait(0), engine.wait(0)]
+        begin = time.monotonic()
+        told.append(engine.wait(0.05))
+    except Exception as error:
+        return f"wait() raised {type(error).__name__}"
+    if any(told):
+        return "wait() still told of it"
+    return "no wait sleeps any more" if time.monotonic() - begin < 0.03 else ""
 
 
-def costs_the_same(talk: Talk, learner: Callable) -> None:
+def costs_the_same(trial: EngineTrial) -> None:
     """CPU time of one wait must not grow with the number of idle sockets."""
     if not room(_LOTS + 200):
         return
 
     def cost(idle: int) -> float:
         with ExitStack() as stack:
-            (one, _), (busy, its_peer) = pair(stack), pair(stack)
+            (one, _), (busy, its_peer), engine = trial.pair(), trial.pair(), trial.learner()
             its_peer.send(b"hello")
-            engine = EngineTrial("epoll", talk, learner).engine
             engine.watch(busy, True, False, "busy")
             for number in range(idle):
                 engine.watch(stack.enter_context(one.dup()), True, False, number)
@@ -111,13 +110,13 @@ def costs_the_same(talk: Talk, learner: Callable) -> None:
                 engine.wait(0)
             return time.thread_time() - used
 
-    talk.step(f"{_LOTS} idle sockets are watched, and {_WAITS} waits did not return within 2 s", 2.0)
+    trial.talk.step(f"{_LOTS} idle sockets are watched, and {_WAITS} waits did not return within 2 s", 2.0)
     if (times := grows(cost, _FEW, _LOTS, _GROWS)) > _GROWS:
         raise Wrong(
             f"A wait with {_LOTS} idle sockets costs {times:.0f} times the CPU time of one with {_FEW}: wait() goes over all "
             "that are watched. The kernel gives the ready ones alone (epoll(7)): look up just these."
         )
-    talk.good(f"a wait costs the same with {_LOTS} idle sockets as with {_FEW}")
+    trial.talk.good(f"a wait costs the same with {_LOTS} idle sockets as with {_FEW}")
 
 
 def grows(cost: Callable[[int], float], few: int, many: int, most: float) -> float:
@@ -134,41 +133,23 @@ def grows(cost: Callable[[int], float], few: int, many: int, most: float) -> flo
     return least[many] / least[few]
 
 
-def _interest() -> dict[int, list[int]]:
-    """Each epoll descriptor of this process, and the numbers in its interest list (proc(5))."""
-    found = {}
-    for number in os.listdir("/proc/self/fd"):
-        try:
-            if "eventpoll" in os.readlink(f"/proc/self/fd/{number}"):
-                text = Path(f"/proc/self/fdinfo/{number}").read_text()
-                found[int(number)] = list(map(int, re.findall(r"^tfd:\s+(\d+)", text, re.MULTILINE)))
-        except FileNotFoundError:  # the number of the listing itself
-            pass
-    return found
-
-
-def many_events(talk: Talk, learner: Callable) -> int:
+def many_events(trial: EngineTrial) -> int:
     """How many of 1100 ready sockets one wait tells of; 0 if this machine gives no room for them."""
     if not room(EVENTS + 200):
         return 0
-    with ExitStack() as stack:
-        one, its_peer = pair(stack)
-        its_peer.send(b"hello")
-        engine = EngineTrial("epoll", talk, learner)
-        talk.step(f"{EVENTS} sockets are ready, and wait(0) did not return within 1 s")
-        for number in range(EVENTS):
-            engine.engine.watch(stack.enter_context(one.dup()), True, False, number)
-        seen: set[object] = set()
-        first = 0
-        for _ in range(EVENTS):
-            told = engine.wait(0)
-            first = first or len(told)
-            seen.update(data for data, *_ in told)
-            if len(seen) == EVENTS:
-                return first
-            if not told:
-                break
+    one, its_peer = trial.pair()
+    its_peer.send(b"hello")
+    trial.talk.step(f"{EVENTS} sockets are ready, and wait(0) did not return within 1 s")
+    for number in range(EVENTS):
+        trial.engine.watch(trial.stack.enter_context(one.dup()), True, False, number)
+    told = [trial.wait(0)]
+    seen = {data for data, *_ in told[0]}
+    while len(seen) < EVENTS and told[-1] and len(told) < EVENTS:
+        told.append(trial.wait(0))
+        seen.update(data for data, *_ in told[-1])
+    if len(seen) < EVENTS:
         raise Wrong(f"{EVENTS} sockets were ready, and wait() told of {len(seen)} of them, however often it was called.")
+    return len(told[0])
 
 
 class _Counted:
