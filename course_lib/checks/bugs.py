@@ -10,18 +10,13 @@ import signal
 import socket
 import time
 from collections.abc import Callable
+from contextlib import suppress
 from typing import TYPE_CHECKING, NoReturn
 
 from course_lib.proc import cpu_seconds, state
-from course_lib.sandbox import TOO_BUSY, Attempt, NotChecked, Open, Raised, Stopwatch, Stuck, Talk, Wrong, a
+from course_lib.sandbox import TOO_BUSY, Attempt, NotChecked, Open, Raised, Stopwatch, Stuck, Talk, Wrong, explained, shown
 from course_lib.solutions import suspects
-from course_lib.solutions.suspects import (
-    RunningServer,
-    server_a,
-    server_b,
-    server_c,
-    server_d,
-)
+from course_lib.solutions.suspects import RunningServer, server_a, server_b, server_c, server_d
 
 from .server_trial import SMALL
 
@@ -30,34 +25,17 @@ if TYPE_CHECKING:
 
 BUGS = "zombie", "stale", "writable", "no descriptor"
 _DESCRIPTORS = 12  # that server_b may have
-# What makes each of them right: lines, and what stands in their place.
+# What makes each of them right: pieces, and what stands in their place.
 REPAIRS = {
-    server_a: [
-        (
-            "                    del conns[number]\n",
-            "                    epoll.unregister(number)\n                    del conns[number]\n",
-        )
-    ],
-    server_b: [
-        ("                    continue\n", "                    epoll.modify(listening, 0)\n                    continue\n"),
-        (
-            "                conns.pop(number).sock.close()\n",
-            "                conns.pop(number).sock.close()\n                epoll.modify(listening, select.EPOLLIN)\n",
-        ),
-    ],
-    server_c: [
-        (
-            "            conn = conns[number]\n",
-            "            if not (conn := conns.get(number)):\n                continue\n",
-        )
-    ],
-    server_d: [
-        (
-            "            if conn.want_write:\n                epoll.modify(number, select.EPOLLOUT)\n",
-            "            epoll.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)\n",
-        )
-    ],
+    server_a: {"del conns[number]": "epoll.unregister(number); del conns[number]"},
+    server_b: {
+        " " * 20 + "continue": " " * 20 + "epoll.modify(listening, 0); continue",
+        ".sock.close()": ".sock.close(); epoll.modify(listening, select.EPOLLIN)",
+    },
+    server_c: {"conn = conns[number]": "if not (conn := conns.get(number)): continue"},
+    server_d: {"if conn.want_write:": "if True:", "EPOLLOUT)": "EPOLLOUT if conn.want_write else select.EPOLLIN)"},
 }
+_NAMES = "zombie", "no descriptor", "stale", "writable"  # of their bugs
 
 
 def check_bugs(attempt: Attempt) -> None:
@@ -110,13 +88,19 @@ def _did_not_fail(name: str, provoke: str, told: dict) -> Wrong:
     )
 
 
-_NAMES = "zombie", "no descriptor", "stale", "writable"  # in the order of REPAIRS
+# What happened to a client, behind "In provoke_a a client ".
+_OF_A_CLIENT = {
+    "TimeoutError in connect(": "waited over 1 s to be connected{line}: the accept queue is full (listen(2)). Fewer clients are enough.",
+    "TimeoutError": "waited over 1 s{line}: no more bytes came for it, or no room to send.",
+    "ConnectionRefusedError ConnectionResetError BrokenPipeError": "got {type}{line}: the server has died by then. So you have what you "
+    "want: return the name of its bug before.",
+}
 
 
 def _experiment(clients: CheckedProcess, number: int, address: tuple, pid: int, provoke: str) -> tuple[dict, str]:
     """Run one experiment on the server `pid`. Returns what the learner's function told, and how the server failed, or ""."""
     watch = Stopwatch(pid)
-    clients.say(which=number, address=address, pid=pid)
+    clients.say(which=number, name=provoke, address=address, pid=pid)
     try:
         told = clients.hear(f"{provoke}(server) did not return within 2 s", 2.0)
         clients.alone()
@@ -129,28 +113,16 @@ def _experiment(clients: CheckedProcess, number: int, address: tuple, pid: int, 
             ) from None
         raise
     except Raised as error:
-        if error.type == "TimeoutError" and "connect(" in error.line:
-            raise Wrong(
-                f"In {provoke} a client waited over 1 s to be connected{error.line}: the accept queue is full (listen(2)). "
-                "Fewer clients are enough."
-            ) from None
-        if error.type == "TimeoutError" and watch.lost() > 0.5:  # of the second that a client waits
+        late = error.type == "TimeoutError"
+        if late and "connect(" not in error.line and watch.lost() > 0.5:  # of the second that a client waits
             raise NotChecked(TOO_BUSY) from None
-        if error.type == "TimeoutError":
-            raise Wrong(
-                f"In {provoke} a client waited over 1 s{error.line}: no more bytes came for it, or no room to send."
-            ) from None
-        if error.type in ("ConnectionRefusedError", "ConnectionResetError", "BrokenPipeError") and _fails(pid) == "dies":
-            raise Wrong(
-                f"In {provoke} a client got {error.type}{error.line}: the server has died by then. So you have what you want: "
-                "return the name of its bug before."
-            ) from None
-        raise Wrong(f"In {provoke}: {error}") from None
+        known = explained(error, _OF_A_CLIENT)
+        if known is error or not late and _fails(pid) != "dies":
+            raise Wrong(f"In {provoke}: {error}") from None
+        raise Wrong(f"In {provoke} a client {known}") from None
     finally:
-        try:
+        with suppress(ProcessLookupError):
             os.kill(pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass
 
 
 def _fails(pid: int) -> str:
@@ -199,7 +171,7 @@ def _run_servers(talk: Talk, learner: object, *listeners: socket.socket) -> None
 def repair(suspect: Callable) -> Callable:
     """The same server without its bug."""
     text = inspect.getsource(suspect)
-    for old, new in REPAIRS[suspect]:
+    for old, new in REPAIRS[suspect].items():
         text = text.replace(old, new)
     names = dict(vars(suspects))
     exec(text, names)
@@ -234,17 +206,16 @@ def _use_provoke(talk: Talk, learner: tuple[Callable, ...]) -> None:
     while True:
         asked = talk.hear()
         provoke = learner[asked["which"]]
-        talk.step(f"{provoke.__name__}(server) did not return within 2 s", 2.0)
+        talk.step(f"{asked['name']}(server) did not return within 2 s", 2.0)
         running = RunningServer(tuple(asked["address"]), asked["pid"])
         try:
             bug = provoke(running)
         except NotImplementedError:
             talk.tell(unwritten=True)
             continue
-        if bug not in BUGS:
-            what = repr(bug) if isinstance(bug, str) else a(bug)
+        if type(bug) is not str or bug not in BUGS:
             raise Wrong(
-                f"{provoke.__name__} returned {what[:60]}: return the name of the bug, one of {', '.join(map(repr, BUGS))}."
+                f"{asked['name']} returned {shown(bug)}: return the name of the bug, one of {', '.join(map(repr, BUGS))}."
             )
         talk.tell(bug=bug, clients=running.clients(), connected=len(running._clients))
 

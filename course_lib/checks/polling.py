@@ -69,14 +69,13 @@ def _explained(wrong: Wrong) -> str:
         if found[1] in vars(Conn) or found[1] in ("sock", "outbuf", "finished"):
             return f"{wrong} The data of the listener is None: what waits there is a new client."
         return f"{wrong} Ready is a hint (select(2), BUGS): when nobody is there after all, try_accept returns None."
-    match wrong.cause:
-        case "no socket":
-            why = "engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None."
-        case "skipped":
-            why = "When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round."
-        case _:
-            why = wrong.why
-    return f"{wrong.what} {why}".rstrip()
+    return f"{wrong.what} {_OF_AN_ENGINE.get(wrong.cause, wrong.why)}".rstrip()
+
+
+_OF_AN_ENGINE = {
+    "no socket": "engine.watch() takes a socket. When nobody is there after all (ready is a hint), try_accept returns None.",
+    "skipped": "When a Conn is over: engine.unwatch(conn.sock), then conn.sock.close(), in the same round.",
+}
 
 
 def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> Any:
@@ -86,32 +85,26 @@ def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> Any:
         """Counts how often it was asked to wait; now and then it says that the listener is readable, and nobody is there."""
 
         waits = 0
-        data: tuple[object, ...] = ()
 
         def __init__(self) -> None:
             super().__init__()
-            self.both: dict[socket.socket, object] = {}  # watched for reading and writing
+            self.watched: dict[socket.socket, tuple[bool, object]] = {}  # for both reading and writing? and the data
 
         def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
             super().watch(sock, read, write, data)
-            if sock is listener:
-                self.data = (data,)
-            self.both.pop(sock, None)
-            if read and write:
-                self.both[sock] = data
+            self.watched[sock] = bool(read and write), data
 
         def unwatch(self, sock: socket.socket) -> None:
             super().unwatch(sock)
-            self.both.pop(sock, None)
+            self.watched.pop(sock, None)
 
         def wait(self, seconds: float | None) -> list:
             self.waits += 1
-            if any(
-                getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False) for conn in self.both.values()
-            ):
-                talk.send({"wrong": _GREEDY})
-            if self.waits in (1, 7) and self.data:
-                return [(*self.data, True, False, False)]
+            for both, conn in self.watched.values():
+                if both and getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False):
+                    talk.send({"wrong": _GREEDY})
+            if self.waits in (1, 7) and listener in self.watched:
+                return [(self.watched[listener][1], True, False, False)]
             told: list = super().wait(seconds)
             return told
 

@@ -12,7 +12,7 @@ from course_lib.sandbox.attempt import Attempt
 
 def test_each_repair_is_in_its_server_once():
     for suspect, repairs in bugs.REPAIRS.items():
-        for old, _ in repairs:
+        for old in repairs:
             assert inspect.getsource(suspect).count(old) == 1, (suspect.__name__, old)
 
 
