@@ -10,12 +10,12 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack
 from pathlib import Path
-from types import FunctionType
 
 from course_lib.proc import links, raise_limit
 from course_lib.sandbox import Wrong
 
 from .engine_trial import EngineTrial
+from .probe import put_instead
 
 EVENTS = 1100  # more than Python's epoll.poll() hands over in one call by default
 _IDLE, _WAITS = 20, 100  # idle sockets, and waits, while the calls of epoll_ctl() are counted
@@ -180,9 +180,5 @@ def count_epoll_ctl(learner: Callable) -> list[str]:
         return _Counted(raw(*arguments, **named), calls)
 
     select.epoll = epoll  # type: ignore[misc, assignment]  # in the place of the class, for whoever calls it
-    for function in vars(learner).values():
-        if isinstance(function, FunctionType):
-            for name, value in list(function.__globals__.items()):
-                if value is raw:  # from select import epoll
-                    function.__globals__[name] = epoll
+    put_instead(learner, {raw: epoll})
     return calls

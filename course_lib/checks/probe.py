@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
+from types import FunctionType
 from typing import Any, TypeVar
 
 from course_lib.proc import open_numbers
@@ -108,3 +109,11 @@ def the_first_true(*causes: tuple[object, str]) -> None:
     for true, words in causes:
         if true:
             raise Wrong(words)
+
+
+def put_instead(learner: object, fakes: Mapping[Any, Any]) -> None:
+    """Put each fake in the place of the real thing under all names that the learner's cells have for it: `from select import select`."""
+    for function in (learner, *vars(learner).values()):
+        if isinstance(function, FunctionType):  # all cells have one dict of names
+            found = list(function.__globals__.items())
+            function.__globals__.update((name, fake) for name, value in found for real, fake in fakes.items() if value is real)

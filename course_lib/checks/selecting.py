@@ -11,7 +11,6 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from types import BuiltinFunctionType, FunctionType
 from typing import Any
 
 from course_lib.proc import open_numbers, raise_limit
@@ -22,7 +21,7 @@ from course_lib.solutions.selecting import fd_limit
 
 from .ends import fill, readable
 from .many_clients import check_server
-from .probe import Answer, Instead, the_first_true
+from .probe import Answer, Instead, put_instead, the_first_true
 
 _LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
 _OFTEN = 15  # times to wake up for nothing
@@ -258,7 +257,7 @@ class _Asked:
     def instead_of_select(self, learner: Callable) -> Iterator[None]:
         """Inside, we stand in the place of select.select() and of os.close(), also where the learner has imported them by name."""
         select.select, os.close = self.select, self.close
-        _replace(learner, {self._select: self.select, self._close: self.close}, set())
+        put_instead(learner, {self._select: self.select, self._close: self.close})
         try:
             yield
         finally:
@@ -284,18 +283,6 @@ class _Asked:
                 f"You closed descriptor {fd}, which is not yours: close the number that F_DUPFD gave, for it may be a higher one."
             )
         self._close(fd)
-
-
-def _replace(function: Callable, stand_ins: dict[Callable, Callable], seen: set[int]) -> None:
-    """Put each stand-in where ``from select import select`` has put the real one, also in functions that it calls."""
-    if not isinstance(function, FunctionType) or id(function) in seen:
-        return
-    seen.add(id(function))
-    for name, value in list(function.__globals__.items()):
-        if isinstance(value, BuiltinFunctionType) and value in stand_ins:
-            function.__globals__[name] = stand_ins[value]
-        elif isinstance(value, FunctionType) and value.__module__ == function.__module__:
-            _replace(value, stand_ins, seen)
 
 
 CHECKS = {"4.1": check_ready, "4.2": check_server, "4.3": check_fd_limit}
