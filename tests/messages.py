@@ -52,8 +52,8 @@ def _said(node: ast.AST) -> Iterator[tuple[str, ast.expr]]:
         for key, said in zip(node.keys, node.values):
             if isinstance(key, ast.Constant) and re.search(r"Error|Iteration|^E[A-Z]+|^: ", str(key.value)):
                 yield "cause", said
-    if isinstance(node, ast.Call) and ast.unparse(node.func) == "the_first_true":
-        yield from (("Wrong", cause.elts[1]) for cause in node.args if isinstance(cause, ast.Tuple))
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "causes" and isinstance(node.value, ast.Dict):
+        yield from (("Wrong", said) for said in node.value.keys if said)
 
 
 def _words(said: ast.expr) -> str:

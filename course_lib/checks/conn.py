@@ -11,7 +11,7 @@ from typing import Any
 from course_lib.sandbox import Attempt, Talk, Wrong, a
 
 from .ends import LONG_LINES, TOO_LONG, answers_no_more, connection, left_as_it_was, readable, reset, writable
-from .probe import the_first_true
+from .probe import raise_first
 
 _SPINS = (
     "outbuf is empty, but want_write is true: a socket is writable nearly all the time, so whoever asks for it with nothing to "
@@ -60,13 +60,14 @@ def _use_conn(talk: Talk, learner: type, listener: socket.socket) -> None:
 
 
 def _nothing_to_do(talk: Talk, served: _Served) -> None:
-    the_first_true(
-        (getattr(served.conn, "sock", None) is not served.sock, "conn.sock is not the socket that Conn was given: the server needs it "
-         "there, to wait for it and close it."),
-        (served.over, "over is true for a new Conn: then the server lets it go before its first byte."),
-        (not served.want_read, "want_read is false for a new Conn: then nobody reads its first line."),
-        (served.want_write, _SPINS),
-    )  # fmt: skip
+    has_it = getattr(served.conn, "sock", None) is served.sock
+    causes = {
+        "conn.sock is not the socket that Conn was given: the server needs it there, to wait for it and close it.": not has_it,
+        "over is true for a new Conn: then the server lets it go before its first byte.": served.over,
+        "want_read is false for a new Conn: then nobody reads its first line.": not served.want_read,
+        _SPINS: served.want_write,
+    }
+    raise_first(causes)
     left_as_it_was("Conn", served.sock, "its socket")
     served.conn.on_readable()
     served.conn.on_writable()
@@ -124,14 +125,16 @@ def _a_long_line(talk: Talk, learner: type) -> bool:
             served.has_finished(0, 1)
         got = b"X" + served.serve(b"", size)
         arrived, kept = f"{size} bytes were to be sent, and {len(got)} arrived", len(served.conn.outbuf)
-        the_first_true(
-            (len(got) < size and not kept and served.conn.finished, f"{arrived}: outbuf was emptied when the send buffer was full. "
-             "BlockingIOError is an OSError too, and a full buffer is no end: catch it first, and keep all."),
-            (len(got) < size, f"{arrived}: send() takes what fits into the buffer and returns how much (send(2)). Keep the rest: "
-             "del self.outbuf[:sent]."),
-            (kept or got != b"X" * (size - 1) + b"\n", "Bytes were sent twice: send() returns how many the kernel took, and just these "
-             "must go: del self.outbuf[:sent]."),
-        )  # fmt: skip
+        less = len(got) < size
+        causes = {
+            f"{arrived}: outbuf was emptied when the send buffer was full. BlockingIOError is an OSError too, and a full buffer is no "
+            "end: catch it first, and keep all.": less and not kept and served.conn.finished,
+            f"{arrived}: send() takes what fits into the buffer and returns how much (send(2)). Keep the rest: "
+            "del self.outbuf[:sent].": less,
+            "Bytes were sent twice: send() returns how many the kernel took, and just these must go: "
+            "del self.outbuf[:sent].": kept or got != b"X" * (size - 1) + b"\n",
+        }
+        raise_first(causes)
         served.has_finished(1, 1)
     talk.good("an answer of 60,000 bytes, in parts, to a client that reads late")
     return served.copies
@@ -285,40 +288,46 @@ class _Served:
 
     def expect(self, sent: bytes, right: bytes, who: str = "The client") -> None:
         got = self.serve(sent, len(right) or 100)
-        waits, over, said = len(self.conn.outbuf), self.over, f"{who} sent {sent!r} and got {got!r}"
+        waits, said = len(self.conn.outbuf), f"{who} sent {sent!r} and got {got!r}"
         if got == right:
-            the_first_true(
-                (right and waits, "All answers have arrived, and outbuf still holds bytes: take away what send() took: "
-                 "del self.outbuf[:sent]."),
-                (right and self.want_write, _SPINS),
-                (over, "The client has its answer and is still there, but over is true: it is over only when the client has finished."),
-            )  # fmt: skip
-            return
-        the_first_true(
-            (not got and waits and not self.want_write, "An answer waits in outbuf and want_write is false: then nobody calls on_writable."),
-            (not right, f"{said}: without b'\\n' it is no line yet. Use Lines."),
-            (got + b"\n" == right and right.count(b"\n") == 1, "The answer has no b'\\n' at its end: the client cannot tell one line "
-             "from the next."),
-            (got.upper() == right, f"{said}: answer in capitals."),
-            (True, f"{said}, not {right!r}."),
-        )  # fmt: skip
+            causes = {
+                "All answers have arrived, and outbuf still holds bytes: take away what send() took: "
+                "del self.outbuf[:sent].": right and waits,
+                _SPINS: right and self.want_write,
+                "The client has its answer and is still there, but over is true: it is over only when the client has "
+                "finished.": self.over,
+            }
+        else:
+            nobody_sends, one_line = not got and waits and not self.want_write, right.count(b"\n") == 1
+            causes = {
+                "An answer waits in outbuf and want_write is false: then nobody calls on_writable.": nobody_sends,
+                f"{said}: without b'\\n' it is no line yet. Use Lines.": not right,
+                "The answer has no b'\\n' at its end: the client cannot tell one line from the next.": got + b"\n" == right
+                and one_line,
+                f"{said}: answer in capitals.": got.upper() == right,
+                f"{said}, not {right!r}.": True,
+            }
+        raise_first(causes)
 
     def has_finished(self, answers: int, of: int) -> None:
         """The client got so many answers and has finished; is it over now?"""
         self.is_open()
-        the_first_true(
-            (answers < of and self.over and self.conn.outbuf, f"over is true after {answers} of {of} answers: b'' says that the client "
-             f"{_STILL_READS}. It is over when outbuf is empty too."),
-            (answers < of, f"The client half-closed and got {answers} of {of} answers: b'' says that it {_STILL_READS}."),
-        )  # fmt: skip
+        causes = {
+            f"over is true after {answers} of {of} answers: b'' says that the client {_STILL_READS}. It is over when outbuf is "
+            "empty too.": answers < of and self.over and self.conn.outbuf,
+            f"The client half-closed and got {answers} of {of} answers: b'' says that it {_STILL_READS}.": answers < of,
+        }
+        raise_first(causes)
         for _ in range(2):  # the end may not have been read yet
             if self.want_read and readable(self.sock, 1.0):
                 self.conn.on_readable()
-        the_first_true(
-            (self.want_read, "The client has finished, and want_read is still true: at its end a socket is readable for ever, and recv() "
-             "gives b'' again and again. Remember that it has finished."),
-            (not self.over, "The client has finished and has all its answers, but over stays false: your server keeps it for ever."),
-        )  # fmt: skip
+        causes = {
+            "The client has finished, and want_read is still true: at its end a socket is readable for ever, and recv() gives "
+            "b'' again and again. Remember that it has finished.": self.want_read,
+            "The client has finished and has all its answers, but over stays false: your server keeps it for "
+            "ever.": not self.over,
+        }
+        raise_first(causes)
 
 
 CHECKS = {"3.2": check_conn}

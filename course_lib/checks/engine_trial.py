@@ -9,6 +9,8 @@ from contextlib import ExitStack
 
 from course_lib.sandbox import Stopwatch, Talk, Wrong, a
 
+from .probe import first
+
 CALLS = {"poll": "poll()", "select": "select()", "epoll": "epoll.poll()"}
 _SHORT = 0.0009  # seconds; less than the millisecond that poll() and epoll_wait() count in
 Told = list[tuple[object, bool, bool, bool]]  # what wait() returns
@@ -95,34 +97,33 @@ class EngineTrial:
             raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {self.shown(_plain(expected))}.{self.why(got, right)}")
 
     def why(self, got: Told, right: list) -> str:
-        numbers, known = [id(data) for data, *_ in got], dict(right)
-        for data, readable, writable, hup in got:
+        numbers, known, by_select = [id(data) for data, *_ in got], dict(right), self.kind == "select"
+        for data, *flags in got:
+            readable, writable, hup = flags
             number, wanted = id(data), known.get(id(data))
-            first = next((self.masks[name] for name, its in self.data.items() if its is data), None)
+            times, old = numbers.count(number), any(data is old for old in self.old)
+            mask = next((self.masks[name] for name, its in self.data.items() if its is data), None)
+            stays = wanted and flags[:2] == mask != wanted[:2]
+            half = wanted and wanted[:2] == [True, True] and readable + writable < 2 and times == 1
             unasked = writable and (not wanted or wanted[1] is False)
-            causes = (
-                (wanted and [readable, writable] == first != wanted[:2],
-                 "watch() was called again for this socket: from then on the new mask counts, so hand it on."),
-                (wanted and wanted[:2] == [True, True] and readable + writable < 2 and numbers.count(number) == 1,
-                 "Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first."),
-                (any(data is old for old in self.old),
-                 "watch() was called again for this socket: from then on its data, and what it waits for, are the new ones."),
-                (number not in self.names, "The first part of each entry is the `data` that watch() was given, the object itself."),
-                (wanted and numbers.count(number) > 1 and len(right) < len(got),
-                 "Each socket has ONE entry, also if it is readable and writable."),
-                (hup and self.kind == "select",
-                 "hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2))."),
-                (hup and wanted and wanted[2] is False, "This is no hang-up: the peer has finished sending and still reads (shutdown(2)). "
-                 "hup is POLLHUP or POLLERR; POLLRDHUP is another bit (poll(2))."),
-                (unasked and self.kind == "select",
-                 "It was not asked for writable. select() gets as writers only those for which watch() said write."),
-                (unasked, "It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a socket "
-                 "is writable nearly always; a new mask takes the place of the old one."),
-                (not (readable or writable or hup),
-                 "An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?"),
-            )  # fmt: skip
-            if found := next((words for true, words in causes if true), ""):
-                return f" {found}"
+            causes = {
+                "watch() was called again for this socket: from then on the new mask counts, so hand it on.": stays,
+                "Both bits come at once: ask with bits & mask, not with ==, and do not stop at the first.": half,
+                "watch() was called again for this socket: from then on its data, and what it waits for, are the new ones.": old,
+                "The first part of each entry is the `data` that watch() was given, the object itself.": number not in self.names,
+                "Each socket has ONE entry, also if it is readable and writable.": wanted and times > 1 and len(right) < len(got),
+                "hup is always False here: select() cannot tell, and who has finished sending still reads (shutdown(2)).": hup
+                and by_select,
+                "This is no hang-up: the peer has finished sending and still reads (shutdown(2)). hup is POLLHUP or POLLERR; "
+                "POLLRDHUP is another bit (poll(2)).": hup and wanted and wanted[2] is False,
+                "It was not asked for writable. select() gets as writers only those for which watch() said write.": unasked
+                and by_select,
+                "It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT, and a socket is "
+                "writable nearly always; a new mask takes the place of the old one.": unasked,
+                "An entry that is neither readable nor writable nor hung up says nothing: why did wait() return?": not any(flags),
+            }
+            if cause := first(causes):
+                return f" {cause}"
         if 0 < len(got) < len(right) and self.kind == "epoll":
             return " All that are ready belong into the list; with `maxevents` fewer come at once."
         return ""

@@ -18,7 +18,7 @@ from course_lib.sandbox import Attempt, Raised, Talk, Wrong, explained
 from .ends import accepted, empty, fill, readable, reset
 from .engine_trial import CALLS, EARLY, OF_THE_CLASS, TAKE_OUT, EngineTrial, causes
 from .epoll_list import EVENTS, copy_lives_on, costs_the_same, count_epoll_ctl, kernel_keeps, many_events, room
-from .probe import the_first_true
+from .probe import raise_first
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
@@ -294,15 +294,16 @@ def _told_as_hup(engine: EngineTrial, data: object, what: str, bit: str, read: b
         got, _ = engine.timed(what)
         _, readable, writable, hup = got[0] if got else (None, False, False, False)
         returned = f"wait(0.2) returned {engine.shown(got)}"
-        the_first_true(
-            (not got and before, f"{reports}: the first wait(0.2) told of it, and the second did not. To take a socket out is for the "
-             "caller, with unwatch()."),
-            (not got, f"{reports}. wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more."),
-            (len(got) != 1 or got[0][0] is not data, f"{reports}. {returned}, not one entry with the data of `one`."),
-            (not hup, f"{reports}. {returned}: hup must be True, or it comes back for ever and nobody closes."),
-            (readable > read, f"{what}. {returned}: nobody asked for readable; only hup comes unasked."),
-            (writable > write, f"{what}. {returned}: nobody asked for writable; only hup comes unasked."),
-        )  # fmt: skip
+        causes = {
+            f"{reports}: the first wait(0.2) told of it, and the second did not. To take a socket out is for the caller, with "
+            "unwatch().": not got and before,
+            f"{reports}. wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more.": not got,
+            f"{reports}. {returned}, not one entry with the data of `one`.": len(got) != 1 or got[0][0] is not data,
+            f"{reports}. {returned}: hup must be True, or it comes back for ever and nobody closes.": not hup,
+            f"{what}. {returned}: nobody asked for readable; only hup comes unasked.": readable > read,
+            f"{what}. {returned}: nobody asked for writable; only hup comes unasked.": writable > write,
+        }
+        raise_first(causes)
 
 
 def _waiting_error(engine: EngineTrial) -> None:

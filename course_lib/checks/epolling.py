@@ -19,7 +19,7 @@ from course_lib.solutions.polling import PollEngine, server
 from .ends import connection, left_as_it_was, readable, reset
 from .engines import check_engine
 from .many_clients import check_server
-from .probe import Instead, Probe, the_first_true
+from .probe import Instead, Probe, raise_first
 from .server_trial import tell_closed_sockets
 
 
@@ -119,21 +119,23 @@ class _Drained:
         if (got, finished) == (data, end):
             return
         returned, left = f"{situation}, and drain returned {_short(got, finished)}", self._waiting()
-        short, unended = len(got) < len(data), got == data and end
-        silent = (short or unended) and not self._epoll.poll(0.5)
-        the_first_true(
-            (short and left and silent and data.startswith(got), f"{situation}, and drain returned {len(got)} of them, and no further "
-             f"event came in 0.5 s; {left} bytes are waiting. EPOLLET tells a change once: read until BlockingIOError (epoll(7))."),
-            (unended, f"{returned}{', and no further event came in 0.5 s' * silent}: the connection would stay for ever. " + (
-             "A short read says that the buffer is empty, not that the end has not come: read on until None or b''." if data
-             else "recv() gives b'' for the end, and ConnectionResetError for a reset: this is not None.")),
-            (got == data, f"{returned}: the peer has not finished. None says that nothing is left, b'' that nothing more will come: two "
-             "different answers."),
-            (len(got) > len(data) and got.endswith(data), f"{returned}: bytes of an earlier call came back. Begin each call with an "
-             "empty bytearray."),
-            (short and not left, f"{returned}: the rest was read and is lost. Collect ALL pieces, also when the end follows."),
-            (True, f"{returned}, not {_short(data, end)}."),
-        )  # fmt: skip
+        less, unended = len(got) < len(data), got == data and end
+        earlier = len(got) > len(data) and got.endswith(data)
+        silent = (less or unended) and not self._epoll.poll(0.5)
+        never = f"{', and no further event came in 0.5 s' * silent}: the connection would stay for ever."
+        causes = {
+            f"{situation}, and drain returned {len(got)} of them, and no further event came in 0.5 s; {left} bytes are waiting. EPOLLET "
+            "tells a change once: read until BlockingIOError (epoll(7)).": less and left and silent and data.startswith(got),
+            f"{returned}{never} A short read says that the buffer is empty, not that the end has not come: read on until None or "
+            "b''.": unended and data,
+            f"{returned}{never} recv() gives b'' for the end, and ConnectionResetError for a reset: this is not None.": unended,
+            f"{returned}: the peer has not finished. None says that nothing is left, b'' that nothing more will come: two "
+            "different answers.": got == data,
+            f"{returned}: bytes of an earlier call came back. Begin each call with an empty bytearray.": earlier,
+            f"{returned}: the rest was read and is lost. Collect ALL pieces, also when the end follows.": less and not left,
+            f"{returned}, not {_short(data, end)}.": True,
+        }
+        raise_first(causes)
 
     def _waiting(self) -> int:
         """Bytes in its receive buffer (FIONREAD, tcp(7))."""
@@ -179,13 +181,14 @@ def _stops(step: Callable[..., None], learner: Callable, engine_class: type) -> 
             step("Stopper(engine) did not return within 1 s")
             stopper = learner(engine)
             told = engine.wait(0)
-            the_first_true(
-                (watched == {mine}, "Stopper(engine) was made, and the engine watches nothing more than before: engine.watch(..., True, "
-                 "False, self)."),
-                (any(hup for *_, hup in told), "Nobody has called stop(), and wait(0) told that the peer hung up: the other end is "
-                 "closed already. Keep it in self; Python closes a socket with its last name."),
-                (told, "Nobody has called stop(), and wait(0) returned something: the descriptor must not be ready before."),
-            )  # fmt: skip
+            causes = {
+                "Stopper(engine) was made, and the engine watches nothing more than before: engine.watch(..., True, False, "
+                "self).": watched == {mine},
+                "Nobody has called stop(), and wait(0) told that the peer hung up: the other end is closed already. Keep it "
+                "in self; Python closes a socket with its last name.": any(hup for *_, hup in told),
+                "Nobody has called stop(), and wait(0) returned something: the descriptor must not be ready before.": told,
+            }
+            raise_first(causes)
             _wakes(step, engine, stopper, early)
             step(
                 "stop() was called 2000 times, and did not return within 2 s: a blocking send() sleeps when the buffer is full",
@@ -195,12 +198,13 @@ def _stops(step: Callable[..., None], learner: Callable, engine_class: type) -> 
                 stopper.stop()
             step("close() did not return within 1 s")
             stopper.close()
-            left = len(proc.open_numbers() - before)
-            the_first_true(
-                (mine not in watched or mine.fileno() == -1, "close() took a socket out of the engine, or closed it, that is not its own."),
-                (left, f"close() left {left} more open than there were before Stopper(engine): close both ends."),
-                (len(watched) > 1, "close() left an entry in the engine: engine.unwatch() takes it out."),
-            )  # fmt: skip
+            left, lost = len(proc.open_numbers() - before), mine not in watched or mine.fileno() == -1
+            causes = {
+                "close() took a socket out of the engine, or closed it, that is not its own.": lost,
+                f"close() left {left} more open than there were before Stopper(engine): close both ends.": left,
+                "close() left an entry in the engine: engine.unwatch() takes it out.": len(watched) > 1,
+            }
+            raise_first(causes)
 
 
 def _watched(engine_class: type) -> tuple[Any, set]:

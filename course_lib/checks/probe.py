@@ -99,16 +99,15 @@ def _fits(value: object, sign: Any) -> bool:
     return bool(sign(value)) if callable(sign) else type(value) is type(sign) and value == sign
 
 
-def first(causes: Mapping[str, bool]) -> str:
+def first(causes: Mapping[str, object]) -> str:
     """The first cause that is true of this case; "" if none is."""
     return next((cause for cause, fits in causes.items() if fits), "")
 
 
-def the_first_true(*causes: tuple[object, str]) -> None:
-    """Raise Wrong with the words of the first that is true: typical wrong results, each with its cause."""
-    for true, words in causes:
-        if true:
-            raise Wrong(words)
+def raise_first(causes: Mapping[str, object]) -> None:
+    """Raise Wrong with the first cause that is true of this case."""
+    if cause := first(causes):
+        raise Wrong(cause)
 
 
 def put_instead(learner: object, fakes: Mapping[Any, Any]) -> None:

@@ -21,7 +21,7 @@ from course_lib.solutions.selecting import fd_limit
 
 from .ends import fill, readable
 from .many_clients import check_server
-from .probe import Answer, Instead, put_instead, the_first_true
+from .probe import Answer, Instead, put_instead, raise_first
 
 _LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
 _OFTEN = 15  # times to wake up for nothing
@@ -106,12 +106,13 @@ class _Ready:
         watch, begin, used, woke = Stopwatch(), time.monotonic(), time.process_time(), _wakes()
         self.gives("Nothing has come", [one, other], [], 0.3, [], [])
         times, when = _wakes() - woke, "Nothing has come, and ready([one, other], [], 0.3)"
-        the_first_true(
-            (time.monotonic() - begin < 0.25, f"{when} did not wait 0.3 s. Hand `timeout` on to select()."),
-            (time.process_time() - used > watch.passed() / 5, f"{when} used the processor while it waited: select() sleeps, if you "
-             "hand it `timeout`."),
-            (times > _OFTEN, f"{when} woke up {times} times. {_ONE_WAIT}"),
-        )  # fmt: skip
+        spins = time.process_time() - used > watch.passed() / 5
+        causes = {
+            f"{when} did not wait 0.3 s. Hand `timeout` on to select().": time.monotonic() - begin < 0.25,
+            f"{when} used the processor while it waited: select() sleeps, if you hand it `timeout`.": spins,
+            f"{when} woke up {times} times. {_ONE_WAIT}": times > _OFTEN,
+        }
+        raise_first(causes)
         self.gives("There is nothing to wait for", [], [], 0, [], [])
         self._talk.good("nothing is ready: two empty lists, when the time is over")
 
@@ -220,27 +221,31 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
 
 def _found_by_trying(got: int, asked: _Asked, soft: int) -> None:
     counted, high = f"You found {got} by counting:", "fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high number (fcntl(2))"
-    the_first_true(
-        (not asked.calls, f"fd_limit returned {got}, and select.select() was not called once: find it by trying. Somebody's number may "
-         "be true for another machine."),
-        (asked.refused is None and got == soft, f"{got} is how many descriptors this process may open (RLIMIT_NOFILE, getrlimit(2)), "
-         "and select() refused none. Its own limit is another one, and does not move when you raise this."),
-        (asked.refused is None, f"fd_limit returned {got}, and select() refused nothing that you gave it: go on with higher numbers."),
-        (asked.watched > 1, f"{counted} you gave select() {asked.watched} entries in one call. Is it their count or a number that it "
-         f"refuses? Find it with ONE socket: {high}."),
-        (asked.opened > 100, f"{counted} {asked.opened} descriptors were open when select() refused. Do it with ONE socket: {high}; close "
-         "that before the next."),
-    )  # fmt: skip
+    never = asked.refused is None
+    causes = {
+        f"fd_limit returned {got}, and select.select() was not called once: find it by trying. Somebody's number may be true "
+        "for another machine.": not asked.calls,
+        f"{got} is how many descriptors this process may open (RLIMIT_NOFILE, getrlimit(2)), and select() refused none. Its "
+        "own limit is another one, and does not move when you raise this.": never and got == soft,
+        f"fd_limit returned {got}, and select() refused nothing that you gave it: go on with higher numbers.": never,
+        f"{counted} you gave select() {asked.watched} entries in one call. Is it their count or a number that it refuses? Find "
+        f"it with ONE socket: {high}.": asked.watched > 1,
+        f"{counted} {asked.opened} descriptors were open when select() refused. Do it with ONE socket: {high}; close that "
+        "before the next.": asked.opened > 100,
+    }
+    raise_first(causes)
 
 
 def _is_the_limit(got: int, asked: _Asked, soft: int, limit: int) -> None:
-    the_first_true(
-        (got == limit - 1, f"{got} is the last number that select() takes: asked is the first that it refuses."),
-        (got == soft, f"{got} is how many descriptors this process may open (getrlimit(2)). select() refused before that."),
-        (got != limit, f"fd_limit returned {got}. select() refused {asked.refused}, and the first number that it refuses is {limit}."),
-        ((asked.taken, asked.refused) != (limit - 1, limit), f"fd_limit returned {got}, and it has not shown it: the highest number that "
-         f"select() took from you was {asked.taken}, the lowest that it refused {asked.refused}. These two must be neighbours."),
-    )  # fmt: skip
+    taken, refused = asked.taken, asked.refused
+    causes = {
+        f"{got} is the last number that select() takes: asked is the first that it refuses.": got == limit - 1,
+        f"{got} is how many descriptors this process may open (getrlimit(2)). select() refused before that.": got == soft,
+        f"fd_limit returned {got}. select() refused {refused}, and the first number that it refuses is {limit}.": got != limit,
+        f"fd_limit returned {got}, and it has not shown it: the highest number that select() took from you was {taken}, the "
+        f"lowest that it refused {refused}. These two must be neighbours.": (taken, refused) != (limit - 1, limit),
+    }
+    raise_first(causes)
 
 
 class _Asked:
