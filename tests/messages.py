@@ -18,7 +18,7 @@ SAY = (
     "never_waits",
     "wrong",
 )  # what is called with words for a learner
-ANSWER = "is_", "is_a", "raises"  # whose words, but the first, end the message that `when` begins
+ANSWER = "is_", "is_a", "is_list_of", "raises"  # whose words, but the first, end the message that `when` begins
 
 
 class Message(NamedTuple):

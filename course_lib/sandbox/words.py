@@ -18,8 +18,11 @@ def a(value: object) -> str:
 
 
 def shown(value: object) -> str:
-    """A value as it is, cut where it is long; of one whose repr says nothing, or runs code of the learner's, the type."""
-    text = repr(value) if type(value) in _PLAIN or isinstance(value, Exception) else a(value)
+    """A value as it is, cut where it is long; of one whose repr says nothing, or fails, the type."""
+    try:
+        text = repr(value) if type(value) in _PLAIN or isinstance(value, Exception) else a(value)
+    except Exception:  # of something of the learner's in it
+        text = a(value)
     return text if len(text) <= 80 else f"{text[:60]}…"
 
 
