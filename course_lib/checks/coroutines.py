@@ -1,5 +1,6 @@
 """Checks of notebook 07: tasks that take turns, waits that are yielded, a loop on epoll, HTTP on it, the same with async."""
 
+import inspect
 import socket
 import threading
 from collections import Counter
@@ -7,11 +8,12 @@ from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
 from types import GeneratorType
 from typing import Any
 
-from course_lib.sandbox import Attempt, Talk, Wrong, a, shown
+from course_lib.sandbox import Attempt, Talk, Wrong, shown
 
 from .ends import connection
+from .probe import Answer, Instead, Probe
 from .server_trial import SMALL
-from .waits import OF_WAITS, Driven, use_accept, use_recv, use_send_all
+from .waits import OF_WAITS, Driven, is_unrun, use_accept, use_recv, use_send_all
 from .web import check_web, serve
 
 
@@ -19,12 +21,12 @@ def check_run(attempt: Attempt) -> None:
     attempt.ask(_use_run, causes=_OF_RUN)
 
 
-_RECURSION = "Each call of run from inside of run takes room on the stack: go round in a loop."
+_RECURSION = "Each call of run from inside of run takes room on the stack: go round in a loop"
 _OF_RUN = {
     "ValueError KeyError IndexError LookupError: of task B": "Task B raised {type}, and it took everybody with it{line}: an exception "
     "of a task comes out of next(task). Catch it there, keep it as the result of B, and go on with the others.",
     "StopIteration": "next() raises StopIteration when a task returns: catch it around each next(); the value of the return is in it.",
-    "RecursionError": _RECURSION,
+    "RecursionError": f"{_RECURSION}.",
     "RuntimeError: changed size": "A task has ended, and it was taken out of a dict while a loop goes over it: loop over a copy, "
     "list(...), or keep the tasks in a deque.",
     "ValueError: already executing": "A generator cannot be resumed while it runs: is there a second thread?",
@@ -34,33 +36,46 @@ _OF_RUN = {
 
 
 def _use_run(talk: Talk, learner: Callable) -> None:
-    _takes_turns(talk, learner)
-    _in_the_order_of_the_dict(talk, learner)
-    _keeps_results(talk, learner)
-    _survives_errors(talk, learner)
-    _is_interrupted(talk, learner)
-    talk.step("tasks is empty, and run({}) did not return within 1 s")
-    if (got := learner({})) != {}:
-        raise Wrong(f"There was no task, and run({{}}) returned {shown(got)}, not {{}}.")
-    talk.step("A task of 5000 steps and 500 of 10 steps took over 2 s", 2.0)
-    names = [f"short {number}" for number in range(500)]
-    got = learner({"long": _steps(5000), **{name: _steps(10) for name in names}})
-    if got != {"long": 5000, **{name: 10 for name in names}}:
-        # From Python 3.12 on, the error can come out of a task's next(), and is kept as the result of that task.
-        recursion = isinstance(got, dict) and any(isinstance(result, RecursionError) for result in got.values())
-        raise Wrong(
-            f"501 tasks ran, and some of the results are {f'RecursionError. {_RECURSION}' if recursion else 'missing or wrong.'}"
-        )
+    probe = Probe(talk, learner, "run(tasks)")
+    _takes_turns(talk, probe)
+    _keeps_the_order_of_the_dict(probe)
+    values = {
+        "text": "done",
+        "zero": 0,
+        "nothing": None,
+        "false": False,
+        "empty": [],
+        "an error": ValueError("returned, not raised"),
+    }
+    tasks = {name: _steps(number % 3, value, "a yielded value") for number, (name, value) in enumerate(values.items())}
+    _gives(probe.when("Six tasks return different values", tasks), values)
+    talk.good("what each task returned, None too, and also from one that never yields")
+    _survives_errors(talk, probe)
+    probe.raises(
+        KeyboardInterrupt,
+        "KeyboardInterrupt came while a task ran",
+        {"A": _steps(2), "B": _fails(1, KeyboardInterrupt())},
+        otherwise="run kept it, and nobody could end the program. `except Exception`, not BaseException and not a bare except",
+    )
+    _gives(probe.when("tasks is empty", {}, call="run({})"), {})
+    lengths = {"long": 5000, **{f"short {number}": 10 for number in range(500)}}
+    tasks = {name: _steps(length, length) for name, length in lengths.items()}
+    _gives(probe.when("There are a task of 5000 steps and 500 of 10 steps", tasks, seconds=2.0), lengths)
     talk.good("long tasks, many tasks, no task")
 
 
-def _steps(number: int) -> Generator[None, None, int]:
+def _steps(number: int, value: object = None, yielded: object = None) -> Generator[object, object, object]:
     for _ in range(number):
-        yield
-    return number
+        yield yielded
+    return value
 
 
-def _takes_turns(talk: Talk, learner: Callable) -> None:
+def _fails(steps: int, error: BaseException) -> Generator:
+    yield from _steps(steps)
+    raise error
+
+
+def _takes_turns(talk: Talk, probe: Probe) -> None:
     log: list[tuple[str, int]] = []
     threads: set[int] = set()
     sent: list[object] = []
@@ -73,52 +88,52 @@ def _takes_turns(talk: Talk, learner: Callable) -> None:
         return steps * 10
 
     lengths = {"A": 3, "B": 1, "C": 4, "D": 2, "E": 2}
-    right = [(name, step) for step in range(4) for name in lengths if step < lengths[name]]
-    tasks = {name: task(name, steps) for name, steps in lengths.items()}
-    talk.step("Five tasks of one to four steps, and run(tasks) did not return within 1 s")
-    got = learner(tasks)
-    if isinstance(got, GeneratorType | Coroutine):
-        raise Wrong(f"run returned {a(got)}: return a dict.")
+    answer = probe.when(
+        "Five tasks of one to four steps each return a number", {name: task(name, steps) for name, steps in lengths.items()}
+    )
+    if is_unrun(answer.value):
+        raise answer.wrong("{}: return a dict")
     if not log:
-        raise Wrong(f"run(tasks) returned {shown(got)}, and no task has made a step: next(task) makes one.")
-    _is_in_turn(log, right, lengths)
+        raise answer.wrong("{} before any task has made a step: next(task) makes one")
+    if wrong := _out_of_turn(log, lengths):
+        raise Wrong(f"The steps were {_in_words(log)}{wrong}.")
     if threads != {threading.get_ident()}:
         raise Wrong("The tasks ran in more than one thread: next(task) runs a task in your own, and one is enough.")
     if any(value is not None for value in sent):
         raise Wrong("Something was sent into a task: next(task), or task.send(None).")
     talk.good("one step of each task in turn, until all have ended, in one thread")
-    _is_result(got, {name: steps * 10 for name, steps in lengths.items()}, "Each task returned a number")
+    _gives(answer, {name: steps * 10 for name, steps in lengths.items()})
 
 
-def _is_in_turn(log: list[tuple[str, int]], right: list[tuple[str, int]], lengths: dict[str, int]) -> None:
-    """The steps that were made, as they should be, and how many each task has."""
-    order = ", ".join(f"{name}{step}" for name, step in log)
+def _in_words(log: list[tuple[str, int]]) -> str:
+    return ", ".join(f"{name}{step}" for name, step in log)
+
+
+def _out_of_turn(log: list[tuple[str, int]], lengths: dict[str, int]) -> str:
+    """What is wrong with the order of the steps that were made; `lengths` is how many each task has."""
+    right = [(name, step) for step in range(max(lengths.values())) for name in lengths if step < lengths[name]]
+    if log == right:
+        return ""
+    if log == right[: len(lengths)]:
+        return ", and then run returned: go round again and again, until all tasks have ended"
+    if log[:3] == [("A", 0), ("A", 1), ("A", 2)]:
+        return ": A ran to its end before B began. One next() for A, then one for B, and so on"
     counts = Counter(name for name, _ in log)
-    short = [name for name in lengths if counts[name] < lengths[name]]
-    if short and log == [(name, 0) for name in lengths]:
-        raise Wrong(f"The steps were {order}, and then run returned: go round again and again, until all tasks have ended.")
-    if log != right:
-        if log[:3] == [("A", 0), ("A", 1), ("A", 2)]:
-            raise Wrong(f"The steps were {order}: A ran to its end before B began. One next() for A, then one for B, and so on.")
-        if short:
-            raise Wrong(
-                f"The steps were {order}, and then run returned: {' and '.join(short)} had not ended. Go round until no task is "
-                "left, also when some have ended."
-            )
-        at = next(number for number, (did, should) in enumerate(zip(log, right)) if did != should)
-        if at and log[at][0] == log[at - 1][0]:
-            raise Wrong(f"The steps were {order}: {log[at][0]} made two steps in its turn, and one next() makes one.")
-        ended = [name for name in lengths if at and lengths[name] <= log[at - 1][1] + 1]
-        why = ""
-        if sorted(log) == sorted(right) and ended:
-            why = (
-                f" {ended[0]} had ended then: to take it out of a list while a loop goes over it skips the next one. Loop over "
-                "a copy, or use a deque."
-            )
-        raise Wrong(f"The steps were {order}; in turn would be {', '.join(f'{name}{step}' for name, step in right)}.{why}")
+    if short := [name for name in lengths if counts[name] < lengths[name]]:
+        return (
+            f", and then run returned: {' and '.join(short)} had not ended. Go round until no task is left, also when some have "
+            "ended"
+        )
+    at = next(number for number, (did, should) in enumerate(zip(log, right)) if did != should)
+    if at and log[at][0] == log[at - 1][0]:
+        return f": {log[at][0]} made two steps in its turn, and one next() makes one"
+    ended = [name for name in lengths if at and lengths[name] <= log[at - 1][1] + 1]
+    skipped = ended and sorted(log) == sorted(right)
+    why = "to take it out of a list while a loop goes over it skips the next one. Loop over a copy, or use a deque"
+    return f"; in turn would be {_in_words(right)}" + (f". {ended[0]} had ended then: {why}" if skipped else "")
 
 
-def _in_the_order_of_the_dict(talk: Talk, learner: Callable) -> None:
+def _keeps_the_order_of_the_dict(probe: Probe) -> None:
     log = []
 
     def task(name: str) -> Generator:
@@ -126,112 +141,81 @@ def _in_the_order_of_the_dict(talk: Talk, learner: Callable) -> None:
             log.append(name)
             yield
 
-    talk.step("Two tasks of two steps, and run(tasks) did not return within 1 s")
-    learner({name: task(name) for name in ("second", "first")})
+    probe.when("The dict has two tasks of two steps", {name: task(name) for name in ("second", "first")})
     if log[:2] == ["first", "second"]:
         raise Wrong(f"The dict has the tasks second, first; the steps were {', '.join(log)}: keep to the order of the dict.")
 
 
-def _is_interrupted(talk: Talk, learner: Callable) -> None:
-    def interrupt() -> Generator:
-        yield
-        raise KeyboardInterrupt
-
-    talk.step("KeyboardInterrupt came while a task ran, and run(tasks) did not return within 1 s")
-    try:
-        learner({"A": _steps(2), "B": interrupt()})
-    except KeyboardInterrupt:
-        return
-    raise Wrong(
-        "KeyboardInterrupt came while a task ran, and run kept it: nobody could end the program. `except Exception`, not "
-        "BaseException and not a bare except."
-    )
+_A_DICT = "return a dict, name → what the task returned"
+_NO_ERROR: Instead = {
+    str: "a text: the exception itself is asked for, `except Exception as error`",
+    inspect.isclass: "the class of the exception: the exception itself is asked for, `except Exception as error`",
+}
 
 
-def _keeps_results(talk: Talk, learner: Callable) -> None:
-    def task(steps: int, value: object) -> Generator[str, None, object]:
-        for _ in range(steps):
-            yield "a yielded value"
-        return value
-
-    values = {
-        "text": "done",
-        "zero": 0,
-        "nothing": None,
-        "false": False,
-        "empty": [],
-        "an error": ValueError("returned, not raised"),
-    }
-    talk.step("Six tasks return different values, and run(tasks) did not return within 1 s")
-    _is_result(
-        learner({name: task(number % 3, value) for number, (name, value) in enumerate(values.items())}),
-        values,
-        "Each task returned a value",
-    )
-    talk.good("what each task returned, None too, and also from one that never yields")
-
-
-def _survives_errors(talk: Talk, learner: Callable) -> None:
-    def fails(steps: int, error: Exception) -> Generator:
-        yield from _steps(steps)
-        raise error
-
+def _survives_errors(talk: Talk, probe: Probe) -> None:
     for steps in 1, 0, 3:
         for error in ValueError("of task B"), KeyError("of task B"), IndexError("of task B"), LookupError("of task B"):
-            talk.step(f"Task B raised {type(error).__name__}, and run(tasks) did not return within 1 s")
-            got = learner({"A": _steps(2), "B": fails(steps, error), "C": _steps(4)})
-            if isinstance(got, dict) and "B" in got and got["B"] is not error:
-                kind = (
-                    "the class of the exception"
-                    if got["B"] is type(error)
-                    else "a text"
-                    if isinstance(got["B"], str)
-                    else shown(got["B"])
-                )
-                raise Wrong(
-                    f"Task B raised {error!r}, and its result is {kind}: the exception itself is asked for, `except Exception as "
-                    "error`."
-                )
-            if isinstance(got, dict) and got.get("B") is error and {"A", "C"} - got.keys():
-                raise Wrong("Task B raised an exception, and the other tasks were not run to their end: go on with them.")
-            _is_result(got, {"A": 2, "B": error, "C": 4}, f"Task B raised {type(error).__name__}, A and C returned a number")
+            tasks = {"A": _steps(2, "A ended"), "B": _fails(steps, error), "C": _steps(4, "C ended")}
+            answer = probe.when(f"Task B raised {error!r}", tasks)
+            results = answer.is_a(dict, _A_DICT)
+            if "B" in results:
+                _result(answer, "B").is_(error, "the exception itself is asked for, `except Exception as error`", _NO_ERROR)
+                if {"A", "C"} - results.keys():
+                    raise Wrong("Task B raised an exception, and the other tasks were not run to their end: go on with them.")
+            _gives(answer, {"A": "A ended", "B": error, "C": "C ended"})
     talk.good("a task that raises: the exception is its result, and the others go on")
 
 
-def _is_result(got: object, right: dict, what: str) -> None:
-    if not isinstance(got, dict):
-        raise Wrong(f"run returned {a(got)}: return a dict, name → what the task returned.")
+_END = "`except StopIteration as end`, then end.value (PEP 380)"
+_NO_RESULT: Instead = {
+    StopIteration: "{}, which carries it: take its `value`",
+    RecursionError: f"{{}}. {_RECURSION}",  # from Python 3.12 on, it can come out of a task's next()
+    lambda got: (
+        isinstance(got, str) and "yielded" in got
+    ): f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
+}
+
+
+def _gives(answer: Answer, right: dict) -> None:
+    """The dict has these results, and no others."""
+    got = answer.is_a(dict, _A_DICT)
     if missing := [name for name in right if name not in got]:
         raise Wrong(
-            f"{what}, and the dict has no {missing[0]!r}: it has {shown(sorted(map(str, got)))}. Keep the result in the moment "
-            "when a task ends."
+            f"{answer.situation}, and the dict has no {missing[0]!r}: it has {shown(sorted(map(str, got)))}. Keep the result in the "
+            "moment when a task ends."
         )
     if more := [name for name in got if name not in right]:
-        raise Wrong(f"{what}, and the dict has a key {shown(more[0])}: the keys are the names of the tasks.")
+        raise Wrong(f"{answer.situation}, and the dict has a key {shown(more[0])}: the keys are the names of the tasks.")
     for name, value in right.items():
-        if got[name] is value or type(got[name]) is type(value) and got[name] == value:
-            continue
-        why = f"not {shown(value)}"
-        if isinstance(got[name], StopIteration):
-            why = "which carries it: take its `value`"
-        elif isinstance(got[name], str) and "yielded" in got[name]:
-            why = (
-                "which it yielded. What it returned is in the StopIteration: `except StopIteration as end`, then end.value "
-                "(PEP 380)"
-            )
-        elif got[name] is None and not value:
-            why = f"not {shown(value)}. What is false is a result too: end.value as it is, without `or`"
-        elif got[name] is None:
-            why = f"not {shown(value)}. It is in the StopIteration: `except StopIteration as end`, then end.value (PEP 380)"
-        elif isinstance(got[name], list | tuple) and value in got[name]:
-            why = f"not the {shown(value)} in it alone"
-        raise Wrong(f"{what}; the result of {name!r} is {shown(got[name])}, {why}.")
+        _result(answer, name).is_(value, f"not {shown(value)}", {**_NO_RESULT, **_no_result(value)})
+
+
+def _result(answer: Answer, name: str) -> Answer:
+    return Answer(answer.situation, f"for {name!r} run", answer.value[name])
+
+
+def _no_result(right: object) -> Instead:
+    why = f"It is in the StopIteration: {_END}" if right else "What is false is a result too: end.value as it is, without `or`"
+    return {
+        lambda got: got is None and right is not None: f"None, not {shown(right)}. {why}",
+        lambda got: isinstance(got, list | tuple) and right in got: f"{{}}, not the {shown(right)} in it alone",
+    }
 
 
 def check_async(attempt: Attempt) -> None:
-    attempt.ask(_use_async, attempt.listen(SMALL), late="Wait and AsyncSocket did not answer within 1 s", causes=OF_WAITS)
+    attempt.ask(_use_async, attempt.listen(SMALL), late="Wait and AsyncSocket did not answer within 1 s", causes=_OF_ASYNC)
     with attempt.as_one("HTTP with them, async def on the unchanged Loop: all that 7.4 asks for", "HTTP on your AsyncSocket"):
         check_web(attempt, _serve_async, "a server on your AsyncSocket")
+
+
+_OF_ASYNC = {
+    "TypeError: __await__.*(coroutine|async_generator)": "__await__ is a plain def: with async in front it gives something else, and "
+    "await wants an iterator (PEP 492).",
+    "TypeError: __await__": "__await__ must give an iterator: with `yield` in its body it is a generator function, and gives one "
+    "(PEP 492).",
+    **OF_WAITS,
+}
 
 
 def _use_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) -> None:
@@ -240,12 +224,13 @@ def _use_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) 
         _use_wait(talk, wait, sock)
 
     def method(name: str) -> Callable:
-        def begin(sock: socket.socket, *arguments: object) -> Coroutine:
+        def begin(sock: socket.socket, *arguments: object) -> Any:
             talk.step("AsyncSocket(sock) did not return within 1 s")
             made = async_socket(sock)
             if getattr(made, "sock", None) is not sock:
                 raise Wrong("AsyncSocket(sock) keeps its socket in the attribute `sock`, as in the stub.")
-            return _is_coroutine(getattr(made, name)(*arguments), name)
+            answer = Answer("AsyncSocket(sock) was made", f"its {name}", getattr(made, name)(*arguments))
+            return answer.is_(Coroutine, f"not a coroutine: `async def {name}`", _NO_COROUTINE)
 
         return begin
 
@@ -264,42 +249,16 @@ def _use_wait(talk: Talk, wait: type, sock: socket.socket) -> None:
         return await wait(event, about)
 
     for event, about, name in ("read", sock, "sock"), ("write", sock, "sock"), ("sleep", 0.5, "0.5"):
-        call = f'await Wait("{event}", {name})'
-        driven = Driven(talk, waits(event, about), call)
-        try:
-            driven.waits("It was begun", event, about, name)
-        except TypeError as error:
-            if "__await__" in str(error) and ("coroutine" in str(error) or "async_generator" in str(error)):
-                raise Wrong(
-                    f"TypeError: {error}. __await__ is a plain def: with async in front it gives something else, and await wants "
-                    "an iterator (PEP 492)."
-                ) from None
-            if "__await__" in str(error):
-                raise Wrong(
-                    f"TypeError: {error}. __await__ must give an iterator: with `yield` in its body it is a generator function, "
-                    "and gives one (PEP 492)."
-                ) from None
-            raise
-        driven.resume("What it waits for has come")
-        if not driven.over:
-            raise Wrong(f"{call} yielded a second time: one tuple, and when it is resumed it has come.")
+        driven = Driven(talk, waits(event, about), f'await Wait("{event}", {name})', event, about, name)
+        driven.waits("It was begun")
+        driven.is_over("What it waits for has come")
     talk.good("await Wait(event, about) hands the loop the tuple, once")
 
 
-def _is_coroutine(got: object, name: str) -> Coroutine:
-    if isinstance(got, Coroutine):
-        return got
-    if isinstance(got, AsyncGenerator):
-        raise Wrong(
-            f"AsyncSocket.{name} gives an async generator: with `yield` in an async def it becomes one. `await Wait(event, "
-            "about)` instead."
-        )
-    if isinstance(got, GeneratorType):
-        raise Wrong(
-            f"AsyncSocket.{name} gives a generator, which cannot stand behind await (PEP 492): `async def {name}`, and `await` "
-            "in place of `yield`."
-        )
-    raise Wrong(f"AsyncSocket.{name} gives {a(got)}, not a coroutine: `async def {name}`.")
+_NO_COROUTINE: Instead = {
+    AsyncGenerator: "an async generator: with `yield` in an async def it becomes one. `await Wait(event, about)` instead",
+    GeneratorType: "a generator, which cannot stand behind await (PEP 492): `async def`, and `await` in place of `yield`",
+}
 
 
 def _serve_async(talk: Talk, learner: tuple[type, type], listener: socket.socket) -> None:

@@ -8,68 +8,78 @@ from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a, shown, wait_until
 
-from .ends import connection, left_as_it_was, readable, reset, writable
+from .ends import connection, is_closed, is_connected, left_as_it_was, readable, reset, writable
+from .probe import Answer, Instead
 from .server_trial import SMALL
 
 
 class Driven:
-    """A generator or coroutine, resumed by hand as a loop would do it. `call` is how messages name it."""
+    """A generator or coroutine, resumed by hand as a loop would do it: it waits by a yield of (event, about).
 
-    def __init__(self, talk: Talk, code: Any, call: str) -> None:
+    Messages show its call as `call`, and `about` as `name`.
+    """
+
+    def __init__(self, talk: Talk, code: Any, call: str, event: str, about: object, name: str) -> None:
         if not hasattr(code, "send"):
             raise Wrong(f"{call} gave {a(code)}.")
-        self.talk, self.code, self.call = talk, code, call
-        self.value: Any = None
-        self.over = False
+        self.call, self.over = call, False
+        self._talk, self._code, self._event, self._about = talk, code, event, about
+        self._right = f'("{event}", {name})'
+        self._value: object = None
 
     def resume(self, when: str) -> object:
-        """One step: what it yielded; or `over`, and `value` is what it returned."""
-        self.talk.step(f"{when}: {self.call} was resumed and neither yielded nor returned within 1 s")
+        """One step: what it yielded, or None when it is `over`."""
+        self._talk.step(f"{when}: {self.call} was resumed and neither yielded nor returned within 1 s")
         try:
-            return self.code.send(None)
+            return self._code.send(None)
         except StopIteration as end:
-            self.value, self.over = end.value, True
+            self._value, self.over = end.value, True
             return None
 
-    def waits(self, when: str, event: str, about: object, name: str) -> None:
-        """One step, which must yield (event, about)."""
-        got = self.resume(when)
-        right = f'("{event}", {name})'
-        if self.over:
-            value = "returned" if self.value is None else f"returned {shown(self.value)}"
-            raise Wrong(f"{when}: {self.call} {value}, and it should yield {right}, so that the loop waits.")
-        self.is_wait(got, when, event, about, right)
+    def returned(self, when: str) -> Answer:
+        return Answer(when, self.call, self._value)
 
-    def is_wait(self, got: object, when: str, event: str, about: object, right: str) -> None:
-        begin = f"{when}: {self.call} yielded"
-        if isinstance(got, GeneratorType | Coroutine):
-            raise Wrong(
-                f"{begin} a generator: a plain call of a generator function runs nothing; go through it with `yield from`."
-            )
-        what = shown(got)
-        if isinstance(got, tuple) and len(got) == 2:
+    def goes_on(self, when: str) -> bool:
+        """One step, if it is not over: does it wait, as it should, or has it returned?"""
+        if not self.over:
+            got = self.resume(when)
+            if not self.over:
+                self.is_wait(got, when)
+        return not self.over
+
+    def waits(self, when: str) -> None:
+        """One step, which must yield."""
+        if not self.goes_on(when):
+            value = "returned" if self._value is None else f"returned {shown(self._value)}"
+            raise Wrong(f"{when}: {self.call} {value}, and it should yield {self._right}, so that the loop waits.")
+
+    def is_wait(self, got: object, when: str) -> None:
+        what, why = shown(got), f", not {self._right}"
+        if is_unrun(got):
+            what, why = "a generator", ": a plain call of a generator function runs nothing; go through it with `yield from`"
+        elif isinstance(got, tuple) and len(got) == 2:
             kind, thing = got
-            if kind == event and (thing is about or thing == about and not isinstance(about, socket.socket)):
+            sock = self._about if isinstance(self._about, socket.socket) else None
+            if kind == self._event and (thing is self._about or not sock and thing == self._about):
                 return
-            if kind == event and isinstance(about, socket.socket) and thing == about.fileno():
-                raise Wrong(f"{begin} the number of the socket: {right} is asked for, with the socket itself.")
             what = f"({shown(kind)}, {shown(thing)})"
-        raise Wrong(f"{begin} {what}, not {right}.")
+            if kind == self._event and sock and thing == sock.fileno():
+                what, why = "the number of the socket", f": {self._right} is asked for, with the socket itself"
+        raise Wrong(f"{when}: {self.call} yielded {what}{why}.")
 
-    def gives_way(self, when: str, sock: socket.socket, name: str) -> None:
+    def gives_way(self, when: str) -> None:
         """It was just begun and need not wait: it must yield all the same, for the others' sake."""
-        got = self.resume(when)
-        if self.over:
+        if not self.goes_on(when):
             raise Wrong(
                 f"{when}, and {self.call} returned at once. Yield first, then try: one that sends without end must not keep all "
                 "the others waiting."
             )
-        self.is_wait(got, when, "read", sock, f'("read", {name})')
 
-    def closes(self) -> None:
-        """It waits: close() must end it there."""
+    def closes(self, when: str) -> None:
+        """It was just begun and waits: close() must end it there."""
+        self.waits(when)
         try:
-            self.code.close()
+            self._code.close()
         except RuntimeError:
             sys.unraisablehook = lambda about: None  # Python would print the same once more
             raise Wrong(
@@ -77,15 +87,25 @@ class Driven:
                 "know by its name, and nothing else."
             ) from None
 
-    def comes(self, when: str, sock: socket.socket, name: str) -> None:
-        """What it waits for is there: resumed, it must return."""
-        got = self.resume(when)
-        if self.over:
-            return
-        self.is_wait(got, when, "read", sock, f'("read", {name})')
-        if not readable(sock):
+    def comes(self, when: str) -> Answer:
+        """What it waits for, at a socket, is there: resumed, it must return."""
+        if not self.goes_on(when):
+            return self.returned(when)
+        assert isinstance(self._about, socket.socket)
+        if not readable(self._about):
             raise Wrong(f"{when}: {self.call} took it, and waits for more. Return what has come; n is the most.")
         raise Wrong(f"{when}: {self.call} was resumed and yielded once more. Try as soon as it is resumed.")
+
+    def is_over(self, when: str) -> None:
+        """It has waited once, and that is enough."""
+        self.resume(when)
+        if not self.over:
+            raise Wrong(f"{self.call} yielded a second time: whoever resumes it has waited, so it returns then.")
+
+
+def is_unrun(got: object) -> bool:
+    """Is it what a plain call of a generator function gives, or of an async def?"""
+    return isinstance(got, GeneratorType | Coroutine)
 
 
 def check_waits(attempt: Attempt) -> None:
@@ -117,51 +137,49 @@ def _use_waits(talk: Talk, learner: tuple[Callable, ...], listener: socket.socke
     talk.tell()
 
 
-def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
-    def begin(sock: socket.socket) -> Driven:
-        return Driven(talk, recv(sock, 100), "recv(sock, 100)")
+_NOT_WHAT_CAME: Instead = {
+    is_unrun: "a generator object, not bytes: a plain call of a generator function. `yield from` gives its value",
+    None: "None: `return data`. This is what `yield from` gives the caller (PEP 380)",
+    lambda got: not isinstance(got, bytes): "{}: return what came, as bytes",
+    lambda got: len(got) > 100: "more than 100 bytes: hand n on",
+}
 
-    def received(sock: socket.socket, when: str, right: bytes) -> None:
+
+def use_recv(talk: Talk, recv: Callable, listener: socket.socket) -> None:
+    def begin() -> Driven:
+        return Driven(talk, recv(sock, 100), "recv(sock, 100)", "read", sock, "sock")
+
+    def receives(when: str, right: bytes, driven: Driven | None = None) -> None:
         readable(sock, 1.0)
-        driven = begin(sock)
-        driven.gives_way(f"{when} before the call", sock, "sock")
-        driven.comes(when, sock, "sock")
-        if isinstance(driven.value, bytes) and len(driven.value) > 100:
-            raise Wrong(f"recv(sock, 100) returned {len(driven.value)} bytes: hand n on.")
-        _is_bytes(driven, right, when)
+        if not driven:
+            driven = begin()
+            driven.gives_way(f"{when} before the call")
+        driven.comes(when).is_(right, f"not {shown(right)}", _NOT_WHAT_CAME)
 
     with connection(listener) as (client, sock):
-        driven = begin(sock)
-        driven.waits("Nothing has come yet", "read", sock, "sock")
-        driven.waits("It was resumed and nothing had come: ready is a hint", "read", sock, "sock")
+        driven = begin()
+        driven.waits("Nothing has come yet")
+        driven.waits("It was resumed and nothing had come: ready is a hint")
         left_as_it_was("recv", sock)
-        ended = begin(sock)
-        ended.waits("Nothing has come yet", "read", sock, "sock")
-        ended.closes()
+        begin().closes("Nothing has come yet")
         client.sendall(b"hello")
-        readable(sock, 1.0)
-        driven.comes("b'hello' had come", sock, "sock")
-        _is_bytes(driven, b"hello", "b'hello' had come")
+        receives("b'hello' had come", b"hello", driven)
         client.sendall(b"there")
-        received(sock, "b'there' had come", b"there")
+        receives("b'there' had come", b"there")
         talk.good("recv: the others have their turn, then it returns what has come")
         client.sendall(bytes(range(256)))
-        received(sock, "256 bytes had come", bytes(range(100)))
+        receives("256 bytes had come", bytes(range(100)))
         client.shutdown(socket.SHUT_WR)
-        for part in slice(100, 200), slice(200, 256):
-            received(sock, "More bytes had come", bytes(range(256))[part])
+        receives("More bytes had come", bytes(range(100, 200)))
+        receives("More bytes had come", bytes(range(200, 256)))
         for _ in range(2):
             readable(sock, 1.0)
-            driven = begin(sock)
-            _ends(driven, "The peer has finished sending", sock)
+            _ends(begin(), "The peer has finished sending", sock)
         talk.good("recv: at most n bytes, b'' when the peer has finished")
-    _recv_after_reset(talk, begin, listener)
 
-
-def _recv_after_reset(talk: Talk, begin: Callable, listener: socket.socket) -> None:
     with connection(listener) as (client, sock):
-        driven = begin(sock)
-        driven.waits("Nothing has come yet", "read", sock, "sock")
+        driven = begin()
+        driven.waits("Nothing has come yet")
         reset(client)
         readable(sock, 1.0)
         _ends(driven, "The peer has sent a reset", sock)
@@ -169,34 +187,12 @@ def _recv_after_reset(talk: Talk, begin: Callable, listener: socket.socket) -> N
 
 
 def _ends(driven: Driven, when: str, sock: socket.socket) -> None:
-    driven.resume(when)
-    if not driven.over:
-        driven.resume(when)
-        if not driven.over:
-            raise Wrong(
-                f"{when}: recv(sock, 100) yields again and again. recv() gives b'', which is an answer: `if not data` takes it "
-                "for None."
-            )
-    if driven.value != b"":
-        raise Wrong(f"{when}, and recv(sock, 100) returned {shown(driven.value)}, not b''.")
+    if driven.goes_on(when) and driven.goes_on(when):
+        raise Wrong(
+            f"{when}: recv(sock, 100) yields again and again. recv() gives b'', which is an answer: `if not data` takes it for None."
+        )
+    driven.returned(when).is_(b"")
     left_as_it_was("recv", sock)
-
-
-def _is_bytes(driven: Driven, right: bytes, when: str) -> None:
-    value = driven.value
-    if isinstance(value, GeneratorType | Coroutine):
-        raise Wrong(
-            f"{when}, and {driven.call} returned a generator object, not bytes: a plain call of a generator function. `yield "
-            "from` gives its value."
-        )
-    if value is None:
-        raise Wrong(
-            f"{when}, and {driven.call} returned None: `return data`. This is what `yield from` gives the caller (PEP 380)."
-        )
-    if not isinstance(value, bytes):
-        raise Wrong(f"{when}, and {driven.call} returned {a(value)}: return what came, as bytes.")
-    if value != right:
-        raise Wrong(f"{when}, and {driven.call} returned {shown(value)}, not {shown(right)}.")
 
 
 _DATA = b"".join(b"%07d " % number for number in range(75_000))  # 600,000 bytes, no two parts of it the same
@@ -211,15 +207,12 @@ def use_send_all(talk: Talk, send_all: Callable, listener: socket.socket) -> Non
 def _sends_what_fits(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     for data in b"hello", b"":
         with connection(listener) as (client, sock):
-            driven = Driven(talk, send_all(sock, data), f"send_all(sock, {data!r})")
-            for _ in range(2):  # to yield first is no mistake here: what it sends has an end
-                yielded = None if driven.over else driven.resume("The send buffer has room")
-                if not driven.over:
-                    driven.is_wait(yielded, "The send buffer has room", "write", sock, '("write", sock)')
-            if not driven.over:
+            driven = Driven(talk, send_all(sock, data), f"send_all(sock, {data!r})", "write", sock, "sock")
+            room = "The send buffer has room"
+            if driven.goes_on(room) and driven.goes_on(room):  # to yield first is no mistake here: what it sends has an end
                 raise Wrong(
-                    f"The send buffer has room: {driven.call} was resumed, and it yielded again and again instead of returning: "
-                    "try the call each time it is resumed."
+                    f"{room}: {driven.call} was resumed, and it yielded again and again instead of returning: try the call each "
+                    "time it is resumed."
                 )
             left_as_it_was("send_all", sock)
             client.settimeout(1.0)
@@ -234,14 +227,12 @@ def _sends_what_fits(talk: Talk, send_all: Callable, listener: socket.socket) ->
 
 def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     with connection(listener, SMALL) as (client, sock):
-        driven = Driven(talk, send_all(sock, _DATA), f"send_all(sock, data) with {len(_DATA)} bytes")
+        driven = Driven(talk, send_all(sock, _DATA), f"send_all(sock, data) with {len(_DATA)} bytes", "write", sock, "sock")
         got, full = bytearray(), 0
         client.setblocking(False)
         for rounds in range(10_000):
-            yielded = driven.resume("The peer reads slowly")
-            if driven.over:
+            if not driven.goes_on("The peer reads slowly and the send buffer gets full"):
                 break
-            driven.is_wait(yielded, "The send buffer is full", "write", sock, '("write", sock)')
             if full < 8:  # resumed without need, until neither buffer has room: ready is a hint
                 full += not writable(sock)
                 continue
@@ -263,18 +254,15 @@ def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> 
 
 def _sends_to_nobody(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
     with connection(listener, SMALL) as (client, sock):
-        driven = Driven(talk, send_all(sock, _DATA), "send_all(sock, data)")
+        driven, ended = (Driven(talk, send_all(sock, _DATA), "send_all(sock, data)", "write", sock, "sock") for _ in range(2))
         when = "The peer has sent a reset in the middle"
-        driven.resume("The send buffer is full")
-        ended = Driven(talk, send_all(sock, _DATA), "send_all(sock, data)")
-        ended.waits("The send buffer is full", "write", sock, "sock")
-        ended.closes()
+        driven.waits("The send buffer is full")
+        ended.closes("The send buffer is full")
         reset(client)
         readable(sock, 1.0)
         try:
             for _ in range(5):
-                driven.resume(when)
-                if driven.over:
+                if not driven.goes_on(when):
                     raise Wrong(
                         f"{when}, and send_all returned as if all had been sent: let the error of send() through, so that the "
                         "caller knows."
@@ -315,44 +303,39 @@ def _all_came(got: bytes, over: bool) -> None:
     )
 
 
+_NO_CONNECTION: Instead = {
+    is_unrun: "a generator object, not a connection: a plain call of a generator function. `yield from` gives its value",
+    tuple: "the pair (connection, address): return the connection alone, as try_accept does",
+}
+
+
 def use_accept(talk: Talk, accept: Callable, listener: socket.socket, kind: type = socket.socket) -> None:
     def begin() -> Driven:
-        return Driven(talk, accept(listener), "accept(listener)")
+        return Driven(talk, accept(listener), "accept(listener)", "read", listener, "listener")
 
     driven = begin()
-    driven.waits("No client is waiting", "read", listener, "listener")
-    driven.waits("It was resumed and no client was waiting: it may have gone", "read", listener, "listener")
-    ended = begin()
-    ended.waits("No client is waiting", "read", listener, "listener")
-    ended.closes()
+    driven.waits("No client is waiting")
+    driven.waits("It was resumed and no client was waiting: it may have gone")
+    begin().closes("No client is waiting")
     with socket.create_connection(listener.getsockname()) as one, socket.create_connection(listener.getsockname()) as two:
         readable(listener, 1.0)
-        for number, client in enumerate((one, two)):
-            if number:
+        for client in one, two:
+            if client is two:
                 driven = begin()
-                driven.gives_way("A client was waiting before the call", listener, "listener")
-            driven.comes("A client was waiting", listener, "listener")
-            _is_connection(driven.value, kind, listener, client)
+                driven.gives_way("A client was waiting before the call")
+            _is_connection(driven.comes("A client was waiting"), kind, listener, client)
     left_as_it_was("accept", listener)
     talk.good("accept: the others have their turn, then it returns a non-blocking connection")
 
 
-def _is_connection(conn: Any, kind: type, listener: socket.socket, client: socket.socket) -> None:
+def _is_connection(answer: Answer, kind: type, listener: socket.socket, client: socket.socket) -> None:
     """The connection of this client, non-blocking, as a `kind`. Closes it."""
-    if isinstance(conn, GeneratorType | Coroutine):
-        raise Wrong(
-            "accept(listener) returned a generator object, not a connection: a plain call of a generator function. "
-            "`yield from` gives its value."
-        )
-    if isinstance(conn, tuple):
-        raise Wrong("accept(listener) returned the pair (connection, address): return the connection alone, as try_accept does.")
-    if not isinstance(conn, kind):
-        made = "" if kind is socket.socket else f", as an {kind.__name__}"
-        raise Wrong(f"A client was waiting, and accept(listener) returned {a(conn)}: return the connection{made}.")
+    asked = "return the connection" if kind is socket.socket else "return the connection, as an AsyncSocket"
+    conn: Any = answer.is_a(kind, asked, _NO_CONNECTION)
     conn = getattr(conn, "sock", conn)  # of an AsyncSocket
-    if conn.fileno() == -1:
-        raise Wrong("accept(listener) returned a closed socket.")
-    if conn is listener or conn.getpeername() != client.getsockname():
+    if is_closed(conn):
+        raise answer.wrong("a closed socket")
+    if conn is listener or not is_connected(conn) or conn.getpeername() != client.getsockname():
         raise Wrong("accept(listener) did not return the connection of the client that has waited longest.")
     if conn.gettimeout() != 0:
         raise Wrong(
@@ -364,7 +347,7 @@ def _is_connection(conn: Any, kind: type, listener: socket.socket, client: socke
 
 def _use_sleep(talk: Talk, sleep: Callable) -> None:
     for seconds in 30, 0.25, 0:
-        driven = Driven(talk, sleep(seconds), f"sleep({seconds})")
+        driven = Driven(talk, sleep(seconds), f"sleep({seconds})", "sleep", seconds, str(seconds))
         got = driven.resume("While a task sleeps by itself, the loop stands still")
         if driven.over:
             why = "if it slept itself, the loop stood still: " if seconds else ""
@@ -372,10 +355,8 @@ def _use_sleep(talk: Talk, sleep: Callable) -> None:
                 f'sleep({seconds}) returned and has yielded nothing: {why}yield ("sleep", seconds), and let the loop wait. 0 '
                 "is a turn for the others."
             )
-        driven.is_wait(got, "It was begun", "sleep", seconds, f'("sleep", {seconds})')
-        driven.resume("While a task sleeps by itself, the loop stands still")
-        if not driven.over:
-            raise Wrong(f"sleep({seconds}) yielded a second time: whoever resumes it has waited, so it returns then.")
+        driven.is_wait(got, "It was begun")
+        driven.is_over("While a task sleeps by itself, the loop stands still")
     talk.good("sleep: yields its seconds, once, and does not sleep itself")
 
 

@@ -254,7 +254,7 @@ CASES = {
     "7.1": [
         case("by the alphabet", "the steps were first, second, first, second: keep to the order of the dict",
              RUN, {"deque(tasks.items())": "deque(sorted(tasks.items()))"}),
-        case("keeps KeyboardInterrupt", "KeyboardInterrupt came while a task ran, and run kept it",
+        case("keeps KeyboardInterrupt", "KeyboardInterrupt came while a task ran, and run returned {'B': KeyboardInterrupt(), 'A': None}: run kept it",
              RUN, {"except Exception as error:": "except BaseException as error:"}),
         case("two steps in a turn", "A made two steps in its turn, and one next() makes one",
              RUN, {"next(task)": "next(task)\nnext(task)"}),
@@ -331,8 +331,8 @@ CASES = {
         case("no values", "It is in the StopIteration", RUN, {"results[name] = end.value": "results[name] = None"}),
         case("only true values", "the dict has no 'zero'",
              RUN, {"results[name] = end.value": "if end.value:\n    results[name] = end.value"}),
-        case("the text of the exception", "its result is a text", RUN, {"results[name] = error": "results[name] = str(error)"}),
-        case("the class of the exception", "its result is the class of the exception",
+        case("the text of the exception", "for 'B' run returned a text: the exception itself is asked for", RUN, {"results[name] = error": "results[name] = str(error)"}),
+        case("the class of the exception", "for 'B' run returned the class of the exception",
              RUN, {"results[name] = error": "results[name] = type(error)"}),
         case("swallows the exception", "the dict has no 'B'", RUN, {"results[name] = error": "pass"}),
         case("stops at an exception", "the other tasks were not run to their end",
@@ -399,7 +399,7 @@ CASES = {
                         results[name] = error
                 return run(left, results) if left else results
         """),
-        case("a pause in each round", "took over 2 s", RUN, {"while ready:": "while ready:\n    time.sleep(0.001)"}),
+        case("a pause in each round", "did not return within 2 s", RUN, {"while ready:": "while ready:\n    time.sleep(0.001)"}),
         case("never ends", "did not return within 1 s",
              RUN, {"while ready:": "while True:\n    if not ready:\n        continue"}),
         case("no return", "run returned None", RUN, {"return results": ""}),
