@@ -50,16 +50,12 @@ def _idle(attempt: Attempt) -> None:
     process = attempt.start(_use_idle, listener)
     client = attempt.connect(address)
     pid = process.hear("Loop() did not return within 1 s")["pid"]
-    _talks(process, client, b"hello\n", "A task waits for a socket, and a client's line got no answer within 1 s")
+    sleepers = "One task waits for a socket, others sleep 60 s and more"
+    _talks(process, client, b"hello\n", "A task waits for a socket")
     _sleeps(process, pid, "Tasks wait for sockets, none sleeps", None)
-    _talks(process, client, b"sleep\n", "A task waits for a socket, and a client's line got no answer within 1 s")
-    _sleeps(process, pid, "One task waits for a socket, others sleep 60 s and more", 60)
-    _talks(
-        process,
-        client,
-        b"again\n",
-        "One task waits for a socket, others sleep 60 s and more, and a client's line got no answer within 1 s",
-    )
+    _talks(process, client, b"sleep\n", "A task waits for a socket")
+    _sleeps(process, pid, sleepers, 60)
+    _talks(process, client, b"again\n", sleepers)
     process.alone()
     attempt.good("with nothing to do it sleeps in epoll_wait(), until the next timer at most; CPU 0 %")
 
@@ -85,17 +81,17 @@ def _use_idle(talk: Talk, learner: Callable, listener: socket.socket) -> None:
 def _talks(process: CheckedProcess, client: socket.socket, line: bytes, what: str) -> None:
     client.sendall(line)
     try:
-        got = process.read(client, len(line), what)
+        got = process.read(client, len(line), f"{what}, and a client's line got no answer within 1 s")
     except Stuck as stuck:
         if stuck.asleep and stuck.call == "sleep":
             raise Wrong(
-                f"{what}: {stuck.does()}. It sleeps by the clock, where no socket can wake it: let engine.wait() have the seconds "
-                "until the next timer."
+                str(stuck),
+                "It sleeps by the clock, where no socket can wake it: let engine.wait() have the seconds until the next timer.",
             ) from None
         raise
     if got != line.upper():
         process.explain_end()
-        raise Wrong(f"{what}: it got {got!r}.")
+        raise Wrong(f"{what}, and a client that sent {line!r} got {got!r}.")
 
 
 def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -> None:
@@ -110,49 +106,33 @@ def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -
         if cpu < 0.1 and wakes <= 2:
             break
     else:
-        if cpu < 0.1:
-            raise Wrong(
-                f"{what}, nothing comes, and your Loop wakes up again and again{process.where()}: wait until the next timer, and "
-                "without one for ever (None)."
-            )
+        does = "wakes up again and again" if cpu < 0.1 else f"runs all the time (CPU {min(cpu, 1):.0%})"
         raise Wrong(
-            f"{what}, nothing comes, and your Loop runs all the time (CPU {min(cpu, 1):.0%}){process.where()}: wait until the next "
-            "timer, and without one for ever (None)."
+            f"{what}, nothing comes, and your Loop {does}{process.where()}: wait until the next timer, and without one for ever (None)."
         )
-    _sleeps_until(process, pid, what, seconds)
-
-
-def _sleeps_until(process: CheckedProcess, pid: int, what: str, seconds: int | None) -> None:
-    """Its call must be epoll_wait(), and have the time limit that the next timer gives."""
     process.until(process.asleep_in, 0.5)
-    call = process.asleep_in()
+    how, why = _wrong_sleep(process.asleep_in(), syscall(pid), seconds)
+    if why:
+        raise Wrong(f"{what}, and your Loop sleeps {how}{process.where()}: {why}.")
+
+
+def _wrong_sleep(call: str, words: list[str], seconds: int | None) -> tuple[str, str]:
+    """How it sleeps, and what is wrong with that: it is not epoll_wait(), or has another time limit than the next timer gives."""
     if call and call != "epoll_wait":
-        raise Wrong(
-            f"{what}, and your Loop sleeps {'by the clock' if call == 'sleep' else f'in {call}()'}{process.where()}. "
-            f"{'No socket can wake it there. ' * (call == 'sleep')}Asked is engine.wait() of your EpollEngine."
-        )
-    words = syscall(pid)
-    if call != "epoll_wait" or len(words) < 5:  # this kernel does not say
-        return
-    asked = int(words[4], 16) & 0xFFFF_FFFF  # milliseconds, an int: the fourth argument of epoll_wait(2)
-    limit = None if asked >= 1 << 31 else asked
-    if seconds is None and limit is not None and limit < 10_000:
-        raise Wrong(
-            f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: it wakes up for nothing. Without a timer it is "
-            "engine.wait(None)."
-        )
-    if seconds is None:
-        return
-    if limit is None:
-        raise Wrong(
-            f"{what}, and your Loop sleeps without a limit{process.where()}: the timer will be late. engine.wait() gets the seconds "
-            "until the next timer."
-        )
-    if not seconds * 500 < limit <= seconds * 1000:
-        raise Wrong(
-            f"{what}, and your Loop sleeps {limit} ms at most{process.where()}: engine.wait() gets the seconds until the next timer, "
-            "not more and not less."
-        )
+        asked = "asked is engine.wait() of your EpollEngine"
+        return ("by the clock", f"no socket can wake it there, and {asked}") if call == "sleep" else (f"in {call}()", asked)
+    if not call or len(words) < 5:  # this kernel does not say
+        return "", ""
+    limit = int(words[4], 16) & 0xFFFF_FFFF  # milliseconds, an int: the fourth argument of epoll_wait(2)
+    if limit >= 1 << 31:
+        late = "the timer will be late. engine.wait() gets the seconds until the next timer"
+        return "without a limit", late if seconds else ""
+    why = ""
+    if not seconds and limit < 10_000:
+        why = "it wakes up for nothing. Without a timer it is engine.wait(None)"
+    elif seconds and not seconds * 500 < limit <= seconds * 1000:
+        why = "engine.wait() gets the seconds until the next timer, not more and not less"
+    return f"{limit} ms at most", why
 
 
 CHECKS = {"7.3": check_loop}

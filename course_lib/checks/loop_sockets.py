@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import os
 import re
 import socket
 import time
@@ -13,12 +12,13 @@ from collections.abc import Callable, Generator
 from pathlib import Path
 from typing import Any
 
+from course_lib.proc import links
 from course_lib.sandbox import Stopwatch, Talk, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
 from .ends import accepted, empty, fill, readable, reset, writable
 from .epoll_list import grows, room
-from .loop_trial import LoopTrial, Task, pair, turns
+from .loop_trial import LoopTrial, Task, pair, pairs, turns
 
 
 def ping_pong(trial: LoopTrial) -> None:
@@ -35,22 +35,18 @@ def ping_pong(trial: LoopTrial) -> None:
         for _ in range(20):
             yield from send_all(sock, (yield from recv(sock, 5)))
 
-    pairs = [pair() for _ in range(30)]
     tasks: dict[str, Task] = {}
-    for number, (one, peer) in enumerate(pairs):
-        tasks |= {f"ping {number}": ping(one), f"pong {number}": pong(peer)}
-    trial.run("30 pairs of tasks play ping-pong over sockets", tasks, 2.0)
-    for one, peer in pairs:
-        one.close()
-        peer.close()
+    with pairs(30) as ends:
+        for number, (one, peer) in enumerate(ends):
+            tasks |= {f"ping {number}": ping(one), f"pong {number}": pong(peer)}
+        trial.run("30 pairs of tasks play ping-pong over sockets", tasks, 2.0)
     trial.talk.good("30 pairs play ping-pong over sockets")
 
 
 def reader_and_writer(trial: LoopTrial) -> None:
     for order in ("read", "write"), ("write", "read"):
         for spawned in ("read", "write"), ("write", "read"):
-            one, peer = pair()
-            with one, peer:
+            with pairs(1) as [(one, peer)]:
                 _reads_and_writes(trial, one, peer, order, spawned)
     listener = socket.create_server(("127.0.0.1", 0))
     with listener, socket.create_connection(listener.getsockname()) as client, accepted(listener, client) as conn:
@@ -69,6 +65,9 @@ def reader_and_writer(trial: LoopTrial) -> None:
     trial.talk.good("two tasks on one socket, one reads and one writes: each is woken by what it waits for")
 
 
+_ABLE = {"read": "readable", "write": "writable"}
+
+
 def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket, order: tuple, spawned: tuple) -> None:
     fill(one)
     done, resumed = list[str](), Counter[str]()
@@ -77,10 +76,10 @@ def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket,
         while not (readable if event == "read" else writable)(one):
             resumed[event] += 1
             if resumed[event] > 20:
-                other = "writable" if event == "read" else "readable"
+                other = "write" if event == "read" else "read"
                 trial.fail(
                     f"A task waits to {event} a socket, and was resumed again and again, though it is not ready for that. It was "
-                    f"{other}, which another task had waited for: watch for what is still waited for, with a new engine.watch()."
+                    f"{_ABLE[other]}, which another task had waited for: watch for what is still waited for, with a new engine.watch()."
                 )
             yield event, one
         done.append(event)
@@ -92,12 +91,11 @@ def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket,
                 peer.send(b"x")
             else:
                 empty(peer)
-            first = "" if number == 0 else "; the other one has gone on already"
+            first = "; the other one has gone on already" if number else ""
             trial.step(
-                "One task waits to read a socket, another one to write it; it became "
-                f"{event[:-1] if event == 'write' else event}able{first}, and the task "
-                f"that waits to {event} did not go on within 1 s (was one of the two forgotten? Both have the same number, and a "
-                "watch() takes the place of the one before)"
+                f"One task waits to read a socket, another one to write it; it became {_ABLE[event]}{first}, and the task that waits "
+                f"to {event} did not go on within 1 s (was one of the two forgotten? Both have the same number, and a watch() takes "
+                "the place of the one before)"
             )
             while event not in done:
                 yield "sleep", 0.001
@@ -110,9 +108,6 @@ def _reads_and_writes(trial: LoopTrial, one: socket.socket, peer: socket.socket,
 
 
 def nobody_waits(trial: LoopTrial) -> None:
-    one, peer = pair()
-    other, others_peer = pair()
-
     def reader() -> Generator:
         yield from recv(one, 1)
         yield from recv(other, 1)
@@ -135,58 +130,54 @@ def nobody_waits(trial: LoopTrial) -> None:
                 )
             trial.fail(
                 "A task has read from a socket and waits for another one; in the first there is more, for which nobody waits, "
-                "and your Loop runs all "
-                "the time. epoll is level-triggered: watch a socket only while a task waits for it, then engine.unwatch()."
+                "and your Loop runs all the time. epoll is level-triggered: watch a socket only while a task waits for it, then "
+                "engine.unwatch()."
             )
         others_peer.send(b"x")
 
-    trial.run("Bytes have come for which nobody waits", {"the reader": reader(), "another task": third()})
-    for sock in one, peer, other, others_peer:
-        sock.close()
+    with pairs(2) as ((one, peer), (other, others_peer)):
+        trial.run("Bytes have come for which nobody waits", {"the reader": reader(), "another task": third()})
     trial.talk.good("a socket is watched only while a task waits for it")
 
 
 def fairness(trial: LoopTrial) -> None:
-    for kind in "spawns", "yields", "sleeps 0 s", "reads":
-        one, peer = pair()
-        busy, busy_peer = pair()
+    done: list[str] = []
+
+    def spawns() -> Generator:
+        if len(done) < 2:
+            trial.loop.spawn(spawns())
+        yield from ()
+
+    def yields(what: object) -> Generator:
+        while len(done) < 2:
+            yield what
+
+    def reader() -> Generator:
+        yield from recv(one, 1)
+        done.append("reader")
+
+    def sleeper() -> Generator:
+        yield "sleep", 0.005
+        peer.send(b"x")
+        done.append("sleeper")
+
+    with pairs(2) as ((one, peer), (busy, busy_peer)):
         busy_peer.send(b"x")
-        with one, peer, busy, busy_peer:
-            done: list[str] = []
-
-            def without_end() -> Generator:
-                if kind == "spawns":
-                    if len(done) < 2:
-                        trial.loop.spawn(without_end())
-                    return
-                while len(done) < 2:
-                    yield {"yields": None, "sleeps 0 s": ("sleep", 0), "reads": ("read", busy)}[kind]
-
-            def reader() -> Generator:
-                yield from recv(one, 1)
-                done.append("reader")
-
-            def sleeper() -> Generator:
-                yield "sleep", 0.005
-                peer.send(b"x")
-                done.append("sleeper")
-
-            name = {
-                "spawns": "spawns another one",
-                "yields": "yields its turn",
-                "sleeps 0 s": "sleeps 0 s",
-                "reads": "reads from a socket that is ready",
-            }[kind]
+        for does, task in (
+            ("spawns another one", spawns()), ("yields its turn", yields(None)), ("sleeps 0 s", yields(("sleep", 0))),
+            ("reads from a socket that is ready", yields(("read", busy))),
+        ):  # fmt: skip
+            done.clear()
             trial.run(
-                f"A task {name}, again and again, while another one waits for a socket, and a third one for a timer",
-                {"the reader": reader(), "the busy task": without_end(), "the sleeper": sleeper()},
+                f"A task {does}, again and again, while another one waits for a socket, and a third one for a timer",
+                {"the reader": reader(), "the busy task": task, "the sleeper": sleeper()},
                 why="a round runs those who were ready when it began, then it looks after sockets and timers, with a wait of 0 s",
             )
     trial.talk.good("a task that is always ready, or spawns without end, starves nobody")
 
 
 def forgets(trial: LoopTrial) -> None:
-    pairs = [pair() for _ in range(50)]
+    ends = [pair() for _ in range(50)]
     kept: list[weakref.ref[Generator]] = []
     ended: list[int] = []
     found: dict[str, int] = {}
@@ -200,30 +191,27 @@ def forgets(trial: LoopTrial) -> None:
     def last() -> Generator:
         for _ in range(2):
             yield from turns(2)
-            for _, peer in pairs:
+            for _, peer in ends:
                 peer.send(b"x")
             yield "sleep", 0.002
         for _ in range(50):
             yield "sleep", 0.002
-            if len(ended) == len(pairs):
+            if len(ended) == len(ends):
                 break
         gc.collect()
-        numbers = {one.fileno() for one, _ in pairs}
+        numbers = {one.fileno() for one, _ in ends}
         found["entries"] = sum(number in numbers for number in _watched())
         found["tasks"] = sum(task() is not None for task in kept)
 
     loop = trial.new()
-    trial.what = "50 tasks read from sockets"
-    for one, _ in pairs:
+    for one, _ in ends:
         task = reads_twice(one)
         kept.append(weakref.ref(task))
         loop.spawn(task)
         del task
-    loop.spawn(last())
-    trial.step("50 tasks read two bytes each from a socket of their own, and run() did not return within 2 s", 2.0)
-    loop.run()
+    trial.go("50 tasks read two bytes each from a socket of their own", last(), seconds=2.0)
     _has_forgotten_tasks(trial, found)
-    _forgets_sockets(pairs)
+    _forgets_sockets(ends)
     trial.talk.good("when a task has ended, nothing of it is left")
 
 
@@ -242,10 +230,10 @@ def _has_forgotten_tasks(trial: LoopTrial, found: dict[str, int]) -> None:
         )
 
 
-def _forgets_sockets(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
-    sockets = [weakref.ref(one) for one, _ in pairs]
-    while pairs:
-        for sock in pairs.pop():
+def _forgets_sockets(ends: list[tuple[socket.socket, socket.socket]]) -> None:
+    sockets = [weakref.ref(one) for one, _ in ends]
+    while ends:
+        for sock in ends.pop():
             sock.close()
     gc.collect()
     if (left := sum(sock() is not None for sock in sockets)) > 3:
@@ -257,12 +245,7 @@ def _forgets_sockets(pairs: list[tuple[socket.socket, socket.socket]]) -> None:
 
 def _watched() -> list[int]:
     """The numbers in the interest lists of this process (proc(5))."""
-    texts = []
-    for number in os.listdir("/proc/self/fdinfo"):
-        try:
-            texts.append(Path(f"/proc/self/fdinfo/{number}").read_text())
-        except OSError:  # the number of the listing itself
-            pass
+    texts = (Path(f"/proc/self/fdinfo/{number}").read_text() for number, link in links().items() if "eventpoll" in link)
     return list(map(int, re.findall(r"^tfd:\s*(\d+)", "".join(texts), re.MULTILINE)))
 
 
@@ -282,12 +265,11 @@ def costs_the_same(trial: LoopTrial) -> None:
 
         def talks(sock: socket.socket, begins: bool) -> Generator:
             begin = time.thread_time()
+            if begins:
+                yield from send_all(sock, b"x")
             for _ in range(_TURNS):
-                if begins:
-                    yield from send_all(sock, b"x")
                 yield from recv(sock, 1)
-                if not begins:
-                    yield from send_all(sock, b"x")
+                yield from send_all(sock, b"x")
             if begins:
                 used.append(time.thread_time() - begin)
                 its_peer.send(bytes(waiting))  # one for each

@@ -8,12 +8,13 @@ import time
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from functools import partial
+from typing import Any
 
 from course_lib.sandbox import Wrong, shown
 from course_lib.sandbox.stopwatch import waited_for_a_processor
 from course_lib.solutions.coroutines import recv, sleep
 
-from .loop_trial import LoopTrial, pair, turns
+from .loop_trial import LoopTrial, Task, pairs, turns
 
 
 def _steps(log: list[str], name: str, steps: int) -> Generator:
@@ -26,17 +27,13 @@ def ready_queue(trial: LoopTrial) -> None:
     log: list[str] = []
     task = partial(_steps, log)
     trial.new()
-    trial.step("Nothing was spawned, and run() did not return within 1 s")
-    trial.loop.run()
+    trial.go("Nothing was spawned")
     trial.run(
         "Three tasks were spawned that yield nothing but their turn", {"A": task("A", 3), "B": task("B", 1), "C": task("C", 2)}
     )
     if log != ["A0", "B0", "C0", "A1", "C1", "A2"]:
-        why = (
-            " One step of each in turn: who yields goes to the end of the queue."
-            if sorted(log) == ["A0", "A1", "A2", "B0", "C0", "C1"]
-            else ""
-        )
+        all_made = sorted(log) == ["A0", "A1", "A2", "B0", "C0", "C1"]
+        why = " One step of each in turn: who yields goes to the end of the queue." * all_made
         raise Wrong(f"A yields three times, B once, C twice; the steps were {', '.join(log)}, not A0, B0, C0, A1, C1, A2.{why}")
     log.clear()
     trial.run("run() had returned, a new task was spawned, and run() was called again", {"D": task("D", 2)}, again=True)
@@ -81,12 +78,9 @@ def _coroutine(trial: LoopTrial) -> None:
     async def coroutine() -> None:
         await Turn()
 
-    loop = trial.new()
-    trial.what = "A coroutine of async def was spawned"
-    trial.step("A coroutine of async def was spawned, and run() did not return within 1 s")
-    coro = coroutine()
-    loop.spawn(coro)
-    loop.run()
+    trial.new()
+    coro: Any = coroutine()
+    trial.go("A coroutine of async def was spawned", coro)
     coro.close()
     if log != ["before", "after"]:
         raise Wrong(f"A coroutine of async def was spawned, and it did not run to its end.{trial.cause()}")
@@ -113,21 +107,17 @@ def two_loops(trial: LoopTrial) -> None:
 
 def interrupted(trial: LoopTrial) -> None:
     for error in KeyboardInterrupt, SystemExit:
-        loop = trial.new()
-        trial.tells_mistakes(True)
+        trial.new()
 
         def ends() -> Generator:
             yield
             raise error
 
-        loop.spawn(ends())
-        trial.step(f"{error.__name__} came while a task ran, and run() did not return within 1 s")
         try:
-            loop.run()
+            with trial.of_mistakes():
+                trial.go(f"{error.__name__} came while a task ran", ends())
         except error:
             continue
-        finally:
-            trial.tells_mistakes(False)
         raise Wrong(
             f"{error.__name__} came while a task ran, and run() kept it: this is no mistake of a task, and nobody could end the "
             "program. `except Exception`, not BaseException and not a bare except."
@@ -149,35 +139,22 @@ def mistakes(trial: LoopTrial) -> None:
             "end, with a traceback."
         )
 
-    wrong: list[tuple[str, Exception | None, Generator]] = [
-        (f"A task raised {error!r}", error, fails(error))
-        for error in (
-            ValueError("of task B"),
-            KeyError("of task B"),
-            BlockingIOError(11, "of task B"),
-            OSError(9, "of task B"),
-            IndexError("of task B"),
-        )
-    ]
+    text = "of task B"
+    for error in ValueError(text), KeyError(text), BlockingIOError(11, text), OSError(9, text), IndexError(text):
+        _others_go_on(trial, f"A task raised {error!r}", fails(error), error)
     for what, name in (
         ("nonsense", "'nonsense'"), (7, "7"), ((), "()"), (("raed", alive), "('raed', sock)"), (("read", None), "('read', None)"),
         (("read",), "('read',)"), (("sleep", "soon"), "('sleep', 'soon')"),
         (("read", closed), "('read', sock) for a closed socket"), (("write", closed), "('write', sock) for a closed socket"),
     ):  # fmt: skip
-        wrong.append((f"A task yielded {name}", None, yields(what)))
-    for what, error, task in wrong:
-        one, peer = pair()
-        with one, peer:
-            peer.send(b"x")
-            _others_go_on(trial, what, error, task, one)
+        _others_go_on(trial, f"A task yielded {name}", yields(what))
     alive.close()
     trial.talk.good("a task that raises, or yields nonsense: it is told, and the others go on")
 
 
-def _others_go_on(trial: LoopTrial, what: str, error: Exception | None, task: Generator, answered: socket.socket) -> None:
+def _others_go_on(trial: LoopTrial, what: str, task: Task, error: Exception | None = None) -> None:
     """Run the task, which raises `error` or yields nonsense, among three others; for one of these a byte has come."""
     loop, ended = trial.new(), set()
-    trial.tells_mistakes(True)
 
     def good(name: str, steps: Generator) -> Generator:
         yield from steps
@@ -185,15 +162,14 @@ def _others_go_on(trial: LoopTrial, what: str, error: Exception | None, task: Ge
 
     def reads() -> Generator:
         yield from turns(3)
-        yield from recv(answered, 1)
+        yield from recv(one, 1)
 
-    for name, steps in ("A", turns(3)), ("C", sleep(0.002)), ("D", reads()):
-        loop.spawn(good(name, steps))
-        if name == "A":
-            loop.spawn(task, "B")
-    trial.step(f"{what}, and run() did not return within 1 s, with three other tasks in it")
     try:
-        loop.run()
+        with pairs(1) as [(one, peer)], trial.of_mistakes():
+            peer.send(b"x")
+            loop.spawn(good("A", turns(3)))
+            loop.spawn(task, "B")
+            trial.go(f"{what}, with three other tasks in the Loop", good("C", sleep(0.002)), good("D", reads()))
     except Exception as raised:
         if ended == {"A", "C", "D"}:
             return  # told when all had ended: another good way
@@ -203,8 +179,6 @@ def _others_go_on(trial: LoopTrial, what: str, error: Exception | None, task: Ge
                 f"task ends this task alone. Its text was: {raised}"
             ) from None
         raise
-    finally:
-        trial.tells_mistakes(False)
     if ended != {"A", "C", "D"}:
         raise Wrong(f"{what}, and another task did not run to its end: the others go on.{trial.cause()}")
     if not trial.text().strip():
@@ -295,8 +269,7 @@ def _late(trial: LoopTrial) -> None:
         peer.send(b"x")
 
     for _ in range(2):
-        one, peer = pair()
-        with one, peer:
+        with pairs(1) as [(one, peer)]:
             trial.run(
                 "One task sleeps 0.02 s, another one 0.03 s, and a third waits for a socket",
                 {"the sleeper": sleeper(time.monotonic(), waited_for_a_processor()), "the other sleeper": sender(peer), "the one at the socket": recv(one, 1)},

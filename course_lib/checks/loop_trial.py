@@ -6,7 +6,9 @@ import io
 import re
 import socket
 import sys
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Iterator, Mapping
+from contextlib import ExitStack, contextmanager
+from itertools import chain
 from typing import Any, TextIO
 
 from course_lib.sandbox import Talk, Wrong, why
@@ -16,22 +18,21 @@ Task = Generator[Any, None, Any]  # yields what it waits for, and may return som
 
 
 class _Printed(io.StringIO):
-    """Standard output, or standard error, which is not shown: a message quotes it. `blame` is called after a traceback."""
+    """Standard output, or standard error, which is not shown: a message quotes it. After a traceback the Loop is blamed."""
 
-    blame: Callable[[], None] | None = None
-    quiet = False
-
-    def __init__(self, shown: TextIO | None) -> None:
+    def __init__(self, trial: LoopTrial, shown: TextIO | None) -> None:
         super().__init__()
-        self._shown = shown
+        self._trial, self._shown = trial, shown
 
     def write(self, text: str) -> int:
         size = super().write(text)
-        if self._shown and not self.quiet:
+        if self._trial.expects_a_traceback:
+            return size
+        if self._shown:
             self._shown.write(text)
         printed = self.getvalue()
-        if self.blame and "Traceback" in printed and not printed.splitlines()[-1].startswith((" ", "Traceback")):
-            self.blame()
+        if "Traceback" in printed and not printed.splitlines()[-1].startswith((" ", "Traceback")):
+            self._trial.blame()
         return size
 
     def flush(self) -> None:
@@ -47,10 +48,10 @@ class LoopTrial:
 
     def __init__(self, talk: Talk, learner: Callable) -> None:
         self.talk, self._learner = talk, learner
-        self.printed = sys.stdout, sys.stderr = _Printed(sys.stdout), _Printed(None)
+        self.printed = sys.stdout, sys.stderr = _Printed(self, sys.stdout), _Printed(self, None)
         self.loop: Any = None
         self.what = "Tasks ran"
-        self.tells_mistakes(False)
+        self.expects_a_traceback = False
 
     def new(self) -> Any:
         self.talk.step("Loop() did not return within 1 s")
@@ -88,6 +89,14 @@ class LoopTrial:
                 f"ended.{self.cause(' Run until nobody is ready, waits or sleeps.')}"
             )
 
+    def go(self, what: str, *tasks: Task, seconds: float = 1.0) -> None:
+        """Run these tasks too, just as they are; whether they ended is for the caller to know."""
+        self.what = what
+        self.step(f"{what}, and run() did not return within {seconds:g} s", seconds)
+        for task in tasks:
+            self.loop.spawn(task)
+        self.loop.run()
+
     def step(self, what: str, seconds: float = 1.0) -> None:
         self.talk.step(what, seconds)
 
@@ -98,12 +107,16 @@ class LoopTrial:
     def text(self) -> str:
         return "".join(stream.getvalue() for stream in self.printed)
 
-    def tells_mistakes(self, expected: bool) -> None:
-        """Is a traceback expected now? If not, the first one is the Loop's own mistake."""
-        for stream in self.printed:
-            stream.blame, stream.quiet = (None, True) if expected else (self._blame, False)
+    @contextmanager
+    def of_mistakes(self) -> Iterator[None]:
+        """Inside a traceback is expected; elsewhere the first one is the Loop's own mistake."""
+        self.expects_a_traceback = True
+        try:
+            yield
+        finally:
+            self.expects_a_traceback = False
 
-    def _blame(self) -> None:
+    def blame(self) -> None:
         text = self.text()
         if "StopIteration" in text:
             text = "a task returned, and StopIteration was printed as if it were a mistake: it comes out of send() when a task ends (PEP 342)."
@@ -150,6 +163,16 @@ def pair() -> tuple[socket.socket, socket.socket]:
     for sock in pair:
         sock.setblocking(False)
     return pair
+
+
+@contextmanager
+def pairs(number: int) -> Iterator[list[tuple[socket.socket, socket.socket]]]:
+    """So many pairs, which are closed in the end."""
+    with ExitStack() as stack:
+        made = [pair() for _ in range(number)]
+        for sock in chain(*made):
+            stack.enter_context(sock)
+        yield made
 
 
 def turns(number: int) -> Generator:
