@@ -24,6 +24,7 @@ class ProtocolTrial:
     """
 
     complete: str
+    _sleeps = True
 
     def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
         self.attempt, self.name = attempt, name
@@ -42,11 +43,20 @@ class ProtocolTrial:
 
     def connect(self, receive_buffer: int | None = None) -> socket.socket:
         client = self.trial.connect(receive_buffer)
+        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a request leaves at once (tcp(7))
         self.came[client] = bytearray()
         return client
 
     def send(self, client: socket.socket, data: bytes) -> None:
         self.trial.send(client, data)
+
+    def piece(self, client: socket.socket, data: bytes) -> None:
+        """Send a part of a request, and wait until it was read; a server that never sleeps is not waited for again."""
+        woken = self.process.wakes()
+        self.send(client, data)
+        self._sleeps = self._sleeps and self.process.until(
+            lambda: self.process.wakes() > woken and self.process.state() == "S", 0.2
+        )
 
     def more(self, client: socket.socket, what: str, why: str = "", begun: Any = None) -> None:
         """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is for `unfinished`."""

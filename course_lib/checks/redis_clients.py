@@ -15,20 +15,6 @@ class Redis(ProtocolTrial):
     """The learner's resp and its clients."""
 
     complete = "the command is complete"
-    _sleeps = True
-
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        client = super().connect(receive_buffer)
-        client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a command leaves at once (tcp(7))
-        return client
-
-    def piece(self, client: socket.socket, data: bytes) -> None:
-        """Send a part of a command, and wait until it was read; a server that never sleeps is not waited for again."""
-        woken = self.process.wakes()
-        self.send(client, data)
-        self._sleeps = self._sleeps and self.process.until(
-            lambda: self.process.wakes() > woken and self.process.state() == "S", 0.2
-        )
 
     def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
         """Send a command and compare its answer."""

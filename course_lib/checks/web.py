@@ -31,21 +31,8 @@ def check_http(attempt: Attempt) -> None:
 
 
 def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
-    _Web(attempt, inside, name).go_through(
-        _answers,
-        _keeps_alive,
-        _pieces,
-        _pipeline,
-        _shares,
-        _half_closed,
-        _closes,
-        _slow_reader,
-        _slow_pages,
-        _nonsense,
-        _gone,
-        _curl,
-        _Web.leaves_nothing,
-    )
+    requests = _answers, _keeps_alive, _pieces, _pipeline, _shares, _half_closed, _closes
+    _Web(attempt, inside, name).go_through(*requests, _slow_reader, _slow_pages, _nonsense, _gone, _curl, _Web.leaves_nothing)
 
 
 class _Web(ProtocolTrial):
@@ -80,8 +67,7 @@ class _Web(ProtocolTrial):
             )
         if not (first := re.match(rb"HTTP/1\.[01] (\d{3})( [^\r\n]*)?(\r\n|$)", head)):
             raise Wrong(
-                f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, "
-                "4)."
+                f"{what}: the answer begins with {head[:60]!r}; its first line is `HTTP/1.1 200 OK`, its end \\r\\n (RFC 9112, 4)."
             )
         fields = dict(re.findall(rb"\r\n([^:\r\n]+):[ \t]*([^\r\n]*?)[ \t]*(?=\r\n|$)", head))
         length = next((value for name, value in fields.items() if name.lower() == b"content-length"), None)
@@ -102,18 +88,11 @@ class _Web(ProtocolTrial):
     def unfinished(self, came: bytes, begun: tuple[int, int] | None, does: str) -> str:
         """`begun` is the value of Content-Length, and how many bytes of the body came; None before the head is complete."""
         if begun:
-            length, had = begun
-            if not does:
-                return f"Content-Length says {length}, and {had} bytes came, then the end."
-            return (
-                f"Content-Length says {length}, and {had} bytes came: {does}. It is len(body), in bytes; and send_all sends "
-                "them all."
-            )
+            had = f"Content-Length says {begun[0]}, and {begun[1]} bytes came"
+            return f"{had}: {does}. It is len(body), in bytes; and send_all sends them all." if does else f"{had}, then the end."
         if came and does:
-            return (
-                f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n, and an empty line ends the "
-                "head."
-            )
+            lines = "Each line ends in \\r\\n, and an empty line ends the head."
+            return f"{part(came)} came, and then nothing within 1 s: {does}. {lines}"
         return f"{part(came)} came, then the end: the head of an answer ends with an empty line." if came else ""
 
     def gone(self, error: Raised) -> str:
@@ -144,24 +123,15 @@ def serve(talk: Talk, listener: Any, accept: Callable, http: Callable) -> None:
     """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
     slow, turns = [], itertools.count(1)
 
+    def wrong(words: str) -> None:
+        talk.send({"wrong": f"page(path) was called with {words}"})
+
     @coroutine  # so it may stand behind await too
     def page(path: str) -> Generator[tuple[str, float], None, bytes | None]:
         if not isinstance(path, str):
-            talk.send(
-                {
-                    "wrong": (
-                        f"page(path) was called with {a(path)}: the path is a str, such as '/'. head.decode('latin-1') makes one."
-                    )
-                }
-            )
+            wrong(f"{a(path)}: the path is a str, such as '/'. head.decode('latin-1') makes one.")
         elif path.strip() != path or not path.startswith("/"):
-            talk.send(
-                {
-                    "wrong": (
-                        f"page(path) was called with {path[:60]!r}: the path is the second word of the first line, such as '/'."
-                    )
-                }
-            )
+            wrong(f"{path[:60]!r}: the path is the second word of the first line, such as '/'.")
         if path == "/slow":
             slow.append(path)
             for _ in range(100):
@@ -193,10 +163,10 @@ def _answers(web: _Web) -> None:
 
 def _keeps_alive(web: _Web) -> None:
     client = web.trial.first
-    for number, path in enumerate(("/", "/other", "/nothing", "/", "/empty", "/", "/binary", "/?q=1", "/")):
-        web.ask(
-            client, path, "A second request on the same connection" if not number else "One more request on the same connection"
-        )
+    which = "A second"
+    for path in "/", "/other", "/nothing", "/", "/empty", "/", "/binary", "/?q=1", "/":
+        web.ask(client, path, f"{which} request on the same connection")
+        which = "One more"
     client = web.connect()
     web.ask(client, "/", "The first client is silent, and a second one asked")
     client.close()
@@ -207,21 +177,11 @@ def _keeps_alive(web: _Web) -> None:
 def _pieces(web: _Web) -> None:
     why = "A request may come in pieces: until the empty line has come, `yield from recv(conn, 4096)` again, and add."
     client = web.connect()
-    client.setsockopt(
-        socket.IPPROTO_TCP, socket.TCP_NODELAY, 1
-    )  # else it waits for the ACK of each byte, which comes late (tcp(7))
-    reads = True
     for number, byte in enumerate(_REQUEST % b"/other"):
         if number == 20:
-            web.ask(
-                web.trial.first,
-                "/",
-                "One client has sent half of a request, and another one asked",
-                "Each connection needs a buffer of its own.",
-            )
-        woken = web.process.wakes()
-        web.send(client, bytes([byte]))
-        reads = reads and web.process.until(lambda: web.process.wakes() > woken and web.process.state() == "S", 0.2)
+            what = "One client has sent half of a request, and another one asked"
+            web.ask(web.trial.first, "/", what, "Each connection needs a buffer of its own.")
+        web.piece(client, bytes([byte]))
     web.expect(client, "/other", "A client sent a request one byte at a time", why)
     request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
     web.send(client, request)
@@ -274,14 +234,11 @@ def _half_closed(web: _Web) -> None:
     web.expect(client, "/other", what, why)
     web.expect(client, "/", what, why)
     web.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
-    for sent, what in (
-        (b"", "A client sent nothing and half-closed"),
-        (b"GET / HT", "A client sent half of a request and half-closed"),
-    ):
+    for sent, what in (b"", "nothing"), (b"GET / HT", "half of a request"):
         client = web.connect()
         web.send(client, sent)
         half_close(client)
-        web.ends(client, what, AFTER_END)
+        web.ends(client, f"A client sent {what} and half-closed", AFTER_END)
     web.attempt.good("a client that half-closes gets all its answers, then the end")
 
 
@@ -300,9 +257,8 @@ def _closes(web: _Web) -> None:
     client = web.connect()
     web.send(client, b"GET /other HTTP/1.0\r\n\r\n")
     web.expect(client, "/other", "A client spoke HTTP/1.0")
-    web.ends(
-        client, "A client spoke HTTP/1.0 and has its answer", "It waits for the end: close after the answer (RFC 9112, 9.3)."
-    )
+    why = "It waits for the end: close after the answer (RFC 9112, 9.3)."
+    web.ends(client, "A client spoke HTTP/1.0 and has its answer", why)
     web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
     web.attempt.good("Connection: close, in any case and in a list; HTTP/1.0")
 
@@ -323,20 +279,12 @@ def _slow_pages(web: _Web) -> None:
     with web.process.paused():
         for client in clients:
             web.send(client, _REQUEST % b"/slow")
-    answers = [
-        web.answer(
-            client,
-            f"{_TOGETHER} clients asked for a slow page, and one got no answer: GET /slow",
-            "Are they served one after the other? A page waits by what it yields: `body = yield from page(path)` hands that on.",
-        )
-        for client in clients
-    ]
+    what = f"{_TOGETHER} clients asked for a slow page at the same moment"
+    why = "A page waits by what it yields: `body = yield from page(path)` hands that on to the loop."
+    answers = [web.answer(each, f"{what}, GET /slow", f"Are they served one after the other? {why}") for each in clients]
     for status, body in answers:
         if status != 200 or body != b"%d at once" % _TOGETHER:
-            raise Wrong(
-                f"{_TOGETHER} clients asked for a slow page at the same moment, and they were served one after the other: "
-                f"{part(body)}. A page waits by what it yields: `body = yield from page(path)` hands that on to the loop."
-            )
+            raise Wrong(f"{what}, and they were served one after the other: {part(body)}. {why}")
     for client in clients:
         client.close()
     web.attempt.good(f"{_TOGETHER} slow pages at the same time")
@@ -361,9 +309,8 @@ def _nonsense(web: _Web) -> None:
     client = web.connect()
     web.send(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
     web.process.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
-    _ended(
-        web, client, f"A client sent {_TOO_LONG} bytes of a head without an end", "it would fill the memory: 64 kB are enough."
-    )
+    what = f"A client sent {_TOO_LONG} bytes of a head without an end"
+    _ended(web, client, what, "it would fill the memory: 64 kB are enough.")
     web.ask(web.trial.first, "/", "Other clients had sent nonsense")
     web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
 
