@@ -11,9 +11,10 @@ from contextlib import contextmanager
 
 from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import sockets, state
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained, wait_until
+from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, explained, wait_until
 
-from .ends import readable, send
+from .ends import is_closed, readable, send
+from .probe import Answer, Probe
 
 _BEFORE, _MIDDLE, _AFTER = 50, 100, 50  # clients; those in the middle all fit into the accept queue
 _PATIENCE = 2.0  # seconds for what takes milliseconds
@@ -289,8 +290,7 @@ def _use_hand_over(talk: Talk, learner: tuple[Callable, Callable], listener: soc
 def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: socket.socket) -> None:
     _, take_over = learner
     before = set(sockets())
-    listener = take_over(unix_sock)
-    _is_listener(listener)
+    listener = _listener(take_over(unix_sock))
     number = listener.fileno()
     talk.tell(
         inode=os.fstat(number).st_ino,
@@ -303,17 +303,19 @@ def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: so
     _Server(listener).run(lambda: None)
 
 
-def _is_listener(listener: object) -> None:
-    if not isinstance(listener, socket.socket):
-        raise Wrong(f"take_over returned {a(listener)}: return a socket; socket.socket(fileno=number) makes one of a descriptor.")
-    if listener.fileno() < 0:
-        raise Wrong("take_over returned a socket that is closed.")
+def _listener(got: object) -> socket.socket:
+    listener = Answer("The listener was handed over", "take_over", got).is_a(
+        socket.socket,
+        "return a socket; socket.socket(fileno=number) makes one of a descriptor",
+        {is_closed: "a socket that is closed", int: "a number: return a socket, socket.socket(fileno=number)"},
+    )
     really = listener.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
     if listener.family != really:
         raise Wrong(
             f"take_over made an {listener.family.name} socket of the number, and it is {socket.AddressFamily(really).name}: "
             "socket.socket(fileno=number) alone asks the kernel what it is."
         )
+    return listener
 
 
 def _ends_of_a_pair(attempt: Attempt) -> None:
@@ -340,58 +342,57 @@ class _Pairs:
 
     def __init__(self, talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket) -> None:
         self._talk, self._listener = talk, listener
-        self._hand_over, self._take_over = learner
+        self._hand_over, self._take_over = Probe(talk, learner[0], "hand_over"), Probe(talk, learner[1], "take_over")
         self._own = set(sockets())
 
-    def nothing_comes(self) -> None:
+    @contextmanager
+    def _pair(self, what: str) -> Iterator[tuple[socket.socket, socket.socket]]:
+        """In the end nothing of it may be left open."""
         ours, theirs = socket.socketpair()
-        theirs.close()
+        with ours, theirs:
+            yield ours, theirs
+        gc.collect()
+        if more := len(set(sockets()) - self._own):
+            raise Wrong(f"{what}, and {more} more descriptors stay open.")
+
+    def nothing_comes(self) -> None:
         what = "The old process has gone before it sent anything"
-        self._talk.step(f"{what}, and take_over did not return within 1 s")
-        with ours:
+        with self._pair(what) as (ours, theirs):
+            theirs.close()
             try:
-                got = self._take_over(ours)
-            except (ConnectionError, NotImplementedError) as error:
-                if isinstance(error, NotImplementedError):
-                    raise
+                self._take_over.raises(ConnectionError, what, ours, otherwise="raise ConnectionError")
+            except (NotImplementedError, Wrong):
+                raise
             except Exception as error:
                 raise Wrong(
                     f"{what}, and take_over raised {type(error).__name__}: {str(error)[:100]}. recv_fds gives (b'', [], 0, …) "
                     "then, as recv gives b'': look whether a descriptor has come, and raise ConnectionError if not."
                 ) from None
-            else:
-                raise Wrong(f"{what}, and take_over returned {a(got)}: raise ConnectionError.")
-        self._left(what)
 
     def nobody_is_there(self) -> None:
-        ours, theirs = socket.socketpair()
-        theirs.close()
         what = "The new process has gone before hand_over was called"
-        with ours:
+        with self._pair(what) as (ours, theirs):
+            theirs.close()
             self._must_raise(ours, what)
-        self._left(what)
 
     def took_it_and_ended(self) -> None:
-        ours, theirs = socket.socketpair()
-
         def take_and_end() -> None:
             with theirs:
                 if readable(theirs, _PATIENCE):
                     for number in socket.recv_fds(theirs, 4096, 10)[1]:
                         os.close(number)
 
-        other = threading.Thread(target=take_and_end)
-        other.start()
         what = "The new process ended before it said that it has the listener"
-        with ours:
+        with self._pair(what) as (ours, theirs):
+            other = threading.Thread(target=take_and_end)
+            other.start()
             self._must_raise(ours, what)
-        other.join()
-        self._left(what)
+            ours.close()
+            other.join()
 
     def _must_raise(self, ours: socket.socket, what: str) -> None:
-        self._talk.step(f"{what}, and hand_over did not return within {2 * _PATIENCE:g} s", 2 * _PATIENCE)
         try:
-            self._hand_over(self._listener, ours)
+            self._hand_over.when(what, self._listener, ours, seconds=2 * _PATIENCE)
         except ConnectionError:
             pass
         except OSError as error:
@@ -419,7 +420,7 @@ class _Pairs:
         if not pid:
             try:
                 ours.close()
-                self._hand_over(self._listener, theirs)
+                self._hand_over.function(self._listener, theirs)
             finally:
                 os._exit(0)
         theirs.close()
@@ -430,15 +431,10 @@ class _Pairs:
         with ours:
             self._talk.step("The old process ended after it had sent the listener, and take_over did not return within 1 s")
             try:
-                self._take_over(ours).close()
+                self._take_over.function(ours).close()
             except Exception as error:
                 raised = type(error).__name__
         return raised if sent else ""
-
-    def _left(self, what: str) -> None:
-        gc.collect()
-        if more := len(set(sockets()) - self._own):
-            raise Wrong(f"{what}, and {more} more descriptors stay open.")
 
 
 CHECKS = {"9.3": check_hand_over}

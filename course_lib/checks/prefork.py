@@ -29,18 +29,8 @@ _REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 
 def check_prefork(attempt: Attempt) -> None:
     with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as reports, (crew := Crew(attempt, reports)).explained():
-        for point in (
-            _opens,
-            _all_answer,
-            _idle,
-            _one_stands_still,
-            _one_dies,
-            _two_die,
-            _serve_ends,
-            _odd_clients,
-            _wrk,
-            _stops,
-        ):
+        points = _opens, _all_answer, _idle, _one_stands_still, _one_dies, _two_die, _serve_ends, _odd_clients, _wrk, _stops
+        for point in points:
             point(crew)
             if crew.ready:  # before, the first ones may report at any moment
                 crew.look()
@@ -49,6 +39,18 @@ def check_prefork(attempt: Attempt) -> None:
 _SECOND_PARENT = (
     "Has the child gone on as a second parent, and ended the others? In the child: `try: serve(listener) … finally: os._exit(1)`."
 )
+
+
+# What no worker should report, and what it means.
+_REPORTED = {
+    "parent serves": "serve was called in the parent itself. Who then notices that a worker has died? Fork one child for each "
+    "listener; the parent only waits.",
+    "escaped": "serve {how} in a worker, and this child came out of prefork{error}: there it goes on as a second parent. In the "
+    "child: `try: serve(listener) … finally: os._exit(1)`.",
+    "not a listener": "serve was called with {got}: it takes the listener of this worker, open. The listeners stay open in the "
+    "parent, and a child closes those of the others.",
+    "failed": "{error}: the listener, or what fork has copied, is not as it was.",
+}
 
 
 class Crew:
@@ -94,24 +96,9 @@ class Crew:
         except Stuck as stuck:
             raise Wrong(f"{what}: {stuck.does('the parent')}.") from None
         report: dict = json.loads(data)
+        if wrong := _REPORTED.get(report["what"]):
+            raise Wrong(printable(wrong.format(**report)))
         match report["what"]:
-            case "parent serves":
-                raise Wrong(
-                    "serve was called in the parent itself. Who then notices that a worker has died? Fork one child for each "
-                    "listener; the parent only waits."
-                )
-            case "escaped":
-                raise Wrong(
-                    f"serve {report['how']} in a worker, and this child came out of prefork{report['error']}: there it goes on "
-                    "as a second parent. In the child: `try: serve(listener) … finally: os._exit(1)`."
-                )
-            case "not a listener":
-                raise Wrong(
-                    f"serve was called with {report['got']}: it takes the listener of this worker, open. The listeners stay "
-                    "open in the parent, and a child closes those of the others."
-                )
-            case "failed":
-                raise Wrong(f"{printable(report['error'])}: the listener, or what fork has copied, is not as it was.")
             case "told" if not self.stopping:
                 raise Wrong(f"{self.happened or 'All workers are at work'}, and another worker got SIGTERM. {_SECOND_PARENT}")
             case "returned" if not self.stopping:
@@ -463,26 +450,19 @@ def _stops(crew: Crew) -> None:
 
 def _nothing_is_left(crew: Crew, what: str, reports: list[str]) -> None:
     facts = crew.process.hear("prefork has returned")
-    alive = [pid for pid in crew.workers if state(pid) not in ("", "Z")]
-    zombies = [pid for pid in crew.workers if state(pid) == "Z"]
-    if alive:
-        raise Wrong(
-            f"{what}, prefork returned, and {_count(len(alive))} still alive: send each one SIGTERM, and wait for it "
-            "(os.waitpid)."
-        )
-    if zombies:
-        raise Wrong(f"{what}, prefork returned, and {len(zombies)} of its workers are zombies: os.waitpid(pid, 0) for each one.")
-    if "told" not in reports:
-        raise Wrong(
-            f"{what}, and it has killed its workers without a word: send them SIGTERM, which they can take, and finish what "
-            "they have begun."
-        )
-    if facts["open"]:
-        raise Wrong(f"{what}, prefork returned, and {facts['open']} of the listeners are still open: close them.")
-    if facts["more"] > 0:
-        raise Wrong(f"{what}, prefork returned, and {facts['more']} more descriptors are open in the parent than before.")
-    if listening(crew.address[1]):
-        raise Wrong(f"{what}, prefork returned, and somebody still listens at the port.")
+    alive = sum(state(pid) not in ("", "Z") for pid in crew.workers)
+    zombies = sum(state(pid) == "Z" for pid in crew.workers)
+    for wrong, words in (
+        (alive, f"{_count(alive)} still alive: send each one SIGTERM, and wait for it (os.waitpid)"),
+        (zombies, f"{zombies} of its workers are zombies: os.waitpid(pid, 0) for each one"),
+        ("told" not in reports, "it has killed its workers without a word: send them SIGTERM, which they can take, and finish what "
+         "they have begun"),
+        (facts["open"], f"{facts['open']} of the listeners are still open: close them"),
+        (facts["more"] > 0, f"{facts['more']} more descriptors are open in the parent than before"),
+        (listening(crew.address[1]), "somebody still listens at the port"),
+    ):  # fmt: skip
+        if wrong:
+            raise Wrong(f"{what}, prefork returned, and {words}.")
 
 
 def _count(number: int) -> str:

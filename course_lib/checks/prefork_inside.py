@@ -15,6 +15,8 @@ from course_lib.proc import open_numbers
 from course_lib.sandbox import Talk, Wrong, a
 from course_lib.solutions.coroutines import Loop, accept, http
 
+from .probe import Probe
+
 WORKERS = 3
 REPORT = 2048  # bytes, padded
 ENDS = {"/raise": "raised an exception", "/return": "returned"}  # path -> what serve does then
@@ -27,7 +29,7 @@ def use_prefork(talk: Talk, learner: tuple[Callable, Callable]) -> None:
     talk.step(f"open_listeners({WORKERS}) did not return within 1 s")
     listeners = open_listeners(WORKERS)
     port = _right_listeners(listeners)
-    _port_in_use(talk, open_listeners)
+    _port_in_use(Probe(talk, open_listeners, "open_listeners"))
     known = [os.fstat(listener.fileno()).st_ino for listener in listeners]
     talk.tell(pid=os.getpid(), port=port, listeners=known)
     _call(prefork, listeners, _Workers(reports, known))
@@ -147,27 +149,17 @@ def _right_listeners(listeners: object) -> int:
     return int(names[0][1])
 
 
-def _port_in_use(talk: Talk, open_listeners: Callable) -> None:
+def _port_in_use(probe: Probe) -> None:
     """Somebody else's port: the error comes through, and nothing is left open."""
     with socket.socket() as other:
         other.bind(("127.0.0.1", 0))
         other.listen()
         before = open_numbers()
-        talk.step("Another program listens at the port, and open_listeners did not return within 1 s")
-        try:
-            open_listeners(2, other.getsockname()[1])
-        except OSError:
-            pass
-        else:
-            raise Wrong(
-                "Another program listens at the port (without SO_REUSEPORT), and open_listeners raised nothing: let the error "
-                "through."
-            )
+        what, through = "Another program listens at the port (without SO_REUSEPORT)", "all the same: let the error through"
+        probe.raises(OSError, what, 2, other.getsockname()[1], otherwise=through, instead={object: through})
         gc.collect()
         if more := len(open_numbers() - before):
-            raise Wrong(
-                f"Another program listens at the port, open_listeners raised OSError, and it left {more} of its sockets open."
-            )
+            raise Wrong(f"{what}, open_listeners raised OSError, and it left {more} of its sockets open.")
 
 
 def _serve(listener: socket.socket, orders: mmap.mmap) -> None:

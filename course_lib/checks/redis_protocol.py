@@ -19,23 +19,9 @@ _MANY = 200  # answers of 200,000 bytes that are asked for at once, and not read
 
 
 def check_resp(attempt: Attempt) -> None:
-    Redis(attempt, _serve, "resp").go_through(
-        _answers,
-        _stores,
-        _any_bytes,
-        _inline,
-        _pieces,
-        _pipeline,
-        _refuses,
-        _hello,
-        _half_closed,
-        _nonsense,
-        _slow_reader,
-        _gone,
-        redis_benchmark,
-        redis_package,
-        Redis.leaves_nothing,
-    )
+    commands = _answers, _stores, _any_bytes, _inline, _pieces, _pipeline, _refuses, _hello
+    clients = _half_closed, _nonsense, _slow_reader, _gone, redis_benchmark, redis_package
+    Redis(attempt, _serve, "resp").go_through(*commands, *clients, Redis.leaves_nothing)
 
 
 class _Store(dict):
@@ -242,13 +228,8 @@ def _refuses(redis: Redis) -> None:
     what = "A command of 1024 words, which is as many as it may have,"
     redis.send(client, encoded(b"GET", *[b"x"] * 1023))
     redis.expect(client, b"-", what, "Refuse it as any command with wrong arguments: the connection stays.")
-    redis.ask(
-        client,
-        (b"PING",),
-        b"+PONG\r\n",
-        f"{what} got an error, and then a client sent",
-        "The limit is 1024 words: 1025 are too many.",
-    )
+    why = "The limit is 1024 words: 1025 are too many."
+    redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what} got an error, and then a client sent", why)
     redis.send(client, b"good morning\r\n")
     redis.expect(client, b"-", "A client sent b'good morning\\r\\n', an inline command that nobody knows")
     redis.attempt.good("what it does not know, or with wrong arguments: an error, and the connection stays")

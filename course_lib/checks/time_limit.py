@@ -108,7 +108,8 @@ class _Client:
     def stays(self, what: str, why: str) -> None:
         """It must not have been let go."""
         if (got := self.came()) is not None:
-            raise Wrong(f"{what}, and {f'got {part(got)}' if got else 'has been let go'}: too early. {why}")
+            does = f"got {part(got)}" if got else "has been let go"
+            raise Wrong(f"The limit is {_LIMIT} s. {what}, and {does}: too early. {why}")
 
     def is_let_go(self, what: str, why: str) -> None:
         """Its end must have come, and nothing of it may be left. It may be told why: `408 Request Timeout`."""
@@ -196,9 +197,8 @@ def _use_request_timeout(talk: Talk, learner: type) -> None:
     trial.run(_drips, "who sends a byte now and then, or begins late, too")
     trial.run(_the_next, "the next request has a limit as well, from the answer on")
     trial.run(_takes_its_time, "no limit runs while a page takes its time, and while an answer is read slowly")
-    trial.run(
-        _in_any_order, "each client has a limit of its own, also under a number that another one had; so has each RequestTimeout"
-    )
+    own = "each client has a limit of its own, also under a number that another one had; so has each RequestTimeout"
+    trial.run(_in_any_order, own)
     trial.run(_reset, "a reset in the moment when the time is up ends nobody else")
     trial.run(_another_day, "the clock of the day may be put forward and back")
     trial.run(_come_and_go, f"of {4 * _MANY} clients that have come and gone, nothing is left")
@@ -209,10 +209,9 @@ def _in_time(trial: _Trial) -> Generator:
     yield from client.asks("/", "A client sent a request")
     yield from client.send(_HALF)
     yield "sleep", 6
-    what = f"The limit is {_LIMIT} s. A client sent half of a request, 6 s later the rest"
-    client.stays(what.rpartition(",")[0], "Is it the whole limit that you count?")
+    client.stays("A client sent half of a request 6 s ago", "Is it the whole limit that you count?")
     yield from client.send(_REST)
-    client.has("/half", what)
+    client.has("/half", f"The limit is {_LIMIT} s. A client sent half of a request, 6 s later the rest")
     for number in range(4):
         yield "sleep", 8
         yield from client.asks(
@@ -233,7 +232,7 @@ def _silent(trial: _Trial) -> Generator:
         other, client = _Client(trial), _Client(trial)
         yield from client.send(sent)
         yield "sleep", _BEFORE
-        client.stays(f"The limit is {_LIMIT} s. A client {does} for {_BEFORE} s", "Is it the whole limit that you count?")
+        client.stays(f"A client {does} for {_BEFORE} s", "Is it the whole limit that you count?")
         yield from other.asks("/", f"One client {does}, and another one asked", "Nobody waits for a client but its own task.")
         yield "sleep", _AFTER - _BEFORE
         client.is_let_go(f"A client {does} for {_AFTER:.0f} s", why)
@@ -267,7 +266,7 @@ def _the_next(trial: _Trial) -> Generator:
     client.has("/first", "A client sent a request, and half of the next one in the same packet")
     yield "sleep", _BEFORE
     client.stays(
-        f"The limit is {_LIMIT} s. A client was answered, and sent half of its next request; {_BEFORE} s have passed since",
+        f"A client was answered, and sent half of its next request; {_BEFORE} s have passed since",
         "The limit of its next request runs from the last answer.",
     )
     yield "sleep", _AFTER - _BEFORE
@@ -284,7 +283,7 @@ def _takes_its_time(trial: _Trial) -> Generator:
     yield "sleep", 3 * _LIMIT
     client.has("/slow", f"The limit is {_LIMIT} s. A client asked for a page that takes {3 * _LIMIT} s", why)
     yield "sleep", _BEFORE
-    client.stays(f"The limit is {_LIMIT} s. A client was answered {_BEFORE} s ago", "Its limit runs from the last answer.")
+    client.stays(f"A client was answered {_BEFORE} s ago", "Its limit runs from the last answer.")
     yield from client.goes()
     client = _Client(trial)
     yield from client.send(b"GET /big HTTP/1.1\r\n\r\n")
@@ -310,7 +309,7 @@ def _in_any_order(trial: _Trial) -> Generator:
     yield from first.asks("/", "A client asked after 6 s")
     yield "sleep", 4 + _AFTER - 6
     second.is_let_go(f"A client sent nothing for {_AFTER:.0f} s, while another one asked", own)
-    first.stays(f"The limit is {_LIMIT} s. A client was answered {4 + _AFTER - 6:.0f} s ago, and another one was let go", own)
+    first.stays(f"A client was answered {4 + _AFTER - 6:.0f} s ago, and another one was let go", own)
     yield "sleep", 2
     first.is_let_go(f"A client sent nothing for {_AFTER:.0f} s after its answer", own)
 
@@ -322,7 +321,7 @@ def _in_any_order(trial: _Trial) -> Generator:
     same = " under the same number" * (heir.number == gone.number)
     yield "sleep", 8
     heir.stays(
-        f"The limit is {_LIMIT} s. A client went in the middle of a request; 3 s later another one came{same}, and was silent for 8 s",
+        f"A client went in the middle of a request; 3 s later another one came{same}, and was silent for 8 s",
         "A number is given to the next client: keep the socket, and forget it when its client has gone.",
     )
     yield from heir.goes()
@@ -331,13 +330,9 @@ def _in_any_order(trial: _Trial) -> Generator:
     client = _Client(trial)
     yield "sleep", _AFTER
     why = "What belongs to one RequestTimeout is made in __init__, and not in the class."
-    client.is_let_go(
-        f"There is another RequestTimeout, of {2 * _LIMIT} s. A client of the first one sent nothing for {_AFTER:.0f} s", why
-    )
-    longer.stays(
-        f"The limit is {2 * _LIMIT} s, and another RequestTimeout has one of {_LIMIT} s. A client sent nothing for {_AFTER:.0f} s",
-        why,
-    )
+    other = f"There is another RequestTimeout, of {2 * _LIMIT} s."
+    client.is_let_go(f"{other} A client of the first one sent nothing for {_AFTER:.0f} s", why)
+    longer.stays(f"{other} A client of it sent nothing for {_AFTER:.0f} s", why)
     yield from longer.goes()
 
 

@@ -127,7 +127,7 @@ CASES = {
              BOTH, {"data, numbers, flags, address = socket.recv_fds(unix_sock, 1, 1)": "numbers = list(unix_sock.recv(1))"}),
         case("no room for a descriptor", "makes room for maxfds descriptors, 1 at least",
              BOTH, {"(unix_sock, 1, 1)": "(unix_sock, 1, 0)"}),
-        case("returns the number", "take_over returned a value of type int",
+        case("returns the number", "take_over returned a number: return a socket",
              BOTH, {"return listener": "return listener.detach()"}),
         case("no return", "take_over returned None", BOTH, {"return listener": ""}),
         case("in a with", "a socket that is closed", BOTH, {"return listener": "with listener:\n    return listener"}),

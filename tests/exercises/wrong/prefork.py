@@ -170,7 +170,7 @@ CASES = {
         case("one too few", "returned 2 sockets", WAIT, {"for _ in range(number):": "for _ in range(number - 1):"}),
         case("no return", "returned None", WAIT, {"return listeners": "pass"}),
         case("in a with", "a socket that is closed", WAIT, {"return listeners": "with listeners[-1]:\n    return listeners"}),
-        case("any port will do", "open_listeners raised nothing",
+        case("any port will do", "open_listeners returned all the same: let the error through",
              WAIT, {'listener.bind(("127.0.0.1", port))': """
                  try:
                      listener.bind(("127.0.0.1", port))
