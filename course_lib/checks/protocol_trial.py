@@ -11,6 +11,7 @@ from course_lib.sandbox import Attempt, Open, Raised, Stuck, Talk, Wrong
 from course_lib.sandbox.talk import describe
 from course_lib.solutions.coroutines import Loop
 
+from .ends import half_close
 from .server_trial import ServerTrial, still_open
 
 AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
@@ -41,10 +42,14 @@ class ProtocolTrial:
                 self.left_open()
                 self.process.alone()  # before what it has started fills the memory
 
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+    def connect(self, receive_buffer: int | None = None, sends: bytes = b"", last: bool = False) -> socket.socket:
+        """A client that sends this, and no more if it is the `last`."""
         client = self.trial.connect(receive_buffer)
         client.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)  # each piece of a request leaves at once (tcp(7))
         self.came[client] = bytearray()
+        self.send(client, sends)
+        if last:
+            half_close(client)
         return client
 
     def send(self, client: socket.socket, data: bytes) -> None:

@@ -7,7 +7,7 @@ from typing import Any
 from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 from course_lib.solutions.coroutines import accept
 
-from .ends import half_close, reset
+from .ends import reset
 from .protocol_trial import AFTER_END, part, serve_each
 from .redis_clients import BINARY, HELLO_3, Redis, bulk, encoded, shown
 from .redis_programs import redis_benchmark, redis_package
@@ -236,8 +236,7 @@ def _refuses(redis: Redis) -> None:
 
 
 def _hello(redis: Redis) -> None:
-    client = redis.connect()
-    redis.send(client, encoded(b"HELLO", b"3"))
+    client = redis.connect(sends=encoded(b"HELLO", b"3"))
     why = "This map of one entry says that you speak RESP3."
     redis.expect(client, HELLO_3, "A client sent HELLO 3, as the redis package does", why)
     why = "In RESP3 this is how a missing value is written."
@@ -250,10 +249,8 @@ def _hello(redis: Redis) -> None:
 
 
 def _half_closed(redis: Redis) -> None:
-    client = redis.connect()
     with redis.process.paused():
-        redis.send(client, encoded(b"GET", b"city") + encoded(b"PING"))
-        half_close(client)
+        client = redis.connect(sends=encoded(b"GET", b"city") + encoded(b"PING"), last=True)
     what = "A client sent two commands and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
     redis.expect(client, bulk(b"Rome"), f"{what}, GET", why)
@@ -266,10 +263,7 @@ def _half_closed(redis: Redis) -> None:
         (whole[:18], "A client sent half of a command and half-closed"),
         (whole[:-4], "A client half-closed in the middle of a value"),
     ):
-        client = redis.connect()
-        redis.send(client, sent)
-        half_close(client)
-        redis.ends(client, what, AFTER_END)
+        redis.ends(redis.connect(sends=sent, last=True), what, AFTER_END)
     redis.ask(
         redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
         "A command that has not come as a whole is not done.",
@@ -297,27 +291,18 @@ _NONSENSE = (
 def _nonsense(redis: Redis) -> None:
     held = redis.process.memory()
     for sent, what in _NONSENSE:
-        client = redis.connect()
-        redis.send(client, sent)
-        _refused(redis, client, f"A client sent {part(sent)}: {what}")
+        _refused(redis, redis.connect(sends=sent), f"A client sent {part(sent)}: {what}")
     too_long = {
         "a line of 2 MB without an end": b"x" * (2 << 20),
         "a number of 2 MB without an end": b"*" + b"1" * (2 << 20),
         "two words of 1.1 MB together in one command": encoded(b"SET", b"k" * 100_000, b"v" * 1_000_000),
     }
     for what, sent in too_long.items():
-        client = redis.connect()
-        redis.send(client, sent)
-        _refused(redis, client, f"A client sent {what}", answered=False)
-    client = redis.connect()
-    redis.send(client, b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n" + b"x" * 100_000 + b"\r\n")
-    half_close(client)
+        _refused(redis, redis.connect(sends=sent), f"A client sent {what}", answered=False)
+    client = redis.connect(sends=b"*2\r\n$3\r\nGET\r\n$2\r\ncity\r\n" + b"x" * 100_000 + b"\r\n", last=True)
     _over(redis, client, "A client sent `$2` and then 4 bytes")
     for sent in b"\r\n", b"*0\r\n", b"*-1\r\n", b"\x00\xff\x80\r\n", b"+OK\r\n", b"  \r\n":
-        client = redis.connect()
-        redis.send(client, sent)
-        half_close(client)
-        _over(redis, client, f"A client sent {sent!r}, which is no command")
+        _over(redis, redis.connect(sends=sent, last=True), f"A client sent {sent!r}, which is no command")
     redis.ask(redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
     if redis.process.memory() - held > _GREEDY:
         raise Wrong(
@@ -376,16 +361,14 @@ def _slow_reader(redis: Redis) -> None:
     why = "It comes in many pieces: add them up until so many bytes are there as its length says."
     redis.ask(redis.trial.first, (b"SET", b"big", _BIG), b"+OK\r\n", f"A client stored a value of {len(_BIG)} bytes", why)
     redis.ask(redis.trial.first, (b"GET", b"big"), bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
-    slow = redis.connect(receive_buffer=SMALL)
-    redis.send(slow, encoded(b"GET", b"big") * 3)
+    slow = redis.connect(receive_buffer=SMALL, sends=encoded(b"GET", b"big") * 3)
     redis.process.watch(0.02)
     redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
     for number in range(3):
         redis.expect(slow, bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
     slow.close()
     held = redis.process.memory()
-    greedy = redis.connect(receive_buffer=SMALL)
-    redis.send(greedy, encoded(b"GET", b"big") * _MANY)
+    greedy = redis.connect(receive_buffer=SMALL, sends=encoded(b"GET", b"big") * _MANY)
     what = f"A client asked {_MANY} times for a value of 200000 bytes and reads nothing"
     most = 0
 

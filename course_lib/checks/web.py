@@ -225,20 +225,15 @@ def _shares(web: _Web) -> None:
 
 
 def _half_closed(web: _Web) -> None:
-    client = web.connect()
     with web.process.paused():
-        web.send(client, _REQUEST % b"/other" + _REQUEST % b"/")
-        half_close(client)
+        client = web.connect(sends=_REQUEST % b"/other" + _REQUEST % b"/", last=True)
     what = "A client sent two requests and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
     web.expect(client, "/other", what, why)
     web.expect(client, "/", what, why)
     web.ends(client, f"{what}, and has its answers", "When recv gives b'', close the connection.")
     for sent, what in (b"", "nothing"), (b"GET / HT", "half of a request"):
-        client = web.connect()
-        web.send(client, sent)
-        half_close(client)
-        web.ends(client, f"A client sent {what} and half-closed", AFTER_END)
+        web.ends(web.connect(sends=sent, last=True), f"A client sent {what} and half-closed", AFTER_END)
     web.attempt.good("a client that half-closes gets all its answers, then the end")
 
 
@@ -250,12 +245,10 @@ def _closes(web: _Web) -> None:
         (b"Connection: Close", " The words of this field are the same in capitals and small letters."),
         (b"Connection: keep-alive, close", " The field is a list of words (RFC 9110, 7.6.1)."),
     ):
-        client = web.connect()
-        web.send(client, (_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
+        client = web.connect(sends=(_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
         web.expect(client, "/other", f"A client sent `{field.decode()}`")
         web.ends(client, f"A client asked for `{field.decode()}` and has its answer", after + why)
-    client = web.connect()
-    web.send(client, b"GET /other HTTP/1.0\r\n\r\n")
+    client = web.connect(sends=b"GET /other HTTP/1.0\r\n\r\n")
     web.expect(client, "/other", "A client spoke HTTP/1.0")
     why = "It waits for the end: close after the answer (RFC 9112, 9.3)."
     web.ends(client, "A client spoke HTTP/1.0 and has its answer", why)
@@ -264,8 +257,7 @@ def _closes(web: _Web) -> None:
 
 
 def _slow_reader(web: _Web) -> None:
-    slow = web.connect(receive_buffer=SMALL)
-    web.send(slow, _REQUEST % b"/big")
+    slow = web.connect(receive_buffer=SMALL, sends=_REQUEST % b"/big")
     web.process.watch(0.02)
     web.ask(web.trial.first, "/", "One client does not read its long answer, and another one asked")
     web.expect(slow, "/big", "A client reads a page of 600000 bytes slowly")
@@ -297,8 +289,7 @@ def _nonsense(web: _Web) -> None:
     _answered_or_ended(web, client, "A page raised an exception")
     web.left_open()
     for request in b"hello\r\n\r\n", b"\x00\xff\x80\r\n\r\n", b"\r\n\r\n":
-        client = web.connect()
-        web.send(client, request)
+        client = web.connect(sends=request)
         what = f"A client sent {request!r}, which is no request"
         if request == b"\r\n\r\n":  # an empty line before a request may be passed over (RFC 9112, 2.2)
             half_close(client)
@@ -306,8 +297,7 @@ def _nonsense(web: _Web) -> None:
         else:
             _ended(web, client, what, "nobody knows where its next request begins.")
         web.left_open()
-    client = web.connect()
-    web.send(client, b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
+    client = web.connect(sends=b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
     web.process.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
     what = f"A client sent {_TOO_LONG} bytes of a head without an end"
     _ended(web, client, what, "it would fill the memory: 64 kB are enough.")
