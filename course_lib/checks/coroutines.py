@@ -39,14 +39,7 @@ def _use_run(talk: Talk, learner: Callable) -> None:
     probe = Probe(talk, learner, "run(tasks)")
     _takes_turns(talk, probe)
     _keeps_the_order_of_the_dict(probe)
-    values = {
-        "text": "done",
-        "zero": 0,
-        "nothing": None,
-        "false": False,
-        "empty": [],
-        "an error": ValueError("returned, not raised"),
-    }
+    values = {"text": "done", "zero": 0, "nothing": None, "false": False, "empty": [], "an error": ValueError("not raised")}
     tasks = {name: _steps(number % 3, value, "a yielded value") for number, (name, value) in enumerate(values.items())}
     _gives(probe.when("Six tasks return different values", tasks), values)
     talk.good("what each task returned, None too, and also from one that never yields")
@@ -168,12 +161,16 @@ def _survives_errors(talk: Talk, probe: Probe) -> None:
 
 
 _END = "`except StopIteration as end`, then end.value (PEP 380)"
+
+
+def _was_yielded(got: object) -> bool:
+    return isinstance(got, str) and "yielded" in got
+
+
 _NO_RESULT: Instead = {
     StopIteration: "{}, which carries it: take its `value`",
     RecursionError: f"{{}}. {_RECURSION}",  # from Python 3.12 on, it can come out of a task's next()
-    lambda got: (
-        isinstance(got, str) and "yielded" in got
-    ): f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
+    _was_yielded: f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
 }
 
 
