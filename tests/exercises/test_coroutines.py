@@ -37,6 +37,20 @@ def test_tasks_take_turns_whatever_their_lengths(lengths):
     assert log == sorted(log) and len(log) == sum(lengths)
 
 
+def in_a_loop(*tasks):
+    loop = Loop()
+    for task in tasks:
+        loop.spawn(task)
+    loop.run()
+
+
+def told_in_a_loop(*tasks):
+    """What it prints on standard error."""
+    with contextlib.redirect_stderr(io.StringIO()) as told:
+        in_a_loop(*tasks)
+    return told.getvalue()
+
+
 def pair():
     one, peer = socket.socketpair()
     one.setblocking(False)
@@ -61,10 +75,7 @@ def test_what_is_sent_is_received_however_it_is_cut(parts, size):
             assert len(data) <= size
             got.append(data)
 
-    loop = Loop()
-    loop.spawn(receiver())
-    loop.spawn(sender())
-    loop.run()
+    in_a_loop(receiver(), sender())
     peer.close()
     assert b"".join(got) == b"".join(parts)
 
@@ -80,11 +91,8 @@ def test_a_sleep_longer_than_an_epoll_counts_keeps_nobody_else():
         raise KeyboardInterrupt  # ends run(): nothing else does here
 
     peer.send(b"x")
-    loop = Loop()
-    loop.spawn(sleeper())
-    loop.spawn(reader())
     with one, peer, pytest.raises(KeyboardInterrupt):
-        loop.run()
+        in_a_loop(sleeper(), reader())
 
 
 def test_the_loop_ends_when_all_that_is_waited_for_is_closed():
@@ -115,14 +123,10 @@ def test_a_second_reader_of_a_socket_is_told():
         yield
         yield from send_all(peer, b"x")
 
-    loop, told = Loop(), io.StringIO()
-    for task in reader(), reader(), writer():
-        loop.spawn(task)
-    with contextlib.redirect_stderr(told):
-        loop.run()
+    told = told_in_a_loop(reader(), reader(), writer())
     one.close()
     peer.close()
-    assert got == [b"x"] and "another task waits for this already" in told.getvalue()
+    assert got == [b"x"] and "another task waits for this already" in told
 
 
 def test_a_sleeper_wakes_neither_early_nor_because_of_others():
@@ -139,10 +143,7 @@ def test_a_sleeper_wakes_neither_early_nor_because_of_others():
             yield from recv(one, 1)
             yield from sleep(0)
 
-    loop = Loop()
-    loop.spawn(sleeper(time.monotonic()))
-    loop.spawn(chatter())
-    loop.run()
+    in_a_loop(sleeper(time.monotonic()), chatter())
     one.close()
     peer.close()
     assert woke[0] >= 0.05
@@ -172,10 +173,7 @@ def test_requests_may_be_cut_anywhere(paths, cuts):
         while data := (yield from recv(client, 100)):
             answers.extend(data)
 
-    loop = Loop()
-    loop.spawn(http(conn, page))
-    loop.spawn(sends())
-    loop.run()
+    in_a_loop(http(conn, page), sends())
     client.close()
     assert conn.fileno() == -1
     for path in paths:
@@ -204,10 +202,7 @@ def test_what_ends_a_connection_after_one_answer(request_, status):
         while data := (yield from recv(client, 1000)):
             got.append(data)
 
-    loop = Loop()
-    loop.spawn(http(conn, page))
-    loop.spawn(asks())
-    loop.run()
+    in_a_loop(http(conn, page), asks())
     client.close()
     answer = b"".join(got)
     assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 " + status) and b"\r\nConnection: close\r\n" in answer
@@ -225,10 +220,7 @@ def test_a_client_is_accepted_when_it_comes():
         yield from sleep(0.01)
         accepted.append(socket.create_connection(listener.getsockname()))
 
-    loop = Loop()
-    loop.spawn(accepts())
-    loop.spawn(client())
-    loop.run()
+    in_a_loop(accepts(), client())
     with listener, accepted[0] as one, accepted[1] as other:
         assert {one.getpeername(), other.getpeername()} == {other.getsockname(), one.getsockname()}
 
@@ -276,10 +268,7 @@ def test_a_client_that_sends_without_end_delays_another_by_a_few_answers(protoco
     others_peer.send(request.replace(b"%b", b"o"))
     for end in its_peer, others_peer:
         end.shutdown(socket.SHUT_WR)
-    loop = Loop()
-    loop.spawn(serve(greedy))
-    loop.spawn(serve(other))
-    loop.run()
+    in_a_loop(serve(greedy), serve(other))
     for end in greedy, its_peer, other, others_peer:
         end.close()
     order = [str(each) for each in served or store.asked]
@@ -320,13 +309,9 @@ def test_an_error_of_a_connection_ends_this_connection_alone(protocol, name):
     for peer in its_peer, goods_peer:
         peer.send(request)
         peer.shutdown(socket.SHUT_WR)
-    loop, told = Loop(), io.StringIO()
-    loop.spawn(serve(Fails(bad, getattr(errno, name))))
-    loop.spawn(serve(good))
-    with contextlib.redirect_stderr(told):
-        loop.run()
+    told = told_in_a_loop(serve(Fails(bad, getattr(errno, name))), serve(good))
     answer = goods_peer.recv(1000)
-    assert answer.endswith((b"hello", b"+PONG\r\n")) and bad.fileno() == good.fileno() == -1 and told.getvalue() == ""
+    assert answer.endswith((b"hello", b"+PONG\r\n")) and bad.fileno() == good.fileno() == -1 and told == ""
     its_peer.close()
     goods_peer.close()
 
@@ -341,13 +326,10 @@ def test_a_mistake_of_ours_is_told(protocol):
 
     peer.send(b"GET / HTTP/1.1\r\n\r\n" if protocol == "http" else b"PING\r\n")
     peer.shutdown(socket.SHUT_WR)
-    loop, told = Loop(), io.StringIO()
     bad = Fails(conn, errno.EBADF)
-    loop.spawn(http(bad, page) if protocol == "http" else resp(bad, {}))
-    with contextlib.redirect_stderr(told):
-        loop.run()
+    told = told_in_a_loop(http(bad, page) if protocol == "http" else resp(bad, {}))
     peer.close()
-    assert "Bad file descriptor" in told.getvalue() and conn.fileno() == -1
+    assert "Bad file descriptor" in told and conn.fileno() == -1
 
 
 def test_a_socket_that_was_closed_while_a_copy_lives_ends_neither_the_engine_nor_the_loop():
@@ -378,12 +360,7 @@ def test_a_socket_that_was_closed_while_a_copy_lives_ends_neither_the_engine_nor
         others_peer.send(b"y")
 
     (first, its_peer), copies = pair(), []
-    loop = Loop()
-    loop.spawn(reader(first))
-    loop.spawn(reader(other))
-    loop.spawn(closes(first, copies))
-    with contextlib.redirect_stderr(io.StringIO()):
-        loop.run()
+    told_in_a_loop(reader(first), reader(other), closes(first, copies))
     assert got == [b"y"]
     for sock in peer, other, others_peer, its_peer, *copies:
         sock.close()
