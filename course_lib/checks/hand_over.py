@@ -304,11 +304,9 @@ def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: so
 
 
 def _listener(got: object) -> socket.socket:
-    listener = Answer("The listener was handed over", "take_over", got).is_a(
-        socket.socket,
-        "return a socket; socket.socket(fileno=number) makes one of a descriptor",
-        {is_closed: "a socket that is closed", int: "a number: return a socket, socket.socket(fileno=number)"},
-    )
+    asked = "return a socket; socket.socket(fileno=number) makes one of a descriptor"
+    answer = Answer("The listener was handed over", "take_over", got)
+    listener = answer.is_a(socket.socket, asked, {is_closed: "a socket that is closed", int: f"a number: {asked}"})
     really = listener.getsockopt(socket.SOL_SOCKET, socket.SO_DOMAIN)
     if listener.family != really:
         raise Wrong(

@@ -376,7 +376,7 @@ def _serve_ends(crew: Crew) -> None:
             try:
                 crew.started(f"{what}, and no other one was started")
             except Wrong as wrong:
-                if state(second) in ("Z", ""):
+                if state(second) in ("Z", "") or _SECOND_PARENT in str(wrong):
                     raise
                 raise Wrong(f"{wrong} The child is still alive. {_SECOND_PARENT}") from None
             if not crew.process.until(lambda: not state(second), _PATIENCE):
