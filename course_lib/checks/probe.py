@@ -16,7 +16,6 @@ _CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 # In the words, {} is the answer in words: "None", "b'tw'", "a value of type int".
 Instead = Mapping[Any, str]
 
-
 T = TypeVar("T")
 
 
@@ -89,7 +88,8 @@ class Answer:
             if _fits(self.value, sign):
                 raise self.wrong(words)
         if not right:
-            raise self.wrong(f"{{}}{',' if otherwise.startswith('not ') else ':'} {otherwise}")
+            comma = "," if otherwise.startswith("not ") else ":"
+            raise Wrong(f"{self._returned} {shown(self.value)}{comma} {otherwise}.")
         return self.value
 
 
