@@ -94,16 +94,16 @@ display({"text/plain": "-" * 1_000_000}, raw=True)
 # and so do the threads that the kernel's asyncio loop keeps for to_thread.
 HELD = r"""
 def held():
-    import gc, json, os, re, sys, threading
+    import gc, json, re, sys, threading
+    from course_lib.proc import links
     gc.collect()
-    links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-    kinds = [re.sub(r"\d+", "", os.readlink(link)) for link in links if os.path.islink(link)]
-    kinds = [kind for kind in kinds if not kind.endswith(".ttf") and "/profile_default" not in kind]
+    held = links()
+    kinds = [re.sub(r"\d+", "", link) for link in held.values() if not link.endswith(".ttf") and "/profile_default" not in link]
     registry = sys.modules.get("course_lib.servers.registry")
     threads = [thread.name for thread in threading.enumerate() if not thread.name.startswith("asyncio_")]
     print(json.dumps({
         "threads": [re.sub(r"\d+", "", name) for name in threads],
-        "descriptors": kinds, "numbers": [int(link.rpartition("/")[2]) for link in links],
+        "descriptors": kinds, "numbers": list(held),
         "servers": [repr(server) for server in registry.live_servers()] if registry else []}))
 held()
 del held

@@ -25,13 +25,13 @@ MACHINE = re.compile(r"/(?:home|Users)/\w|/root/|/tmp/|site-packages|ipykernel_\
 
 # What the notebook's process holds: the names of its threads, the kinds of its descriptors.
 HELD = """
-import gc, json, os, re, threading
+import gc, json, re, threading
 from zmq.utils.garbage import gc as collector
+from course_lib.proc import links
 if not collector.is_alive():
     collector.start()  # pyzmq's own thread and descriptors, else begun with the first message of 64 kB, in whichever run
 gc.collect()
-links = [f"/proc/self/fd/{number}" for number in os.listdir("/proc/self/fd")]
-kinds = [re.split(r":?\\[?\\d", os.readlink(link))[0] for link in links if os.path.islink(link)]
+kinds = [re.split(r":?\\[?\\d", link)[0] for link in links().values() if "/profile_default" not in link]  # SQLite's, for moments
 kinds = [kind for kind in kinds if kind != "anon_inode:[eventfd]"]  # ipykernel keeps that of a thread up to 10 s longer
 print(json.dumps([re.split(r"[:\\d]", thread.name)[0] for thread in threading.enumerate()] + kinds))
 """
