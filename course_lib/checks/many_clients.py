@@ -3,7 +3,10 @@
 It takes a listening socket, serves without end, and answers each line in capitals.
 """
 
+import fcntl
 import socket
+import sys
+import termios
 from collections.abc import Callable
 
 from course_lib.ports import at_port
@@ -329,17 +332,19 @@ def _greedy(trial: ServerTrial) -> None:
     greedy = trial.connect(receive_buffer=SMALL)
     greedy.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SMALL)
     greedy.setblocking(False)
-    sent, quiet, used = 0, 0, trial.process.cpu()
+    sent, taken, quiet, used = 0, 0, 0, trial.process.cpu()
     while sent < GREEDY and quiet < 5 and trial.process.cpu() - used < HAD_TIME:
         try:
             sent += greedy.send(b"greedy client\n" * 1000)
             quiet, used = 0, trial.process.cpu()
         except BlockingIOError:
             trial.process.watch(0.004)
-            if _unread(greedy):
+            unread = _unread(greedy)
+            # It reads, or has read all: that there is room again is told us by an acknowledgement, which may take its time.
+            if sent - unread - _unsent(greedy) > taken or not unread:
+                taken, quiet, used = sent - unread - _unsent(greedy), 0, trial.process.cpu()
+            else:
                 quiet += trial.process.state() == "S" and not writable(greedy)
-            else:  # it has read all; that there is room again is told us by an acknowledgement, which may take its time
-                quiet, used = 0, trial.process.cpu()
         except ConnectionError:
             trial.process.explain_end()
             break  # the server has cut it off, which is another good answer
@@ -355,6 +360,11 @@ def _unread(client: socket.socket) -> int:
     """How many bytes wait in the kernel for the server to read them (sock_diag(7))."""
     ours, theirs = client.getsockname(), client.getpeername()
     return next((each.unread for each in at_port(theirs[1]) if each.peer == ours), 0)
+
+
+def _unsent(client: socket.socket) -> int:
+    """How many of its bytes the other side has not acknowledged yet (tcp(7), SIOCOUTQ)."""
+    return int.from_bytes(fcntl.ioctl(client, termios.TIOCOUTQ, bytes(4)), sys.byteorder)
 
 
 _AFTER_END = "A socket at its end is readable for ever: after b'' do not ask for readable any more."
