@@ -14,7 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
 NO_CHROMIUM = "no Chromium is installed (Debian: apt install chromium)"
@@ -29,6 +29,7 @@ FLAGS = [
 ]
 # What stands beside a notebook may be JupyterLab's current widget for a moment.
 THE_NOTEBOOK = "window.theNotebook = () => [...jupyterapp.shell.widgets('main')].find(one => one.sessionContext)"
+SIZE: ViewportSize = {"width": 1280, "height": 900}
 PATIENCE = 180_000  # milliseconds; two busy cores are slow, and no test waits this long when all is well
 # What widgets have told the kernel, and it has not answered yet. A page sends the changes of a control one by one, each after the
 # answer to the last, while a click goes at once: only a robot is quick enough to see the difference. What was held back is sent
@@ -42,6 +43,31 @@ TELL_OF_ANSWERS = """() => {
         }
     });
 }"""
+REMEMBER = """async () => {
+    await jupyterapp.restored;
+    const areas = ["top", "menu", "header", "left", "right", "down", "bottom"];
+    window.around = () => areas.flatMap(area => [...jupyterapp.shell.widgets(area)]);
+    window.atFirst = around();
+}"""
+# JupyterLab opens a launcher where nothing else is open.
+OPEN = """async path => {
+    await jupyterapp.commands.execute("filebrowser:open-path", { path, dontShowBrowser: true });
+    for (const widget of [...jupyterapp.shell.widgets("main")]) if (widget !== theNotebook()) widget.dispose();
+}"""
+# A page that was loaded again, or that still asks something, is not put back.
+PUT_BACK = """async () => {
+    if (!window.atFirst || document.querySelector(".jp-Dialog")) return false;
+    const { shell, commands } = jupyterapp;
+    for (const widget of [...shell.widgets("main"), ...around()]) if (!atFirst.includes(widget)) widget.dispose();
+    shell.collapseRight();
+    shell.activateById("filebrowser");
+    if (document.body.dataset.jpThemeLight !== "true") {
+        await commands.execute("apputils:change-theme", { theme: "JupyterLab Light" });
+    }
+    localStorage.clear();
+    delete document.body.dataset.courseMadeRoom;
+    return !atFirst.some(widget => widget.isDisposed);
+}"""
 
 expect.set_options(timeout=PATIENCE)
 
@@ -51,7 +77,6 @@ class Notebook:
 
     def __init__(self, page: Page) -> None:
         self.page = page
-        self.page.add_init_script(THE_NOTEBOOK)
         self.errors: list[str] = []
         page.on("pageerror", lambda error: self.errors.append(str(error)))
 
@@ -274,6 +299,11 @@ class Server:
             (folder / name).parent.mkdir(parents=True)
             (folder / name).write_text(json.dumps(settings))
 
+    def address_of(self, workspace: str, path: str = "") -> str:
+        """Where a page opens this notebook, or none, in a workspace that is empty."""
+        tree = f"/tree/{path}" if path else ""
+        return f"{self.url}/lab/workspaces/{workspace}{tree}?reset&token={self.token}"
+
     def stop_kernels(self) -> None:
         """End every session, so that the next test finds an idle machine."""
         for session in json.loads(self._request("GET", "/api/sessions")):
@@ -294,26 +324,71 @@ class Server:
             return answer.read()
 
 
-class Lab:
-    """JupyterLab as one test sees it: `folder` holds the test's own copy of the notebooks."""
+def new_context(browser: Browser) -> BrowserContext:
+    context = browser.new_context(viewport=SIZE)
+    context.set_default_timeout(PATIENCE)
+    context.add_init_script(THE_NOTEBOOK)
+    return context
+
+
+class Window:
+    """A page with JupyterLab that one test after another borrows: to load it costs five times what it costs to open a notebook."""
 
     def __init__(self, server: Server, browser: Browser) -> None:
+        self.server = server
+        self.browser = browser
+        self.page: Page | None = None
+
+    def borrow(self) -> Page:
+        """The page, without a notebook. It is loaded where there is none."""
+        page, self.page = self.page, None
+        if not page:
+            page = new_context(self.browser).new_page()
+            page.goto(self.server.address_of(uuid.uuid4().hex))
+            page.wait_for_function("() => window.jupyterapp")
+            page.evaluate(REMEMBER)
+        return page
+
+    def give_back(self, page: Page) -> None:
+        """Keep the page if all is put back to what it was when it was loaded; close it otherwise."""
+        page.set_viewport_size(SIZE)
+        page.emulate_media(reduced_motion="null", forced_colors="null", color_scheme="null")
+        if page.evaluate(PUT_BACK):
+            self.page = page
+        else:
+            page.context.close()
+
+
+class Lab:
+    """JupyterLab as one test sees it: `folder` holds the test's own copy of the notebooks.
+
+    window   what lends the page of the first notebook; None: each is loaded anew
+    """
+
+    def __init__(self, server: Server, browser: Browser, window: Window | None = None) -> None:
         self.server = server
         self.name = uuid.uuid4().hex[:8]
         self.folder = server.root / self.name
         shutil.copytree(NOTEBOOKS, self.folder, ignore=shutil.ignore_patterns("mine", ".ipynb_checkpoints"))
-        self.context = browser.new_context(viewport={"width": 1280, "height": 900})
-        self.context.set_default_timeout(PATIENCE)
+        self.context = new_context(browser)
+        self.window = window
+        self.borrowed: Page | None = None
         self.notebooks: list[Notebook] = []
 
-    def open(self, name: str) -> Notebook:
-        """Open a notebook of `folder` in a new browser page; its kernel is ready, no cell has run."""
-        notebook = Notebook(self.context.new_page())
+    def open(self, name: str, anew: bool = False) -> Notebook:
+        """Open a notebook of `folder`; its kernel is ready, no cell has run. The second one of a test has a page of its own.
+
+        anew   load a page for it, in `context`
+        """
+        if self.window and not (anew or self.notebooks):
+            page = self.borrowed = self.window.borrow()
+            page.evaluate(OPEN, f"{self.name}/{name}")
+        else:
+            page = self.context.new_page()
+            # A workspace that is known would bring the last test's tabs back.
+            page.goto(self.server.address_of(f"{self.name}-{len(self.notebooks)}", f"{self.name}/{name}"))
+        notebook = Notebook(page)
         self.notebooks.append(notebook)
-        workspace = f"{self.name}-{len(self.notebooks)}"  # a known one would bring the last test's tabs back
-        notebook.page.goto(
-            f"{self.server.url}/lab/workspaces/{workspace}/tree/{self.name}/{name}?reset&token={self.server.token}"
-        )
         notebook.wait_open()
         return notebook
 
@@ -327,6 +402,8 @@ class Lab:
         ]
 
     def close(self) -> None:
+        if self.window and self.borrowed and not self.borrowed.is_closed():
+            self.window.give_back(self.borrowed)
         self.context.close()
         self.server.stop_kernels()
 

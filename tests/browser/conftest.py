@@ -26,7 +26,7 @@ import nbformat
 import pytest
 from panel_page import SETUP
 from playwright.sync_api import Browser
-from real_lab import NO_CHROMIUM, Lab, Notebook, Server, a_browser, chromium, wait_for_listener
+from real_lab import NO_CHROMIUM, Lab, Notebook, Server, Window, a_browser, chromium, wait_for_listener
 
 REPOSITORY = Path(__file__).parents[2]
 
@@ -55,10 +55,16 @@ def jupyter(tmp_path_factory) -> Iterator[Server]:
     server.stop()
 
 
+@pytest.fixture(scope="session")
+def window(browser, jupyter) -> Window:
+    """The page that the tests use one after another."""
+    return Window(jupyter, browser)
+
+
 @pytest.fixture
-def lab(browser, jupyter) -> Iterator[Lab]:
+def lab(browser, jupyter, window) -> Iterator[Lab]:
     """JupyterLab with a fresh copy of the notebooks; see the top of this file."""
-    lab = Lab(jupyter, browser)
+    lab = Lab(jupyter, browser, window)
     yield lab
     lab.close()
 
