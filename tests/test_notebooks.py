@@ -13,7 +13,7 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from outputs import NOTEBOOKS, WIDGET_VIEW, client, environment, execute, notebooks
+from outputs import NOTEBOOKS, WIDGET_VIEW, client, environment, notebooks
 
 from course_lib.exercises import all_exercises
 
@@ -25,7 +25,7 @@ MACHINE = re.compile(r"/(?:home|Users)/\w|/root/|/tmp/|site-packages|ipykernel_\
 
 # What the notebook's process holds: the names of its threads, the kinds of its descriptors.
 HELD = """
-import gc, json, re, threading
+import gc, json, os, re, threading
 from zmq.utils.garbage import gc as collector
 from course_lib.proc import links
 if not collector.is_alive():
@@ -34,6 +34,7 @@ gc.collect()
 kinds = [re.split(r":?\\[?\\d", link)[0] for link in links().values() if "/profile_default" not in link]  # SQLite's, for moments
 kinds = [kind for kind in kinds if kind != "anon_inode:[eventfd]"]  # ipykernel keeps that of a thread up to 10 s longer
 print(json.dumps([re.split(r"[:\\d]", thread.name)[0] for thread in threading.enumerate()] + kinds))
+os.environ["COURSE_STRICT"] = "1"  # from here on a check that does not pass raises
 """
 
 
@@ -176,30 +177,23 @@ def test_each_exercise_stands_in_one_notebook_with_its_stub_and_its_check():
 
 
 @EACH
-def test_every_check_passes_with_the_reference_solutions(path, tmp_path):
+def test_it_runs_as_shipped_and_again_with_the_references_and_leaves_nothing_more(path, tmp_path):
+    """In one kernel, as a learner does it: all cells; the exercises solved, each checked strictly; all cells again."""
     notebook = read(path)
     exercises = exercises_in(notebook)
-    for exercise in exercises:
-        tagged(notebook, f"exercise-{exercise.id}").source = exercise.reference
-    execute(notebook, tmp_path, COURSE_STRICT="1")  # a check that does not pass raises
-    for exercise in exercises:
-        shown = text(tagged(notebook, f"check-{exercise.id}"))
-        assert shown and f"{exercise.id} is open" not in shown
-
-
-@EACH
-def test_as_shipped_it_runs_twice_in_one_kernel_and_leaves_nothing_more(path, tmp_path):
-    notebook = read(path)
     notebook.cells.append(nbformat.v4.new_code_cell(HELD))
     runner = client(notebook)
     held = []
     with runner.setup_kernel(env=environment(tmp_path)):
-        for _ in range(2):
+        for solved in (False, True):
+            for exercise in exercises if solved else ():
+                tagged(notebook, f"exercise-{exercise.id}").source = exercise.reference
             for index, cell in enumerate(notebook.cells):
                 runner.execute_cell(cell, index)
             held.append(Counter(json.loads(text(notebook.cells[-1]))))
-            for exercise in exercises_in(notebook):
-                assert f"{exercise.id} is open" in text(tagged(notebook, f"check-{exercise.id}"))
+            for exercise in exercises:
+                shown = text(tagged(notebook, f"check-{exercise.id}"))
+                assert shown and (f"{exercise.id} is open" in shown) is not solved
     first, second = held
     assert second - first == Counter(), "the second run left these more than the first"
 
