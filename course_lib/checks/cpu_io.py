@@ -51,7 +51,7 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
     classified.says("io", _ten_nested_loops, "ten nested loops of length 1 around one short sleep", _NESTED)
     talk.good("ten nested loops that do nothing but wait: io")
     waits, both = "a function that waits, while ANOTHER thread computes,", "a function that computes and waits in turns"
-    classified.says("io", work.wait_beside_a_busy_thread, waits, _OTHERS, lambda: work.share > 0.5)
+    classified.says("io", work.wait_beside_a_busy_thread, waits, _OTHERS, lambda: work.share > 0.5 and work.own < 0.1)
     talk.good("waiting beside a thread that computes: io")
     mixed = "A share between 20 % and 80 % is mixed."
     classified.says("mixed", work.compute_and_wait, both, mixed, lambda: 0.25 < work.share < 0.75)
@@ -62,9 +62,12 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
 
 
 class _Work:
-    """Functions to be classified. `share` of a processor is what the last one got: other programs take it away."""
+    """Functions to be classified. `share` of a processor is what the last one got: other programs take it away.
 
-    share = 0.0
+    `own` is what its own thread got of it: to start another one may take a while.
+    """
+
+    share = own = 0.0
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -74,10 +77,11 @@ class _Work:
         self._ours.recv(1)
 
     def wait_beside_a_busy_thread(self) -> None:
-        busy, began, used = threading.Thread(target=_compute), time.perf_counter(), time.process_time()
+        busy, began, used, own = threading.Thread(target=_compute), time.perf_counter(), time.process_time(), time.thread_time()
         busy.start()
         busy.join()
-        self.share = (time.process_time() - used) / (time.perf_counter() - began)
+        own, used, whole = time.thread_time() - own, time.process_time() - used, time.perf_counter() - began
+        self.share, self.own = used / whole, own / whole
 
     def compute_and_wait(self) -> None:
         began, used = time.perf_counter(), time.thread_time()
@@ -139,10 +143,10 @@ class _Classified:
         counted, needed = 0, 5 if right == "io" else 1
         for _ in range(200):
             word = self._answer(fn, what)
-            counted += counts()
+            counted += (counting := counts())
             if word == right and (right == "mixed" or counted == needed):
                 return
-            if word != right and right == "io":
+            if word != right and right == "io" and counting:
                 break
         else:
             if not counted:

@@ -1,16 +1,19 @@
-"""The references of 8.2 and 8.3 beyond their checks: on both loops of the course, closed early, and with results that cannot travel."""
+"""The references of notebook 08 beyond their checks: on both loops, closed early, with results that cannot travel, when all is slow."""
 
 import gc
 import os
 import socket
+import threading
 import time
+from unittest.mock import Mock
 
 import pytest
 
+from course_lib.checks import cpu_io
 from course_lib.kernel import open_numbers
 from course_lib.servers.scheduler import Loop as SchedulerLoop
 from course_lib.solutions.coroutines import Loop
-from course_lib.solutions.cpu_io import longest_gap, offload
+from course_lib.solutions.cpu_io import classify, longest_gap, offload
 
 
 @pytest.fixture(autouse=True)
@@ -77,3 +80,17 @@ def test_a_client_that_is_let_go_meanwhile_notices_at_once():
     assert client.recv(1) == b""
     client.close()
     task.close()
+
+
+def test_a_thread_that_is_slow_to_start_makes_no_fault_of_a_right_answer(monkeypatch):
+    slow = [True, True]
+    start = threading.Thread.start
+
+    def start_slowly(thread):
+        if not isinstance(thread, threading.Timer) and slow and slow.pop():
+            cpu_io._compute()  # as long as the other thread will: `mixed` is right
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    cpu_io._use_classify(Mock(), classify)
+    assert not slow
