@@ -9,7 +9,7 @@ from functools import partial
 import pytest
 from every_server import connect
 
-from course_lib.kernel import asleep_on, wait_until
+from course_lib.kernel import doing, wait_until
 from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left", "servers_stop")
@@ -117,9 +117,8 @@ def talk(server: Server, count: int) -> list[socket.socket]:
     for client in clients:
         client.sendall(b"x")
         assert client.recv(1) == b"x"
-    numbers = {d.number for d in server.descriptors() if d.kind == "connection"}
-    assert wait_until(lambda: server.doing().call == "accept")
-    assert wait_until(lambda: all([call for _, call in asleep_on(numbers).get(number, [])] == ["recv"] for number in numbers))
+    asleep_in = ["accept"] + ["recv"] * count
+    assert wait_until(lambda: [doing(thread).call for thread in server.threads] == asleep_in), list(map(doing, server.threads))
     return clients
 
 
