@@ -118,6 +118,16 @@ class TestWhatIsTaken:
 
         asyncio.run(look())
 
+    def test_an_asyncio_server_that_speaks_tls_says_so(self):
+        async def look():
+            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
+            state = observe(server).state()
+            assert not state["can_connect"] and state["why_not"].startswith("This listener speaks TLS")
+            server.close()
+
+        asyncio.run(look())
+
     def test_uvloops_server(self):
         uvloop = pytest.importorskip("uvloop")
 
@@ -187,6 +197,11 @@ class TestWhatIsTaken:
                 return 0
 
         assert [number for number, _ in rows(Number())] == [0] and rows([Number()]) == rows(0)
+
+    def test_more_than_can_be_looked_at_is_one_sentence(self):
+        assert observe(range(2000)).state()["rows"]
+        with pytest.raises(TypeError, match="a list may have 65,536 of these, and this range has 1,000,000$"):
+            observe(range(1_000_000))
 
     @pytest.mark.parametrize("number", [-1, 1 << 31, 1 << 32, 10**30])
     def test_a_number_that_names_nothing_is_closed(self, number):

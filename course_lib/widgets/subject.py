@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 
 LISTENERS = ("listener", "unix listener")
 _THREADS = 4  # of another process, that a note tells of
+_MOST = 65_536  # things in a list: each is asked for its numbers at every look
 CONNECTIONS = ("connection", "socket", "datagram", "unix socket", "other socket", "pipe")
 
 
@@ -96,6 +97,14 @@ class Things:
             if tls and isinstance(each, tls.SSLSocket) and each.fileno() >= 0
         }
 
+    def speaks_tls(self, number: int) -> bool:
+        """Does who connects to this listener have to speak TLS? asyncio's and tornado's servers keep how by these names."""
+        return number in self.in_openssl() or any(
+            attribute(thing, name) and number in _numbers_now(thing)
+            for thing in self.things
+            for name in ("_ssl_context", "ssl_options")
+        )
+
 
 Subject: TypeAlias = "Server | Process | Things"
 
@@ -137,6 +146,10 @@ def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
         # A list is taken apart; a file or a generator is not: to walk through it is to read it.
         if not isinstance(thing, Collection) or isinstance(thing, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"{takes}; {error}") from None
+        if len(thing) > _MOST:
+            raise TypeError(
+                f"{takes}; a list may have {_MOST:,} of these, and this {type(thing).__name__} has {len(thing):,}"
+            ) from None
         things = list(thing.values() if isinstance(thing, Mapping) else thing)
         if not things:
             raise TypeError(f"{takes}, and this {type(thing).__name__} is empty") from None
@@ -156,7 +169,7 @@ def why_no_client(subject: Subject, rows: list[Descriptor]) -> str:
             return "A datagram socket has no connections: whoever wants to talk to it sends to its address."
         return "Nobody listens, so a client would be refused."
     number = next(row.number for row in rows if row.kind in LISTENERS)
-    if isinstance(subject, Things) and number in subject.in_openssl():
+    if isinstance(subject, Things) and subject.speaks_tls(number):
         return "This listener speaks TLS, and the panel's clients do not. Connect with ssl.SSLContext.wrap_socket()."
     return ""
 
