@@ -70,7 +70,7 @@ def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
     assert rows[0]["kind"] == "device" and rows[1]["kind"] == "pipe"
     assert re.fullmatch(
         rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+\s%\.",
-        panel.state()["note"],
+        panel.state()["process"],
     )
     assert panel.state()["server"] is None and "epoll_wait" in panel.picture()
 
@@ -106,10 +106,10 @@ def test_the_workers_of_a_prefork_server_are_named_and_can_be_looked_at():
         workers = ProcessView(parent.pid).children()
         try:
             panel = observe(parent)
-            assert len(workers) == 2 and panel.state()["note"].endswith(
+            assert len(workers) == 2 and panel.state()["process"].endswith(
                 f" Its child processes: {workers[0]}, {workers[1]}; observe(pid=…) shows each."
             )
-            assert wait_until(lambda: "accept" in observe(pid=workers[0]).state()["note"])
+            assert wait_until(lambda: "accept" in observe(pid=workers[0]).state()["process"])
         finally:
             for pid in (parent.pid, *workers):
                 os.kill(pid, signal.SIGKILL)

@@ -118,7 +118,7 @@ def test_one_that_a_signal_has_stopped_is_not_asleep_in_the_call_that_it_was_in(
         child.send_signal(signal.SIGSTOP)
         assert wait_until(lambda: str(view.threads()[0][1]) == "stopped by a signal")
         panel = observe(pid=child.pid)
-        assert wait_until(lambda: "stopped by a signal" in panel.shown["note"]), panel.shown["note"]
+        assert wait_until(lambda: "stopped by a signal" in panel.shown["process"]), panel.shown["process"]
         child.send_signal(signal.SIGCONT)
         assert wait_until(lambda: view.threads()[0][1].call == "accept")
 

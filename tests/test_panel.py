@@ -213,6 +213,15 @@ def test_text_is_escaped_in_the_picture_and_bounded_in_a_message(page_of):
             assert "<script" not in page.panel.picture() and "&lt;script&gt;" in page.panel.picture()
 
 
+def test_a_line_end_can_be_sent(page_of):
+    with BlockingServer() as server:
+        page = page_of(server)
+        page.click("connect")
+        page.click("send", client="alice", text=r"PING\r\n")
+        assert page.shows(lambda s: s["clients"] and "6 bytes came back" in s["clients"][0]["state"])
+        assert page.panel.clients.by_name["alice"].last == b"PING\r\n"
+
+
 def test_many_descriptors_show_the_active_ones_and_say_how_many_are_not_shown(server, monkeypatch):
     monkeypatch.setattr(panel_module, "_SHOWN", 3)
     pairs = [socket.socketpair() for _ in range(5)]

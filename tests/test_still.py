@@ -105,7 +105,7 @@ def test_in_a_dark_theme_white_is_the_page_and_every_ink_stands_out():
 
 
 def test_every_still_picture_follows_the_theme_without_javascript():
-    state = {"server": None, "note": "", "rows": [], "hidden": 0, "tasks": None}
+    state = {"server": None, "process": "", "note": "", "rows": [], "hidden": 0, "tasks": None}
     spans = picture([Span("threads", 0, 0.0, 0.5, "cpu")])
     for html, least in (
         (_timeline()._repr_mimebundle_()["text/html"], LEAST),

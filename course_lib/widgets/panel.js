@@ -104,6 +104,7 @@ function render({ model, el }) {
   const life = element("button", { type: "button", title: "stop the server, or start it again on the same address" });
   const buttons = element("span", { className: "buttons" }, life);
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", buttons);
+  const processLine = element("div", { className: "line" }); // changes with each look: nothing to be read out each time
 
   const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
   const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
@@ -128,7 +129,7 @@ function render({ model, el }) {
   choice.addEventListener("change", () => showClients());
   const text = element("input", { type: "text", value: "hello", size: 10, maxLength: 1000, "aria-label": "text to send" });
   const clientFields = () => ({ client: choice.value, text: text.value });
-  const sendText = button("Send text", "send", "the chosen client sends the text on the left");
+  const sendText = button("Send text", "send", "the chosen client sends the text on the left; \\r\\n in it is a line end");
   text.addEventListener("keydown", (event) => { if (event.key === "Enter" && !event.shiftKey) sendText.click(); });
   const slow = button("Read slowly", "slow", "the chosen client reads about 25 kB a second, so that answers pile up");
   const close = button("Close", "close", "the chosen client closes its connection in the ordinary way");
@@ -179,7 +180,7 @@ function render({ model, el }) {
     showMore();
   });
   const isOpen = () => more.open || !model.get("folded");
-  panel.append(serverLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [live.host, filmed] : []), note,
+  panel.append(serverLine, processLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [live.host, filmed] : []), note,
     ...(wanted("clients") ? [clientLine, clientList] : []), ...(wanted("picture") ? [helpLine(panel)] : []), ...(model.get("folded") ? [more] : behind));
   if (wanted("picture")) buttons.append(" ", filming);
   panel.addEventListener("keydown", keepKeys);
@@ -191,6 +192,8 @@ function render({ model, el }) {
   const used = new Set(); // columns that a row has had something in
 
   function showServer() {
+    setText(processLine, state.process);
+    processLine.hidden = !state.process;
     serverLine.hidden = stepLine.hidden = filming.hidden = !state.server;
     listing.hidden ||= !state.server;
     if (!state.server) return;

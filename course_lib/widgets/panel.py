@@ -44,6 +44,7 @@ _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
 _NOTHING: dict[str, Any] = {
     "server": None,
+    "process": "",
     "picture": None,
     "listener": "",
     "connections": "",
@@ -147,7 +148,7 @@ class Panel(LivePanel):
     def state(self) -> dict:
         """Everything the panel shows but the lanes, as JSON-ready values.
 
-        server, picture, listener, connections, note, clients, tasks, rows, hidden, first (which rows come first when some are hidden)
+        server, process, picture, listener, connections, note, clients, tasks, rows, hidden, first (which rows come first when some are hidden)
         """
         return self._seen()[1]
 
@@ -171,7 +172,7 @@ class Panel(LivePanel):
         return *self._busiest.look(also=[doing.descriptor] if doing and doing.descriptor is not None else ()), doing
 
     def _state(self, rows: list[Descriptor], hidden: int, doing: Doing | None) -> dict:
-        its, told, note = self._server, None, self._note
+        its, told, process, note = self._server, None, "", self._note
         asked, found = (None, None) if its is None else (its.handed_in(), its.came_back())
         if its is not None and doing:
             told = {
@@ -190,13 +191,18 @@ class Panel(LivePanel):
             }
             note = " ".join(filter(None, (note, words.fate(its, rows, doing))))  # after it was asked whether it runs
         elif isinstance(self.subject, Process):
-            note = " ".join(filter(None, (note, self.subject.words())))
+            said = self.subject.words()
+            if self.subject.running:
+                process = said
+            else:
+                note = " ".join(filter(None, (note, said)))
         elif not rows:
             note = "All that this panel shows is closed. Run the cell again."
         address, tasks = self._address(rows), self._tasks_now(hidden)
         here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
             "server": told,
+            "process": process,
             "picture": self._live.show(rows, hidden, doing, tasks),
             "listener": _mode(rows, LISTENERS),
             "connections": _mode(rows, connections_of(self.subject)),
@@ -403,7 +409,7 @@ class Panel(LivePanel):
             self._connect(_CROWD if message.get("many") else 1)
         elif client := self.clients.by_name.get(str(message.get("client"))):
             if kind == "send":
-                text = str(message.get("text", ""))[:_LONGEST_TEXT]
+                text = str(message.get("text", ""))[:_LONGEST_TEXT].replace("\\r", "\r").replace("\\n", "\n")
                 client.send(text.encode())
             elif kind == "send_block":
                 client.send(bytes(_BLOCK))

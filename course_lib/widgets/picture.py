@@ -24,12 +24,11 @@ TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
-    """The server line, the note, the table, the tasks, and the lanes as an image (PNG). All text is escaped."""
+    """The server line, or that of a process, the note, the table, the tasks, and the lanes as an image (PNG). All text is escaped."""
     parts = []
     if server := state["server"]:
         parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
-    if state["note"]:
-        parts.append(f"<div>{escape(state['note'])}</div>")
+    parts += [f"<div>{escape(said)}</div>" for said in (state["process"], state["note"]) if said]
     shown = [(key, title) for key, title, _, always in COLUMNS if always or any(row[key] for row in state["rows"])]
     head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
     body = "".join(
