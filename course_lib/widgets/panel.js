@@ -104,7 +104,7 @@ function render({ model, el }) {
   const life = element("button", { type: "button", title: "stop the server, or start it again on the same address" });
   const buttons = element("span", { className: "buttons" }, life);
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", buttons);
-  const processLine = element("div", { className: "line" }); // changes with each look: nothing to be read out each time
+  const processLine = element("div", { className: "line process" }); // changes with each look: nothing to be read out each time
 
   const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
   const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
