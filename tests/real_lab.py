@@ -373,6 +373,7 @@ class Lab:
         self.context = new_context(browser)
         self.window = window
         self.borrowed: Page | None = None
+        self.failed = False
         self.notebooks: list[Notebook] = []
 
     def open(self, name: str, anew: bool = False) -> Notebook:
@@ -402,8 +403,9 @@ class Lab:
         ]
 
     def close(self) -> None:
+        """Give the window back, close all other pages, end the kernels. After a failure the page may be in any state: it goes, too."""
         if self.window and self.borrowed and not self.borrowed.is_closed():
-            self.window.give_back(self.borrowed)
+            self.borrowed.context.close() if self.failed else self.window.give_back(self.borrowed)
         self.context.close()
         self.server.stop_kernels()
 

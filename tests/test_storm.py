@@ -16,7 +16,7 @@ from course_lib.servers import Server
 pytestmark = pytest.mark.usefixtures("servers_stop")
 
 STORM = Path(__file__).with_name("storm.py")
-CLIENTS, SECONDS = 300, 8
+CLIENTS, SECONDS = 300, 4
 EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
 
@@ -97,7 +97,7 @@ class Forgetful(Server):
 
 def test_the_storm_finds_a_server_that_loses_bytes():
     with Forgetful() as server:
-        weather = storm(server, clients=50, seconds=2, patience=20)
+        weather = storm(server, clients=50, seconds=2, patience=5)
     assert weather.returncode == 1 and ("are missing" in weather.stdout or "did not send" in weather.stdout)
 
 

@@ -9,8 +9,8 @@
         notebook.interrupt()
         notebook.wait_idle()
 
-Every test has its own copy of the notebooks in a temporary folder, its own `mine/` beside them, and its own
-JupyterLab workspace. When a test fails, a screenshot is taken; the report names the file.
+Every test has its own copy of the notebooks in a temporary folder, and its own `mine/` beside them. The page is one for all of
+them: after each test it is put back to what it was. When a test fails, a screenshot is taken; the report names the file.
 """
 
 import os
@@ -136,6 +136,7 @@ def pytest_runtest_makereport(item, call):
     report = yield
     lab = getattr(item, "funcargs", {}).get("lab")
     if report.when == "call" and report.failed and lab:
+        lab.failed = True
         pictures = lab.screenshots(item.config._tmp_path_factory.mktemp("screenshots"))
         report.sections.append(("Screenshots", "\n".join(map(str, pictures))))
         report.sections.append(("Errors in the page", "\n".join(error for n in lab.notebooks for error in n.errors)))
