@@ -25,12 +25,15 @@ def _names(folder: str) -> list[str]:
         return []
 
 
-def stat(pid: int, thread: int | None = None) -> list[str]:
-    """The fields of /proc/pid/stat from the third, the state, on; of one of its threads, if that is named."""
+def stat(pid: int | str, thread: int | None = None) -> list[str]:
+    """The fields of /proc/pid/stat from the third, the state, on; of one of its threads, if that is named.
+
+    A thread of this process has a name of its own there, "self/task/4712".
+    """
     return _read(f"/proc/{pid}{f'/task/{thread}' if thread else ''}/stat").rpartition(")")[2].split()
 
 
-def state(pid: int) -> str:
+def state(pid: int | str) -> str:
     """R runs or waits for a processor, S sleeps, T is stopped, Z is a zombie."""
     return "".join(stat(pid)[:1])
 

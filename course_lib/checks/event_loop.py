@@ -103,10 +103,11 @@ def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -
         for passed in process.own_time(0.25):
             pass
         cpu, wakes = (process.cpu() - used) / passed, process.wakes() - woke
-        if cpu < 0.1 and wakes <= 2:
+        if cpu < 0.1 and wakes <= 2 and process.state() == "S":
             break
     else:
-        does = "wakes up again and again" if cpu < 0.1 else f"runs all the time (CPU {min(cpu, 1):.0%})"
+        runs = cpu >= 0.1 or wakes <= 2
+        does = f"runs all the time (CPU {min(cpu, 1):.0%})" if runs else "wakes up again and again"
         raise Wrong(
             f"{what}, nothing comes, and your Loop {does}{process.where()}: wait until the next timer, and without one for ever (None)."
         )

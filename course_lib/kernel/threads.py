@@ -69,6 +69,8 @@ _GENERIC = {
     441: "epoll_wait",
 }  # include/uapi/asm-generic/unistd.h: aarch64, riscv64
 CALLS = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC}.get(platform.machine(), {})
+# select, pselect6, ppoll and epoll_pwait2 take their time limit by a pointer, the others as a number of milliseconds.
+TAKE_A_POINTER = {23, 270, 271, 441} if CALLS is _X86_64 else {72, 73, 441}
 
 _ON_A_DESCRIPTOR = {
     "read",

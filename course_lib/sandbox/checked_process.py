@@ -18,7 +18,7 @@ from typing import Any
 
 from course_lib import folders, proc
 from course_lib.kernel import wait_until
-from course_lib.kernel.threads import CALLS
+from course_lib.kernel.threads import CALLS, TAKE_A_POINTER
 
 from . import MARK
 from .files import memory_file, readable
@@ -159,7 +159,7 @@ class CheckedProcess:
         if place is None or len(arguments) <= place:
             return False
         limit = int(arguments[place], 16)  # none is a pointer of 0, or an int below 0: select(2), poll(2), epoll_wait(2)
-        return limit == 0 or 1 << 31 <= limit < 1 << 32 or limit >= 1 << 63
+        return 1 << 31 <= limit < 1 << 32 or limit >= 1 << 63 or limit == 0 and int(number) in TAKE_A_POINTER
 
     def wakes(self) -> int:
         """How often its first thread has gone to sleep so far."""

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-from course_lib.proc import children
+from course_lib.proc import children, state
 
 MORE = 100.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
 
@@ -34,6 +34,7 @@ class Stopwatch:
 
     def __init__(self, other: int | str | None = None, alone: bool = False) -> None:
         self._other, self._alone = other, alone
+        self._seen: dict[int | str, tuple[tuple[int, ...], float]] = {}  # what the kernel counted when it last had a processor
         self._begin, self._first = time.monotonic(), self._waits()
         self._last: dict[int | str, float] = {}
 
@@ -61,7 +62,16 @@ class Stopwatch:
             processes += children(self._other)
         if not self._alone and self._other != os.getpid():
             processes.append("thread-self")
-        return {process: waited_for_a_processor(process) for process in processes}
+        return {process: waited_for_a_processor(process) + self._waits_now(process) for process in processes}
+
+    def _waits_now(self, process: int | str) -> float:
+        """For how long it has been waiting by now: the kernel adds that up only when it has a processor again."""
+        counted, now = _schedstat(process), time.monotonic()
+        if process == "thread-self" or not any(counted):  # it has one; nobody counts
+            return 0.0
+        if counted != self._seen.get(process, ((), now))[0] or state(process) != "R":
+            self._seen[process] = counted, now
+        return now - self._seen[process][1]
 
 
 def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
@@ -71,8 +81,14 @@ def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
 
 def waited_for_a_processor(process: int | str = "thread-self") -> float:
     """Seconds for which its first thread, or this one, could have run and no processor was free (schedstat, sched-stats.rst)."""
+    return _schedstat(process)[1] / 1e9
+
+
+def _schedstat(process: int | str) -> tuple[int, ...]:
+    """Nanoseconds on a processor, nanoseconds of waiting for one, and how often it got one; zeros where the kernel does not say."""
     try:
         with open(f"/proc/{process}/schedstat") as file:
-            return int(file.read().split()[1]) / 1e9
-    except (OSError, IndexError):
-        return 0.0
+            spent, waited, turns = map(int, file.read().split())
+            return spent, waited, turns
+    except (OSError, ValueError):
+        return 0, 0, 0

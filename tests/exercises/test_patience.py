@@ -1,6 +1,7 @@
 """What a check concludes from time: only what a busy machine cannot feign."""
 
 import os
+import platform
 import select
 import socket
 import time
@@ -12,6 +13,7 @@ from exercises.wrong import polling as polling_wrong
 from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 
+from course_lib import proc
 from course_lib.checks import chat, epoll_list
 from course_lib.checks.server_trial import ServerTrial
 from course_lib.exercises import check
@@ -59,6 +61,33 @@ def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
         return False
 
     assert not watch.until(never, 0.01)
+
+
+def test_what_waits_and_has_had_no_processor_yet_is_not_taken_for_idle(monkeypatch):
+    counted, letter = (10**6, 2 * 10**6, 1), "R"
+    monkeypatch.setattr(stopwatch, "_schedstat", lambda process: counted)
+    monkeypatch.setattr(stopwatch, "state", lambda process: letter)
+    watch, end = Stopwatch(4711, alone=True), time.monotonic() + 0.05
+    assert (
+        watch.until(lambda: time.monotonic() > end, 0.01) and watch.lost() > 0.04
+    )  # so long it waits, and ten times as long at most
+    counted = (2 * 10**6, 5 * 10**6, 2)  # now it has had one
+    assert watch.lost() == pytest.approx(0.003)
+    letter, end = "S", time.monotonic() + 0.02
+    assert watch.until(lambda: time.monotonic() > end, 1) and watch.lost() == pytest.approx(0.003)
+
+
+@pytest.mark.parametrize(
+    "words, for_ever",
+    [("232 0x3 0x7f 0x1 0xffffffff 0x0", True), ("232 0x3 0x7f 0x1 0x0 0x0", False), ("7 0x7f 0x1 0x0 0x0", False),
+     ("7 0x7f 0x1 0xffffffffffffffff 0x0", True), ("271 0x7f 0x1 0x0 0x0", True), ("23 0x4 0x7f 0x0 0x0 0x0", True), ("running", False)],
+)  # fmt: skip
+@pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86-64")
+def test_a_call_that_does_not_wait_at_all_does_not_sleep_for_ever(words, for_ever, monkeypatch, cell):
+    attempt, process = started(cell("def inside(talk, learner): talk.hear()")["inside"])
+    monkeypatch.setattr(proc, "syscall", lambda pid: words.split())
+    with attempt:
+        assert process.sleeps_for_ever() is for_ever
 
 
 def test_what_a_child_of_the_process_waits_for_a_processor_does_not_count(monkeypatch):
