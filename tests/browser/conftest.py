@@ -116,15 +116,15 @@ def make_lab(tmp_path) -> Iterator[tuple[subprocess.Popen, str]]:
 
 @pytest.fixture
 def open_cells(lab) -> Callable[..., Notebook]:
-    """Open a notebook of these cells after a set-up cell that imports the panel, and run the set-up."""
+    """Open a notebook of these cells after a set-up cell that imports the panel, and run the set-up. anew: in a page of its own."""
 
-    def open_them(*cells: str) -> Notebook:
+    def open_them(*cells: str, anew: bool = False) -> Notebook:
         notebook = nbformat.v4.new_notebook(
             cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
             metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
         )
         nbformat.write(notebook, lab.folder / "panel.ipynb")
-        opened = lab.open("panel.ipynb")
+        opened = lab.open("panel.ipynb", anew)
         opened.run_cell(0)
         return opened
 

@@ -206,7 +206,8 @@ NO_TIME = """AbortSignal.timeout = () => {
 
 def test_on_a_slow_page_it_hears_from_the_process_all_the_same(lab, open_cells):
     lab.context.add_init_script(NO_TIME)
-    notebook = open_cells(*["observe(BlockingServer().start())"] * 2)
+    notebook = open_cells(*["observe(BlockingServer().start())"] * 2, anew=True)
+    assert "over.abort" in notebook.page.evaluate("() => String(AbortSignal.timeout)")
     notebook.run_cell(1)
     panel_of(notebook.output(1))
     notebook.errors.clear()  # before the first module has come, nobody can take the complaint
