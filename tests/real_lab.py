@@ -47,16 +47,22 @@ REMEMBER = """async () => {
     await jupyterapp.restored;
     const areas = ["top", "menu", "header", "left", "right", "down", "bottom"];
     window.around = () => areas.flatMap(area => [...jupyterapp.shell.widgets(area)]);
+    window.clocks = () => [Date, performance.now, setTimeout, setInterval, requestAnimationFrame, AbortSignal.timeout];
     window.atFirst = around();
+    window.clocksAtFirst = clocks();
 }"""
 # JupyterLab opens a launcher where nothing else is open.
 OPEN = """async path => {
     await jupyterapp.commands.execute("filebrowser:open-path", { path, dontShowBrowser: true });
     for (const widget of [...jupyterapp.shell.widgets("main")]) if (widget !== theNotebook()) widget.dispose();
 }"""
-# A page that was loaded again, or that still asks something, is not put back.
+# JupyterLab takes all it shows away until the next frame, and lets a splash fade.
+HAS_THEME = """light => document.body.dataset.jpThemeLight === light
+    && !document.querySelector(".lm-mod-hidden#main, #jupyterlab-splash")"""
+# A page that was loaded again, that still asks something, or whose clock a test has replaced, is not put back.
 PUT_BACK = """async () => {
     if (!window.atFirst || document.querySelector(".jp-Dialog")) return false;
+    if (clocks().some((clock, place) => clock !== clocksAtFirst[place])) return false;
     const { shell, commands } = jupyterapp;
     for (const widget of [...shell.widgets("main"), ...around()]) if (!atFirst.includes(widget)) widget.dispose();
     shell.collapseRight();
@@ -204,11 +210,7 @@ class Notebook:
         self.page.evaluate(
             "name => jupyterapp.commands.execute('apputils:change-theme', {theme: name})", f"JupyterLab {name.capitalize()}"
         )
-        # JupyterLab takes all it shows away until the next frame, and lets a splash fade.
-        self.page.wait_for_function(
-            "light => document.body.dataset.jpThemeLight === light && !document.querySelector('.lm-mod-hidden#main, #jupyterlab-splash')",
-            arg="true" if name == "light" else "false",
-        )
+        self.page.wait_for_function(HAS_THEME, arg="true" if name == "light" else "false")
 
     def screenshot(self, path: str | Path) -> Path:
         """Write a picture of the whole page to `path`, and return it."""
@@ -354,6 +356,7 @@ class Window:
         page.set_viewport_size(SIZE)
         page.emulate_media(reduced_motion="null", forced_colors="null", color_scheme="null")
         if page.evaluate(PUT_BACK):
+            page.wait_for_function(HAS_THEME, arg="true")
             self.page = page
         else:
             page.context.close()

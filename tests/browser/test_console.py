@@ -10,16 +10,17 @@ def is_error(message) -> bool:
 
 @pytest.mark.parametrize("name", ["02_blocking_server", "06_epoll"])
 def test_a_whole_notebook_leaves_no_error_in_the_console(lab, name):
-    notebook = lab.open(f"{name}.ipynb")
-    page = notebook.page
-    page.on("console", lambda message: is_error(message) and notebook.errors.append(message.text))
+    errors = []
+    lab.context.on("console", lambda message: is_error(message) and errors.append(message.text))
+    lab.context.on("weberror", lambda raised: errors.append(str(raised.error)))
+    notebook = lab.open(f"{name}.ipynb", anew=True)
     notebook.run_all(wait=False)
     notebook.wait_all_run(timeout=600_000)
     notebook.save()
-    assert notebook.errors == []
+    assert errors == []
     notebook.restart()
-    page.wait_for_function("() => !document.querySelector('.jupyterlab-sidecar')")
-    assert notebook.errors == []
+    notebook.page.wait_for_function("() => !document.querySelector('.jupyterlab-sidecar')")
+    assert errors == []
     notebook.reload()
     notebook.run_cell(0)
-    assert notebook.errors == []
+    assert errors == []
