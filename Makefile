@@ -16,6 +16,9 @@ lab: .venv/lab
 		$$([ "$$(id -u)" != 0 ] || echo --allow-root) \
 		$$([ "$$BROWSER$$DISPLAY$$WAYLAND_DISPLAY" ] || echo --no-browser)
 
+# Thousands of processes import the course: what one has compiled is stored for the next, also where the environment forbids it.
+test quick: export PYTHONDONTWRITEBYTECODE =
+
 # loadgroup hands the tests out one by one, in the order that tests/conftest.py says.
 test: .venv/test
 	@.venv/bin/python -m pytest -n 4 --dist loadgroup
