@@ -14,7 +14,7 @@ from exercises.wrong import redis_protocol as redis_protocol_wrong
 from exercises.wrong import selecting as selecting_wrong
 
 from course_lib import proc
-from course_lib.checks import chat, epoll_list
+from course_lib.checks import chat, epoll_list, event_loop
 from course_lib.checks.server_trial import ServerTrial
 from course_lib.exercises import check
 from course_lib.sandbox import stopwatch
@@ -88,6 +88,19 @@ def test_a_call_that_does_not_wait_at_all_does_not_sleep_for_ever(words, for_eve
     monkeypatch.setattr(proc, "syscall", lambda pid: words.split())
     with attempt:
         assert process.sleeps_for_ever() is for_ever
+
+
+def test_a_loop_that_could_run_and_gets_no_processor_does_not_sleep():
+    unlucky = SimpleNamespace(
+        until=lambda *_: False,
+        cpu=lambda: 0.0,
+        wakes=lambda: 0,
+        own_time=lambda seconds: [seconds],
+        where=lambda: "",
+        state=lambda: "R",
+    )
+    with pytest.raises(Wrong, match="your Loop runs all the time"):
+        event_loop._sleeps(unlucky, os.getpid(), "Tasks wait for sockets, none sleeps", None)
 
 
 def test_what_a_child_of_the_process_waits_for_a_processor_does_not_count(monkeypatch):
