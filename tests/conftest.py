@@ -25,6 +25,7 @@ SLOW = {
     "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_suspects", "test_redis_protocol", "test_prefork",
 }  # fmt: skip
 FIRST = 1  # wrong solutions of an exercise
+TOGETHER = "::TestOneReport::"  # what its tests share takes most of a minute: they run in one process
 
 
 def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGroupScheduling:
@@ -33,6 +34,9 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
 
 class BrowserBeside(LoadGroupScheduling):
     """One of the processes takes the tests with a browser from the beginning: those compute, while most others wait."""
+
+    def _split_scope(self, nodeid: str) -> str:
+        return nodeid.split(TOGETHER)[0] if TOGETHER in nodeid else nodeid
 
     def _assign_work_unit(self, node: WorkerController) -> None:
         browser = next(_with_browser(self.workqueue), None)
@@ -70,7 +74,6 @@ def nothing_left_to_the_collector():
 
     What is there now, thousands of tests and the modules, is frozen: a test that collects need not go over it.
     """
-    gc.unfreeze()
     gc.collect()
     gc.freeze()
 

@@ -48,9 +48,6 @@ def shipped_cell(start: str) -> dict:
     return next(cell for cell in NOTEBOOK["cells"] if "".join(cell["source"]).startswith(start))
 
 
-OF_ONE = pytest.mark.xdist_group("a_learners")  # it is validated once, not in each process
-
-
 @pytest.fixture(scope="module")
 def a_learners(tmp_path_factory):
     """The report on a notebook in which each thing happens once: one kernel for many tests."""
@@ -79,57 +76,53 @@ def a_learners(tmp_path_factory):
     return report
 
 
-@OF_ONE
-def test_each_exercise_has_its_state_and_a_reason(a_learners):
-    states = {state.exercise.id: (state.word, state.reason) for state in a_learners.states}
-    assert states["2.4"] == ("open", "")
-    assert states["2.2"] == ("passed", ""), "the name that the learner hands to the check counts"
-    word, reason = states["2.3"]
-    assert word == "not yet" and "serve_one raised ValueError" in reason, "the course's own check ran, not the learner's"
+class TestOneReport:
+    def test_each_exercise_has_its_state_and_a_reason(self, a_learners):
+        states = {state.exercise.id: (state.word, state.reason) for state in a_learners.states}
+        assert states["2.4"] == ("open", "")
+        assert states["2.2"] == ("passed", ""), "the name that the learner hands to the check counts"
+        word, reason = states["2.3"]
+        assert word == "not yet" and "serve_one raised ValueError" in reason, "the course's own check ran, not the learner's"
+
+    def test_cells_as_shipped_are_compared_and_own_cells_are_only_told(self, a_learners):
+        differs, gone = a_learners.faults
+        assert re.match(r"cell 12, `verdict\(.*: prints 'mine', and the course's ", differs)
+        assert re.match(r"cell 14, `parsons\(.*: does not run, for the kernel has gone", gone)
+        raises, hangs, dies = a_learners.own_faults
+        assert raises == "cell 3, `# of my own`: raises ZeroDivisionError: division by zero"
+        assert hangs == 'cell 10, `socket.create_server(("127.0.0.1", 0)).accept()`: does not end within 40 s'
+        assert dies == "cell 13, `import os`: ends the kernel"
+        assert a_learners.remarks == ["By its cells it is 02_blocking_server.ipynb."] and not a_learners.passed
+
+    def test_the_table_is_plain_text(self, a_learners):
+        shown = grading.as_text(a_learners)
+        assert all(line.isprintable() for line in shown.split("\n"))
+        assert re.search(r"^  2\.4 serve_forever  open$", shown, re.M) and re.search(
+            r"^  2\.2 Lines          passed$", shown, re.M
+        )
+        assert re.search(r"^  2\.3 serve_one      not yet  serve_one raised ValueError: \\x1b\[31m<b>", shown, re.M)
+        assert "of which 2 differ from the course's" in shown
+        assert grading.as_sum([a_learners]) == "1 of 3 exercises passed, 1 open, 1 not yet, 2 cells differ."
+
+    def test_junit_has_a_case_for_each_exercise(self, a_learners):
+        a_learners.faults.append("a control character: \x00")
+        try:
+            damaged = grading.Report(Path("x.ipynb"), problem="x.ipynb is \x08 empty.")
+            root = ElementTree.fromstring(grading.as_junit([a_learners, damaged]).encode())
+        finally:
+            a_learners.faults.pop()
+        first, second = root
+        failures = {case.get("name"): [(f.get("type"), f.get("message")) for f in case] for case in first}
+        assert list(failures) == ["2.2 Lines", "2.3 serve_one", "2.4 serve_forever", "cells as shipped"]
+        assert failures["2.4 serve_forever"] == [("open", "it is not written yet")] and failures["2.2 Lines"] == []
+        assert failures["2.3 serve_one"][0][0] == "not yet" and "\\x1b" in failures["2.3 serve_one"][0][1]
+        assert first.get("tests") == "4" and first.get("failures") == "3" and first.get("errors") == "0"
+        assert second.find("testcase/error").get("message") == "x.ipynb is \\x08 empty."
 
 
 def test_an_exercise_without_its_cell_is_not_yet_passed():
     state = validation._state(LINES, [], [], {}, 15)
     assert (state.word, state.reason) == ("not yet", "its cell is gone, and nothing else in the notebook defines it")
-
-
-@OF_ONE
-def test_cells_as_shipped_are_compared_and_own_cells_are_only_told(a_learners):
-    differs, gone = a_learners.faults
-    assert re.match(r"cell 12, `verdict\(.*: prints 'mine', and the course's ", differs)
-    assert re.match(r"cell 14, `parsons\(.*: does not run, for the kernel has gone", gone)
-    raises, hangs, dies = a_learners.own_faults
-    assert raises == "cell 3, `# of my own`: raises ZeroDivisionError: division by zero"
-    assert hangs == 'cell 10, `socket.create_server(("127.0.0.1", 0)).accept()`: does not end within 40 s'
-    assert dies == "cell 13, `import os`: ends the kernel"
-    assert a_learners.remarks == ["By its cells it is 02_blocking_server.ipynb."] and not a_learners.passed
-
-
-@OF_ONE
-def test_the_table_is_plain_text(a_learners):
-    shown = grading.as_text(a_learners)
-    assert all(line.isprintable() for line in shown.split("\n"))
-    assert re.search(r"^  2\.4 serve_forever  open$", shown, re.M) and re.search(r"^  2\.2 Lines          passed$", shown, re.M)
-    assert re.search(r"^  2\.3 serve_one      not yet  serve_one raised ValueError: \\x1b\[31m<b>", shown, re.M)
-    assert "of which 2 differ from the course's" in shown
-    assert grading.as_sum([a_learners]) == "1 of 3 exercises passed, 1 open, 1 not yet, 2 cells differ."
-
-
-@OF_ONE
-def test_junit_has_a_case_for_each_exercise(a_learners):
-    a_learners.faults.append("a control character: \x00")
-    try:
-        damaged = grading.Report(Path("x.ipynb"), problem="x.ipynb is \x08 empty.")
-        root = ElementTree.fromstring(grading.as_junit([a_learners, damaged]).encode())
-    finally:
-        a_learners.faults.pop()
-    first, second = root
-    failures = {case.get("name"): [(f.get("type"), f.get("message")) for f in case] for case in first}
-    assert list(failures) == ["2.2 Lines", "2.3 serve_one", "2.4 serve_forever", "cells as shipped"]
-    assert failures["2.4 serve_forever"] == [("open", "it is not written yet")] and failures["2.2 Lines"] == []
-    assert failures["2.3 serve_one"][0][0] == "not yet" and "\\x1b" in failures["2.3 serve_one"][0][1]
-    assert first.get("tests") == "4" and first.get("failures") == "3" and first.get("errors") == "0"
-    assert second.find("testcase/error").get("message") == "x.ipynb is \\x08 empty."
 
 
 @pytest.mark.parametrize("words, faults, status", [("passed passed", [], 0), ("passed open", [], 1), ("passed passed", ["x"], 1)])

@@ -62,7 +62,6 @@ def view(notebook, cell: int, where: str, text: str) -> str:
     return at_last(notebook.page, lambda: words(notebook.cell(cell).evaluate(SEEN, where)), lambda seen: text in seen)
 
 
-@pytest.mark.xdist_group("guess_first")
 @pytest.mark.parametrize("path", MAIN, ids=lambda path: path.stem)
 def test_no_view_at_a_guess_tells_its_outcome(lab, path):
     cells = nbformat.read(path, as_version=4).cells
@@ -79,7 +78,6 @@ def test_no_view_at_a_guess_tells_its_outcome(lab, path):
     assert guesses and told == []
 
 
-@pytest.mark.xdist_group("guess_first")
 def test_what_is_told_would_be_seen(lab):
     """The probe itself: the same stored cell unfolded, with its explanation open, is found."""
     path = next(path for path in MAIN if path.name.startswith("02_"))
