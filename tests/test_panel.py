@@ -11,7 +11,7 @@ from held import a_port
 from panel_state import Page
 
 from course_lib.clients import Client, crowd
-from course_lib.kernel import wait_until
+from course_lib.kernel import Doing, wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
@@ -46,6 +46,14 @@ def test_two_clients_one_asleep_on_one_waiting(server, page_of):
     assert page.shows(lambda s: "waits in the accept queue" in s["clients"][1]["state"])
     page.click("close", client="alice")
     assert page.shows(lambda s: "5 bytes came back: 'HELLO'" in s["clients"][1]["state"])
+
+
+def test_the_head_and_the_table_tell_one_thing_of_its_thread(server, monkeypatch):
+    panel = observe(server)
+    assert wait_until(lambda: [row["asleep"] for row in panel.state()["rows"]] == ["BlockingServer in accept"], 60)
+    monkeypatch.setattr(BlockingServer, "doing", lambda _: Doing(asleep=False))  # it was read a moment earlier
+    state = panel.state()
+    assert state["server"]["doing"] == "running" and [row["asleep"] for row in state["rows"]] == [""]
 
 
 def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_brings_it_back(server, page_of):

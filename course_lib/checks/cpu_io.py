@@ -51,7 +51,7 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
     classified.says("io", _ten_nested_loops, "ten nested loops of length 1 around one short sleep", _NESTED)
     talk.good("ten nested loops that do nothing but wait: io")
     waits, both = "a function that waits, while ANOTHER thread computes,", "a function that computes and waits in turns"
-    classified.says("io", work.wait_beside_a_busy_thread, waits, _OTHERS, lambda: work.share > 0.5 and work.own < 0.1)
+    classified.says("io", work.wait_beside_a_busy_thread, waits, _OTHERS, lambda: work.share > 0.5 and classified.own < 0.1)
     talk.good("waiting beside a thread that computes: io")
     mixed = "A share between 20 % and 80 % is mixed."
     classified.says("mixed", work.compute_and_wait, both, mixed, lambda: 0.25 < work.share < 0.75)
@@ -62,12 +62,9 @@ def _use_classify(talk: Talk, learner: Callable) -> None:
 
 
 class _Work:
-    """Functions to be classified. `share` of a processor is what the last one got: other programs take it away.
+    """Functions to be classified. `share` of a processor is what the last one got: other programs take it away."""
 
-    `own` is what its own thread got of it: to start another one may take a while.
-    """
-
-    share = own = 0.0
+    share = 0.0
 
     def __init__(self) -> None:
         self._ours, self._theirs = socket.socketpair()
@@ -77,11 +74,10 @@ class _Work:
         self._ours.recv(1)
 
     def wait_beside_a_busy_thread(self) -> None:
-        busy, began, used, own = threading.Thread(target=_compute), time.perf_counter(), time.process_time(), time.thread_time()
+        busy, began, used = threading.Thread(target=_compute), time.perf_counter(), time.process_time()
         busy.start()
         busy.join()
-        own, used, whole = time.thread_time() - own, time.process_time() - used, time.perf_counter() - began
-        self.share, self.own = used / whole, own / whole
+        self.share = (time.process_time() - used) / (time.perf_counter() - began)
 
     def compute_and_wait(self) -> None:
         began, used = time.perf_counter(), time.thread_time()
@@ -109,6 +105,10 @@ def _fails() -> None:
 
 
 class _Classified:
+    """`own` is the share of a processor that the last call had in its own thread: to start another one may take a while."""
+
+    own = 0.0
+
     def __init__(self, talk: Talk, learner: Callable) -> None:
         self._talk, self._learner = talk, learner
 
@@ -134,19 +134,21 @@ class _Classified:
             "count the same unit (those with _ns count nanoseconds)? Is the share a fraction, not cut to a whole number? Are they two clocks?"
         )
 
-    def says(self, right: str, fn: Callable, what: str, why: str, counts: Callable[[], bool] = lambda: True) -> None:
+    def says(self, right: str, fn: Callable, what: str, why: str, counts: Callable[[], bool] | None = None) -> None:
         """Other programs can take the processor away: that makes no wait a computation, but a computation a wait.
 
         So for a wait each answer must be right, for a mixture one.
-        `counts()`: was the last call what it should be, or did other programs make something else of it?
+        `counts()`: was the last call what it should be, or did other programs make something else of it? Such a call is so short
+        that one interrupt more changes its share: two answers may be wrong.
         """
-        counted, needed = 0, 5 if right == "io" else 1
+        counted = wrong = 0
         for _ in range(200):
             word = self._answer(fn, what)
-            counted += (counting := counts())
-            if word == right and (right == "mixed" or counted == needed):
+            counted += (counting := not counts or counts())
+            wrong += counting and word != right
+            if word == right and (right == "mixed" or counted - wrong == 5):
                 return
-            if word != right and right == "io" and counting:
+            if right == "io" and wrong > (2 if counts else 0):
                 break
         else:
             if not counted:
@@ -161,7 +163,11 @@ class _Classified:
 
         def counted() -> object:
             called.append(1)
-            return fn()
+            began, used = time.perf_counter(), time.thread_time()
+            try:
+                return fn()
+            finally:
+                self.own = (time.thread_time() - used) / (time.perf_counter() - began)
 
         got = self._learner(counted)
         if not called:

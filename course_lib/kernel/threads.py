@@ -8,7 +8,7 @@ import threading
 import time
 import weakref
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cache
 
@@ -287,15 +287,17 @@ def _clock_of(processor: int) -> float:
     return ahead + time.monotonic()
 
 
-def asleep_on(numbers: set[int]) -> dict[int, list[tuple[str, str]]]:
+def asleep_on(numbers: set[int], known: Mapping[threading.Thread, Doing] = {}) -> dict[int, list[tuple[str, str]]]:
     """The threads of this process that sleep in a call on one of these descriptors: {number: [(thread, call)]}.
 
     A thread that waits on a list of descriptors (select, poll) is not found: the kernel keeps that list to itself.
+    known: what was read of some threads already; they are not asked again, for they may do something else by now.
     """
     found: dict[int, list[tuple[str, str]]] = {}
     for thread in threading.enumerate():
         try:
-            call, number = _views.setdefault(thread, ThreadView(thread))._system_call()
+            seen = known.get(thread)
+            call, number = (seen.call, seen.descriptor) if seen else _views.setdefault(thread, ThreadView(thread))._system_call()
         except OSError:
             continue
         if call and number in numbers:

@@ -45,7 +45,7 @@ class AsyncioServer(Server):
             # read: takes what asyncio has received, all of it: while some is left, read() does not pause, and the others
             # would wait; b"" says that the peer has finished sending
             while data := await reader.read(65536):
-                # answer: what the send buffer takes goes at once; waits while more than 64 kB are left
+                # answer: what the send buffer takes goes at once; with more than 64 kB left, waits until 16 kB are
                 writer.write(self.answer(data))
                 await writer.drain()
         except OSError as error:

@@ -12,7 +12,7 @@ def make_listener(port: int = 0, backlog: int = 16) -> socket.socket:
     listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
     # fixes the pair (address, port); a client is still refused
     listener.bind(("127.0.0.1", port))
-    # from here on the kernel completes handshakes by itself, and queues up to `backlog` of them
+    # from here on the kernel completes handshakes by itself, and queues up to `backlog` + 1 of them
     listener.listen(backlog)
     return listener
 

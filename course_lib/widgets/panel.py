@@ -199,7 +199,8 @@ class Panel(LivePanel):
         elif not rows:
             note = "All that this panel shows is closed. Run the cell again."
         address, tasks = self._address(rows), self._tasks_now(hidden)
-        here, tls = sleepers(self.subject, rows), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
+        known = dict(zip(its.threads[:1], [doing])) if its is not None and doing else {}
+        here, tls = sleepers(self.subject, rows, known), self.subject.in_openssl() if isinstance(self.subject, Things) else {}
         return {
             "server": told,
             "process": process,

@@ -3,6 +3,7 @@
 import os
 import socket
 import sys
+import threading
 from collections.abc import Collection, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
@@ -174,9 +175,10 @@ def why_no_client(subject: Subject, rows: list[Descriptor]) -> str:
     return ""
 
 
-def sleepers(subject: Subject, rows: list[Descriptor]) -> dict[int, str]:
-    """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}."""
-    found = (subject.asleep_on if isinstance(subject, Process) else asleep_on)({row.number for row in rows})
+def sleepers(subject: Subject, rows: list[Descriptor], known: Mapping[threading.Thread, Doing]) -> dict[int, str]:
+    """Who sleeps on which descriptor, in words: {71: "BlockingServer in recv"}. known: see `asleep_on`."""
+    numbers = {row.number for row in rows}
+    found = subject.asleep_on(numbers) if isinstance(subject, Process) else asleep_on(numbers, known)
     return {number: ", ".join(f"{whose(thread)} in {call}" for thread, call in who) for number, who in found.items()}
 
 

@@ -11,6 +11,7 @@ import pytest
 
 from course_lib.checks import cpu_io
 from course_lib.kernel import open_numbers
+from course_lib.sandbox.outcome import Wrong
 from course_lib.servers.scheduler import Loop as SchedulerLoop
 from course_lib.solutions.coroutines import Loop
 from course_lib.solutions.cpu_io import classify, longest_gap, offload
@@ -82,15 +83,32 @@ def test_a_client_that_is_let_go_meanwhile_notices_at_once():
     task.close()
 
 
-def test_a_thread_that_is_slow_to_start_makes_no_fault_of_a_right_answer(monkeypatch):
-    slow = [True, True]
-    start = threading.Thread.start
+@pytest.mark.parametrize("slow", ["__init__", "start"])
+def test_a_thread_that_is_slow_to_start_makes_no_fault_of_a_right_answer(monkeypatch, slow):
+    times = [True] * 4
+    soon = getattr(threading.Thread, slow)
 
-    def start_slowly(thread):
-        if not isinstance(thread, threading.Timer) and slow and slow.pop():
+    def late(thread, *args, **more):
+        if not isinstance(thread, threading.Timer) and times and times.pop():
             cpu_io._compute()  # as long as the other thread will: `mixed` is right
-        start(thread)
+        soon(thread, *args, **more)
 
-    monkeypatch.setattr(threading.Thread, "start", start_slowly)
+    monkeypatch.setattr(threading.Thread, slow, late)
     cpu_io._use_classify(Mock(), classify)
-    assert not slow
+    assert not times
+
+
+def test_two_answers_that_an_interrupt_has_changed_are_no_fault_and_three_are(monkeypatch):
+    short = []
+
+    def disturbed(fn):
+        answer = classify(fn)
+        beside = fn.__closure__[1].cell_contents.__name__ == "wait_beside_a_busy_thread"
+        return "mixed" if beside and len(short) < times and not short.append(answer) else answer
+
+    times = 2
+    cpu_io._use_classify(Mock(), disturbed)
+    short.clear()
+    times = 200
+    with pytest.raises(Wrong, match="while ANOTHER thread computes"):
+        cpu_io._use_classify(Mock(), disturbed)
