@@ -324,7 +324,9 @@ class _Gap:
 
     def why_less(self, middle: float) -> str:
         """What kind of measure gave so little for a task that blocked: looked for with other tasks."""
-        computes = 0.01, _Computing(_BLOCK), 0.01  # other programs can only make a gap longer: so each of three has to be long
+        blocks, computes = (0.01, -_BLOCK, 0.01), (0.01, _Computing(_BLOCK), 0.01)
+        if middle > 0.03:  # other programs can only make a gap longer: so each of three has to be long
+            middle = min(middle, *(self.of("blocks for 0.2 s between two waits", *blocks) for _ in range(2)))
         if middle < 0.03 and all(self.of("computes for 0.2 s between two waits", *computes) >= _BLOCK for _ in range(3)):
             return "Your clock stands still while the task sleeps: it counts CPU time. Take time.monotonic()."
         if middle > 0.03 and self.of("blocks for 0.2 s between two waits, the second long", 0.01, -_BLOCK, 0.6) < 0.7 * middle:

@@ -98,6 +98,19 @@ def test_a_thread_that_is_slow_to_start_makes_no_fault_of_a_right_answer(monkeyp
     assert not times
 
 
+def test_a_gap_that_other_programs_made_longer_once_is_no_mean():
+    gaps = [0.05]
+
+    def beats_beside(task):
+        loop = Loop()
+        loop.spawn(task)
+        loop.run()
+        return gaps.pop() if gaps else 0.012
+
+    with pytest.raises(Wrong, match="The heartbeat has to be a task of the SAME loop"):
+        cpu_io._use_longest_gap(Mock(), beats_beside)
+
+
 def test_two_answers_that_an_interrupt_has_changed_are_no_fault_and_three_are(monkeypatch):
     short = []
 
