@@ -29,6 +29,7 @@ from .talk import is_learners
 from .words import printable, where
 
 START_LIMIT = 5.0  # seconds for the fresh interpreter, which needs 0.1 s when the machine is quiet
+_COPY = 0.3  # seconds in which a second process of the learner's says that it is one
 BUSY = 1.5  # seconds that a check may have waited for a processor before a time limit is nobody's fault
 
 
@@ -271,6 +272,10 @@ class CheckedProcess:
                     watch, used, until = self.stopwatch(), self.cpu(), now + seconds
                 case {"too busy": _}:
                     raise NotChecked(TOO_BUSY)
+                case {"copy": _}:
+                    raise self._copied()
+                case {"wrong": _} | {"raised": _} if self._has_a_copy():
+                    raise self._copied()
                 case {"wrong": text}:
                     raise Wrong(printable(text))
                 case {"raised": {"unwritten": True} as about}:
@@ -289,7 +294,7 @@ class CheckedProcess:
                     return facts
             message = None
 
-    def _receive(self, until: float, client: socket.socket | None) -> dict[str, Any] | None:
+    def _receive(self, until: float, client: socket.socket | None = None) -> dict[str, Any] | None:
         """The next message; None when the time is over. Raises Wrong if the child has gone or talks nonsense."""
         while b"\n" not in self._buffer:
             ready = readable(until - time.monotonic(), self._control, self._end, *([client] if client else []))
@@ -307,6 +312,22 @@ class CheckedProcess:
         except ValueError:
             raise Wrong(f"{self._name} wrote to a descriptor that it did not open.") from None
         return message
+
+    def _has_a_copy(self) -> bool:
+        """Do two processes go on through the check? Then what went wrong in one may be the other's work. Each has a moment to say it."""
+        watch = self.stopwatch()
+        while True:
+            late = watch.passed() > _COPY or all(proc.state(child) in ("", "Z") for child in proc.children(self._pid))
+            message = self._receive(time.monotonic() + (0 if late else 0.01))
+            if late or message and "copy" in message:
+                return bool(message and "copy" in message)
+
+    def _copied(self) -> Wrong:
+        return Wrong(
+            f"{self._name} started another process (fork?), and that one came out of it, too: from there on two do the same. "
+            "One is enough here; where a child is needed, it ends by os._exit().",
+            cause="another process",
+        )
 
     def _gone(self) -> Wrong:
         """Why nobody answers any more."""

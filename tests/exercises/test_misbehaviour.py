@@ -52,6 +52,12 @@ CASES = {  # what make_listener does, and words of the message, in their order
         'os.fork()\n    return socket.create_server(("127.0.0.1", port), backlog=backlog)',
         "started another process (fork?)",
     ),
+    "forks, and the other one takes the port first": (
+        "child = os.fork() if port else 1\n    if port and child: os.waitpid(child, os.WUNTRACED); os.kill(child, signal.SIGCONT)\n"
+        '    listener = socket.create_server(("127.0.0.1", port), backlog=backlog)\n'
+        "    if not child: os.kill(os.getpid(), signal.SIGSTOP); time.sleep(0.1)\n    return listener",
+        "started another process (fork?), and that one came out of it, too",
+    ),
     "forks, and both loop": ("os.fork()\n    while True: pass", "it runs all the time (CPU "),
     "goes into another session": ("if not os.fork(): os.setsid(); time.sleep(1000)\n    time.sleep(1000)", "it sleeps"),
     "orphans a process": (
