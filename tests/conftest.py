@@ -46,6 +46,16 @@ class BrowserBeside(LoadGroupScheduling):
         elif begun:
             return node.shutdown()  # nothing else may come after them
         super()._assign_work_unit(node)
+        if self.workqueue and self._pending_of(self.assigned_work[node]) < 2:
+            self._assign_work_unit(node)  # a process begins a test when it knows the next one
+
+    def remove_node(self, node: WorkerController) -> str | None:
+        """A process has died: the test that it was at has failed and is not tried again, what it had not begun goes to the others."""
+        left = {name: [test for test, over in unit.items() if not over] for name, unit in self.assigned_work[node].items()}
+        died_in = next((tests.pop(0) for tests in left.values() if tests), None)
+        self.assigned_work[node] = {name: dict.fromkeys(tests, False) for name, tests in left.items() if tests}
+        super().remove_node(node)
+        return died_in
 
 
 def _with_browser(units: dict[str, dict[str, bool]]) -> Iterator[str]:

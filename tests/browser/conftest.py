@@ -31,13 +31,6 @@ from real_lab import NO_CHROMIUM, Lab, Notebook, Server, Window, a_browser, chro
 REPOSITORY = Path(__file__).parents[2]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """A page on a busy machine may take minutes: what hangs is found out all the same."""
-    for item in items:
-        if item.path.parent == Path(__file__).parent:
-            item.add_marker(pytest.mark.timeout(900))
-
-
 @pytest.fixture(scope="session")
 def browser() -> Iterator[Browser]:
     """Headless Chromium. Where none is installed, the tests are skipped; in CI they fail."""
