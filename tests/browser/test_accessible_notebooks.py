@@ -6,6 +6,7 @@ Both are looked at in both themes, and at a width of 640 pixels, which is what 2
 import importlib.util
 from pathlib import Path
 
+import nbformat
 import pytest
 from nbconvert import HTMLExporter
 from outputs import notebooks
@@ -40,10 +41,22 @@ WIDGETS = (
 SLIDERS = 1 + 3  # idle clients; computing, waiting and workers
 
 
-def barriers(page) -> list[str]:
-    """What axe-core calls serious or critical."""
+# Gives a page the head of another one, with its theme.
+WEAR = """html => {
+    const other = new DOMParser().parseFromString(html, "text/html");
+    document.querySelectorAll("head style").forEach(style => style.remove());
+    document.head.append(...other.head.querySelectorAll("style"));
+    for (const { name, value } of other.body.attributes) document.body.setAttribute(name, value);
+}"""
+BACKGROUND = "() => getComputedStyle(document.body).backgroundColor"
+OF_COLOURS = ["color-contrast", "link-in-text-block"]
+
+
+def barriers(page, rules: list[str] | None = None) -> list[str]:
+    """What axe-core calls serious or critical; by these of its rules only."""
     page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
-    found = page.evaluate("shown => axe.run({ include: shown }, { resultTypes: ['violations'] })", SHOWN)["violations"]
+    options = {"resultTypes": ["violations"]} | ({"runOnly": rules} if rules else {})
+    found = page.evaluate("([include, options]) => axe.run({ include }, options)", [SHOWN, options])["violations"]
     return [
         f"{one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
         for one in found
@@ -55,17 +68,23 @@ def expect_nothing_cut_off(page) -> None:
     at_last(page, lambda: page.evaluate(CUT_OFF), lambda cut: cut == [])
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
+def as_page(notebook: nbformat.NotebookNode, theme: str) -> str:
+    return HTMLExporter(template_name="lab", theme=theme).from_notebook_node(notebook)[0]
+
+
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
-def test_a_stored_notebook_can_be_read_by_everybody(browser, path, theme, tmp_path):
-    html, _ = HTMLExporter(template_name="lab", theme=theme).from_filename(path)
-    (tmp_path / "page.html").write_text(html, encoding="utf-8")
+def test_a_stored_notebook_can_be_read_by_everybody(browser, path, tmp_path):
+    (tmp_path / "page.html").write_text(as_page(nbformat.read(path, as_version=4), "light"), encoding="utf-8")
     with browser.new_context(offline=True) as context:
         context.set_default_timeout(PATIENCE)
         page = context.new_page()
         page.goto((tmp_path / "page.html").as_uri(), wait_until="domcontentloaded")
         assert page.locator(".jp-RenderedMarkdown").count() > 5
         assert barriers(page) == []
+        light = page.evaluate(BACKGROUND)
+        page.evaluate(WEAR, as_page(nbformat.v4.new_notebook(), "dark"))
+        assert page.evaluate(BACKGROUND) != light
+        assert barriers(page, OF_COLOURS) == []
         page.set_viewport_size(ZOOMED)
         expect_nothing_cut_off(page)
 

@@ -20,10 +20,8 @@ def beside(notebook):
     return found
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells, theme, tmp_path):
+def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells, tmp_path):
     notebook = open_cells(*CELLS)
-    notebook.theme(theme)
     notebook.run_cell(1)
     panel = beside(notebook)
     expect(notebook.page.locator("#jp-left-stack")).to_be_hidden()  # a narrow page gives the file browser's width to both
@@ -32,8 +30,10 @@ def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells,
     notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
     button(panel, "Connect a client").click()
     expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
-    expect_fits(panel)
-    notebook.screenshot(tmp_path / f"{theme}.png")
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        expect_fits(panel)
+        notebook.screenshot(tmp_path / f"{theme}.png")
     notebook.run_cell(2)
     expect(notebook.output(1)).to_contain_text("Another panel is beside the notebook now.")
     expect(notebook.output(2)).to_contain_text("The panel is beside the notebook.")
@@ -74,10 +74,8 @@ def expect_readable(picture, pixels):
     at_last(picture.page, lambda: picture.evaluate(SMALLEST), lambda smallest: pixels < smallest < 100)
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
-def test_at_900_pixels_both_can_be_read(open_cells, theme):
+def test_at_900_pixels_both_can_be_read(open_cells):
     notebook = open_cells(*NARROW)
-    notebook.theme(theme)
     notebook.page.set_viewport_size({"width": 900, "height": 900})
     notebook.run_cell(1)
     panel = beside(notebook)
@@ -100,10 +98,12 @@ def test_at_900_pixels_both_can_be_read(open_cells, theme):
     expect(printed).to_have_css("word-break", "normal")
     # A line of a source that is broken goes on below its first word.
     expect_places(notebook.output(5), lambda rows: len({row.height for row in rows}) > 1, rows=".course-row")
-    at_last(notebook.page, lambda: notebook.page.evaluate(TOO_WIDE), lambda wide: wide == [])
-    expect_fits(notebook.page.locator(":root"))
-    for picture in panel.locator(".live svg"), notebook.output(4).locator(".stage svg"):
-        expect_readable(picture, 8.5)
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        at_last(notebook.page, lambda: notebook.page.evaluate(TOO_WIDE), lambda wide: wide == [])
+        expect_fits(notebook.page.locator(":root"))
+        for picture in panel.locator(".live svg"), notebook.output(4).locator(".stage svg"):
+            expect_readable(picture, 8.5)
     assert notebook.errors == []
 
 
@@ -123,11 +123,9 @@ def test_who_closes_it_finds_it_in_the_cell_and_can_have_it_back(open_cells):
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
 
 
-@pytest.mark.parametrize("theme", ["light", "dark"])
 @pytest.mark.parametrize("width", [900, 1280])
-def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(open_cells, theme, width, tmp_path):
+def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(open_cells, width, tmp_path):
     notebook = open_cells(*CELLS[:1], CELLS[1].removeprefix(AGAIN))
-    notebook.theme(theme)
     notebook.page.set_viewport_size({"width": width, "height": 900})
     handle = notebook.page.get_by_role("button", name="The server, live")
     notebook.run_cell(1)
@@ -136,8 +134,10 @@ def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(
     close = notebook.page.locator(".lm-TabBar-tab", has_text="The server, live").locator(".lm-TabBar-tabCloseIcon")
     close.click()
     expect(notebook.output(1).locator(".asks")).to_be_visible()
-    expect(handle).to_be_in_viewport()
-    notebook.screenshot(tmp_path / f"{theme}-{width}.png")
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        expect(handle).to_be_in_viewport()
+        notebook.screenshot(tmp_path / f"{theme}-{width}.png")
     handle.click()
     expect(beside(notebook)).to_contain_text("BlockingServer")
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
