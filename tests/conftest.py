@@ -4,7 +4,6 @@ import gc
 import signal
 import socket
 from collections import Counter
-from collections.abc import Iterator
 
 import pytest
 from held import nothing_more
@@ -24,6 +23,7 @@ SLOW = {
     "test_notebooks", "test_platforms", "test_real_clients", "test_security", "test_storm", "test_ten_thousand", "test_ways_in",
     "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_suspects", "test_redis_protocol", "test_prefork",
 }  # fmt: skip
+BROWSER = 20  # so long a test with a browser lasts, in others that three processes do meanwhile
 FIRST = 1  # wrong solutions of an exercise
 TOGETHER = "::TestOneReport::"  # what its tests share takes most of a minute: they run in one process
 
@@ -33,18 +33,20 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
 
 
 class BrowserBeside(LoadGroupScheduling):
-    """One of the processes takes the tests with a browser from the beginning: those compute, while most others wait."""
+    """One of the processes takes the tests with a browser, when those last as long as the others do on the rest of the processes:
+    they compute, while most others wait."""
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.split(TOGETHER)[0] if TOGETHER in nodeid else nodeid
 
     def _assign_work_unit(self, node: WorkerController) -> None:
-        browser = next(_with_browser(self.workqueue), None)
-        begun = next(_with_browser(self.assigned_work[node]), None)
-        if browser and (begun or node is self.nodes[-1] and len(self.nodes) > 1):
-            self.workqueue.move_to_end(browser, last=False)
-        elif begun:
-            return node.shutdown()  # nothing else may come after them
+        begun = any(map(_with_browser, self.assigned_work[node]))
+        if begun or node is self.nodes[-1] and len(self.nodes) > 1:
+            units = [*filter(_with_browser, self.workqueue)]
+            if units and (begun or BROWSER * len(units) > len(self.workqueue)):
+                self.workqueue.move_to_end(units[0], last=False)
+            elif begun:
+                return node.shutdown()  # nothing else may come after them
         super()._assign_work_unit(node)
         if self.workqueue and self._pending_of(self.assigned_work[node]) < 2:
             self._assign_work_unit(node)  # a process begins a test when it knows the next one
@@ -58,8 +60,8 @@ class BrowserBeside(LoadGroupScheduling):
         return died_in
 
 
-def _with_browser(units: dict[str, dict[str, bool]]) -> Iterator[str]:
-    return (unit for unit, tests in units.items() if any("/browser/" in test for test in tests))
+def _with_browser(unit: str) -> bool:
+    return "/browser/" in unit
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

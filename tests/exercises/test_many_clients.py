@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 from contextlib import contextmanager
 
 import pytest
@@ -11,6 +12,7 @@ from course_lib.checks.many_clients import check_server
 from course_lib.checks.server_trial import tell_closed_sockets
 from course_lib.exercises import all_exercises
 from course_lib.sandbox.attempt import Attempt
+from course_lib.sandbox.checked_process import CheckedProcess
 from course_lib.sandbox.outcome import NotChecked, Wrong
 from course_lib.solutions import blocking, nonblocking, selecting
 
@@ -161,7 +163,13 @@ def test_output_without_end_is_stopped(cell, as_before):
 
 def test_late_by_the_learner_or_by_the_machine(cell, monkeypatch, as_before):
     server = cell("def server(listener):\n    import time; time.sleep(60)")["server"]
-    monkeypatch.setattr("course_lib.sandbox.attempt.TIME_LIMIT", 1.0)  # the process has to start first
+    start = CheckedProcess.start
+
+    def with_little_time_left(process, *given):
+        start(process, *given)
+        process._limit._end = time.monotonic() + 0.3 - process._limit.lost()  # less than a client waits for its answer
+
+    monkeypatch.setattr(CheckedProcess, "start", with_little_time_left)
     monkeypatch.setattr("course_lib.sandbox.checked_process.BUSY", 1000)  # as if nobody else had wanted the processor
     assert ten_points(server)[1].startswith("The check was not through when its time was up; it sleeps in line 2")
     monkeypatch.setattr("course_lib.sandbox.checked_process.BUSY", -1)  # as if other programs had kept the processor
