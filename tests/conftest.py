@@ -23,7 +23,6 @@ SLOW = {
     "test_notebooks", "test_platforms", "test_real_clients", "test_security", "test_storm", "test_ten_thousand", "test_ways_in",
     "test_many_clients", "test_misbehaviour", "test_patience", "test_coroutines", "test_suspects", "test_redis_protocol", "test_prefork",
 }  # fmt: skip
-BROWSER = 20  # so long a test with a browser lasts, in others that three processes do meanwhile
 FIRST = 1  # wrong solutions of an exercise
 TOGETHER = "::TestOneReport::"  # what its tests share takes most of a minute: they run in one process
 
@@ -33,8 +32,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Producer) -> LoadGro
 
 
 class BrowserBeside(LoadGroupScheduling):
-    """One of the processes takes the tests with a browser, when those last as long as the others do on the rest of the processes:
-    they compute, while most others wait."""
+    """One of the processes takes the tests with a browser from the beginning: those compute, while most others wait."""
 
     def _split_scope(self, nodeid: str) -> str:
         return nodeid.split(TOGETHER)[0] if TOGETHER in nodeid else nodeid
@@ -42,9 +40,8 @@ class BrowserBeside(LoadGroupScheduling):
     def _assign_work_unit(self, node: WorkerController) -> None:
         begun = any(map(_with_browser, self.assigned_work[node]))
         if begun or node is self.nodes[-1] and len(self.nodes) > 1:
-            units = [*filter(_with_browser, self.workqueue)]
-            if units and (begun or BROWSER * len(units) > len(self.workqueue)):
-                self.workqueue.move_to_end(units[0], last=False)
+            if browser := next(filter(_with_browser, self.workqueue), None):
+                self.workqueue.move_to_end(browser, last=False)
             elif begun:
                 return node.shutdown()  # nothing else may come after them
         super()._assign_work_unit(node)

@@ -1,6 +1,7 @@
 """The panel without a browser: what it shows is a value, and what a page would click is a message."""
 
 import io
+import itertools
 import json
 import socket
 import threading
@@ -10,6 +11,7 @@ import pytest
 from held import a_port
 from panel_state import Page
 
+from course_lib import proc
 from course_lib.clients import Client, crowd
 from course_lib.kernel import Doing, wait_until
 from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer
@@ -46,6 +48,17 @@ def test_two_clients_one_asleep_on_one_waiting(server, page_of):
     assert page.shows(lambda s: "waits in the accept queue" in s["clients"][1]["state"])
     page.click("close", client="alice")
     assert page.shows(lambda s: "5 bytes came back: 'HELLO'" in s["clients"][1]["state"])
+
+
+def test_where_no_descriptor_is_free_a_look_says_so_and_the_next_ones_come(server, page_of):
+    page = page_of(server)
+    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in accept()"))
+    used = proc.links()
+    with proc.descriptor_limit(next(number for number in itertools.count() if number not in used)):
+        page.click("connect")
+        assert page.shows(lambda s: s["note"].startswith("This look failed: OSError: [Errno 24]"))
+    page.click("connect")
+    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()") and s["note"] == "")
 
 
 def test_the_head_and_the_table_tell_one_thing_of_its_thread(server, monkeypatch):

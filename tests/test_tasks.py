@@ -81,6 +81,20 @@ class TestOfALoop:
         assert waits(loop) == ["first: ready: 1st in the queue", "task: read 71", "task: write 71", "last: sleeping 5.0 s"]
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
 
+    def test_who_waits_may_change_during_a_look(self, clock, monkeypatch):
+        def task():
+            yield
+
+        both = deque([task(), task()])
+        loop = SimpleNamespace(ready=[], readers={7: both}, writers={}, sleepers=[], names={})
+
+        def meanwhile(entry):
+            both.append(both.popleft())  # as the loop's thread may
+            return 0.0, entry
+
+        monkeypatch.setattr(sys.modules["course_lib.kernel.tasks"], "_in", meanwhile)
+        assert len(tasks(loop)) == 2
+
     def test_shapes_of_other_loops_are_read_as_far_as_they_go(self, clock):
         def task():
             yield

@@ -88,6 +88,7 @@ def _whole_lines(one: _ServeOne) -> None:
     one.returned()
     one.good("three lines, three answers, also after the client half-closed")
 
+    _in_two_pieces(one)
     client = one.client()
     client.sendall(b"half")
     half_close(client)
@@ -95,6 +96,22 @@ def _whole_lines(one: _ServeOne) -> None:
     Answer(r"The client sent b'half' without b'\n'", "it", got, "got").is_(b"", "that is not a line yet. Use Lines")
     one.returned()
     one.good("half a line is not answered")
+
+
+def _in_two_pieces(one: _ServeOne) -> None:
+    client, process = one.client(), one.process
+    process.until(lambda: process.asleep_in() in _RECEIVES, 0.5)
+    woke = process.wakes()
+    send(client, b"he")
+    process.until(lambda: process.wakes() > woke and process.asleep_in() in _RECEIVES, 0.5)  # it has read that
+    send(client, b"llo\n")
+    half_close(client)
+    got = process.read(client, 10, "The client sent a line in two pieces, and saw no end of the connection within 1 s")
+    lost: Instead = {
+        b"LLO\n": "{}: the first piece is lost. One Lines() for the whole connection, made before the loop, keeps it"
+    }
+    Answer(r"The client sent b'he', and then b'llo\n'", "it", got, "got").is_(b"HELLO\n", instead=lost)
+    one.returned()
 
 
 _NOT_THREE: Instead = {

@@ -9,6 +9,7 @@ import socket
 import time
 from collections.abc import Callable
 from contextlib import ExitStack
+from functools import partial
 from pathlib import Path
 
 from course_lib.proc import links, raise_limit
@@ -19,7 +20,9 @@ from .probe import put_instead
 
 EVENTS = 1100  # more than Python's epoll.poll() hands over in one call by default
 _IDLE, _WAITS = 20, 100  # idle sockets, and waits, while the calls of epoll_ctl() are counted
-_FEW, _LOTS, _GROWS = 10, 1000, 5  # idle sockets, and by how much a wait for the many may cost more CPU time
+_FEW, _LOTS, _GROWS = 10, 1000, 5  # idle sockets, and by how much a call with the many may cost more CPU time
+_CHANGES = "watch() for one that is watched", "unwatch()", "watch() for one more"  # in the order in which they are called
+_ROUNDS, _SOME = 20, 5  # of them for each number of idle sockets
 
 
 def room(number: int) -> bool:
@@ -116,7 +119,44 @@ def costs_the_same(trial: EngineTrial) -> None:
             f"A wait with {_LOTS} idle sockets costs {times:.0f} times the CPU time of one with {_FEW}: wait() goes over all "
             "that are watched. The kernel gives the ready ones alone (epoll(7)): look up just these."
         )
+    _changes_cost_the_same(trial)
     trial.talk.good(f"a wait costs the same with {_LOTS} idle sockets as with {_FEW}")
+
+
+def _changes_cost_the_same(trial: EngineTrial) -> None:
+    """Nor may that of watch() and unwatch() for one socket; it is measured in the middle of those that are watched."""
+
+    def cost(what: str, idle: int) -> float:
+        used = dict.fromkeys(_CHANGES, 0.0)
+        with ExitStack() as stack:
+            (one, _), engine = trial.pair(), trial.learner()
+            socks = [stack.enter_context(one.dup()) for _ in range(idle)]
+            for sock in socks:
+                engine.watch(sock, True, False, sock)
+            calls = (
+                lambda sock: engine.watch(sock, False, False, sock),
+                engine.unwatch,
+                lambda sock: engine.watch(sock, True, False, sock),
+            )
+            for _ in range(_ROUNDS):
+                some = socks[idle // 2 : idle // 2 + _SOME]
+                for name, call in zip(_CHANGES, calls):
+                    begin = time.thread_time()
+                    for sock in some:
+                        call(sock)
+                    used[name] += time.thread_time() - begin
+                del socks[idle // 2 : idle // 2 + _SOME]
+                socks += some  # the order in which a dict has them now
+        return used[what]
+
+    many = 2 * _LOTS if room(2 * _LOTS + 200) else _LOTS
+    for name in _CHANGES:
+        trial.talk.step(f"{many} idle sockets are watched, and some calls of {name} did not return within 3 s", 3.0)
+        if (times := grows(partial(cost, name), _FEW, many, _GROWS)) > _GROWS:
+            raise Wrong(
+                f"With {many} idle sockets {name} costs {times:.0f} times the CPU time that it costs with {_FEW}: {name} goes "
+                "over all that are watched. Look this one up: a dict from the sock to its number, and one from the number to its data."
+            )
 
 
 def grows(cost: Callable[[int], float], few: int, many: int, most: float) -> float:

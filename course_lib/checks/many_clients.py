@@ -7,12 +7,15 @@ import fcntl
 import socket
 import sys
 import termios
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import partial
 
 from course_lib.ports import at_port
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import LONG_LINES, half_close, readable, reset, writable
+from .forgotten import places, tells_places
 from .server_trial import SMALL, ServerTrial, still_open, use_server
 
 MANY = 20  # clients at once
@@ -28,8 +31,8 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
     `inside(talk, learner, listener)` runs in the child. With `sleeps` the server has to sleep while nobody talks.
     Raises Wrong; its text names the cause and the line.
     """
-    trial = ServerTrial(attempt, sleeps, inside)
-    with trial.explained():
+    trial = ServerTrial(attempt, sleeps, partial(tells_places, inside))
+    with _of_unregister(), trial.explained():
         for point in (
             _answers,
             _second_client,
@@ -44,6 +47,18 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
             _all_gone,
         ):
             point(trial)
+
+
+@contextmanager
+def _of_unregister() -> Iterator[None]:
+    """An epoll or a poll object, and not select(), refused a closed socket."""
+    try:
+        yield
+    except Wrong as wrong:
+        if wrong.raised and "(-1)" in wrong.raised.text and ".unregister(" in wrong.line:
+            why = "A closed socket has the number -1: unregister() it before close()."
+            raise Wrong(wrong.what, why, wrong.cause, wrong.raised) from None
+        raise
 
 
 def _answers(trial: ServerTrial) -> None:
@@ -211,11 +226,12 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
         if stuck:
             open_yet.append(number)
     if open_yet and last:
-        raise _still_open(trial, open_yet, last, "half-closed and got all their answers")
+        raise _still_open(trial, open_yet, last, "half-closed and got all their answers", _ports(leaving))
 
 
 def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
     trial.happens("A client left and your server died: ")
+    over = _ports(closing)
     with trial.process.paused():
         for client in closing:
             client.close()
@@ -228,22 +244,29 @@ def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
         number = trial.process.sockets() - trial.own - 2 - left
         if number <= 0:
             raise Wrong("Five clients left, and your server closed connections of clients that are still there.")
-        raise _still_open(trial, list(range(number)), stuck, "left", count=True)
+        raise _still_open(trial, list(range(number)), stuck, "left", over, count=True)
 
 
-def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, count: bool = False) -> Wrong:
-    """Some of five connections that are over stay open."""
-    if not stuck.asleep and trial.sleeps:
-        why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
-    elif len(numbers) == 1:
+def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, over: set[int], count: bool = False) -> Wrong:
+    """Some of five connections that are over stay open; `over`: the ports of these clients."""
+    gone_from, lists = places(trial, over)
+    skips = stuck.asleep and lists  # in a server that goes on, the next round would come to it
+    kept = "Is close() called for each of them? A socket that is only forgotten stays open as long as one variable holds it."
+    if gone_from:
         why = (
-            "Is close() called for each of them? A socket that is only forgotten stays open as long as one variable holds it. And to "
-            "remove from a list while a loop goes over it skips the next one."
+            f"They were taken off your {gone_from} and never closed: close() each of them, too. A socket that is only forgotten stays "
+            "open as long as one variable or list holds it."
         )
-    elif len(numbers) < 5:
+    elif not stuck.asleep and trial.sleeps:
+        why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
+    elif len(numbers) == 1 and skips:
+        why = f"{kept} And to remove from a list while a loop goes over it skips the next one."
+    elif len(numbers) < 5 and skips:
         why = (
             "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
         )
+    elif len(numbers) < 5:
+        why = kept
     else:
         why = "When recv() has given b'' and all answers are sent, close the socket and forget it."
         if stuck.asleep and stuck.call == "epoll_wait":
@@ -251,6 +274,10 @@ def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, 
     those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
     cause = "skipped" if stuck.asleep and len(numbers) < 5 else ""
     return Wrong(f"Five clients {did}, and {those} stay open: {stuck.does('your server')}.", why, cause)
+
+
+def _ports(clients: list[socket.socket]) -> set[int]:
+    return {client.getsockname()[1] for client in clients}
 
 
 def _resets(trial: ServerTrial) -> None:

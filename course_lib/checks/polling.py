@@ -62,6 +62,11 @@ _GREEDY = (
     "that sends and never reads fills the memory. engine.watch(conn.sock, conn.want_read, conn.want_write, conn)."
 )
 
+_CLOSED = (
+    "A connection was closed and is still watched: engine.unwatch(conn.sock), then conn.sock.close(), in the same round. Until "
+    "its number gets a new owner, poll() tells of it in each wait (POLLNVAL, poll(2)), and select() refuses it."
+)
+
 
 def _explained(wrong: Wrong) -> str:
     """What goes wrong with an engine only."""
@@ -103,6 +108,9 @@ def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> Any:
             for both, conn in self.watched.values():
                 if both and getattr(conn, "want_read", True) is False and not getattr(conn, "finished", False):
                     talk.send({"wrong": _GREEDY})
+            if any(isinstance(sock, socket.socket) and sock.fileno() == -1 for sock in self.watched if sock is not listener):
+                talk.send({"wrong": _CLOSED})
+                talk.hear()  # no wait returns any more: a server that spins would be told of that
             if self.waits in (1, 7) and listener in self.watched:
                 return [(self.watched[listener][1], True, False, False)]
             told: list = super().wait(seconds)

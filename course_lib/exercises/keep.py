@@ -92,13 +92,15 @@ def as_module(learner: Callable, id: str, name: str, exercises: Collection[str])
     module = _Module(set(exercises) - {name})
     try:
         module.define_as(name, learner)
+        blocks = [module.future, sorted(module.imports), sorted(module.mine), module.constants]
+        head = [f'"""{id} {name}: my own version."""', *("\n".join(block) for block in blocks if block)]
+        text = "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
+        ast.parse(text)
     except (CannotKeep, KeyboardInterrupt):
         raise
     except Exception as error:  # whatever stands in a cell: the pass counts
         raise CannotKeep(f"its source cannot be taken apart ({type(error).__name__}: {printable(str(error))})") from None
-    blocks = [module.future, sorted(module.imports), sorted(module.mine), module.constants]
-    head = [f'"""{id} {name}: my own version."""', *("\n".join(block) for block in blocks if block)]
-    return "\n\n".join(head) + "\n\n\n" + "\n\n".join(module.definitions).rstrip() + "\n"
+    return text
 
 
 def source(learner: object) -> str:

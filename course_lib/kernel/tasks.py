@@ -103,7 +103,7 @@ def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
     return [
         (_number(key), _in(entry)[1])
         for key, entries in (who.copy().items() if isinstance(who, dict) else ())
-        for entry in (entries if isinstance(entries, (list, set, deque)) else [entries])
+        for entry in (entries.copy() if isinstance(entries, (list, set, deque)) else [entries])
     ]
 
 

@@ -5,8 +5,8 @@ import inspect
 import io
 import struct
 from collections import ChainMap
-from collections.abc import Callable
-from types import CodeType
+from collections.abc import Callable, Iterator
+from types import CodeType, FunctionType
 from typing import Any, NewType
 
 import cloudpickle
@@ -78,11 +78,23 @@ def _unpicklable(learner: object, seen: set[int]) -> tuple[str, object] | None:
         if id(function) in seen or not is_learners(function.__code__.co_filename):
             continue
         seen.add(id(function))
-        used = inspect.getclosurevars(function)
-        for label, value in {**used.nonlocals, **used.globals}.items():
+        for label, value in _used(function).items():
             try:
                 cloudpickle.dumps(value)
             except Exception:
                 deeper = _unpicklable(value, seen) if inspect.isroutine(value) or inspect.isclass(value) else None
                 return deeper or (label, value)
     return None
+
+
+def _used(function: FunctionType) -> dict[str, object]:
+    """Name and value of what it finds outside of itself, and what the functions in it find there."""
+    names = {name: function.__globals__[name] for name in _names(function.__code__) if name in function.__globals__}
+    return {**inspect.getclosurevars(function).nonlocals, **names}
+
+
+def _names(code: CodeType) -> Iterator[str]:
+    yield from code.co_names
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _names(inner)

@@ -65,10 +65,11 @@ def test_the_stub_is_open_and_no_try(id, cell, as_before, capsys):
 
 
 @pytest.mark.parametrize("id, imports, case", OTHERS)
-def test_another_right_solution_passes_with_these_notes(id, imports, case, cell, as_before, checked):
+def test_another_right_solution_passes_with_these_notes_and_is_kept(id, imports, case, cell, as_before, capsys, checked):
     result = checked(id, *handed_over(EXERCISES[id], cell(case.source, cell(imports))))
     notes, says = [finding.words for finding in result.findings if finding.kind == "note"], case.says.splitlines()
     assert result.passed and len(notes) == len(says) and all(map(str.__contains__, notes, says)), result.findings
+    assert capsys.readouterr().out.endswith(f"{file_of(EXERCISES[id].names[-1])}.\n")
 
 
 @pytest.mark.parametrize("id, imports, case", CASES)

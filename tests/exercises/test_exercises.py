@@ -188,6 +188,12 @@ def test_code_without_source_is_tried_once(capsys):
     assert journal.read()["exercises"]["2.1"]["tries"] == 1
 
 
+@pytest.mark.parametrize("before", ["helpers = types.ModuleType('01 helpers')", "helpers = None"])
+def test_a_try_with_what_no_file_can_say_counts(before, cell):
+    check("2.1", cell(f"import types\n{before}\ndef make_listener(port=0, backlog=16): return helpers")["make_listener"])
+    assert journal.read()["exercises"]["2.1"]["tries"] == 1
+
+
 def test_the_solution_opens_after_a_pass(cell, capsys):
     check("2.2", cell(LINES.reference)["Lines"])
     capsys.readouterr()

@@ -136,6 +136,16 @@ NOT_PICKLABLE = {
         "helper()",
         "make_listener uses lock, a lock of this notebook.",
     ),
+    "in a function of the function's": (
+        "lock = threading.Lock()",
+        "return (lambda: [0 for _ in lock])()",
+        "make_listener uses lock, a lock of this notebook.",
+    ),
+    "a weak reference": (
+        "import weakref\nclass Thing: pass\nthing = Thing()\nof_it = weakref.ref(thing)",
+        "return of_it()",
+        "make_listener uses of_it, a ReferenceType of this notebook.",
+    ),
     "what a decorator of Python's keeps": (
         "import functools\n@functools.singledispatch\ndef helper(thing): pass",
         "helper(1)",

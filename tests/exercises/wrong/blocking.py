@@ -349,6 +349,8 @@ CASES = {
              SERVE_ONE, {"except OSError:": "except ConnectionError:"}),
         case("catches everything", "KeyboardInterrupt came, from the stop button of the notebook",
              SERVE_ONE, {"except OSError:": "except:"}),
+        case("a new Lines for each chunk", r"The client sent b'he', and then b'llo\n', and it got b'LLO\n': the first piece is lost. One Lines() for the whole",
+             SERVE_ONE, {"lines.feed(": "Lines().feed("}),
         case("one Lines for all", r"this one sent b'one\n', and it got b'HALF': make Lines() anew for each connection.",
              SERVE_ONE, {"def serve_one(conn):": "lines = Lines()\n\ndef serve_one(conn):", "    lines = Lines()": "    pass"}),
         case("answers the unfinished line", r"without b'\n', and it got b'HALF\n': that is not a line yet.",

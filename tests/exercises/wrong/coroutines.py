@@ -173,6 +173,13 @@ RIGHT = {
     ],
     "7.3": [
         case("wakes both", "", LOOP, {"readable or hup, writable or hup": "True, True"}),
+        case("a heap of dataclasses", "",
+             "import dataclasses\n\n@dataclasses.dataclass(order=True)\nclass Sleeper:\n    when: float\n    turn: int\n"
+             "    task: object = dataclasses.field(compare=False)\n\n" + LOOP.strip(),
+             {"(time.monotonic() + event[1], next(self.count), task)": "Sleeper(time.monotonic() + event[1], next(self.count), task)",
+              "max(0, self.sleepers[0][0] - time": "max(0, self.sleepers[0].when - time",
+              "self.sleepers and self.sleepers[0][0] <=": "self.sleepers and self.sleepers[0].when <=",
+              "heapq.heappop(self.sleepers)[2]": "heapq.heappop(self.sleepers).task"}),
         case("keeps each task in a list", "", """
             class Loop:
                 def __init__(self):

@@ -211,7 +211,7 @@ CASES = {
              TRY, {"return sock.recv(size)": "data = sock.recv(size)\nreturn data if len(data) == size else b''"}),
         case("ignores size", "try_recv(sock, 2) returned 5 bytes: hand `size` on to recv()",
              TRY, {"return sock.recv(size)": "return sock.recv(4096)"}),
-        case("reads on until nothing is left", "try_recv(sock, 2) returned 5 bytes",
+        case("reads on until nothing is left", "try_recv(sock, 2) returned all that had come: make one recv() for each call",
              TRY, {'try:\n    return sock.recv(size)\n...\n    return b""': """
                  data = b""
                  while True:
@@ -398,9 +398,53 @@ CASES = {
                         conn.on_writable()
         """),
         case("never lets go", "stay open", BUSY, {"if conn.over:\n    conns.remove(conn)\n    conn.sock.close()": ""}),
-        case("forgets without closing", "stay open",
+        case("forgets without closing", "taken off your list and never closed: close()",
              BUSY, {"conns = []": "conns = []; kept = []",
              "conns.remove(conn)\nconn.sock.close()": "kept.append(conn); conns.remove(conn)"}),
+        case("forgets without closing, and the last three live on", "taken off your list and never closed: close()",
+             BUSY, {"conns = []": "conns = []; kept = []",
+             "conns.remove(conn)\nconn.sock.close()": "kept = [*kept[-2:], conn]; conns.remove(conn)"}),
+        case("forgets without closing, and the last one lives on in a variable", "taken off your list and never closed: close()",
+             BUSY, {"conns = []": "conns = []; last = None",
+             "conns.remove(conn)\nconn.sock.close()": "last = conn.sock; conns.remove(conn)"}),
+        case("forgets without closing, and has no list", "Is close() called for each of them? A socket that is only forgotten stays open",
+             """
+                 def busy_server(listener):
+                     listener.setblocking(False)
+                     class Node: conn = None; after = None
+                     newest, kept = None, None
+                     while True:
+                         if sock := try_accept(listener):
+                             node = Node()
+                             node.conn, node.after, newest = Conn(sock), newest, node
+                         node, before = newest, None
+                         while node:
+                             if node.conn.want_read:
+                                 node.conn.on_readable()
+                             if node.conn.want_write:
+                                 node.conn.on_writable()
+                             if node.conn.over:
+                                 older = kept
+                                 kept = Node()
+                                 kept.conn = node.conn
+                                 if older and not older.after:
+                                     kept.after = older
+                                 if before:
+                                     before.after = node.after
+                                 else:
+                                     newest = node.after
+                             else:
+                                 before = node
+                             node = node.after
+             """),
+        case("sendall, its error swallowed", "sendall() on a socket that does not wait gives up in the middle.",
+             LIMITED + BUSY, {"try:\n    sent = self.sock.send(self.outbuf)\n...\ndel self.outbuf[:sent]": """
+                 try:
+                     self.sock.sendall(self.outbuf)
+                 except Exception:
+                     pass
+                 self.outbuf.clear()
+             """}),
         case("closes and keeps it", "Forget each one when you close it", BUSY, {"conns.remove(conn)": ""}),
         case("reads while answers wait", "A client sends and never reads: your server took 2 MB from it",
              BUSY, {"conn.want_read": "not conn.finished"}),

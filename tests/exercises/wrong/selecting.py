@@ -3,7 +3,7 @@
 from exercises.case import case, changed, right
 
 IMPORTS = """
-import fcntl, os, resource, select, socket, threading, time
+import fcntl, os, resource, select, selectors, socket, threading, time
 from select import select as wait
 from course_lib.solutions.blocking import Lines, serve_one
 from course_lib.solutions.nonblocking import Conn, busy_server, try_accept, try_recv
@@ -119,6 +119,44 @@ def select_server(listener):
                 del conns[number]
                 conn.sock.close()
 """
+
+# Watches each one for what its Conn asks for.
+RIGHT_EPOLL = changed(ON_EPOLL, {"if conn.over:": """
+    if not conn.over:
+        engine.modify(number, select.EPOLLIN * conn.want_read | select.EPOLLOUT * conn.want_write)
+    else:
+"""})  # fmt: skip
+
+SELECTOR = r"""
+def select_server(listener):
+    listener.setblocking(False)
+    selector = selectors.DefaultSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    while True:
+        for key, _ in selector.select():
+            conn = key.data
+            if not conn:
+                if sock := try_accept(listener):
+                    selector.register(sock, selectors.EVENT_READ, Conn(sock))
+                continue
+            if conn.want_read:
+                conn.on_readable()
+            if conn.want_write:
+                conn.on_writable()
+            if conn.over:
+                selector.unregister(conn.sock)
+                conn.sock.close()
+            else:
+                wanted = selectors.EVENT_READ * conn.want_read | selectors.EVENT_WRITE * conn.want_write
+                selector.modify(conn.sock, wanted, conn)
+"""
+
+RIGHT = {
+    "4.2": [
+        case("on epoll", "", RIGHT_EPOLL),
+        case("on a selector", "", SELECTOR),
+    ],
+}
 
 CASES = {
     "4.1": [
@@ -360,12 +398,16 @@ CASES = {
         case("one shot, never armed again", "with EPOLLONESHOT, modify() it each time (epoll(7)).",
              ON_EPOLL, {"register(sock, select.EPOLLIN)": "register(sock, select.EPOLLIN | select.EPOLLONESHOT)"}),
         case("leaves close to the garbage collector",
-             "Is close() called for each of them? A socket that is only forgotten stays open",
+             "taken off your dict and never closed: close() each of them",
              ON_EPOLL, {"if conn.over:": """
                  engine.modify(number, select.EPOLLOUT if conn.want_write else select.EPOLLIN)
                  if conn.over:
              """,
              "conn.sock.close()": ""}),
+        case("forgets, and neither unregisters nor closes", "The kernel still waits for this connection: unregister() it, then close() it",
+             RIGHT_EPOLL, {"engine.unregister(number)": "", "conn.sock.close()": ""}),
+        case("closes before it unregisters", "A closed socket has the number -1: unregister() it before close().",
+             RIGHT_EPOLL, {"engine.unregister(number)\ndel conns[number]\nconn.sock.close()": "del conns[number]\nconn.sock.close()\nengine.unregister(conn.sock)"}),
         case("looks, then sleeps",
              "Nobody talks, and your server sleeps in line 8, `time.sleep(0.2)`, where no client can wake it",
              PLAIN, {"readable, writable = ready([listener, *readers], writers, None)": "readable, writable = ready([listener, *readers], writers, 0)\ntime.sleep(0.2)"}),
@@ -391,7 +433,7 @@ CASES = {
              "half-closed and got all their answers, and the connections of clients 1, 2, 3, 4 and 5 stay open: your server "
              "sleeps",
              BARE, {"for sock in [sock for sock in gone if not conns[sock][1]]:\n...\n    sock.close()": ""}),
-        case("forgets, and does not close", "When recv() has given b'' and all answers are sent, close the socket",
+        case("forgets, and does not close", "taken off your dict and never closed: close() each of them",
              PLAIN, {"def select_server(listener):": "kept = []\n\ndef select_server(listener):",
              "sock.close()": "kept.append(sock)"}),
         case("closes, and does not forget",
