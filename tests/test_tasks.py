@@ -1,6 +1,8 @@
 """What tasks wait for, read from outside: the course's loop, a learner's own, and what the panel makes of it."""
 
+import asyncio
 import json
+import queue
 import re
 import socket
 import sys
@@ -80,6 +82,32 @@ class TestOfALoop:
         )
         assert waits(loop) == ["first: ready: 1st in the queue", "task: read 71", "task: write 71", "last: sleeping 5.0 s"]
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
+
+    def test_a_queue_is_read_and_what_is_of_another_kind_is_named(self, clock):
+        def task():
+            yield
+
+        class Sorted:
+            def __len__(self):
+                raise ZeroDivisionError
+
+        ready, sleepers = queue.SimpleQueue(), queue.PriorityQueue()
+        sleepers.put((clock + 5, 1, task()))
+        loop = SimpleNamespace(ready=ready, readers={}, writers=(), sleepers=sleepers, names={})
+        assert waits(loop) == ["task: sleeping 5.0 s", "ready: not read: a SimpleQueue"]
+        loop.ready, loop.sleepers = deque(), Sorted()
+        assert waits(loop) == ["sleepers: not read: a Sorted"]
+
+    def test_asyncio_tells_the_names_of_its_tasks(self):
+        async def main():
+            other = asyncio.create_task(asyncio.sleep(60), name="other")
+            asyncio.current_task().set_name("this one")
+            found = await asyncio.gather(asyncio.to_thread(waits, asyncio.get_running_loop()))
+            other.cancel()
+            return waits(asyncio.get_running_loop()), found
+
+        here, elsewhere = asyncio.run(main())
+        assert {"this one: running", "other: waiting"} <= {*here} and {"this one: waiting", "other: waiting"} <= {*elsewhere[0]}
 
     def test_who_waits_may_change_during_a_look(self, clock, monkeypatch):
         def task():

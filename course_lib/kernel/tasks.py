@@ -1,6 +1,7 @@
 """What the tasks of a scheduler wait for, read from its lists: there is nothing of this in the scheduler itself."""
 
 import math
+import sys
 import time
 from collections import deque
 from collections.abc import Iterable
@@ -17,7 +18,7 @@ class TaskView:
     """One task at one moment.
 
     name    the name it was given, or that of its function
-    state   "running", "ready", "read", "write" or "sleeping"
+    state   "running", "ready", "read", "write" or "sleeping"; of a task of asyncio "running" or "waiting"
     place   of a ready one: its place in the queue, 1 for the next
     number  the descriptor that it waits for; of a running or ready one, that it waited for, where the loop still has it
     seconds of a sleeping one: how long it still sleeps
@@ -56,9 +57,16 @@ def tasks(loop: Any) -> list[TaskView]:
             missing.
             A task is a generator or coroutine, or has one as `code`; its name is its `name`, or stands in `loop.names`.
             Other shapes are read as far as they go: waiters by socket, many in the place of one, and entries that are tuples
-            or objects with a task, and for a sleeper a number, in them.
+            or objects with a task, and for a sleeper a number, in them; lists in a `queue.PriorityQueue` and its like. For one of
+            these four that is something else, and not empty, there is an entry that says so.
+            Or a loop of asyncio, whose tasks have names only: it does not tell what each waits for.
     Returns at most the first MOST; [] for what has no such lists. It may be called from any thread: a look in passing.
     """
+    asyncio = sys.modules.get("asyncio")
+    if asyncio and isinstance(loop, asyncio.AbstractEventLoop):
+        now = asyncio.current_task(loop)
+        views = [TaskView(task.get_name(), "running" if task is now else "waiting") for task in asyncio.all_tasks(loop)]
+        return sorted(views, key=lambda view: view.name)[:MOST]
     if not has_tasks(loop):
         return []
     waiting = [
@@ -89,12 +97,35 @@ def tasks(loop: Any) -> list[TaskView]:
     for when, task in sorted(map(_in, _entries(loop, "sleepers")), key=lambda pair: pair[0]):
         # The nearer clock is the one it goes by: they are years apart.
         enter(task, "sleeping", seconds=max(0.0, min((when - now for now in clocks), key=abs)) if math.isfinite(when) else None)
-    return running + found
+    return running + found + _not_read(loop)
 
 
 def _entries(loop: Any, name: str) -> list | deque:
-    found = attribute(loop, name)
+    found = _list_in(attribute(loop, name))
     return found.copy() if isinstance(found, (list, deque)) else []
+
+
+def _list_in(thing: Any) -> Any:
+    """The list itself; what `queue.PriorityQueue` and its like keep theirs in."""
+    return thing if isinstance(thing, (list, deque)) else attribute(thing, "queue")
+
+
+def _not_read(loop: Any) -> list[TaskView]:
+    """Those of its four that are of another kind, and not empty as far as they tell."""
+    found = []
+    for name in "ready", "writers", "sleepers":
+        thing = attribute(loop, name)
+        read = isinstance(thing, dict) if name == "writers" else isinstance(_list_in(thing), (list, deque))
+        if thing is not None and not read and not _is_empty(thing):
+            found.append(TaskView(name, f"not read: a {type(thing).__name__}"))
+    return found
+
+
+def _is_empty(thing: Any) -> bool:
+    try:
+        return len(thing) == 0
+    except Exception:  # it has no length, or one of the learner's own making
+        return False
 
 
 def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
