@@ -329,7 +329,8 @@ class _Gap:
             middle = min(middle, *(self.of("blocks for 0.2 s between two waits", *blocks) for _ in range(2)))
         if middle < 0.03 and all(self.of("computes for 0.2 s between two waits", *computes) >= _BLOCK for _ in range(3)):
             return "Your clock stands still while the task sleeps: it counts CPU time. Take time.monotonic()."
-        if middle > 0.03 and self.of("blocks for 0.2 s between two waits, the second long", 0.01, -_BLOCK, 0.6) < 0.7 * middle:
+        longer = "blocks for 0.2 s between two waits, the second long", 0.01, -_BLOCK, 0.6
+        if middle > 0.03 and all(self.of(*longer) < middle / 2 for _ in range(3)):
             return "The more beats, the less it is: is it the mean? Return the longest of the gaps."
         heart = "The heartbeat has to be a task of the SAME loop, so that it stands still when the loop does"
         return f"{heart}, and the gap is the time between two beats."

@@ -98,8 +98,9 @@ def test_a_thread_that_is_slow_to_start_makes_no_fault_of_a_right_answer(monkeyp
     assert not times
 
 
-def test_a_gap_that_other_programs_made_longer_once_is_no_mean():
-    gaps = [0.05]
+@pytest.mark.parametrize("gaps", [[0.05], [0.034, 0.05, 0.05, 0.05], [0.02, 0.06, 0.02, 0.05, 0.05, 0.05]])
+def test_gaps_that_other_programs_made_longer_are_no_mean(gaps):
+    gaps = gaps.copy()
 
     def beats_beside(task):
         loop = Loop()
