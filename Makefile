@@ -37,17 +37,16 @@ cells: .venv/test
 outputs: .venv/test
 	@.venv/bin/python tests/outputs.py
 
-bench: .venv/bench
+bench: .venv/test
 	@PYTHONPATH=tests .venv/bin/python -m bench $(OPTIONS)
 
 # .venv/whole names the folder that .venv was made in; it is missing while pip is at work. So a .venv that was cut off
 # or moved, or that lost its Python, is found here and made anew.
 $(shell [ "$$(cat .venv/whole 2>/dev/null)" = "$$(pwd -P)" ] && .venv/bin/python -c '' 2>/dev/null || \
-	rm -f .venv/whole .venv/lab .venv/test .venv/bench)
+	rm -f .venv/whole .venv/lab .venv/test)
 
 .venv/test: extra = [test]
-.venv/bench: extra = [test,bench]
-.venv/lab .venv/test .venv/bench: pyproject.toml Makefile course_lib/jupyterlab.json course_lib/jupyter_server.json
+.venv/lab .venv/test: pyproject.toml Makefile course_lib/jupyterlab.json course_lib/jupyter_server.json
 	@[ -e .venv/whole ] || { $(make_venv); }
 	@echo "Installing JupyterLab and the course into .venv. The first time takes a minute or two."
 	@rm -f .venv/whole; \

@@ -68,6 +68,18 @@ def test_a_cell_that_no_interrupt_ends_is_found(tmp_path):
     assert processes_of(home) == set()
 
 
+def test_a_cell_that_awaits_ends_when_it_is_interrupted_at_the_latest_when_its_await_is_over(tmp_path):
+    home = tmp_path / "mine"
+    home.mkdir()
+    kernel = Kernel(home)
+    try:
+        awaits = kernel.run("import asyncio; print('begun', flush=True); await asyncio.sleep(3)", "first output")
+        assert awaits.interrupted and awaits.how in ("CancelledError", "KeyboardInterrupt")
+        assert kernel.run("print(await asyncio.sleep(0, 'goes on'))").text == "goes on\n"
+    finally:
+        kernel.end()
+
+
 def test_lost_progress_and_damaged_files_are_found(tmp_path):
     (tmp_path / "progress.json").write_text(json.dumps({"guesses": {"kept": {}}, "exercises": {"2.2": {"passed": True}}}))
     (tmp_path / "lines.py").write_text("class Lines:\n    pass\n")

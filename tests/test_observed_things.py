@@ -11,10 +11,13 @@ import socket
 import socketserver
 import ssl
 import subprocess
+import sys
 import threading
 from collections import deque
 
 import pytest
+import uvloop
+from tornado.tcpserver import TCPServer
 
 from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import BlockingServer
@@ -29,6 +32,45 @@ def kept():
 
 def rows(thing) -> list[tuple[int, str]]:
     return [(row["number"], row["kind"]) for row in observe(thing).state()["rows"]]
+
+
+# In a process of its own, for such a library keeps a loop, and what its loop has open.
+LOOKS = """
+from course_lib.widgets import observe
+
+def look(thing, sock):
+    for each in thing, [thing], sock:
+        ((number, kind),) = [(row["number"], row["kind"]) for row in observe(each).state()["rows"]]
+        assert number == sock.fileno(), each
+    print(kind)
+"""
+
+GEVENT = """
+from gevent import Timeout, event, server, socket
+
+came = event.AsyncResult()
+listening = server.StreamServer(("127.0.0.1", 0), lambda sock, address: came.set(look(sock, sock)))
+listening.start()
+look(listening, listening.socket)
+with socket.create_connection(listening.address) as client:
+    look(client, client)
+    came.get(timeout=60)
+listening.stop()
+"""
+
+TRIO = """
+import trio, trio.testing
+
+async def main():
+    (listener,) = await trio.open_tcp_listeners(0, host="127.0.0.1")
+    look(listener, listener.socket)
+    client = await trio.testing.open_stream_to_socket_listener(listener)
+    look(client, client.socket)
+    stream = await listener.accept()
+    look(stream, stream.socket)
+
+trio.run(main)
+"""
 
 
 class TestWhatIsTaken:
@@ -129,8 +171,6 @@ class TestWhatIsTaken:
         asyncio.run(look())
 
     def test_uvloops_server(self):
-        uvloop = pytest.importorskip("uvloop")
-
         async def look():
             server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
             assert rows(server) == rows(server.sockets) == [(server.sockets[0].fileno(), "listener")]
@@ -140,15 +180,18 @@ class TestWhatIsTaken:
             runner.run(look())
 
     def test_tornados_server(self, kept):
-        tcpserver = pytest.importorskip("tornado.tcpserver")
-
         async def look():
-            server, listener = tcpserver.TCPServer(), kept(socket.create_server(("127.0.0.1", 0)))
+            server, listener = TCPServer(), kept(socket.create_server(("127.0.0.1", 0)))
             server.add_socket(listener)
             assert rows(server) == [(listener.fileno(), "listener")]
             server.stop()
 
         asyncio.run(look())
+
+    @pytest.mark.parametrize("library", [GEVENT, TRIO], ids=["gevent", "trio"])
+    def test_the_server_and_the_sockets_of_another_library(self, library):
+        ran = subprocess.run([sys.executable, "-c", LOOKS + library], capture_output=True, text=True)
+        assert ran.stdout.split() == ["listener", "connection", "connection"], ran.stderr
 
     @pytest.mark.parametrize(
         "names",

@@ -11,6 +11,7 @@ import threading
 from contextlib import nullcontext
 
 import pytest
+import uvloop
 from every_server import connect
 from held import a_port, interrupted_in
 from jupyter_client.manager import KernelManager
@@ -99,9 +100,9 @@ def full(server):
     return any(row.peer and not row.writable for row in server.descriptors())
 
 
-@pytest.fixture(params=["asyncio", "uvloop"], scope="module")
+@pytest.fixture(params=[asyncio, uvloop], ids=["asyncio", "uvloop"], scope="module")
 def make_loop(request):
-    make = pytest.importorskip(request.param).new_event_loop
+    make = request.param.new_event_loop
     make().close()  # libuv keeps two descriptors for its signals, the same for all its loops
     return make
 

@@ -2,6 +2,7 @@
 
 import gc
 import re
+import select
 import signal
 import socket
 from collections import deque
@@ -16,6 +17,8 @@ from course_lib.sandbox.talk import own_frame
 from course_lib.sandbox.words import where
 
 from .server_trial import ServerTrial
+
+_POLL = type(select.poll())
 
 
 def places(trial: ServerTrial, over: set[int]) -> tuple[str, bool]:
@@ -81,9 +84,8 @@ def _peer(sock: socket.socket) -> int:
 
 
 def _is_watched_at_its_end(number: int) -> bool:
-    """Is it an open connection in the interest list of an epoll (proc(5)), and has its client finished?"""
-    lists = [epoll for epoll, link in links().items() if "eventpoll" in link]
-    if not any(re.search(rf"^tfd:\s+{number} ", Path(f"/proc/self/fdinfo/{epoll}").read_text(), re.MULTILINE) for epoll in lists):
+    """Is it an open connection that an epoll or a poll object still waits for, and has its client finished?"""
+    if not (_in_an_interest_list(number) or _in_a_poll_object(number)):
         return False
     try:
         with socket.fromfd(number, socket.AF_INET, socket.SOCK_STREAM) as copy:
@@ -92,3 +94,15 @@ def _is_watched_at_its_end(number: int) -> bool:
         return False
     except OSError:
         return True
+
+
+def _in_an_interest_list(number: int) -> bool:
+    """proc(5), /proc/pid/fdinfo"""
+    lists = [epoll for epoll, link in links().items() if "eventpoll" in link]
+    return any(re.search(rf"^tfd:\s+{number} ", Path(f"/proc/self/fdinfo/{epoll}").read_text(), re.MULTILINE) for epoll in lists)
+
+
+def _in_a_poll_object(number: int) -> bool:
+    """Its list stands in no file; but the end of a connection is told in each round."""
+    held = (part for thing in gc.get_objects() for part in gc.get_referents(thing))
+    return any(number in dict(each.poll(0)) for each in held if type(each) is _POLL)

@@ -106,7 +106,7 @@ function render({ model, el }) {
   const serverLine = element("div", { className: "line server" }, name, " ", address, " ", doing, " ", cpu, " ", buttons);
   const processLine = element("div", { className: "line process" }); // changes with each look: nothing to be read out each time
 
-  const hold = element("button", { type: "button", title: "hold the server before its next system call, or let it run on" });
+  const hold = element("button", { type: "button", title: "hold the server before its next wait or call on a socket, or let it run on" });
   const step = element("button", { type: "button", textContent: "One call", title: "let the held server make this one call", onclick: () => send({ type: "step" }) });
   const record = element("button", { type: "button", title: "record its calls on its sockets, and its waits, with their times" });
   const pending = element("span", { className: "pending", "aria-live": "polite" });

@@ -152,6 +152,8 @@ CASES = {
              "def make_listener(port=0, backlog=16): return socket.socket()"),
         case("no bind", "bound to 0.0.0.0",
              MAKE, {'s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\ns.bind(("127.0.0.1", port))': "", "listen(backlog)": "listen()"}),
+        case("all interfaces", "It is bound to 0.0.0.0, which the whole network can reach: bind",
+             MAKE, {'s.bind(("127.0.0.1", port))': 's.bind(("", port))'}),
         case("returns nothing", "returned None: return the listening socket", """
             def make_listener(port=0, backlog=16):
                 s = socket.create_server(("127.0.0.1", port), backlog=backlog)

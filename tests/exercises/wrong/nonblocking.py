@@ -223,6 +223,26 @@ CASES = {
                      if not chunk:
                          return data
              """}),
+        case("reads on with recv_into", "try_recv(sock, 2) returned all that had come: make one recv() for each call",
+             TRY, {'try:\n    return sock.recv(size)\n...\n    return b""': """
+                 data, part = bytearray(), bytearray(size)
+                 try:
+                     while count := sock.recv_into(part):
+                         data += part[:count]
+                 except BlockingIOError:
+                     return bytes(data) or None
+                 return bytes(data)
+             """}),
+        case("reads on with os.read", "try_recv(sock, 2) returned all that had come: make one recv() for each call",
+             TRY, {'try:\n    return sock.recv(size)\n...\n    return b""': """
+                 data = b""
+                 try:
+                     while chunk := os.read(sock.fileno(), size):
+                         data += chunk
+                 except BlockingIOError:
+                     return data or None
+                 return data
+             """}),
         case("returns text", "b'hello' had come, and try_recv(sock, 2) returned 'he': return what recv() gave",
              TRY, {"return sock.recv(size)": "return sock.recv(size).decode()",
              'except OSError:\n    return b""': ""}),

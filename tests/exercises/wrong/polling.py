@@ -133,6 +133,7 @@ RIGHT = {
         case("one for each round", ENDS, SERVER, {"engine.wait(None)": "engine.wait(None)[:1]"}),
         case("tries at once", ENDS,
              SERVER, {"if conn.want_read and (readable or hup)": "if readable or hup", "if conn.want_write and (writable or hup)": "if conn.want_write"}),
+        case("does without hup", ENDS, SERVER, {"(readable or hup)": "readable", "(writable or hup)": "writable"}),
         case("closes, then unwatches", ENDS,
              SERVER, {"engine.unwatch(conn.sock)\nconn.sock.close()": "conn.sock.close()\nengine.unwatch(conn.sock)"}),
         case("pauses while there is no room", "", SERVER, {"if sock := try_accept(listener):": NO_ROOM.format("time.sleep(0.01)")}),

@@ -127,6 +127,8 @@ RIGHT_EPOLL = changed(ON_EPOLL, {"if conn.over:": """
     else:
 """})  # fmt: skip
 
+RIGHT_POLL = RIGHT_EPOLL.replace("epoll", "poll").replace("EPOLL", "POLL")
+
 SELECTOR = r"""
 def select_server(listener):
     listener.setblocking(False)
@@ -154,6 +156,7 @@ def select_server(listener):
 RIGHT = {
     "4.2": [
         case("on epoll", "", RIGHT_EPOLL),
+        case("on poll", "", RIGHT_POLL),
         case("on a selector", "", SELECTOR),
     ],
 }
@@ -406,6 +409,8 @@ CASES = {
              "conn.sock.close()": ""}),
         case("forgets, and neither unregisters nor closes", "The kernel still waits for this connection: unregister() it, then close() it",
              RIGHT_EPOLL, {"engine.unregister(number)": "", "conn.sock.close()": ""}),
+        case("on poll: forgets, and neither unregisters nor closes", "The kernel still waits for this connection: unregister() it, then close() it",
+             RIGHT_POLL, {"engine.unregister(number)": "", "conn.sock.close()": ""}),
         case("closes before it unregisters", "A closed socket has the number -1: unregister() it before close().",
              RIGHT_EPOLL, {"engine.unregister(number)\ndel conns[number]\nconn.sock.close()": "del conns[number]\nconn.sock.close()\nengine.unregister(conn.sock)"}),
         case("looks, then sleeps",
@@ -729,6 +734,8 @@ CASES = {
              CHAT_SERVER, {'if data == b"":\n    gone.add(sock)': 'if data == b"":\n    pass'}),
         case("a reset ends it", "ended your server in line ",
              CHAT_SERVER, {"data = try_recv(sock, 4096)": "data = sock.recv(4096)"}),
+        case("a reset while a line waits for it ends it", "a send after the client's reset, and clients disappear every day. Catch OSError, then close.",
+             CHAT_SERVER, {"except ConnectionError:\n    gone.add(sock)": ""}),
         case("returns", "chat returned; it should serve without end", "def chat(listener): pass"),
         case("answers like select_server", r"Ann sent a line and got b'ANN IS HERE\n' back",
              "def chat(listener): busy_server(listener)"),
