@@ -6,13 +6,9 @@ import ast
 import builtins
 import enum
 import hashlib
-import itertools
-import linecache
 import subprocess
 import sys
-import sysconfig
-import textwrap
-from collections.abc import Callable, Collection, Iterator
+from collections.abc import Callable, Collection
 from contextlib import suppress
 from pathlib import Path
 from types import FunctionType, ModuleType
@@ -21,19 +17,15 @@ from course_lib import folders, journal
 from course_lib.sandbox.checked_process import environment
 from course_lib.sandbox.files import memory_file
 from course_lib.sandbox.stopwatch import Stopwatch
-from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import printable
 from course_lib.solutions import file_of
 
+from .cells import CannotKeep, changes_since, function_in, imported, made_by, source
 from .exercise import Exercise
 from .stubs import global_names
 
 # A plain number such as SOL_SOCKET does not know where it was imported from.
 _MODULES_OF_CONSTANTS: tuple[str, ...] = ("socket", "select", "errno", "os", "signal")
-
-_WRITTEN_BY_PYTHON = ("<string>", sysconfig.get_path("stdlib"))  # into a class: what dataclass and enum add
-
-_UNDER_A_MAGIC = "<timed exec>"  # what %%time calls the rest of its cell
 
 _TRY_IT = (
     "import sys; file, name = sys.argv[1:]; names = {'__name__': name}; "
@@ -42,10 +34,6 @@ _TRY_IT = (
 _TRY_IT_LIMIT = 5.0  # seconds in which nobody waits for a processor; it needs 0.1 s
 
 _SECTION = "library"  # of the journal: what was stored last in each file
-
-
-class CannotKeep(Exception):
-    """Why the function cannot be stored: the second half of a sentence."""
 
 
 def keep(learners: Collection[Callable], exercise: Exercise, exercises: Collection[str]) -> None:
@@ -103,59 +91,6 @@ def as_module(learner: Callable, id: str, name: str, exercises: Collection[str])
     return text
 
 
-def source(learner: object) -> str:
-    """The source of a function or class, also one defined in a cell. Raises CannotKeep."""
-    function = _a_function_of(learner)
-    file = function.__code__.co_filename if function else ""
-    first = function.__code__.co_firstlineno if file != _UNDER_A_MAGIC and function else None
-    name = getattr(learner, "__name__", "")
-    # A class without functions, and what a magic compiled, do not say where they stand: look into the cells.
-    for text in ["".join(linecache.getlines(file))] if first else _under_magics() if function else _cells():
-        lines = text.splitlines(keepends=True)
-        for node in ast.walk(_parsed(text)):
-            if isinstance(node, (ast.FunctionDef, ast.AsyncFunctionDef, ast.ClassDef)) and node.name == name:
-                start = min([node.lineno, *(decorator.lineno for decorator in node.decorator_list)])
-                if start == first or not first or isinstance(learner, type) and start <= first <= (node.end_lineno or start):
-                    return _at_the_margin("".join(lines[start - 1 : node.end_lineno]).rstrip() + "\n")
-    raise CannotKeep(f"the source of {name or 'it'} is not known (it is not a plain def or class)")
-
-
-def _at_the_margin(text: str) -> str:
-    """Without its indentation; where a string of several lines stands in the way, in a block of its own."""
-    bare = textwrap.dedent(text)
-    return bare if bare[:1].strip() else f"if True:\n{text}"
-
-
-def _cells() -> Iterator[str]:
-    """The cells that were run, the latest first."""
-    for file in filter(is_learners, reversed(list(linecache.cache))):
-        yield "".join(linecache.getlines(file))
-
-
-def _under_magics() -> Iterator[str]:
-    """What stands under a magic in these cells: the second line and those that follow it."""
-    for text in _cells():
-        for node in ast.walk(_parsed(text)):
-            match node:  # what IPython makes of %%time
-                case ast.Call(func=ast.Attribute(attr="run_cell_magic"), args=[_, _, ast.Constant(value=str(body))]):
-                    yield body
-
-
-def _statement_of(name: str) -> ast.Assign | ast.AnnAssign | None:
-    """The latest statement of a cell that gave this name its value."""
-    for text in itertools.chain(_cells(), _under_magics()):
-        for node in reversed(_parsed(text).body):
-            if isinstance(node, ast.Assign):
-                targets = [part for target in node.targets for part in ast.walk(target)]
-            elif isinstance(node, ast.AnnAssign) and node.value:
-                targets = [node.target]
-            else:
-                continue
-            if any(isinstance(part, ast.Name) and part.id == name for part in targets):
-                return node
-    return None
-
-
 def _try_import(name: str, text: str) -> None:
     with (
         subprocess.Popen(
@@ -192,46 +127,66 @@ class _Module:
         self.definitions: list[str] = []
         self._exercises = exercises
         self._seen: set[str] = set()
+        self._texts: set[str] = set()
 
     def define_as(self, name: str, learner: Callable) -> None:
         """Add what was checked, under the name of its exercise."""
-        if isinstance(learner, type) or isinstance(learner, FunctionType) and learner.__name__ != "<lambda>":
-            self.define(learner)
-            if learner.__name__ != name:
-                self.definitions.append(f"{name} = {learner.__name__}\n")
-        else:  # name = lambda …, name = partial(…)
-            self._seen.add(name)
-            names = getattr(getattr(learner, "func", learner), "__globals__", vars(sys.modules["__main__"]))
-            self._copy(name, names, self.definitions)
+        names = _namespace_of(learner)
+        if _is_plain(learner):
+            own_name = learner.__name__
+            self.define(learner, names)
+        else:  # name = lambda …, name = partial(…), or a def under a decorator
+            own_name = name if names.get(name) is learner else next((own for own, one in names.items() if one is learner), name)
+            self._seen.add(own_name)
+            self._copy(own_name, learner, names)
+        if own_name != name:
+            self.definitions.append(f"{name} = {own_name}\n")
 
-    def define(self, learner: Callable, names: dict | None = None) -> None:
+    def define(self, learner: Callable, names: dict) -> None:
         """Add a function or class, and before it what it uses; `names` is the notebook's namespace."""
         self._seen.add(learner.__name__)
-        text, function = source(learner), _a_function_of(learner)
-        names = getattr(function, "__globals__", names or vars(sys.modules["__main__"]))
+        text, function = source(learner), function_in(learner)
+        names = getattr(function, "__globals__", names)
         if function and function.__code__.co_flags & __future__.annotations.compiler_flag:
             self.future = ["from __future__ import annotations"]
-        if isinstance(learner, FunctionType) and learner.__code__.co_freevars:
-            raise CannotKeep(f"it uses {learner.__code__.co_freevars[0]} of the function around it")
-        self._need_all(text, names)
-        self.definitions.append(text + "\n")
+        for base in getattr(learner, "__bases__", ()):
+            if base.__name__ == learner.__name__:  # class Lines(Lines)
+                self.define(base, names)
+        self._add(text + "\n", names)
+        for change in changes_since(learner.__name__, learner, text):
+            self._add(change, names)
 
-    def _need_all(self, text: str, names: dict) -> None:
-        for name in sorted(global_names(text) & names.keys() - self._seen):
-            if name not in self._seen:  # it may have come along with another one meanwhile
-                self._seen.add(name)
-                self._need(name, names, text)
+    def _add(self, text: str, names: dict) -> None:
+        """Add this text once, and before it what it uses."""
+        if text not in self._texts:
+            self._texts.add(text)
+            for name in sorted(global_names(text) & names.keys() - self._seen):
+                if name not in self._seen:  # it may have come along with another one meanwhile
+                    self._seen.add(name)
+                    self._need(name, names, text)
+            self.definitions.append(text)
 
-    def _copy(self, name: str, names: dict, into: list[str]) -> None:
-        """Add the statement that gave this name its value, and before it what it uses."""
-        if not (statement := _statement_of(name)):
-            value = names.get(name)
+    def _copy(self, name: str, value: object, names: dict) -> None:
+        """Add the statements that made the value of this name, and before each what it uses."""
+        if not (statements := made_by(name, value)):
+            if isinstance(value, FunctionType) and value.__code__.co_freevars:
+                raise CannotKeep(f"it uses {value.__code__.co_freevars[0]} of the function around it")
             raise CannotKeep(
                 f"it uses {name} of the notebook, a value of type {type(value).__name__}, and no cell says `{name} = …`"
             )
-        text = ast.unparse(statement)
-        self._need_all(text, {own: value for own, value in names.items() if own != name})
-        into.append(text)
+        for node, text in statements:
+            if isinstance(node, ast.ImportFrom):
+                own_name = imported(node, name)
+                self.imports.add(f"from {node.module} import {own_name}" + _as(own_name, name))
+            elif isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef):
+                self._seen.add(node.name)
+                self._add(text + "\n", names)
+            else:
+                self._add(text, names)
+        for key, part in value.items() if isinstance(value, dict) else ():  # a call may have put it there
+            own_name = getattr(part, "__name__", "")
+            if names.get(own_name) is part and _is_plain(part) and own_name not in self._seen:
+                self._add(f"{name}[{key!r}] = {own_name}", names)
 
     def _need(self, name: str, names: dict, text: str) -> None:
         value = names[name]
@@ -248,7 +203,7 @@ class _Module:
             self.mine.add(f"from course_lib.mine import {name}")
         elif own_name in self._exercises and origin.startswith("course_lib."):
             self.mine.add(f"from course_lib.mine import {own_name} as {name}")
-        elif origin == "__main__" and _has_source(value):
+        elif origin == "__main__" and _is_plain(value) and _has_source(value):
             self.define(value, names)
             if own_name != name:
                 self.definitions.append(f"{name} = {own_name}\n\n")
@@ -259,30 +214,26 @@ class _Module:
         elif _is_literal(value):
             self.constants.append(f"{name} = {value!r}")
         else:
-            self._copy(name, names, self.definitions)
+            self._copy(name, value, names)
 
 
-def _parsed(text: str) -> ast.Module:
-    try:
-        return ast.parse(text)
-    except SyntaxError:
-        return ast.Module([], [])
+def _namespace_of(learner: object) -> dict:
+    """The names beside it: those of the notebook."""
+    parts = vars(learner).values() if isinstance(learner, type) else (learner, getattr(learner, "func", None))
+    functions = (getattr(part, "__wrapped__", part) for part in parts)
+    return next((part.__globals__ for part in functions if isinstance(part, FunctionType)), vars(sys.modules["__main__"]))
 
 
-def _a_function_of(learner: object) -> FunctionType | None:
-    """The function itself, or one that stands in the source of the class."""
-    values = vars(learner).values() if isinstance(learner, type) else [learner]
-    for value in values:
-        value = getattr(value, "__func__", None) or getattr(value, "fget", None) or value  # methods of a class, properties
-        if isinstance(value, FunctionType) and not value.__code__.co_filename.startswith(_WRITTEN_BY_PYTHON):
-            return value
-    return None
+def _is_plain(value: object) -> bool:
+    """Is it what its own def or class made: no decorator's function around it, no lambda, no namedtuple?"""
+    if isinstance(value, type):
+        return bool(function_in(value))
+    return isinstance(value, FunctionType) and not (
+        hasattr(value, "__wrapped__") or value.__name__ == "<lambda>" or "<locals>" in value.__qualname__
+    )
 
 
 def _has_source(value: object) -> bool:
-    """Is it made by a def or class, decorated or not? A namedtuple and a lambda are made by another statement."""
-    if not isinstance(value, (FunctionType, type)) and not hasattr(value, "__wrapped__"):
-        return False
     try:
         return bool(source(value))
     except CannotKeep:

@@ -95,8 +95,10 @@ def global_names(text: str) -> set[str]:
     """The names that this source takes from its module, annotations and decorators included."""
 
     def walk(table: symtable.SymbolTable) -> set[str]:
-        top = table.get_type() == "module"
-        found = {symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() or (top and symbol.is_referenced())}
+        outside = table.get_type() in ("module", "class")  # there a name may be read before it is given a value
+        found = {
+            symbol.get_name() for symbol in table.get_symbols() if symbol.is_global() or (outside and symbol.is_referenced())
+        }
         return found.union(*map(walk, table.get_children()))
 
     return walk(symtable.symtable(text, "<source>", "exec"))

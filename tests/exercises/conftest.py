@@ -34,7 +34,9 @@ def run_cell(source: str, names: dict | None = None) -> dict:
 
 @pytest.fixture
 def cell():
-    return run_cell
+    yield run_cell
+    for file in [file for file in linecache.cache if file.startswith("/tmp/ipykernel_1/")]:
+        del linecache.cache[file]
 
 
 def process_state() -> dict:

@@ -5,6 +5,7 @@ import os
 import socket
 import subprocess
 import sys
+import textwrap
 import threading
 from contextlib import suppress
 
@@ -200,7 +201,7 @@ def test_another_name_of_the_function_is_turned_into_the_right_one(cell, home):
             "it uses things of the notebook, a value of type list, and no cell says `things = …`",
         ),
         (
-            "def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nserve_one = outer()",
+            "def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nglobals()['serve_one'] = outer()",
             "it uses n of the function around it",
         ),
         (
@@ -399,6 +400,136 @@ def test_what_passes_is_kept(source_of_cell, cell, home):
     stored = {}
     exec((home / "serve_one.py").read_text(), stored)
     stored["serve_one"](None)
+
+
+DECORATOR = """
+    import functools
+    def twice(function):
+        @functools.wraps(function)
+        def inner(*arguments): return function(*arguments) * 2
+        return inner
+"""
+BARE = DECORATOR.replace("@functools.wraps(function)", "")
+
+# What these give shows whether all that made it what it is has come along. A cell ends where # -- stands.
+MADE_IN_STEPS = {
+    "a method by a decorator": """
+        def add_to_class(Class):
+            def wrapper(obj): setattr(Class, obj.__name__, obj)
+            return wrapper
+        class Base:
+            def name(self): return "old"
+        def serve_one(conn): return Base().name()
+        # --
+        @add_to_class(Base)
+        def name(self): return "new"
+    """,
+    "a method by an assignment": """
+        class Base: pass
+        def name(self): return "new"
+        Base.name = name
+        def serve_one(conn): return Base().name(), Base.limit
+        # --
+        setattr(Base, "limit", 5)
+    """,
+    "an attribute of a function": "def serve_one(conn): return serve_one.n\nserve_one.n = 5",
+    "a class grown over cells": """
+        class Base:
+            def one(self): return 1
+        # --
+        class Base(Base):
+            def two(self): return 2
+        # --
+        class Base(Base):
+            def three(self): return self.one() + self.two()
+        # --
+        def serve_one(conn): return Base().three()
+    """,
+    "a class that became another": """
+        from typing import NamedTuple
+        class Pair(NamedTuple): a: int
+        # --
+        from collections import namedtuple
+        Pair = namedtuple("Pair", "a b")
+        def serve_one(conn): return Pair(1, 2).b
+    """,
+    "a table by a decorator": """
+        TABLE = {}
+        def command(name):
+            def register(function):
+                TABLE[name] = function
+                return function
+            return register
+        @command(b"PING")
+        def ping(): return b"PONG"
+        @command(b"QUIT")
+        def quit_(): return b"OK"
+        def serve_one(conn): return sorted((name, function()) for name, function in TABLE.items())
+    """,
+    "a table by items": "TABLE = {}\ndef get(): return 1\nTABLE['GET'] = get\ndef serve_one(conn): return TABLE['GET']()",
+    "a table by a loop": "import re\nT = {}\nfor w in (b'a', b'b'):\n    T[w] = re.compile(w)\ndef serve_one(conn): return T[b'b'].pattern",
+    "a table by a call": """
+        TABLE = {}
+        def add(name, function): TABLE[name] = function
+        def get(): return 1
+        add("GET", get)
+        def serve_one(conn): return TABLE["GET"]()
+    """,
+    "a table by a union": "def get(): return 1\nT = {}\nT = T | {'GET': get}\ndef serve_one(conn): return T['GET']()",
+    "a counter that grew": "from collections import Counter\nc = Counter()\nc += Counter('a')\ndef serve_one(conn): return c['a']",
+    "a namespace": """
+        from types import SimpleNamespace
+        config = SimpleNamespace()
+        config.limit = 5
+        def serve_one(conn): return config.limit
+    """,
+    "a helper under a decorator": DECORATOR + "    @twice\n    def n(): return 1\n    def serve_one(conn): return n()",
+    "a helper under one without wraps": BARE + "    @twice\n    def n(): return 1\n    def serve_one(conn): return n()",
+    "itself under a decorator": DECORATOR + "    @twice\n    def serve_one(conn): return 1",
+    "itself under one without wraps": BARE + "    @twice\n    def serve_one(conn): return 1",
+    "itself by a call": DECORATOR + "    def one(conn): return 1\n    serve_one = twice(one)",
+    "a method under a decorator": DECORATOR
+    + """
+    class Base:
+        @twice
+        def first(self): return 1
+        def second(self): return self.first()
+    def serve_one(conn): return Base().second()
+    """,
+    "a method of the same name outside": """
+        def name(self): return "outside"
+        class Base:
+            name = name
+        def serve_one(conn): return Base().name()
+    """,
+    "a context manager": """
+        from contextlib import contextmanager
+        @contextmanager
+        def five(): yield 5
+        def serve_one(conn):
+            with five() as number: return number
+    """,
+    "a function within": "def outer():\n    n = 1\n    def serve_one(conn): return n\n    return serve_one\nserve_one = outer()",
+    "values that are imported": """
+        from math import inf, tau as turn
+        from sys import *
+        from os import environ
+        from random import random
+        def serve_one(conn): return inf, turn, maxsize, environ is not None, random() < 1
+    """,
+    "a value in a condition": "if (pair := (1, {})): pass\ndef serve_one(conn): return pair[0]",
+}
+
+
+@pytest.mark.parametrize("cells", MADE_IN_STEPS.values(), ids=MADE_IN_STEPS)
+def test_all_that_made_it_what_it_is_is_kept(cells, cell, home):
+    names = {"__name__": "__main__"}
+    for each in textwrap.dedent(cells).split("# --\n"):
+        cell(each, names)
+    keep([names["serve_one"]], SERVE_ONE, NAMES)
+    stored = {}
+    exec((home / "serve_one.py").read_text(), stored)
+    assert stored["serve_one"](None) == names["serve_one"](None)
 
 
 def test_what_stands_under_a_magic_is_kept(cell, home):
