@@ -14,7 +14,7 @@ from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import where
 
-from .ends import LONG_LINES, TOO_LONG, accepted, half_close, is_closed, reset, send
+from .ends import CLOSED, LONG_LINES, TOO_LONG, accepted, half_close, is_closed, reset, send
 from .make_listener import variables
 from .probe import Answer, Instead, first
 
@@ -51,8 +51,11 @@ class _Server:
 
 def check_serve_one(attempt: Attempt) -> None:
     one = _ServeOne(attempt, _use_serve_one, 16_384)
-    for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
-        part(one)
+    try:
+        for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
+            part(one)
+    except Raised as error:
+        raise explained(error, CLOSED) from None
     one.process.alone()
 
 
@@ -266,13 +269,17 @@ def _stop(*_: object) -> None:
 _OF_SERVE_FOREVER = {
     "RecursionError": "{type}{line}: serve_forever calls itself for the next client, and each call keeps its place in memory. "
     "Use a loop: while True.",
+    **CLOSED,
 }
 
 
 def check_serve_forever(attempt: Attempt) -> None:
     server = _Server(attempt, _use_serve_forever)
-    for part in _one_after_the_other, _resets, _many_clients, _waits_for_the_next, _silent_client, _can_be_stopped:
-        part(server)
+    try:
+        for part in _one_after_the_other, _resets, _many_clients, _waits_for_the_next, _silent_client, _can_be_stopped:
+            part(server)
+    except Raised as error:
+        raise explained(error, _OF_SERVE_FOREVER) from None
 
 
 def _one_after_the_other(server: _Server) -> None:
@@ -297,13 +304,10 @@ def _resets(server: _Server) -> None:
 
 
 def _many_clients(server: _Server) -> None:
-    try:
-        for _ in range(_CLIENTS // _BATCH):
-            for _ in range(_BATCH):
-                reset(server.client())
-            server.answers(f"{_BATCH} clients came and went, and the next one got no answer within 1 s").close()
-    except Raised as error:
-        raise explained(error, _OF_SERVE_FOREVER) from None
+    for _ in range(_CLIENTS // _BATCH):
+        for _ in range(_BATCH):
+            reset(server.client())
+        server.answers(f"{_BATCH} clients came and went, and the next one got no answer within 1 s").close()
     server.good(f"{_CLIENTS} clients that come and go")
 
 

@@ -9,11 +9,23 @@ from contextlib import ExitStack, contextmanager, suppress
 
 from course_lib.ports import is_queued
 from course_lib.proc import descriptor_limit
-from course_lib.sandbox import Wrong, wait_until
+from course_lib.sandbox import Causes, Wrong, wait_until
 
 LONGEST = 65_536  # bytes that a line may have (exercise 2.2)
 TOO_LONG = b"x" * (LONGEST + 5000)  # and no line end
 LONG_LINES = (b"x" * 49_999 + b"\n") * 4  # 200,000 bytes
+
+FORGOTTEN = "A socket object that nobody keeps closes its number, too: keep it in a list or dict as long as the client is there."
+_TWO_OWNERS = (
+    "It was closed before. Has this number two owners, as after os.fdopen(conn.fileno()) or socket.socket(fileno=...)? Then take "
+    "conn.makefile('rb'), or os.dup() for a number of its own."
+)
+# What it says about a server.
+CLOSED: Causes = {
+    "EBADF in close": _TWO_OWNERS,
+    "EBADF in with ": _TWO_OWNERS,
+    "EBADF": f"You used a socket after you had closed it: forget it in the same moment. {FORGOTTEN}",
+}
 
 
 def readable(sock: socket.socket, seconds: float = 0.0, event: int = select.POLLIN) -> bool:

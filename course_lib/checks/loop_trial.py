@@ -144,8 +144,8 @@ CAUSES = {
     "StopIteration": "A task that returns raises it out of send(): catch it there.",
     ": is not an iterator": "next() is for generators; a coroutine of async def has only send(): task.send(None) does for both.",
     "TypeError: NoneType": "Is it a bare `yield`, which gives None? It only lets the others have their turn.",
-    "FileExistsError": "The number is in the interest list already (EEXIST, epoll_ctl(2)): two tasks may wait for one socket, which has "
-    "one entry.",
+    "KeyError FileExistsError: already registered|File exists": "This number is registered already (EEXIST, epoll_ctl(2)). Two tasks that "
+    "wait for one socket share one registration: modify() it with both events. When nobody waits for it any more, unregister() it.",
     "FileNotFoundError": "The number is not in the interest list (ENOENT, epoll_ctl(2)): a socket that was closed has left it by itself.",
     r"ValueError: \(-1\)|negative": "A closed socket has the number -1: keep the number that it had, and unwatch it before its number "
     "has a new owner.",

@@ -14,7 +14,7 @@ from functools import partial
 from course_lib.ports import at_port
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
-from .ends import LONG_LINES, half_close, readable, reset, writable
+from .ends import FORGOTTEN, LONG_LINES, half_close, readable, reset, writable
 from .forgotten import places, tells_places
 from .server_trial import SMALL, ServerTrial, still_open, use_server
 
@@ -91,7 +91,7 @@ def _more_messages(trial: ServerTrial) -> None:
             trial.process.explain_end()
             raise Wrong(
                 "A second message on the same connection: the client got b'', the end. Do you close after the first answer? "
-                "Close when recv() gives b''."
+                f"Close when recv() gives b''. {FORGOTTEN}"
             )
         if not got and stuck:
             raise trial.unanswered(trial.first, "A second message on the same connection got no answer within 1 s", stuck)

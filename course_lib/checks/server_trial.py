@@ -1,6 +1,8 @@
 """A server of many clients under test: the learner's code runs in a process of its own, and clients talk to it."""
 
 import gc
+import itertools
+import re
 import signal
 import socket
 from collections.abc import Callable, Iterator
@@ -9,7 +11,7 @@ from contextlib import contextmanager
 from course_lib.ports import at_port, listening
 from course_lib.sandbox import Attempt, NotChecked, Raised, Stuck, Talk, Wrong, why
 
-from .ends import readable, writable
+from .ends import CLOSED, readable, writable
 
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
@@ -142,11 +144,12 @@ class ServerTrial:
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
             self.process.watch(0)
-            why = "It does not come to this client." if unread else ""
             if accepted is False:
                 why = "The client waits in the accept queue."
             elif self.process.until(lambda: self.way(client)[1] < unread, 0.1):
                 why = "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
+            else:
+                why = self._unread(stuck.line) if unread else ""
         elif call == "sleep":
             why = "No client can wake it there: sleep in the call that waits for the sockets."
         elif call in _SINGLE:
@@ -171,6 +174,13 @@ class ServerTrial:
                 "that you wait for to be writable?"
             )
         return Wrong(f"{what}: {stuck.does('your server')}. {why}".rstrip())
+
+    def _unread(self, line: str) -> str:
+        """Why it runs in this line and reads nothing of a client: a few looks tell whether it waits for sockets again and again."""
+        lines = itertools.chain([line], (self.process.where() for _ in range(5)))
+        if self.sleeps and any(re.search(r"(select|poll|wait|ready)\(", each) for each in lines):
+            return "This client's socket is readable, and nobody calls recv() on it, so each wait for it returns at once."
+        return "It does not come to this client."
 
     def listens(self) -> bool:
         """Is the listener still open?"""
@@ -292,7 +302,7 @@ _CAUSES = {
     "KeyError": "This connection was forgotten before: one socket can be readable and writable in the same round.",
     ": must be an int, or have a fileno|'tuple' object has no attribute 'fileno'": "select() takes sockets or their numbers, or whatever has a method fileno().",
     ": 'tuple' object has no attribute": "accept() returns the pair (connection, address).",
-    "EBADF": "You used a socket after you had closed it: forget it in the same moment.",
+    **CLOSED,
     "ENOTCONN": "Its client has gone already, perhaps before accept() came to it.",
 }
 

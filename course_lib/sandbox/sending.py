@@ -1,13 +1,18 @@
 """The learner's code as bytes for a fresh process."""
 
+import ctypes
 import functools
 import inspect
 import io
+import itertools
 import struct
+import sys
+import typing
 from collections import ChainMap
 from collections.abc import Callable, Iterator
 from types import CodeType, FunctionType
-from typing import Any, NewType
+from typing import Any, NewType, TypedDict
+from weakref import WeakKeyDictionary, WeakValueDictionary
 
 import cloudpickle
 
@@ -44,25 +49,66 @@ def _new_type(name: Any) -> tuple[Any, ...]:
     return NewType, (name.__name__, name.__supertype__)
 
 
+def _cached_property(property: Any) -> tuple[Any, ...]:
+    """Without its lock (Python 3.11)."""
+    return functools.cached_property, (property.func,), {"attrname": property.attrname}
+
+
+def _weak(things: Any) -> tuple[Any, ...]:
+    """A weak dictionary; functools.singledispatch has one."""
+    return type(things), (dict(things),)
+
+
+_REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
+    CodeType: _code_of_cell,
+    type(functools.cache(len)): _cached,
+    functools.cached_property: _cached_property,
+    itertools.count: lambda numbers: (eval, (repr(numbers), {"count": itertools.count})),  # for Python 3.14
+    struct.Struct: _struct,
+    NewType: _new_type,
+    WeakKeyDictionary: _weak,
+    WeakValueDictionary: _weak,
+}
+if sys.version_info >= (3, 12):  # `type Fd = int | None`
+    _REDUCERS[typing.TypeAliasType] = lambda alias: (_make_alias, (alias.__name__, alias.__value__, alias.__type_params__))
+
+    def _make_alias(name: str, value: Any, parameters: tuple[Any, ...]) -> typing.TypeAliasType:
+        return typing.TypeAliasType(name, value, type_params=parameters)
+
+
 class _Pickler(cloudpickle.Pickler):
     """Keeps the name of the cell that code comes from: without it no line of it can be shown."""
 
-    dispatch_table = ChainMap(
-        {CodeType: _code_of_cell, type(functools.cache(len)): _cached, struct.Struct: _struct, NewType: _new_type},
-        cloudpickle.Pickler.dispatch_table,
-    )
+    dispatch_table = ChainMap(_REDUCERS, cloudpickle.Pickler.dispatch_table)
+
+    def reducer_override(self, value: Any) -> Any:
+        if isinstance(value, ctypes.CDLL):
+            raise TypeError("a library of C goes out, and does not come in")
+        if typing.is_typeddict(value) and value.__module__ == "__main__" and not hasattr(value, "__orig_bases__"):
+            make: Any = TypedDict  # made by a call (Python 3.11)
+            return functools.partial(make, total=value.__total__), (value.__name__, value.__annotations__)
+        return super().reducer_override(value)
+
+
+def _dumped(value: object) -> bytes:
+    payload = io.BytesIO()
+    _Pickler(payload).dump(value)
+    return payload.getvalue()
 
 
 def pickled(inside: Callable[..., None], learner: object, name: str) -> bytes:
     try:
-        payload = io.BytesIO()
-        _Pickler(payload).dump((inside, learner))
-        return payload.getvalue()
+        return _dumped((inside, learner))
     except Exception as error:
         label, value = _unpicklable(learner, set()) or (None, None)
         if label is None:
             raise Wrong(
                 f"{name} cannot go into another process, where a check runs it: {printable(str(error))}.", cause=str(error)
+            ) from None
+        if label == "get_ipython":
+            raise Wrong(
+                f"{name} has a magic in it, a line with % or !, of which IPython makes get_ipython(). A check runs your code in a fresh "
+                "process without IPython: take this line out."
             ) from None
         raise Wrong(
             f"{name} uses {label}, a {type(value).__name__} of this notebook. A check runs your code in a fresh process, "
@@ -80,7 +126,7 @@ def _unpicklable(learner: object, seen: set[int]) -> tuple[str, object] | None:
         seen.add(id(function))
         for label, value in _used(function).items():
             try:
-                cloudpickle.dumps(value)
+                _dumped(value)
             except Exception:
                 deeper = _unpicklable(value, seen) if inspect.isroutine(value) or inspect.isclass(value) else None
                 return deeper or (label, value)

@@ -85,3 +85,11 @@ class Lines:
 """
     run("import re\nfrom course_lib.exercises import check", first, second, first, lines, 'check("2.2", Lines)')
     assert first in (home / "lines.py").read_text()
+
+
+def test_a_magic_inside_of_a_solution(run):
+    cells = ["from course_lib.exercises import check"]
+    for magic in "%time pass", "x = !ls":
+        cells += [f"%time pass\ndef make_listener(port=0, backlog=16):\n    {magic}", 'check("2.1", make_listener)']
+    for (said,) in run(*cells)[2::2]:
+        assert "make_listener has a magic in it" in " ".join(said.text.split())

@@ -385,8 +385,13 @@ KEPT = {
         ("import struct\nHEAD = struct.Struct('!I')", "HEAD.pack(1)"),
         ("from typing import NewType\nFd = NewType('Fd', int)", "Fd(1)"),
         ("import numpy", "numpy.zeros(1)"),
+        ("from typing import TypedDict\nLine = TypedDict('Line', {'a': int})", "Line(a=1)"),
+        (
+            "import functools\nclass Limit:\n    @functools.cached_property\n    def bytes(self): return 1",
+            "assert Limit().bytes == 1",
+        ),
     ],
-    ids=["a Struct", "a type of another name", "an import that starts threads elsewhere"],
+    ids=["a Struct", "a type of another name", "an import that starts threads elsewhere", "a TypedDict", "a cached property"],
 )
 def test_a_solution_with_it_passes_and_is_kept(before, used, cell, checked, home):
     assert checked("2.2", cell(before + OWN_LINES.replace("(self, chunk):", f"(self, chunk):\n        {used}"))["Lines"]).passed

@@ -146,10 +146,20 @@ NOT_PICKLABLE = {
         "return of_it()",
         "make_listener uses of_it, a ReferenceType of this notebook.",
     ),
-    "what a decorator of Python's keeps": (
-        "import functools\n@functools.singledispatch\ndef helper(thing): pass",
-        "helper(1)",
-        "make_listener uses helper, a function of this notebook.",
+    "a library of C": (
+        "import ctypes\nlibc = ctypes.CDLL(None)",
+        "libc.getpid()",
+        "make_listener uses libc, a CDLL of this notebook.",
+    ),
+    "what a magic becomes": (
+        "get_ipython = threading.Lock()",
+        "get_ipython().run_line_magic('time', 'pass')",
+        "make_listener has a magic in it, a line with % or !",
+    ),
+    "beside what can go there": (
+        "import functools\nlock = threading.Lock()\n@functools.cache\ndef helper(): return 1",
+        "with lock: helper()",
+        "make_listener uses lock, a lock of this notebook.",
     ),
     "a server": (
         "class Server:\n    def __init__(self): self.lock = threading.Lock()\nserver = Server()",
@@ -168,6 +178,37 @@ def test_what_cannot_go_into_another_process_is_named(before, body, says, cell, 
     for value in names.values():
         if hasattr(value, "fileno"):
             value.close()
+
+
+CAN_GO = {
+    "a cached property": (
+        "import functools\nclass Cached:\n    @functools.cached_property\n    def one(self): return 1",
+        "Cached().one == 1",
+    ),
+    "singledispatch": (
+        "import functools\n@functools.singledispatch\ndef kind(thing): return 0\n@kind.register\ndef _(thing: int): return 1\nkind('')",
+        "(kind(1), kind('')) == (1, 0)",
+    ),
+    "a weak dictionary": ("import weakref\nweak = weakref.WeakValueDictionary()", "len(weak) == 0"),
+    "a TypedDict made by a call": (
+        "from typing import TypedDict\nPair = TypedDict('Pair', {'a': int}, total=False)",
+        "Pair(a=1) == {'a': 1} and not Pair.__total__",
+    ),
+    "a counter": ("import itertools\nnumbers = itertools.count(3, 2)\nnext(numbers)", "next(numbers) == 5"),
+}
+if sys.version_info >= (3, 12):
+    CAN_GO["a type"] = (
+        "type Fd = int | None\ndef helper(fd: Fd) -> Fd: return fd",
+        "helper(1) == 1 and Fd.__value__ == int | None",
+    )
+    CAN_GO["a generic type"] = "type Of[T] = list[T]", "Of.__name__ == 'Of' and Of[int]"
+
+
+@pytest.mark.parametrize("before, says", CAN_GO.values(), ids=CAN_GO)
+def test_what_can_go_into_another_process(before, says, cell, checked):
+    names = cell(IMPORTS + before)
+    cell(f"def make_listener(port=0, backlog=16):\n    assert {says}\n    raise KeyError\n", names)
+    assert "raised KeyError" in checked("2.1", names["make_listener"]).findings[-1].words
 
 
 def test_a_module_that_only_the_kernel_has_is_named(cell, as_before):

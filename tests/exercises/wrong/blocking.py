@@ -409,6 +409,12 @@ CASES = {
                  def serve_one(conn):
                      kept.append(socket.socket())
              """}),
+        case("two owners of a number", "It was closed before. Has this number two owners",
+             TRUSTING, {"with conn:\n...\n": """
+                 with conn, os.fdopen(conn.fileno(), "rb") as f:
+                     for line in f:
+                         conn.sendall(line.upper())
+             """, "lines = Lines()": ""}),
         case("closes the number, not the socket", "After 0 answers the client got b''", """
             def serve_one(conn):
                 os.close(conn.fileno())
@@ -461,6 +467,27 @@ CASES = {
         """),
         case("speaks after serve_one has closed", "serve_forever raised OSError: [Errno 9] Bad file descriptor in line 5",
              SERVE, {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
+        case("two owners of a number", "It was closed before. Has this number two owners",
+             SERVE, {"serve_one(conn)": """
+                 f = os.fdopen(conn.fileno(), "rb")
+                 for line in f:
+                     conn.sendall(line.upper())
+                 f.close()
+                 conn.close()
+             """}),
+        case("two owners in a with", "It was closed before. Has this number two owners",
+             SERVE, {"serve_one(conn)": """
+                 with conn, os.fdopen(conn.fileno(), "rb") as f:
+                     for line in f:
+                         conn.sendall(line.upper())
+             """}),
+        case("keeps the number only", "A socket object that nobody keeps closes its number, too",
+             SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": """
+                 number = listener.accept()[0].fileno()
+                 while data := os.read(number, 4096):
+                     os.write(number, data.upper())
+                 os.close(number)
+             """}),
         case("closes the listener", "You used the listener after you had closed it in line 3: keep it open for the next clients.",
              SERVE, {"serve_one(conn)": "serve_one(conn)\nlistener.close()"}),
         case("spins", "Nobody comes, and your server looks for a client all the time in line ", """

@@ -3,7 +3,7 @@
 from exercises.case import case, changed, right
 
 IMPORTS = """
-import heapq, itertools, select, socket, threading, time, traceback
+import heapq, itertools, select, selectors, socket, threading, time, traceback
 from collections import deque
 from course_lib.solutions.coroutines import Wait, accept, recv, send_all, sleep
 from course_lib.solutions.epolling import EpollEngine
@@ -88,6 +88,22 @@ class Loop:
             self.wake(number, readable or hup, writable or hup)
         while self.sleepers and self.sleepers[0][0] <= time.monotonic():
             self.ready.append(heapq.heappop(self.sleepers)[2])
+"""
+
+# An engine that never calls modify().
+REGISTERS = """
+class Registers:
+    def __init__(self):
+        self.selector = selectors.DefaultSelector()
+
+    def watch(self, sock, readable, writable, number):
+        self.selector.register(sock, readable | 2 * writable, number)
+
+    def unwatch(self, sock):
+        self.selector.unregister(sock)
+
+    def wait(self, seconds):
+        return [(key.data, events & 1, events & 2, 0) for key, events in self.selector.select(seconds)]
 """
 
 HTTP = r"""
@@ -593,6 +609,12 @@ CASES = {
                  self.readers.pop(number, None)
                  self.writers.pop(number, None)
              """}),
+        case("registers for each task", "share one registration: modify() it with both events", REGISTERS + LOOP, {"EpollEngine()": "Registers()"}),
+        case("registers a number for each task", "share one registration: modify() it with both events",
+             REGISTERS + LOOP, {"EpollEngine()": "Registers()", "selectors.DefaultSelector()": "select.epoll()",
+             "self.selector.register(sock, readable | 2 * writable, number)": "self.selector.register(sock, readable | 4 * writable)",
+             "return [(key.data, events & 1, events & 2, 0) for key, events in self.selector.select(seconds)]":
+                 "return [(number, events & 1, events & 4, events & 24) for number, events in self.selector.poll(seconds)]"}),
         case("never unwatches", "watch a socket only while a task waits for it",
              LOOP, {"self.engine.unwatch(sock)": "",
              "self.wake(number, readable or hup, writable or hup)": "if number in self.socks:\n    self.wake(number, readable or hup, writable or hup)"}),

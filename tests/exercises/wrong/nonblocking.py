@@ -393,6 +393,20 @@ CASES = {
     "3.3": [
         case("a blocking listener", "meanwhile nobody looks after the others. The listener is blocking.",
              BUSY, {"listener.setblocking(False)": "listener.setblocking(True)"}),
+        case("keeps numbers only", "A socket object that nobody keeps closes its number, too", """
+            def busy_server(listener):
+                listener.setblocking(False)
+                numbers = []
+                while True:
+                    if sock := try_accept(listener):
+                        numbers.append(sock.fileno())
+                        sock = None
+                    for number in numbers:
+                        try:
+                            os.write(number, os.read(number, 4096).upper())
+                        except BlockingIOError:
+                            pass
+        """),
         case("one client after the other", "The first client is silent, and a second one got no answer within 1 s", """
             def busy_server(listener):
                 listener.setblocking(False)

@@ -120,6 +120,29 @@ def select_server(listener):
                 conn.sock.close()
 """
 
+# Keeps numbers only, and makes a socket object of one for a moment.
+NUMBERS = r"""
+def select_server(listener):
+    listener.setblocking(False)
+    engine = select.epoll()
+    lines = {}
+    engine.register(listener, select.EPOLLIN)
+    while True:
+        for number, _ in engine.poll():
+            if number == listener.fileno():
+                number = listener.accept()[0].detach()
+                lines[number] = Lines()
+                engine.register(number, select.EPOLLIN)
+                continue
+            conn = socket.socket(fileno=number)
+            data = conn.recv(65536)
+            for line in lines[number].feed(data):
+                conn.sendall(line.upper() + b"\n")
+            if not data:
+                del lines[number]
+                conn.close()
+"""
+
 # Watches each one for what its Conn asks for.
 RIGHT_EPOLL = changed(ON_EPOLL, {"if conn.over:": """
     if not conn.over:
@@ -319,6 +342,25 @@ CASES = {
         case("closes after one answer",
              "the client got b'', the end. Do you close after the first answer? Close when recv() gives b''.",
              BARE, {"except ConnectionError:\n    gone.add(sock)\n    conns[sock][1].clear()": "except ConnectionError:\n    gone.add(sock)\n    conns[sock][1].clear()\ngone.add(sock)"}),
+        case("a socket object for each round", "A socket object that nobody keeps closes its number, too", NUMBERS),
+        case("a socket object for each round of select()", "A socket object that nobody keeps closes its number, too",
+             NUMBERS, {"engine = select.epoll()": "",
+             "engine.register(listener, select.EPOLLIN)": "", "for number, _ in engine.poll():": "for number in select.select([listener.fileno(), *lines], [], [])[0]:",
+             "engine.register(number, select.EPOLLIN)": ""}),
+        case("two owners of a number", "It was closed before. Has this number two owners",
+             BARE, {"sock.close()": 'os.fdopen(sock.fileno(), "rb").close()\nsock.close()'}),
+        case("never calls recv()", "This client's socket is readable, and nobody calls recv() on it, so each wait for it returns at once.", """
+            def select_server(listener):
+                listener.setblocking(False)
+                engine, conns = select.epoll(), {}
+                engine.register(listener, select.EPOLLIN)
+                while True:
+                    for number, _ in engine.poll(1):
+                        if number == listener.fileno():
+                            conn, _ = listener.accept()
+                            conns[conn.fileno()] = conn
+                            engine.register(conn, select.EPOLLIN)
+        """),
         case("no capitals", r"A client sent b'hello\n' and got b'hello\n': answer in capitals.",
              BARE, {r'conns[sock][1] += line.upper() + b"\n"': r'conns[sock][1] += line + b"\n"'}),
         case("no line end", r"the answer has no b'\n' at its end",
