@@ -5,6 +5,7 @@ import os
 import socket
 import struct
 import weakref
+from contextlib import suppress
 from typing import Any
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
@@ -203,11 +204,12 @@ _known: weakref.WeakKeyDictionary[object, NamedClients] = weakref.WeakKeyDiction
 def clients_of(thing: object) -> NamedClients:
     """The clients of a server or socket: the same one for every panel on it. Clients of servers that have stopped are closed."""
     for server, clients in list(_known.items()):
-        if server is not thing and getattr(server, "running", True) is False:
-            clients.close()
+        with suppress(Exception):  # one of somebody else's making does not tell
+            if server is not thing and getattr(server, "running", True) is False:
+                clients.close()
     try:
         return _known.setdefault(thing, NamedClients())
-    except TypeError:  # a number, an epoll …: nothing can be remembered for it
+    except Exception:  # a number, an epoll …: nothing can be remembered for it
         return NamedClients()
 
 

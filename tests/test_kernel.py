@@ -18,6 +18,7 @@ import pytest
 from course_lib.kernel import asleep_on, busiest, descriptors, doing, libc, open_numbers, threads, wait_until
 from course_lib.kernel.busiest import Busiest
 from course_lib.lab import switch_interval
+from course_lib.widgets import observe
 
 
 @pytest.fixture
@@ -173,6 +174,31 @@ class TestDescriptors:
         with pytest.raises(TypeError, match="descriptor"):
             descriptors(thing)
 
+    def test_more_numbers_than_the_limit_of_descriptors(self, pair):
+        soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+        sock = pair[0].dup()
+        with sock, pair[0].dup() as other:
+            limit = max(open_numbers()) + 1
+            try:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
+                found = {row.number: row for row in descriptors(range(3 * limit))}
+                shown = {row["number"] for row in observe(range(3 * limit)).state()["rows"]}
+            finally:
+                resource.setrlimit(resource.RLIMIT_NOFILE, (soft, hard))
+            assert {sock.fileno(), other.fileno()} <= found.keys() <= set(range(limit)) and shown
+
+    @pytest.mark.skipif(not hasattr(os, "O_PATH"), reason="only Linux has O_PATH")
+    def test_a_mere_place_is_open_though_poll_does_not_take_it(self, tmp_path):
+        with socket.socket(socket.AF_UNIX) as door, ExitStack() as opened:
+            door.bind(str(tmp_path / "door"))
+            (tmp_path / "link").symlink_to("door")
+            for path, kind in (tmp_path, "directory"), (tmp_path / "door", "file"), (tmp_path / "link", "file"):
+                number = os.open(path, os.O_PATH | os.O_NOFOLLOW)
+                opened.callback(os.close, number)
+                row = one(number)
+                assert (row.kind, row.local, row.readable, row.hangup) == (kind, str(path), False, False)
+                assert number in open_numbers() and number in {row.number for row in descriptors()}
+
     def test_looking_takes_no_number_and_changes_nothing(self, pair):
         before = open_numbers()
         for _ in range(50):
@@ -237,6 +263,12 @@ def silent_for(connection) -> int:
 
 
 class TestBusiest:
+    def test_a_closed_number_does_not_talk(self, many):
+        connections = many[2]
+        closed = [10_000 + number for number in range(10)]
+        rows, _ = Busiest(lambda: [*closed, *(sock.fileno() for sock in connections)], 5).look()
+        assert len(rows) == 5
+
     def numbers(self, rows):
         return {row.number for row in rows}
 

@@ -1,5 +1,6 @@
 """The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source."""
 
+import asyncio
 import gc
 import os
 import re
@@ -144,6 +145,24 @@ def test_one_that_ends_is_said(child):
     child.wait()
     with pytest.raises(ValueError, match=f"no process has the number {child.pid}"):
         observe(pid=child.pid)
+
+
+def test_an_object_of_a_process_that_has_ended_is_one_sentence(child):
+    view = ProcessView(child.pid)
+    child.kill()
+    assert wait_until(lambda: not view.running)
+    for _ in range(2):  # before and after its status is taken
+        with pytest.raises(ValueError, match=rf"^this Popen has ended \(it was process {child.pid}\)$"):
+            observe(child)
+        child.wait()
+
+    async def look():
+        process = await asyncio.create_subprocess_exec("true")
+        await process.wait()
+        with pytest.raises(ValueError, match=r"^this Process has ended \(it was process \d+\)$"):
+            observe(process)
+
+    asyncio.run(look())
 
 
 @pytest.mark.parametrize("pid", [0, -1, "4711", True, 1.5])

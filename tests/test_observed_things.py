@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 import http.server
 import os
+import queue
 import select
 import selectors
 import shutil
@@ -13,10 +14,15 @@ import ssl
 import subprocess
 import sys
 import threading
+import weakref
 from collections import deque
+from collections.abc import Mapping
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
+import redis
 import uvloop
+import zmq
 from tornado.tcpserver import TCPServer
 
 from course_lib.kernel import descriptors, wait_until
@@ -28,6 +34,10 @@ from course_lib.widgets import observe
 def kept():
     with contextlib.ExitStack() as stack:
         yield stack.enter_context
+
+
+CLOSED = "All that this panel shows is closed. Run the cell again."
+EMPTY = "What this panel shows holds no descriptor now."
 
 
 def rows(thing) -> list[tuple[int, str]]:
@@ -129,7 +139,7 @@ class TestWhatIsTaken:
         selector.register(one, selectors.EVENT_READ)
         assert [row["number"] for row in panel.state()["rows"]] == [one.fileno()]
         selector.close()
-        assert "is closed" in panel.state()["note"]
+        assert panel.state()["note"] == EMPTY
 
     @pytest.mark.parametrize("kind", [socketserver.TCPServer, socketserver.ThreadingTCPServer, http.server.HTTPServer])
     def test_servers_of_the_standard_library(self, kept, kind):
@@ -156,7 +166,7 @@ class TestWhatIsTaken:
             assert [kind for _, kind in connections[0]] == ["connection"]
             writer.close()
             server.close()
-            assert "is closed" in panel.state()["note"]
+            assert panel.state()["note"] == EMPTY
 
         asyncio.run(look())
 
@@ -266,7 +276,7 @@ class TestWhatIsTaken:
         holder = type("Client", (), {"sock": kept(socket.create_server(("127.0.0.1", 0)))})()
         panel = observe(holder)
         holder.sock = None
-        assert "is closed" in panel.state()["note"]
+        assert panel.state()["note"] == EMPTY
 
     def test_what_is_closed_is_said(self):
         one, other = socket.socketpair()
@@ -274,7 +284,123 @@ class TestWhatIsTaken:
         for thing in (one, other, file):
             thing.close()
         for thing in (one, [one, other], file, 10_000):
-            assert observe(thing).state()["note"] == "All that this panel shows is closed. Run the cell again."
+            assert observe(thing).state()["note"] == CLOSED
+
+    @pytest.mark.parametrize(
+        "thing",
+        [selectors.SelectSelector(), selectors.PollSelector(), zmq.Poller(), SimpleNamespace(sites=[])],  # aiohttp's AppRunner
+        ids=lambda thing: type(thing).__name__,
+    )
+    def test_what_holds_nothing_yet_is_not_said_to_be_closed(self, thing):
+        assert observe(thing).state()["note"] == EMPTY and descriptors(thing) == []
+
+    def test_of_a_dict_the_sockets_are_meant(self, kept):
+        one, other = map(kept, socket.socketpair())
+        number, seen = one.fileno(), [(one.fileno(), "unix socket")]
+        for many in (
+            {one: 0},  # as bytes for each socket
+            {one: b""},
+            {one: None},
+            {one: queue.Queue()},
+            weakref.WeakKeyDictionary({one: 1}),
+            MappingProxyType({one: other}),
+            {"a": one},
+            {0: one},
+            {number: 0},
+            {number: "a"},
+            {"a": number},
+            {type("Writer", (), {"sock": one})(): "a"},
+        ):
+            assert rows(many) == seen == [(row.number, row.kind) for row in descriptors(many)]
+            assert rows(SimpleNamespace(sockets=many)) == seen or not isinstance(many, Mapping)
+        with pytest.raises(TypeError, match="in this dict, at 1, this str has no descriptor now"):
+            observe({one: 0, "text": 1})
+
+    def test_what_notes_its_process_is_no_process(self, kept):
+        sock, _ = map(kept, socket.socketpair())
+        assert rows(SimpleNamespace(pid=os.getpid(), sock=sock)) == [(sock.fileno(), "unix socket")]
+        client = redis.Connection()
+        assert client.pid == os.getpid()
+        with pytest.raises(TypeError, match="; this Connection has no descriptor now$"):
+            observe(client)
+        client._sock = sock
+        assert rows(client) == [(sock.fileno(), "unix socket")]
+        client._sock = None
+
+    def test_a_connection_that_knows_its_server_is_the_connection(self, kept):
+        found = []
+
+        class Handler(socketserver.BaseRequestHandler):
+            def handle(self):
+                self.connection = self.request  # as StreamRequestHandler
+                found.append(rows(self) == rows(self.request))
+
+        class Protocol(asyncio.Protocol):  # as websockets'
+            def connection_made(self, transport):
+                self.transport, self.server = transport, server
+                found.append([kind for _, kind in rows(self)] == ["connection"])
+                transport.close()
+
+        async def look():
+            await asyncio.get_running_loop().create_connection(Protocol, *server.server_address)
+
+        server = kept(socketserver.TCPServer(("127.0.0.1", 0), Handler))
+        thread = threading.Thread(target=server.handle_request)
+        thread.start()
+        asyncio.run(look())
+        thread.join()
+        assert found == [True, True]
+
+    def test_a_method_that_makes_a_socket_is_not_one(self, kept):
+        listener = kept(socket.create_server(("127.0.0.1", 0)))
+        assert rows(SimpleNamespace(socket=lambda: None, sock=listener)) == rows(listener)  # imaplib's
+
+    @pytest.mark.parametrize(
+        "make, why",
+        [
+            (zmq.Context, "; this Context has no descriptor now"),
+            (
+                lambda: contextlib.closing(uvloop.new_event_loop()),
+                "; this Loop has no selector to ask: pass its servers, streams or sockets",
+            ),
+        ],
+    )
+    def test_the_sentence_names_what_was_passed(self, kept, make, why):
+        thing = kept(make())
+        with pytest.raises(TypeError, match=f"{why}$"):
+            observe(thing)
+        with pytest.raises(TypeError, match=why[2:]):
+            descriptors(thing)
+
+    def test_a_thing_with_no_configuration_yet(self, kept):
+        class Lazy:
+            def __getattr__(self, name):
+                raise RuntimeError("not configured")
+
+        class Sock(Lazy):
+            def fileno(self):
+                return 0
+
+        for thing in Lazy(), [Lazy()]:
+            for look in observe, descriptors:
+                with pytest.raises(TypeError, match="this Lazy has no descriptor now$"):
+                    look(thing)
+        sock = Sock()
+        assert rows(sock) == rows([sock]) == rows(0) and observe(sock)
+
+    def test_a_proxy_of_what_is_gone(self):
+        sock = socket.socket()
+        proxy = weakref.proxy(sock)
+        panel = observe(proxy)
+        assert [number for number, _ in rows([proxy])] == [sock.fileno()]
+        del sock
+        assert panel.state()["note"] == CLOSED and panel.picture() and repr(panel) == "observe(1 thing)"
+        assert not observe(0).is_its(proxy)
+        panel._click("blocking", {"of": "connections", "blocking": True})
+        for thing in proxy, [proxy]:
+            for look in observe, descriptors:
+                with pytest.raises(TypeError, match="what this .*[Pp]roxy.* stands for is gone$"):
+                    look(thing)
 
 
 def talks_through(panel, listener) -> None:

@@ -7,9 +7,10 @@ import re
 import socket
 import sys
 import threading
-from collections import deque
+import weakref
+from collections import UserDict, deque
 from dataclasses import dataclass, field
-from types import SimpleNamespace
+from types import MappingProxyType, SimpleNamespace
 
 import pytest
 
@@ -211,6 +212,57 @@ class TestOfALoop:
         shy = Shy()
         shy.readers = {71: task()}
         assert waits(shy) == ["task: read 71"]
+
+    def test_what_a_task_or_an_entry_does_not_tell(self, clock):
+        def task():
+            yield
+
+        class Shy:
+            name = code = gi_running = property(lambda self: 1 / 0)
+            throw = None
+
+        class Odd:
+            __slots__ = ("task", "__weakref__")
+
+            def __getattr__(self, name):
+                raise ZeroDivisionError
+
+        class Named:
+            throw, name = len, type("Name", (), {"__str__": lambda self: 1 / 0})()
+
+        gone = weakref.proxy(Odd())
+        loop = SimpleNamespace(
+            readers={1: Shy(), 2: Named(), 3: gone}, ready=[Odd(), gone], sleepers=[(10**400, task())], names=gone
+        )
+        assert waits(loop) == [
+            "Odd: ready: 1st in the queue",
+            f"{type(gone).__name__}: ready: 2nd in the queue",
+            "Shy: read 1",
+            "Named: read 2",
+            "task: sleeping",
+        ]
+        assert tasks(gone) == [] and waits(SimpleNamespace(readers={}, ready=gone)) == [
+            f"ready: not read: a {type(gone).__name__}"
+        ]
+
+    def test_waiters_in_another_kind_of_mapping(self):
+        def task():
+            yield
+
+        class Changes(UserDict):
+            def __iter__(self):
+                raise RuntimeError("dictionary changed size during iteration")
+
+        left, right = socket.socketpair()
+        with left, right:
+            mine = task()
+            loop = SimpleNamespace(
+                readers=weakref.WeakKeyDictionary({left: mine}),
+                writers=MappingProxyType({right: task()}),
+                names=weakref.WeakKeyDictionary({mine: "mine"}),
+            )
+            assert sorted(waits(loop)) == [f"mine: read {left.fileno()}", f"task: write {right.fileno()}"]
+        assert waits(SimpleNamespace(readers=Changes(), ready=[task()])) == ["task: ready: 1st in the queue"]
 
     def test_of_thousands_the_first_ones_in_a_short_time(self):
         tasks_of = SimpleNamespace(ready=deque(), readers={number: object() for number in range(20_000, 0, -1)})

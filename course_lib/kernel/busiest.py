@@ -88,7 +88,8 @@ class Busiest:
 
     def _ask(self, numbers: list[int], now: float) -> None:
         """Hear who has something to say, and who had."""
-        self._heard.update(dict.fromkeys(libc.poll_unlike(numbers, _ASKED, libc.POLLOUT), now))
+        found = libc.poll_unlike(numbers, _ASKED, libc.POLLOUT)
+        self._heard.update((number, now) for number, bits in found.items() if not bits & libc.POLLNVAL)  # that one is closed
         if not hasattr(socket, "TCP_INFO"):
             return  # not Linux
         for number in numbers if _TELLS else ():

@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
+from inspect import isroutine
 from io import UnsupportedOperation
 from operator import index
 from typing import Any
@@ -89,13 +90,14 @@ def descriptors(of: Any = None) -> list[Descriptor]:
     """What the kernel says now of a socket (or anything with `fileno()`, or a number), of several, or of the whole process.
 
     of      None: every open descriptor of this process. One thing, or an iterable of things. A thing may also be a server with
-            `.sockets` or a `.socket` (asyncio's and others), or a selector.
+            `.sockets` or a `.socket` (asyncio's and others), or a selector. Of a dict its keys are meant where they are sockets
+            and the like, else its values.
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
     numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
     bits = libc.poll(numbers, _ASKED)
-    looks = {number: look for number in numbers if not bits.get(number, 0) & libc.POLLNVAL and (look := _nature_of(number))}
+    looks = {number: look for number in numbers if (look := _nature_of(number))}
     watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
     found = (_describe(number, *look, bits.get(number, 0), watchers) for number, look in looks.items())
     return [d for d in found if d is not None]
@@ -114,23 +116,25 @@ def open_numbers() -> list[int]:
     if not libc.HAS_PROC:
         return elsewhere.open_numbers()
     numbers = sorted(int(name) for name in libc.names("/proc/self/fd"))
-    closed = libc.poll(numbers, 0)  # such as that of the folder that lists them
-    return [number for number in numbers if not closed.get(number, 0) & libc.POLLNVAL]
+    bits = libc.poll(numbers, 0)
+    # What poll does not take is closed, such as the descriptor of the folder that lists them, or a mere place (open(2): O_PATH).
+    return [number for number in numbers if not bits.get(number, 0) & libc.POLLNVAL or _nature_of(number)]
 
 
 def _several(of: Any) -> Iterable:
     try:
         return numbers_of(of)
     except TypeError as error:
-        if not isinstance(of, Iterable) or isinstance(of, (str, bytes, bytearray, memoryview)):
+        if not is_a(of, Iterable) or is_a(of, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"observe a socket, a file, a descriptor's number or a list of these: {error}") from None
-    return of
+    return things_in(of)
 
 
 # Where things hold their sockets: servers (asyncio, gevent, trio, tornado, uvicorn, aiohttp, multiprocessing …), streams, clients,
-# an asyncio loop its epoll, a selector's key its descriptor.
-_HOLD = tuple(
-    "sockets socket _sockets servers sites server _server _listener _socket sock _sock connection _transport _selector fd".split()
+# an asyncio loop its epoll, a selector's key its descriptor. What is a connection has a server as well, which comes later.
+_HOLD = (
+    *"sockets socket _sockets servers sites transport connection server".split(),
+    *"_server _listener _socket sock _sock _transport _selector fd".split(),
 )
 _DEEP = 4  # things in things: a runner's site has a server with a socket
 
@@ -142,25 +146,48 @@ def numbers_of(thing: Any, deep: int = _DEEP) -> list[int]:
     `get_map()`, a transport or stream by `get_extra_info()`, a server of the course by `numbers()`. Raises TypeError for anything
     else.
     """
-    if hasattr(thing, "doing") and hasattr(thing, "numbers"):
-        return list(thing.numbers())
-    if attribute(thing, "fileno") or hasattr(thing, "__index__") and not isinstance(thing, bool):
-        number = number_of(thing)
-        return [number] if number >= 0 else []
-    if not deep or (held := _held_by(thing)) is None:
-        raise _none(thing)
-    return [number for each in held for number in numbers_of(each, deep - 1)]
+    try:
+        if attribute(thing, "doing") and attribute(thing, "numbers"):
+            return list(thing.numbers())
+        if attribute(thing, "fileno") or attribute(thing, "__index__") and not is_a(thing, bool):
+            number = number_of(thing)
+            return [number] if number >= 0 else []
+        if deep and (held := _held_by(thing, deep)) is not None:
+            return [number for each in held for number in numbers_of(each, deep - 1)]
+    except Exception:  # of what it holds, or of somebody else's making: the sentence names what was passed
+        pass
+    raise _none(thing)
 
 
-def _held_by(thing: Any) -> list | None:
+def things_in(many: Iterable, deep: int = _DEEP) -> Iterable:
+    """The things in a list; of a mapping its keys where they have descriptors, else its values. A bare number is the last choice."""
+    if not isinstance(many, Mapping):
+        return many
+    keys, values = list(many), list(many.values())
+    for side in keys, values:
+        if any(not attribute(each, "__index__") and _has_descriptors(each, deep) for each in side):
+            return side
+    return keys if any(attribute(key, "__index__") for key in keys) else values
+
+
+def _has_descriptors(thing: Any, deep: int) -> bool:
+    try:
+        numbers_of(thing, deep)
+        return True
+    except TypeError:
+        return False
+
+
+def _held_by(thing: Any, deep: int) -> list | None:
     """The things with descriptors that this one holds; None where it tells of none."""
     if attribute(thing, "get_map"):
         return list((thing.get_map() or {}).values())
     if attribute(thing, "get_extra_info"):
         return [thing.get_extra_info("socket") or thing.get_extra_info("pipe")]
-    found = next((held for name in _HOLD if (held := attribute(thing, name)) is not None), None)
+    # A method of such a name makes a socket.
+    found = next((held for name in _HOLD if (held := attribute(thing, name)) is not None and not isroutine(held)), None)
     if isinstance(found, Mapping):
-        return list(found.values())
+        return list(things_in(found, deep - 1))
     return None if found is None else list(found) if isinstance(found, (list, tuple, set)) else [found]
 
 
@@ -172,10 +199,18 @@ def attribute(thing: Any, name: str) -> Any:
         return None
 
 
+def is_a(thing: Any, kind: Any) -> bool:
+    """isinstance() of anybody's object; False where it does not tell, as a weakref.proxy of what is gone."""
+    try:
+        return isinstance(thing, kind)
+    except Exception:
+        return False
+
+
 def number_of(thing: Any) -> int:
     """The number itself, or that of something with a fileno(); -1 when it is closed. Raises TypeError for anything else."""
     try:
-        number = index(thing if hasattr(thing, "__index__") else thing.fileno())
+        number = index(thing if attribute(thing, "__index__") else thing.fileno())
     except UnsupportedOperation:
         raise _none(thing) from None
     except ValueError:  # a closed file object
@@ -188,7 +223,12 @@ def number_of(thing: Any) -> int:
 
 
 def _none(thing: Any) -> TypeError:
-    return TypeError(f"this {type(thing).__name__} has no descriptor now")
+    name = type(thing).__name__
+    if attribute(thing, "__class__") is None:  # a proxy
+        return TypeError(f"what this {name} stands for is gone")
+    if attribute(thing, "run_until_complete"):  # as uvloop's
+        return TypeError(f"this {name} has no selector to ask: pass its servers, streams or sockets")
+    return TypeError(f"this {name} has no descriptor now")
 
 
 def _nature_of(number: int) -> tuple[int, int] | None:
@@ -203,7 +243,7 @@ def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interest
     """None when the descriptor was closed while we looked."""
     try:
         blocking = os.get_blocking(number)
-        if stat.S_ISSOCK(mode):
+        if stat.S_ISSOCK(mode) and not bits & libc.POLLNVAL:
             named = _socket(number, inode, bits) if _TELLS else elsewhere.socket_row(number, bool(bits & _GONE))
         else:
             named = _other(number, mode, libc.readlink(f"/proc/self/fd/{number}") if libc.HAS_PROC else "")
@@ -280,7 +320,7 @@ def _other(number: int, mode: int, target: str) -> dict:
         kind = {"[eventpoll]": "epoll"}.get(target[11:], target[11:].strip("[]"))
     elif stat.S_ISFIFO(mode):
         kind = "pipe"
-    elif stat.S_ISREG(mode):
+    elif stat.S_IFMT(mode) in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFSOCK):  # the last two by O_PATH (open(2))
         kind = "file"
     elif stat.S_ISDIR(mode):
         kind = "directory"

@@ -10,6 +10,7 @@ would take the lowest free number away from the program that is being observed.
 import ctypes
 import os
 import re
+import resource
 import socket
 import struct
 from array import array
@@ -132,7 +133,10 @@ def poll_unlike(numbers: list[int], events: int, usual: int) -> dict[int, int]:
 def _poll(numbers: list[int], events: int) -> array:
     asked = array("I", [0]) * (2 * len(numbers))  # struct pollfd: int fd; short events; short revents
     asked[::2], asked[1::2] = array("I", numbers), array("I", [events]) * len(numbers)
-    _checked(_libc.poll(ctypes.c_void_p(asked.buffer_info()[0]), ctypes.c_ulong(len(numbers)), 0))
+    begin, most = asked.buffer_info()[0], resource.getrlimit(resource.RLIMIT_NOFILE)[0]  # poll(2) takes no more at a time
+    most = most if most > 0 else len(numbers) or 1  # no limit
+    for first in range(0, len(numbers), most):
+        _checked(_libc.poll(ctypes.c_void_p(begin + 8 * first), ctypes.c_ulong(min(most, len(numbers) - first)), 0))
     return asked
 
 

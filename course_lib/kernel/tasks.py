@@ -4,11 +4,11 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from .descriptors import attribute, number_of
+from .descriptors import attribute, is_a, number_of
 
 MOST = 1000  # tasks that one look returns
 
@@ -46,7 +46,7 @@ class TaskView:
 
 def has_tasks(loop: Any) -> bool:
     """True for an object with lists that `tasks` reads: at least `readers`, {descriptor: task}."""
-    return isinstance(attribute(loop, "readers"), dict)
+    return is_a(attribute(loop, "readers"), Mapping)
 
 
 def tasks(loop: Any) -> list[TaskView]:
@@ -63,7 +63,7 @@ def tasks(loop: Any) -> list[TaskView]:
     Returns at most the first MOST; [] for what has no such lists. It may be called from any thread: a look in passing.
     """
     asyncio = sys.modules.get("asyncio")
-    if asyncio and isinstance(loop, asyncio.AbstractEventLoop):
+    if asyncio and is_a(loop, asyncio.AbstractEventLoop):
         now = asyncio.current_task(loop)
         views = [TaskView(task.get_name(), "running" if task is now else "waiting") for task in asyncio.all_tasks(loop)]
         return sorted(views, key=lambda view: view.name)[:MOST]
@@ -95,19 +95,26 @@ def tasks(loop: Any) -> list[TaskView]:
     for _, what, task in waiting:
         enter(task, what)
     for when, task in sorted(map(_in, _entries(loop, "sleepers")), key=lambda pair: pair[0]):
-        # The nearer clock is the one it goes by: they are years apart.
-        enter(task, "sleeping", seconds=max(0.0, min((when - now for now in clocks), key=abs)) if math.isfinite(when) else None)
+        enter(task, "sleeping", seconds=_left(when, clocks))
     return running + found + _not_read(loop)
+
+
+def _left(when: float, clocks: tuple[float, ...]) -> float | None:
+    """The seconds until then; None where it is no time."""
+    if not abs(when) <= sys.float_info.max:  # an int may be more
+        return None
+    # The nearer clock is the one it goes by: they are years apart.
+    return max(0.0, min((when - now for now in clocks), key=abs))
 
 
 def _entries(loop: Any, name: str) -> list | deque:
     found = _list_in(attribute(loop, name))
-    return found.copy() if isinstance(found, (list, deque)) else []
+    return found.copy() if is_a(found, (list, deque)) else []
 
 
 def _list_in(thing: Any) -> Any:
     """The list itself; what `queue.PriorityQueue` and its like keep theirs in."""
-    return thing if isinstance(thing, (list, deque)) else attribute(thing, "queue")
+    return thing if is_a(thing, (list, deque)) else attribute(thing, "queue")
 
 
 def _not_read(loop: Any) -> list[TaskView]:
@@ -115,7 +122,7 @@ def _not_read(loop: Any) -> list[TaskView]:
     found = []
     for name in "ready", "writers", "sleepers":
         thing = attribute(loop, name)
-        read = isinstance(thing, dict) if name == "writers" else isinstance(_list_in(thing), (list, deque))
+        read = is_a(thing, Mapping) if name == "writers" else is_a(_list_in(thing), (list, deque))
         if thing is not None and not read and not _is_empty(thing):
             found.append(TaskView(name, f"not read: a {type(thing).__name__}"))
     return found
@@ -131,10 +138,14 @@ def _is_empty(thing: Any) -> bool:
 def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
     """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
     who = attribute(loop, name)
+    try:
+        now = dict(who) if is_a(who, Mapping) else {}
+    except Exception:  # it changed meanwhile, as a WeakKeyDictionary may, or is of the learner's own making
+        now = {}
     return [
         (_number(key), _in(entry)[1])
-        for key, entries in (who.copy().items() if isinstance(who, dict) else ())
-        for entry in (entries.copy() if isinstance(entries, (list, set, deque)) else [entries])
+        for key, entries in now.items()
+        for entry in (entries.copy() if is_a(entries, (list, set, deque)) else [entries])
     ]
 
 
@@ -144,13 +155,13 @@ def _in(entry: Any) -> tuple[float, object]:
         return math.inf, entry
     parts = (
         entry
-        if isinstance(entry, (list, tuple))
+        if is_a(entry, (list, tuple))
         else [
-            *(getattr(entry, name, None) for kind in type(entry).__mro__ for name in _slots(kind)),
-            *getattr(entry, "__dict__", {}).values(),
+            *(attribute(entry, name) for kind in type(entry).__mro__ for name in _slots(kind)),
+            *(attribute(entry, "__dict__") or {}).values(),
         ]
     )
-    number = next((part for part in parts if isinstance(part, (int, float)) and not isinstance(part, bool)), math.inf)
+    number = next((part for part in parts if is_a(part, (int, float)) and not is_a(part, bool)), math.inf)
     return number, next(filter(_is_task, reversed(parts)), entry)
 
 
@@ -160,7 +171,13 @@ def _slots(kind: type) -> Iterable[str]:
 
 
 def _is_task(thing: Any) -> bool:
-    return hasattr(getattr(thing, "code", thing), "throw")  # a socket has send() too
+    return attribute(_code(thing), "throw") is not None  # a socket has send() too
+
+
+def _code(task: Any) -> Any:
+    """The generator or coroutine of a task, which may be the task itself."""
+    code = attribute(task, "code")
+    return task if code is None else code
 
 
 def _number(key: Any) -> int | None:
@@ -172,16 +189,19 @@ def _number(key: Any) -> int | None:
 
 
 def _runs(task: Any) -> bool:
-    code = getattr(task, "code", task)
-    return bool(getattr(code, "gi_running", False) or getattr(code, "cr_running", False))
+    code = _code(task)
+    return any(attribute(code, name) is True for name in ("gi_running", "cr_running"))
 
 
 def _name(task: Any, names: Any) -> str:
     try:
-        named = names.get(task) if isinstance(names, dict) else None
-    except TypeError:  # it has no hash
+        named = names.get(task) if is_a(names, Mapping) else None
+    except Exception:  # it has no hash, or one of the learner's own making
         named = None
-    return str(getattr(task, "name", None) or named or getattr(task, "__name__", None) or type(task).__name__)
+    try:
+        return str(attribute(task, "name") or named or attribute(task, "__name__") or type(task).__name__)
+    except Exception:  # a name of the learner's own making
+        return type(task).__name__
 
 
 def _ordinal(number: int) -> str:

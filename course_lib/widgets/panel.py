@@ -68,7 +68,8 @@ def observe(
     """Show a server, or whatever has descriptors, live: each as the kernel sees it, with switches and clients.
 
     thing    a server of the course; a socket, file, pipe, epoll or selector; a descriptor's number; a server of another kind that
-             has fileno(), `.sockets` or `.socket` (socketserver, asyncio …); or a list of these. It is looked at and never read.
+             has fileno(), `.sockets` or `.socket` (socketserver, asyncio …); or a list of these, or a dict with these as keys or
+             values. It is looked at and never read.
     pid      instead of a thing: the number of a process that you started, such as redis-server; a Popen can be the thing itself
     parts    None: the picture, the modes and three buttons for clients, and all the rest behind "more". Else the parts to show, of
              PARTS: `observe(server, parts=["lanes"])` has the time lanes alone
@@ -131,11 +132,9 @@ class Panel(LivePanel):
             return True
         if isinstance(self.subject, Process) and attribute(value, "pid") == self.subject.pid:  # its Popen
             return True
-        if not isinstance(value, socket.socket):
-            return False
         try:
-            return value.getpeername() in {row.local for row in self.subject.descriptors()}
-        except OSError:
+            return isinstance(value, socket.socket) and value.getpeername() in {row.local for row in self.subject.descriptors()}
+        except Exception:  # no connection, or a proxy of what is gone
             return False
 
     @property
@@ -196,8 +195,8 @@ class Panel(LivePanel):
                 process = said
             else:
                 note = " ".join(filter(None, (note, said)))
-        elif not rows:
-            note = "All that this panel shows is closed. Run the cell again."
+        elif isinstance(self.subject, Things) and not rows:
+            note = self.subject.words()
         address, tasks = self._address(rows), self._tasks_now(hidden)
         known = dict(zip(its.threads[:1], [doing])) if its is not None and doing else {}
         here, tls = sleepers(self.subject, rows, known), self.subject.in_openssl() if isinstance(self.subject, Things) else {}

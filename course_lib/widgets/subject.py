@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, Doing, asleep_on, descriptors
-from course_lib.kernel.descriptors import attribute, is_epoll, numbers_of, watched_numbers
+from course_lib.kernel.descriptors import attribute, is_a, is_epoll, numbers_of, things_in, watched_numbers
 from course_lib.kernel.observed import Observed
 from course_lib.kernel.process_view import ProcessView
 
@@ -63,7 +63,7 @@ class Things:
         self.things = things
 
     def __str__(self) -> str:
-        kind = "socket" if all(isinstance(thing, socket.socket) for thing in self.things) else "thing"
+        kind = "socket" if all(is_a(thing, socket.socket) for thing in self.things) else "thing"
         return f"{len(self.things)} {kind}{'s' if len(self.things) > 1 else ''}"
 
     def numbers(self) -> list[int]:
@@ -72,15 +72,21 @@ class Things:
         for thing in self.things:
             for number in _numbers_now(thing):
                 found[number] = None
-                if not isinstance(thing, socket.socket) and is_epoll(number):
+                if not is_a(thing, socket.socket) and is_epoll(number):
                     found.update(dict.fromkeys(watched_numbers(number)))
         return list(found)
 
     def descriptors(self) -> list[Descriptor]:
         return descriptors(self.numbers())
 
+    def words(self) -> str:
+        """Why there is nothing to show."""
+        if all(attribute(t, "fileno") or attribute(t, "__index__") or attribute(t, "__class__") is None for t in self.things):
+            return "All that this panel shows is closed. Run the cell again."
+        return "What this panel shows holds no descriptor now."
+
     def set_blocking(self, blocking: bool, of: str) -> None:
-        own = {number: thing for thing in self.things if isinstance(thing, socket.socket) for number in numbers_of(thing)}
+        own = {number: thing for thing in self.things if is_a(thing, socket.socket) for number in numbers_of(thing)}
         for row in self.descriptors():
             if row.kind in (LISTENERS if of == "listener" else CONNECTIONS):
                 if row.number in own:
@@ -95,7 +101,7 @@ class Things:
             each.fileno(): each.pending()
             for thing in self.things
             for each in (thing, attribute(thing, "socket"))  # as that of socketserver's servers
-            if tls and isinstance(each, tls.SSLSocket) and each.fileno() >= 0
+            if tls and is_a(each, tls.SSLSocket) and each.fileno() >= 0
         }
 
     def speaks_tls(self, number: int) -> bool:
@@ -134,24 +140,23 @@ def _numbers_now(thing: Any) -> list[int]:
 def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
     """(subject, its clients) for what a learner hands to observe(). Raises TypeError in one sentence."""
     takes = "observe() takes a server, a socket, a file, a descriptor's number, a list of these, or a process"
-    if isinstance(thing, type):
+    if is_a(thing, type):
         raise TypeError(f"{takes}, not a class: make one of it, {thing.__name__}(…)")
-    if isinstance(thing, (Observed, Process)):
+    if is_a(thing, (Observed, Process)):
         return cast("Server | Process", thing), clients_of(thing)
-    if type(pid := attribute(thing, "pid")) is int:
-        process = Process(pid)
-        return process, clients_of(process)
     try:
         numbers_of(thing)
     except TypeError as error:
+        if process := _process_of(thing):
+            return process, clients_of(process)
         # A list is taken apart; a file or a generator is not: to walk through it is to read it.
-        if not isinstance(thing, Collection) or isinstance(thing, (str, bytes, bytearray, memoryview)):
+        if not is_a(thing, Collection) or is_a(thing, (str, bytes, bytearray, memoryview)):
             raise TypeError(f"{takes}; {error}") from None
         if len(thing) > _MOST:
             raise TypeError(
                 f"{takes}; a list may have {_MOST:,} of these, and this {type(thing).__name__} has {len(thing):,}"
             ) from None
-        things = list(thing.values() if isinstance(thing, Mapping) else thing)
+        things = list(things_in(thing))
         if not things:
             raise TypeError(f"{takes}, and this {type(thing).__name__} is empty") from None
         for position, each in enumerate(things):
@@ -161,6 +166,21 @@ def subject_of(thing: Any) -> tuple[Subject, NamedClients]:
                 raise TypeError(f"{takes}; in this {type(thing).__name__}, at {position}, {error}") from None
         return Things(things), clients_of(things[0])
     return Things([thing]), clients_of(thing)
+
+
+def _process_of(thing: Any) -> Process | None:
+    """The process that a Popen or its like stands for; None for another thing, as a client that notes in which process it was made.
+
+    Raises ValueError when it has ended.
+    """
+    if type(pid := attribute(thing, "pid")) is not int or not attribute(thing, "terminate"):
+        return None
+    try:
+        if attribute(thing, "returncode") is None is attribute(thing, "exitcode"):  # else another may have its number by now
+            return Process(pid)
+    except ValueError:
+        pass
+    raise ValueError(f"this {type(thing).__name__} has ended (it was process {pid})")
 
 
 def why_no_client(subject: Subject, rows: list[Descriptor]) -> str:
