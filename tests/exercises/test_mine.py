@@ -507,6 +507,16 @@ MADE_IN_STEPS = {
             name = name
         def serve_one(conn): return Base().name()
     """,
+    "a function for each type": """
+        from functools import singledispatch
+        @singledispatch
+        def name(thing): return "thing"
+        @name.register
+        def _(thing: int): return "int"
+        @name.register
+        def _(thing: str): return "str"
+        def serve_one(conn): return name(1), name("a"), name(None)
+    """,
     "a context manager": """
         from contextlib import contextmanager
         @contextmanager
@@ -524,6 +534,8 @@ MADE_IN_STEPS = {
     """,
     "a value in a condition": "if (pair := (1, {})): pass\ndef serve_one(conn): return pair[0]",
 }
+if sys.version_info >= (3, 12):
+    MADE_IN_STEPS["a type"] = "type Fd = int | None\ndef serve_one(conn: Fd) -> Fd: return Fd.__name__"
 
 
 @pytest.mark.parametrize("cells", MADE_IN_STEPS.values(), ids=MADE_IN_STEPS)
