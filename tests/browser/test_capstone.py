@@ -21,7 +21,7 @@ def cells_until(notebook, tag: str) -> list[int]:
     )
 
 
-def test_the_frame_shows_the_page_of_the_learners_loop(lab):
+def test_the_frame_shows_the_page_of_the_learners_loop_and_the_last_page_leads_back_to_a_notebook(lab):
     notebook = lab.open(NOTEBOOK)
     for cell in cells_until(notebook, "frame"):
         notebook.run_cell(cell)
@@ -39,11 +39,6 @@ def test_the_frame_shows_the_page_of_the_learners_loop(lab):
         expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")
     assert notebook.errors == []
 
-
-def test_the_last_page_leads_back_to_the_notebook_of_a_sentence(lab):
-    notebook = lab.open(NOTEBOOK)
-    notebook.run_cell(1)
     notebook.write(-2, "rewritten()")
-    output = notebook.run_cell(-2)
-    output.get_by_role("link", name="06_epoll").click()
+    notebook.run_cell(-2).get_by_role("link", name="06_epoll").click()
     notebook.page.wait_for_function("() => jupyterapp.shell.currentWidget?.title.label === '06_epoll.ipynb'")

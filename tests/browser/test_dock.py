@@ -2,9 +2,10 @@
 
 import pytest
 from panel_page import button
-from places import at_last, expect_fits, expect_places
+from places import at_last, boxes, expect_fits, expect_places
 from playwright.sync_api import expect
 
+WIDTHS = 1280, 900
 AGAIN = "dock.wanted = True\n"
 CELLS = (
     AGAIN + "server = BlockingServer().start()\nobserve(server)",
@@ -18,27 +19,6 @@ def beside(notebook):
     expect(found).to_have_count(1)  # the one before may not have gone yet
     expect(found).to_be_visible()
     return found
-
-
-def test_it_opens_beside_the_notebook_and_follows_the_cell_that_runs(open_cells, tmp_path):
-    notebook = open_cells(*CELLS)
-    notebook.run_cell(1)
-    panel = beside(notebook)
-    expect(notebook.page.locator("#jp-left-stack")).to_be_hidden()  # a narrow page gives the file browser's width to both
-    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
-    expect(notebook.output(1).locator(".asks")).to_be_hidden()
-    notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
-    button(panel, "Connect a client").click()
-    expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
-    for theme in "light", "dark":
-        notebook.theme(theme)
-        expect_fits(panel)
-        notebook.screenshot(tmp_path / f"{theme}.png")
-    notebook.run_cell(2)
-    expect(notebook.output(1)).to_contain_text("Another panel is beside the notebook now.")
-    expect(notebook.output(2)).to_contain_text("The panel is beside the notebook.")
-    expect(beside(notebook).locator(".asks")).to_contain_text("it waits for a client")
-    assert notebook.errors == []
 
 
 # Cells that name the server leave its panel where it is.
@@ -57,8 +37,8 @@ TOO_WIDE = """() => [...document.querySelectorAll(".jp-Notebook .jp-OutputArea-o
 # The names in code that are broken in two.
 BROKEN = """shown => {
     const texts = document.createTreeWalker(shown, NodeFilter.SHOW_TEXT), found = [];
+    const range = new Range();
     for (let text; (text = texts.nextNode()); ) for (const name of text.data.matchAll(/\\w+/g)) {
-        const range = new Range();
         range.setStart(text, name.index);
         range.setEnd(text, name.index + name[0].length);
         if (new Set([...range.getClientRects()].map(one => one.top)).size > 1) found.push(name[0]);
@@ -107,26 +87,8 @@ def test_at_900_pixels_both_can_be_read(open_cells):
     assert notebook.errors == []
 
 
-def test_who_closes_it_finds_it_in_the_cell_and_can_have_it_back(open_cells):
-    notebook = open_cells(*CELLS)
-    notebook.run_cell(1)
-    beside(notebook)
-    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
-    tab = notebook.page.locator(".lm-TabBar-tab", has_text="The server, live")
-    tab.locator(".lm-TabBar-tabCloseIcon").click()
-    expect(notebook.output(1).locator(".asks")).to_be_visible()
-    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
-    notebook.output(1).locator("summary", has_text="more").click()
-    button(notebook.output(1), "Show it beside the notebook").click()
-    button(beside(notebook), "Connect a client").click()
-    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
-    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
-
-
-@pytest.mark.parametrize("width", [900, 1280])
-def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(open_cells, width, tmp_path):
+def test_who_closes_it_finds_it_in_the_cell_and_a_button_in_the_toolbar_brings_it_or_the_newest(open_cells):
     notebook = open_cells(*CELLS[:1], CELLS[1].removeprefix(AGAIN))
-    notebook.page.set_viewport_size({"width": width, "height": 900})
     handle = notebook.page.get_by_role("button", name="The server, live")
     notebook.run_cell(1)
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
@@ -134,10 +96,19 @@ def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(
     close = notebook.page.locator(".lm-TabBar-tab", has_text="The server, live").locator(".lm-TabBar-tabCloseIcon")
     close.click()
     expect(notebook.output(1).locator(".asks")).to_be_visible()
+    expect(notebook.page.locator(".jupyterlab-sidecar")).to_have_count(0)
+    notebook.output(1).locator("summary", has_text="more").click()
+    button(notebook.output(1), "Show it beside the notebook").click()
+    button(beside(notebook), "Connect a client").click()
+    expect(beside(notebook).locator(".asks")).to_contain_text("alice")
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    close.click()
+    expect(notebook.output(1).locator(".asks")).to_be_visible()
     for theme in "light", "dark":
         notebook.theme(theme)
-        expect(handle).to_be_in_viewport()
-        notebook.screenshot(tmp_path / f"{theme}-{width}.png")
+        for width in WIDTHS:
+            notebook.page.set_viewport_size({"width": width, "height": 900})
+            expect(handle).to_be_in_viewport()
     handle.click()
     expect(beside(notebook)).to_contain_text("BlockingServer")
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
@@ -158,19 +129,24 @@ def test_who_closes_it_has_a_button_in_the_toolbar_that_brings_it_or_the_newest(
     assert notebook.errors == []
 
 
-HEIGHT = "shown => shown.querySelector('.modes').offsetHeight"
+def heights(panel) -> list[int]:
+    """How high the modes are at each width."""
+    found = []
+    for width in WIDTHS:
+        panel.page.set_viewport_size({"width": width, "height": 900})
+        [modes] = boxes(panel, modes=".modes")["modes"]
+        found.append(modes.height)
+    return found
 
 
-@pytest.mark.parametrize("width", [900, 1280])
-def test_the_table_fits_and_no_mode_moves_what_is_below(open_cells, width, tmp_path):
+def test_the_table_fits_and_no_mode_moves_what_is_below(open_cells):
     notebook = open_cells(AGAIN + "from course_lib.servers import EpollServer\nobserve(EpollServer().start())")
-    notebook.page.set_viewport_size({"width": width, "height": 900})
     notebook.run_cell(1)
     panel = beside(notebook)
-    before = panel.evaluate(HEIGHT)
+    before = heights(panel)
     button(panel, "Connect a client").click()
     expect(panel.get_by_role("button", name="connections: non-blocking")).to_have_attribute("aria-pressed", "true")
-    assert panel.evaluate(HEIGHT) == before
+    assert heights(panel) == before
     panel.locator("summary", has_text="more").click()
     button(panel, "Record").click()
     for count in 5, 10:  # the wait that slept when recording began is not recorded
@@ -178,18 +154,19 @@ def test_the_table_fits_and_no_mode_moves_what_is_below(open_cells, width, tmp_p
         expect(panel.locator(".clients")).to_contain_text(f"{count} bytes came back")
     for column in "asleep here", "interest list", "came back":
         expect(panel.get_by_role("columnheader", name=column)).to_be_visible()
-    expect_fits(panel.locator(".scroll", has=panel.page.get_by_label("descriptors", exact=True)))
-    expect_places(
-        panel,
-        lambda state, head: {one.left for one in state} == {one.left for one in head} and len(state) > 2,
-        state="tbody .state",
-        head="thead .state",
-    )
-    notebook.screenshot(tmp_path / "table.png")
+    for width in WIDTHS:
+        notebook.page.set_viewport_size({"width": width, "height": 900})
+        expect_fits(panel.locator(".scroll", has=panel.page.get_by_label("descriptors", exact=True)))
+        expect_places(
+            panel,
+            lambda state, head: {one.left for one in state} == {one.left for one in head} and len(state) > 2,
+            state="tbody .state",
+            head="thead .state",
+        )
     assert notebook.errors == []
 
 
-def test_after_a_restart_one_place_is_left(open_cells):
+def test_after_a_restart_one_place_is_left_and_after_a_reload_it_comes_back(open_cells):
     notebook = open_cells(*CELLS)
     notebook.run_cell(1)
     beside(notebook)
@@ -204,13 +181,9 @@ def test_after_a_restart_one_place_is_left(open_cells):
     button(beside(notebook), "Connect a client").click()
     expect(beside(notebook).locator(".asks")).to_contain_text("alice")
 
-
-def test_after_a_reload_it_comes_back(open_cells):
-    notebook = open_cells(*CELLS)
-    notebook.run_cell(1)
-    beside(notebook)
     notebook.save()
     notebook.reload()
+    expect(beside(notebook)).to_contain_text("BlockingServer")
     notebook.run_cell(2)
     expect(beside(notebook)).to_contain_text("Second")  # until then it is the first one, which has come back
     button(beside(notebook), "Connect a client").click()
@@ -227,11 +200,27 @@ def five(connect):
 film(PollServer(), five).beside(film(EpollServer(), five))"""
 
 
-def test_before_a_cell_about_something_else_it_gives_its_place_back_and_one_click_brings_it_again(open_cells):
+def test_it_opens_beside_the_notebook_follows_the_cell_that_runs_and_gives_its_place_back_before_another_one(open_cells):
     notebook = open_cells(*CELLS, "other = 3", "server.address", "server.stop()")
     handle = notebook.page.get_by_role("button", name="The server, live")
     notebook.run_cell(1)
-    beside(notebook)
+    panel = beside(notebook)
+    expect(notebook.page.locator("#jp-left-stack")).to_be_hidden()  # a narrow page gives the file browser's width to both
+    expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
+    expect(notebook.output(1).locator(".asks")).to_be_hidden()
+    notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
+    button(panel, "Connect a client").click()
+    expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        expect_fits(panel)
+    notebook.run_cell(2)
+    expect(notebook.output(1)).to_contain_text("Another panel is beside the notebook now.")
+    expect(notebook.output(2)).to_contain_text("The panel is beside the notebook.")
+    expect(beside(notebook).locator(".asks")).to_contain_text("it waits for a client")
+
+    notebook.run_cell(1)
+    expect(beside(notebook)).to_contain_text("BlockingServer")
     for cell in (3, 5):  # one asks, the other one names the server
         notebook.run_cell(cell)
         beside(notebook)
@@ -253,7 +242,7 @@ def test_before_a_cell_about_something_else_it_gives_its_place_back_and_one_clic
 
 
 @pytest.mark.parametrize("at_once", [False, True])
-def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_cells, tmp_path, at_once):
+def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_cells, at_once):
     notebook = open_cells("# a long way down" + 200 * "\n", CELLS[0], PAIR)
     if at_once:
         notebook.run_all()
@@ -274,5 +263,4 @@ def test_two_films_have_the_width_of_the_page_and_stand_beside_each_other(open_c
     expect_places(pair, stand, pictures=".stage svg")
     for number in 0, 1:
         expect_readable(pair.locator(".stage svg").nth(number), 10)
-    notebook.screenshot(tmp_path / "pair.png")
     assert notebook.errors == []

@@ -60,7 +60,7 @@ def press(notebook, *keys):
     notebook.wait_answered()
 
 
-def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
+def test_a_guess_by_mouse_then_the_outcome_beside_it_and_on_a_narrow_page_figures_have_room(lesson):
     notebook = lesson(GUESS, COMPARE)
     expect(notebook.output(2)).to_contain_text("No guess was kept")
     asked = card(notebook, 1)
@@ -88,10 +88,6 @@ def test_a_guess_by_mouse_then_the_outcome_beside_it(lesson):
     expect(asked.get_by_role("button", name="Save again")).to_be_disabled()
     expect(asked.get_by_label("raise an error")).to_be_disabled()
 
-
-def test_a_card_on_a_narrow_page_folds_the_file_browser_once_so_that_figures_have_room(lesson):
-    notebook = lesson(GUESS)
-    card(notebook, 1)
     files = notebook.page.locator("#jp-left-stack")
     expect(files).to_be_visible()
     notebook.page.set_viewport_size({"width": 900, "height": 900})
@@ -100,7 +96,7 @@ def test_a_card_on_a_narrow_page_folds_the_file_browser_once_so_that_figures_hav
     notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
     notebook.page.locator(".jp-SideBar.jp-mod-left .lm-TabBar-tab").first.click()
     expect(files).to_be_visible()
-    notebook.run_cell(1)
+    notebook.run_cell(1)  # it is folded once, and not again
     card(notebook, 1)
     expect(files).to_be_visible()
 
@@ -125,8 +121,8 @@ def test_stored_results_are_folded_until_their_cell_has_run(lab):
     expect(notebook.run_cell(2)).to_have_text("it sleeps\n")
 
 
-def test_a_guess_by_keyboard_alone(lesson):
-    notebook = lesson(GUESS, COMPARE)
+def test_a_guess_by_keyboard_alone_and_while_another_cell_blocks(lesson):
+    notebook = lesson(GUESS, 'listener = socket.create_server(("127.0.0.1", 0))', "None")
     asked = card(notebook, 1)
     cells = notebook.cells()
     asked.get_by_role("radio").first.focus()
@@ -141,27 +137,8 @@ def test_a_guess_by_keyboard_alone(lesson):
     expect(asked.get_by_role("status")).to_contain_text("Kept: spin, 70 % sure.")
     assert notebook.cells() == cells
     press(notebook, "Shift+Enter")  # a key that runs a cell still does
-    expect(notebook.cell(1).locator(".jp-InputPrompt")).to_have_text("[4]:")
+    expect(notebook.cell(1).locator(".jp-InputPrompt")).to_have_text("[5]:")
 
-
-def test_a_kept_guess_is_there_when_the_notebook_is_opened_again(lesson):
-    notebook = lesson(GUESS)
-    asked = card(notebook, 1)
-    asked.get_by_label("spin").check()
-    say_how_sure(asked, 33)
-    click(notebook, asked, "Save")
-    expect(asked.get_by_role("status")).to_contain_text("Kept")
-    notebook.restart()
-    notebook.run_all()
-    again = card(notebook, 1)
-    expect(again.get_by_label("spin")).to_be_checked()
-    expect(again.get_by_label("33 %")).to_be_checked()
-    expect(again.get_by_role("status")).to_contain_text("Kept: spin, 33 % sure.")
-
-
-def test_a_guess_is_kept_while_another_cell_blocks(lesson):
-    listener = 'listener = socket.create_server(("127.0.0.1", 0))'
-    notebook = lesson(GUESS, listener, "None")
     notebook.write(3, "print('it blocks')\nlistener.accept()")
     expect(notebook.run_cell(3, wait=False)).to_contain_text("it blocks")
     asked = card(notebook, 1)
@@ -175,8 +152,30 @@ def test_a_guess_is_kept_while_another_cell_blocks(lesson):
     notebook.run_cell(2)
 
 
-def test_recall_gives_its_reason_after_the_answer(lesson):
-    notebook = lesson('recall("02")')
+def test_a_gone_kernel_is_said_takes_no_more_input_and_what_was_kept_is_there_again(lesson):
+    notebook = lesson(GUESS)
+    asked = card(notebook, 1)
+    asked.get_by_label("spin").check()
+    say_how_sure(asked, 33)
+    click(notebook, asked, "Save")
+    expect(asked.get_by_role("status")).to_contain_text("Kept")
+    notebook.restart()
+    expect(asked.get_by_role("status").first).to_contain_text("Run the cells again from the first one.")
+    assert asked.get_by_label("spin").evaluate("input => Boolean(input.closest('[inert]'))")
+    icons = "card => [card, ...card.querySelectorAll('*')].filter(e => getComputedStyle(e, '::before').content.length > 6).length"
+    assert asked.evaluate(icons) == 0  # no broken link
+    notebook.run_all()
+    again = card(notebook, 1)
+    expect(again.locator(".lost-words")).to_have_count(0)
+    expect(again.get_by_label("spin")).to_be_checked()
+    expect(again.get_by_label("33 %")).to_be_checked()
+    expect(again.get_by_role("status")).to_contain_text("Kept: spin, 33 % sure.")
+
+
+def test_recall_gives_its_reason_after_the_answer_and_a_check_its_hints_one_by_one(lesson):
+    notebook = lesson(
+        'recall("02")', "from course_lib.exercises import check", 'def fd_table(pid):\n    return {}\ncheck("1.1", fd_table)'
+    )
     asked = card(notebook, 1)
     reason = "The lowest free number"
     expect(asked).not_to_contain_text(reason)
@@ -190,6 +189,14 @@ def test_recall_gives_its_reason_after_the_answer(lesson):
     expect(asked.get_by_role("status")).to_contain_text(f"Not so. It is: “4” {reason}")
     expect(group.get_by_label("10")).to_be_disabled()
 
+    below = card(notebook, 3)
+    expect(below).to_contain_text("≠ not yet")
+    below.get_by_role("button", name="Hint 1").click()
+    expect(below.get_by_role("listitem")).to_have_count(1)
+    below.get_by_role("button", name="Solution").click()
+    expect(below).to_contain_text("opens when you have passed")
+    assert lesson.kept()["exercises"]["1.1"]["hints"] == 1
+
 
 def line(where, words, last=False):
     """A line of the puzzle; `last`: of two twins the second one."""
@@ -197,11 +204,36 @@ def line(where, words, last=False):
     return found.last if last else found.first
 
 
-def test_the_puzzle_by_keyboard_alone(lesson):
-    notebook = lesson('parsons("blocking-server")')
+def the_puzzle(notebook):
+    """The card of a puzzle, its lines, the program so far, the button that checks it, and what is said."""
     puzzle = card(notebook, 1)
     lines, program = puzzle.get_by_role("list", name="lines"), puzzle.get_by_role("list", name="your program")
-    check, status = puzzle.get_by_role("button", name="Check"), puzzle.get_by_role("status")
+    return puzzle, lines, program, puzzle.get_by_role("button", name="Check"), puzzle.get_by_role("status")
+
+
+def test_the_puzzle_by_mouse_and_by_keyboard_alone(lesson):
+    notebook = lesson('parsons("blocking-server")')
+    puzzle, lines, program, check, status = the_puzzle(notebook)
+    for words in [RIGHT[1], RIGHT[2], RIGHT[3]]:
+        line(lines, words).click()
+    line(lines, RIGHT[0]).drag_to(line(program, RIGHT[1]), target_position={"x": 20, "y": 3})
+    expect(program.get_by_role("listitem").nth(0)).to_contain_text(RIGHT[0])
+    line(program, RIGHT[1]).drag_to(line(program, RIGHT[3]), target_position={"x": 20, "y": 18})  # down, to the end
+    expect(program.get_by_role("listitem").nth(3)).to_contain_text(RIGHT[1])
+    program.get_by_role("listitem").nth(3).get_by_role("button", name="up").click()
+    expect(program.get_by_role("listitem").nth(2)).to_contain_text(RIGHT[1])
+    line(program, RIGHT[1]).drag_to(lines)
+    program.get_by_role("listitem").nth(1).get_by_role("button", name="take out").click()
+    expect(program.get_by_role("listitem")).to_have_count(2)
+    expect(lines.get_by_role("listitem")).to_have_count(7)
+    notebook.wait_answered()
+    check.click()
+    expect(status).to_contain_text("Line 2: ")
+    assert notebook.cells() == 2
+
+    notebook.run_cell(1)
+    puzzle, lines, program, check, status = the_puzzle(notebook)
+    expect(program.get_by_role("listitem")).to_have_count(0)
 
     def add(words, last=False):
         line(lines, words, last).focus()
@@ -235,64 +267,7 @@ def test_the_puzzle_by_keyboard_alone(lesson):
     assert lesson.kept()["puzzles"]["blocking-server"] == {"solved": True, "tries": 2}
 
 
-def test_the_puzzle_by_mouse(lesson):
-    notebook = lesson('parsons("blocking-server")')
-    puzzle = card(notebook, 1)
-    lines, program = puzzle.get_by_role("list", name="lines"), puzzle.get_by_role("list", name="your program")
-    for words in [RIGHT[1], RIGHT[2], RIGHT[3]]:
-        line(lines, words).click()
-    line(lines, RIGHT[0]).drag_to(line(program, RIGHT[1]), target_position={"x": 20, "y": 3})
-    expect(program.get_by_role("listitem").nth(0)).to_contain_text(RIGHT[0])
-    line(program, RIGHT[1]).drag_to(line(program, RIGHT[3]), target_position={"x": 20, "y": 18})  # down, to the end
-    expect(program.get_by_role("listitem").nth(3)).to_contain_text(RIGHT[1])
-    program.get_by_role("listitem").nth(3).get_by_role("button", name="up").click()
-    expect(program.get_by_role("listitem").nth(2)).to_contain_text(RIGHT[1])
-    line(program, RIGHT[1]).drag_to(lines)
-    program.get_by_role("listitem").nth(1).get_by_role("button", name="take out").click()
-    expect(program.get_by_role("listitem")).to_have_count(2)
-    expect(lines.get_by_role("listitem")).to_have_count(7)
-    notebook.wait_answered()
-    puzzle.get_by_role("button", name="Check").click()
-    expect(puzzle.get_by_role("status")).to_contain_text("Line 2: ")
-    assert notebook.cells() == 2
-
-
-def test_a_gone_kernel_is_said_and_takes_no_more_input(lesson):
-    notebook = lesson(GUESS)
-    asked = card(notebook, 1)
-    notebook.restart()
-    expect(asked.get_by_role("status").first).to_contain_text("Run the cells again from the first one.")
-    assert asked.get_by_label("spin").evaluate("input => Boolean(input.closest('[inert]'))")
-    icons = "card => [card, ...card.querySelectorAll('*')].filter(e => getComputedStyle(e, '::before').content.length > 6).length"
-    assert asked.evaluate(icons) == 0  # no broken link
-    notebook.run_all()
-    expect(card(notebook, 1).locator(".lost-words")).to_have_count(0)
-
-
-def test_below_a_check_are_its_hints(lesson):
-    notebook = lesson("from course_lib.exercises import check", 'def fd_table(pid):\n    return {}\ncheck("1.1", fd_table)')
-    below = card(notebook, 2)
-    expect(below).to_contain_text("≠ not yet")
-    below.get_by_role("button", name="Hint 1").click()
-    expect(below.get_by_role("listitem")).to_have_count(1)
-    below.get_by_role("button", name="Solution").click()
-    expect(below).to_contain_text("opens when you have passed")
-    assert lesson.kept()["exercises"]["1.1"]["hints"] == 1
-
-
-def test_the_ledger_appears_beside_the_learners_sentence(lesson):
-    notebook = lesson('rewrite("C16")')
-    asked = card(notebook, 1)
-    expect(asked).not_to_contain_text("Two independent choices.")
-    asked.get_by_label("your sentence").fill("One process can serve many.")
-    click(notebook, asked, "Save")
-    expect(asked).to_contain_text("Two independent choices.")
-    say_how_sure(asked, 50)
-    click(notebook, asked, "Keep")
-    expect(asked.get_by_role("status")).to_contain_text("50 % sure of your sentence now")
-
-
-def test_markup_is_shown_as_text(lesson):
+def test_the_ledger_appears_beside_the_learners_sentence_and_markup_is_shown_as_text(lesson):
     payload = "<img src=x onerror=\"document.title='hit'\"><script>document.title='hit'</script>"
     notebook = lesson(GUESS, COMPARE, 'rewrite("C16")')
     asked = card(notebook, 1)
@@ -304,9 +279,14 @@ def test_markup_is_shown_as_text(lesson):
     outcome = notebook.run_cell(2)
     expect(outcome).to_contain_text(payload)
     anew = card(notebook, 3)
+    expect(anew).not_to_contain_text("Two independent choices.")
     anew.get_by_label("your sentence").fill(payload)
     click(notebook, anew, "Save")
     expect(anew.locator("td").first).to_have_text(payload)
+    expect(anew).to_contain_text("Two independent choices.")
+    say_how_sure(anew, 50)
+    click(notebook, anew, "Keep")
+    expect(anew.get_by_role("status")).to_contain_text("50 % sure of your sentence now")
     expect(notebook.page.locator(".jp-OutputArea img")).to_have_count(0)
     assert "hit" not in notebook.page.title()
 

@@ -28,10 +28,10 @@ SEEN = """async (cell, block) => {
         cell.scrollIntoView({ block });
         await new Promise(drawn => requestAnimationFrame(() => requestAnimationFrame(drawn)));
     }
-    const lines = [], shown = { visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true };
+    // Each change of a page looks at each range there is: this one is for all.
+    const range = document.createRange(), lines = [], shown = { visibilityProperty: true, opacityProperty: true, contentVisibilityAuto: true };
     const read = node => {
         if (node.nodeType === Node.TEXT_NODE) {
-            const range = node.ownerDocument.createRange();
             range.selectNodeContents(node);
             const inside = [...range.getClientRects()].some(r => r.width && r.bottom > 0 && r.top < innerHeight);
             const size = parseFloat(getComputedStyle(node.parentElement ?? node.getRootNode().host).fontSize);

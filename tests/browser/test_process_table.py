@@ -6,8 +6,7 @@ from panel_page import button, row
 from places import expect_contrast, expect_fits
 from playwright.sync_api import Locator, expect
 
-IMPORT = "from course_lib.widgets import process_table\n"
-OPEN = IMPORT + "table = process_table()\ntable"
+OPEN = "from course_lib.widgets import process_table\nearlier = globals().get('table')\ntable = process_table()\ntable"
 
 
 def table_of(output: Locator) -> Locator:
@@ -21,7 +20,7 @@ def numbers(table: Locator) -> list[str]:
     return table.locator("tbody th").all_inner_texts()
 
 
-def test_lowest_free_number_dup_and_close(open_cells):
+def test_lowest_free_number_dup_and_close_by_mouse_and_by_keyboard_readable_in_both_themes(open_cells):
     notebook = open_cells(OPEN)
     table = table_of(notebook.run_cell(1))
     status = table.get_by_role("status")
@@ -51,11 +50,32 @@ def test_lowest_free_number_dup_and_close(open_cells):
     button(table, "Close all").click()
     expect(table.locator("tbody th")).to_have_count(0)
     expect(button(table, "Close")).to_be_disabled()
+
+    button(table, "Open a file").focus()
+    for key in ("Enter", "Tab", "Tab", "Space"):  # opens a file, goes on to Pipe and Socket, makes a socket
+        notebook.page.keyboard.press(key)
+    expect(table.locator("tbody th")).to_have_count(2)
+    notebook.page.keyboard.press("Tab")
+    expect(table.get_by_label("number", exact=True)).to_be_focused()
+
+    expect(table.locator(".strip .own")).to_have_count(2)
+    for theme in "light", "dark":
+        notebook.theme(theme)
+        expect_fits(table)
+        for part in (".said", ".strip .own", ".strip .other", ".strip .free", ".legend", "tbody td"):
+            expect_contrast(table.locator(part).first, 4.5)
+    names = table.get_by_role("button").all_inner_texts()
+    assert all(names) and len(names) == len(set(names))
     assert notebook.errors == []
 
 
-def test_it_lives_while_a_cell_is_blocked_and_shows_what_cells_open(open_cells):
-    notebook = open_cells(OPEN, "listener = socket.create_server(('127.0.0.1', 0))\nprint(listener.fileno())\nlistener.accept()")
+def test_it_lives_while_a_cell_is_blocked_holds_nothing_of_an_earlier_run_and_says_when_its_kernel_is_gone(open_cells):
+    notebook = open_cells(
+        OPEN,
+        "listener = socket.create_server(('127.0.0.1', 0))\nprint(listener.fileno())\nlistener.accept()",
+        "from course_lib.kernel import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
+        "wait_until(lambda: len(pumps()) == 1, 120)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
+    )
     table = table_of(notebook.run_cell(1))
     notebook.run_cell(2, wait=False)
     expect(notebook.output(2)).to_contain_text(re.compile(r"\d+"))
@@ -66,49 +86,13 @@ def test_it_lives_while_a_cell_is_blocked_and_shows_what_cells_open(open_cells):
     notebook.interrupt()
     notebook.wait_idle()
 
-
-def test_a_cell_run_again_holds_nothing_of_the_earlier_run(open_cells):
-    notebook = open_cells(
-        IMPORT + "earlier = globals().get('table')\ntable = process_table()\ntable",
-        "from course_lib.kernel import wait_until\npumps = lambda: [t for t in threading.enumerate() if t.name == 'process table']\n"
-        "wait_until(lambda: len(pumps()) == 1, 120)\nprint('the earlier one holds', earlier.numbers(), 'and there is', len(pumps()), 'pump')",
-    )
     for _ in range(3):
         table = table_of(notebook.run_cell(1))
         button(table, "Pipe").click()
         expect(table.locator("tbody th")).to_have_count(2)
-    table_of(notebook.run_cell(1))
-    expect(notebook.run_cell(2)).to_contain_text("the earlier one holds [] and there is 1 pump")
-
-
-def test_by_keyboard_alone(open_cells):
-    notebook = open_cells(OPEN)
     table = table_of(notebook.run_cell(1))
-    button(table, "Open a file").focus()
-    for key in ("Enter", "Tab", "Tab", "Space"):  # opens a file, goes on to Pipe and Socket, makes a socket
-        notebook.page.keyboard.press(key)
-    expect(table.locator("tbody th")).to_have_count(2)
-    notebook.page.keyboard.press("Tab")
-    expect(table.get_by_label("number", exact=True)).to_be_focused()
+    expect(notebook.run_cell(3)).to_contain_text("the earlier one holds [] and there is 1 pump")
 
-
-def test_it_is_readable_in_both_themes_and_fits_the_page(open_cells):
-    notebook = open_cells(OPEN)
-    table = table_of(notebook.run_cell(1))
-    button(table, "Pipe").click()
-    expect(table.locator(".strip .own")).to_have_count(2)
-    for theme in "light", "dark":
-        notebook.theme(theme)
-        expect_fits(table)
-        for part in (".said", ".strip .own", ".strip .other", ".strip .free", ".legend", "tbody td"):
-            expect_contrast(table.locator(part).first, 4.5)
-    names = table.get_by_role("button").all_inner_texts()
-    assert all(names) and len(names) == len(set(names))
-
-
-def test_a_kernel_that_is_gone_is_said(open_cells):
-    notebook = open_cells(OPEN)
-    table = table_of(notebook.run_cell(1))
     notebook.restart()
     expect(table.get_by_role("status")).to_contain_text("The notebook's process that this table showed is gone")
     expect(button(table, "Pipe")).to_be_disabled()

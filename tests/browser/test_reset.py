@@ -8,6 +8,7 @@ from playwright.sync_api import expect
 from course_lib import shipped
 
 NAME = "00_start_here.ipynb"
+SHIPPED_AGAIN = "() => !theNotebook().content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
 
 
 def reset(lab) -> str:
@@ -20,7 +21,7 @@ def source(notebook) -> str:
     return notebook.page.evaluate("() => theNotebook().content.widgets.map(c => c.model.sharedModel.source).join('')")
 
 
-def test_reset_while_the_notebook_is_open(lab):
+def test_reset_while_the_notebook_is_open_overwrites_nothing_unasked_and_is_shown_when_reloaded(lab):
     (lab.folder / NAME).write_bytes(shipped.read(NAME))
     notebook = lab.open(NAME)
     notebook.write(2, "my_own_work = 1")
@@ -37,23 +38,16 @@ def test_reset_while_the_notebook_is_open(lab):
     assert b"my_own_work" not in (lab.folder / NAME).read_bytes()
     dialog.get_by_role("button", name="Revert").click()
     expect(dialog).to_have_count(0)
-    notebook.page.wait_for_function(
-        "() => !theNotebook().content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
-    )
+    notebook.page.wait_for_function(SHIPPED_AGAIN)
     assert (lab.folder / NAME).read_bytes() == shipped.read(NAME)
 
-
-def test_reload_from_disk_shows_the_notebook_as_shipped(lab):
-    (lab.folder / NAME).write_bytes(shipped.read(NAME))
-    notebook = lab.open(NAME)
-    notebook.write(2, "my_own_work = 1")
+    notebook.write(2, "my_own_work = 3")
     notebook.save()
     reset(lab)
     notebook.page.get_by_role("menuitem", name="File").click()
     notebook.page.get_by_role("menuitem", name="Reload Notebook from Disk").click()
-    shipped_again = "!theNotebook().content.widgets.some(c => c.model.sharedModel.source.includes('my_own_work'))"
     dialog = notebook.page.locator(".jp-Dialog")  # it asks where the notebook has changed since it was saved
-    notebook.page.wait_for_function(f"() => {shipped_again} || document.querySelector('.jp-Dialog')")
+    notebook.page.wait_for_function(f"() => ({SHIPPED_AGAIN})() || document.querySelector('.jp-Dialog')")
     if dialog.count():
         dialog.get_by_role("button", name="Reload").click()
-    notebook.page.wait_for_function(f"() => {shipped_again}")
+    notebook.page.wait_for_function(SHIPPED_AGAIN)

@@ -18,8 +18,10 @@ def queue(panel):
     return panel.get_by_role("list", name="ready queue").get_by_role("listitem")
 
 
-def test_the_ready_queue_gets_shorter_call_by_call(open_cells):
-    notebook = open_cells(SERVER, "server.hold()\nfor client in clients: client.send(b'hello')")
+def test_the_ready_queue_gets_shorter_call_by_call_a_slow_reader_is_waited_for_and_other_servers_have_none(open_cells):
+    notebook = open_cells(
+        SERVER, "server.hold()\nfor client in clients: client.send(b'hello')", "observe(BlockingServer().start())"
+    )
     panel = panel_of(notebook.run_cell(1))
     expect(tasks(panel).get_by_role("row")).to_have_count(5)  # the head, the listener's task, three clients
     expect(tasks(panel).get_by_role("row").filter(has_text="alice")).to_contain_text("read ")
@@ -43,21 +45,16 @@ def test_the_ready_queue_gets_shorter_call_by_call(open_cells):
         expect(queue(panel).first).to_contain_text(f"serve_client {client} (running)")
     button(panel, "Run on").click()
     expect(queue(panel)).to_have_text(["empty"])
-    assert notebook.errors == []
 
-
-def test_a_slow_reader_is_waited_for_with_write(open_cells):
-    panel = panel_of(open_cells(SERVER).run_cell(1))
     choose(panel, "bob")
     button(panel, "Read slowly").click()
     button(panel, "Send 8 MB").click()
     expect(tasks(panel).get_by_role("row").filter(has_text="bob")).to_contain_text("write ")
 
-
-def test_other_servers_have_no_such_part(open_cells):
-    panel = panel_of(open_cells("observe(BlockingServer().start())").run_cell(1))
-    expect(panel.get_by_role("button", name="Hold")).to_be_visible()
-    expect(tasks(panel)).to_have_count(0)
+    other = panel_of(notebook.run_cell(3))
+    expect(button(other, "Hold")).to_be_visible()
+    expect(tasks(other)).to_have_count(0)
+    assert notebook.errors == []
 
 
 def test_it_fits_850_pixels_and_a_name_is_shown_as_text(open_cells):

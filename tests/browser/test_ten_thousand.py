@@ -46,8 +46,32 @@ pytestmark = pytest.mark.skipif(
 )
 
 
-def test_the_panel_stays_live(open_cells):
-    notebook = open_cells(SERVER, RUN.format(NUMBER, 10), "print(result.all_answered, result.left_behind == 0)")
+def expect_lit(notebook, glow):
+    """Each field of dots was as wide as there is room, and its new dots had this animation. Returns the fields."""
+    drawn = notebook.page.evaluate("() => drawn")
+    assert all(fits for _, fits, _ in drawn) and {animation for *_, animation in drawn} - {None} == {glow}, drawn
+    return drawn
+
+
+def expect_answered(panel, client):
+    button(panel, "Connect a client").click()
+    expect(panel.get_by_label("client", exact=True)).to_have_value(client)  # who comes is chosen
+    button(panel, "Send text").click()
+    expect(panel).to_contain_text(re.compile(f"{client}: .*5 bytes came back: 'hello'"))
+
+
+def test_the_panel_stays_live_each_connection_lights_up_as_it_is_answered_and_an_interrupt_cleans_up(open_cells):
+    notebook = open_cells(
+        SERVER,
+        RUN.format(NUMBER, 10),
+        "print(result.all_answered, result.left_behind == 0)",
+        RUN.format(200, 2),
+        RUN.format(NUMBER, 60),
+        "import subprocess, os\nprint(wait_until(lambda: len(server.numbers()) == 2, 120), "
+        "subprocess.run(['pgrep', '-P', str(os.getpid()), '-f', 'ten_thousand'], capture_output=True).stdout)",
+    )
+    notebook.page.set_viewport_size({"width": 900, "height": 900})
+    notebook.page.emulate_media(reduced_motion="no-preference")
     panel = panel_of(notebook.run_cell(1))
     expect(panel.get_by_role("row").filter(has_text="listener")).to_have_count(1)
     panel.evaluate(SAID)
@@ -63,45 +87,24 @@ def test_the_panel_stays_live(open_cells):
     assert any("data came since the look before" in text for text in said)
     expect(panel.get_by_role("row")).to_have_count(3)
     expect(panel).not_to_contain_text("are not shown")
+    expect(output.locator("svg.course-dots")).to_be_hidden()
+    expect(output.get_by_role("img", name=re.compile("2,500 dots, .* 2,500 answered, 20 go on asking"))).to_be_visible()
+    drawn = expect_lit(notebook, "course-glow")
+    for number in "20", "2,500":
+        assert any(label.startswith(f"{number} of 2,500 connected") for label, *_ in drawn), drawn
     expect(notebook.run_cell(3)).to_contain_text("True True")
-    button(panel, "Connect a client").click()
-    button(panel, "Send text").click()
-    expect(panel).to_contain_text(re.compile("alice: .*5 bytes came back: 'hello'"))
-    assert notebook.errors == []
+    expect_answered(panel, "alice")
 
+    notebook.page.emulate_media(reduced_motion="reduce")
+    notebook.cell(4).evaluate(DRAWN)
+    expect(notebook.run_cell(4).locator("svg.course-dots")).to_be_hidden()
+    expect_lit(notebook, "none")
 
-def test_each_connection_lights_up_as_it_is_answered(open_cells):
-    notebook = open_cells(SERVER.replace("\nobserve(server)", ""), "None", RUN.format(NUMBER, 5), RUN.format(200, 2))
-    notebook.page.set_viewport_size({"width": 900, "height": 900})
-    notebook.run_cell(1)
-    for cell, motion, glow in ((3, "no-preference", "course-glow"), (4, "reduce", "none")):
-        notebook.page.emulate_media(reduced_motion=motion)
-        notebook.cell(cell).evaluate(DRAWN)
-        output = notebook.run_cell(cell)
-        expect(output.locator("svg.course-dots")).to_be_hidden()
-        drawn = notebook.page.evaluate("() => drawn")
-        assert all(fits for _, fits, _ in drawn) and {animation for *_, animation in drawn} - {None} == {glow}, drawn
-        if cell == 3:
-            expect(output.get_by_role("img", name=re.compile("2,500 dots, .* 2,500 answered, 20 go on asking"))).to_be_visible()
-            for number in "20", "2,500":
-                assert any(label.startswith(f"{number} of 2,500 connected") for label, *_ in drawn), drawn
-    assert notebook.errors == []
-
-
-def test_an_interrupt_cleans_up(open_cells):
-    notebook = open_cells(
-        SERVER,
-        RUN.format(NUMBER, 60),
-        "import subprocess, os\nprint(wait_until(lambda: len(server.numbers()) == 1, 120), "
-        "subprocess.run(['pgrep', '-P', str(os.getpid()), '-f', 'ten_thousand'], capture_output=True).stdout)",
-    )
-    panel = panel_of(notebook.run_cell(1))
-    output = notebook.run_cell(2, wait=False)
+    output = notebook.run_cell(5, wait=False)
     expect(output).to_contain_text(re.compile(CONNECTED))
     notebook.interrupt()
     notebook.wait_idle()
     expect(output).to_contain_text("KeyboardInterrupt")
-    expect(notebook.run_cell(3)).to_contain_text("True b''")
-    button(panel, "Connect a client").click()
-    button(panel, "Send text").click()
-    expect(panel).to_contain_text(re.compile("alice: .*5 bytes came back: 'hello'"))
+    expect(notebook.run_cell(6)).to_contain_text("True b''")
+    expect_answered(panel, "bob")
+    assert notebook.errors == []

@@ -1,7 +1,7 @@
 """The page that tests lend one another comes back as it was loaded, or not at all: else a test could rest on one before it."""
 
-import pytest
 from playwright.sync_api import expect
+from real_lab import PUT_BACK
 
 STATE = """() => [
     document.querySelectorAll(".jp-Notebook").length, document.querySelectorAll(".jupyterlab-sidecar").length,
@@ -30,16 +30,14 @@ def test_what_a_test_has_changed_is_put_back(open_cells, window):
     window.give_back(page)
 
 
-CHANGES = {
-    "it was loaded again": lambda page: page.reload(),
-    "its time is a test's": lambda page: page.clock.install(),
-    "it is slow": lambda page: page.evaluate("AbortSignal.timeout = null"),
-}
-
-
-@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
-def test_a_page_that_cannot_be_put_back_is_closed(window, change):
+def test_a_page_that_cannot_be_put_back_is_closed(window):
     page = window.borrow()
-    change(page)
+    page.evaluate("window.limit = AbortSignal.timeout, AbortSignal.timeout = null")
+    assert not page.evaluate(PUT_BACK)  # it is slow
+    page.evaluate("AbortSignal.timeout = limit")
+    assert page.evaluate(PUT_BACK)
+    page.clock.install()
+    assert not page.evaluate(PUT_BACK)  # its time is a test's
+    page.reload()
     window.give_back(page)
     assert page.is_closed()
