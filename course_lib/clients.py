@@ -4,6 +4,7 @@ import errno
 import os
 import socket
 import struct
+import threading
 import weakref
 from contextlib import suppress
 from typing import Any
@@ -44,6 +45,7 @@ class Client:
         self.last = b""
         self.unsent = bytearray()
         self.slow = False
+        self._alone = threading.RLock()  # a cell and the thread of a panel may use it at the same time
         refused = self._connect(address)
         if refused in _OF_ANOTHER_TYPE and self.unix:
             self.socket.close()
@@ -75,6 +77,10 @@ class Client:
 
     def look(self) -> None:
         """Take what has arrived, send on, and notice that the connection was made, finished or lost."""
+        with self._alone:
+            self._look()
+
+    def _look(self) -> None:
         if not self.open:
             return
         if self.state == "connecting":
@@ -104,8 +110,9 @@ class Client:
 
     def send(self, data: bytes) -> None:
         """Send `data`: now what the kernel takes, the rest with later looks (send(2))."""
-        self.unsent += data
-        self._send_on()
+        with self._alone:
+            self.unsent += data
+            self._send_on()
 
     def _send_on(self) -> None:
         try:
@@ -120,28 +127,27 @@ class Client:
 
     def half_close(self) -> None:
         """Say that nothing more will be sent, not even what the kernel has not taken yet; go on receiving (shutdown(2): SHUT_WR)."""
-        self.unsent.clear()
-        try:
-            self.socket.shutdown(socket.SHUT_WR)
-            self.state = "half-closed"
-        except OSError as error:
-            self._over(error)
+        with self._alone:
+            self.unsent.clear()
+            try:
+                self.socket.shutdown(socket.SHUT_WR)
+                self.state = "half-closed"
+            except OSError as error:
+                self._over(error)
 
     def close(self) -> None:
         """Close the connection in the ordinary way."""
-        self.socket.close()
-        self.state = "closed"
+        with self._alone:
+            self.socket.close()
+            self.state = "closed"
 
     def reset(self) -> None:
         """Cut the connection: the peer gets a reset instead of an end (socket(7): SO_LINGER with no time)."""
-        if self.unix:
+        with self._alone:
+            if self.open and not self.unix:
+                self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
             self.socket.close()
-            self.state = "closed: a Unix socket has no reset"
-            return
-        if self.open:
-            self.socket.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, _RESET_ON_CLOSE)
-        self.socket.close()
-        self.state = "reset"
+            self.state = "closed: a Unix socket has no reset" if self.unix else "reset"
 
     def _over(self, error: OSError) -> None:
         self.socket.close()

@@ -376,6 +376,26 @@ class TestClient:
             assert client.unsent
             client.close()
 
+    def test_a_cell_and_the_thread_of_a_panel_use_it_at_the_same_time(self):
+        class Meets(socket.socket):
+            def send(self, data):
+                with memoryview(data):
+                    if not other.ident:
+                        other.start()
+                        other.join(0.1)  # it waits for its turn
+                return super().send(data)
+
+        with socket.create_server(("127.0.0.1", 0)) as listener:
+            client = Client(listener.getsockname(), "busy")
+            assert wait_until(lambda: client.look() or client.state == "connected")
+            client.socket = Meets(fileno=client.socket.detach())
+            other = threading.Thread(target=client.send, args=(b"two",))
+            client.send(b"one ")
+            other.join()
+            client.close()
+            with listener.accept()[0] as connection:
+                assert connection.recv(100, socket.MSG_WAITALL) == b"one two"
+
     def test_calls_after_the_end_do_nothing(self):
         with socket.create_server(("127.0.0.1", 0)) as listener:
             client = Client(listener.getsockname(), "gone")
