@@ -62,7 +62,7 @@ const mostRows = (film) => Math.max(...film.moments.map((m) => m.rows.filter((i)
 
 function kernelPicture() {
   const svg = draw("svg", { role: "img" });
-  let places = new Map(); // where each thing that can move stood
+  let places = new Map(); // where each thing that can move stood, and in which row
 
   function show(film, number, width, most, has = traits(film), { narrow, height } = lookOf([has], width, most)) {
     const { carries, watched, crowded, hidden } = has;
@@ -78,7 +78,8 @@ function kernelPicture() {
     const parts = [];
     const add = (...made) => parts.push(...made);
     const moving = (key, x, y, ...children) => {
-      next.set(key, [x, y]);
+      const i = Math.floor((y - top) / height);
+      next.set(key, { x, y, row: sockets[i]?.number, above: y - middle(i) });
       add(draw("g", { "data-key": key, transform: `translate(${x} ${y})` }, ...children));
     };
 
@@ -239,10 +240,13 @@ function kernelPicture() {
     svg.replaceChildren(...parts);
     if (!still()) {
       for (const part of svg.querySelectorAll("[data-key]")) {
-        const [x, y] = next.get(part.dataset.key);
+        const { x, y } = next.get(part.dataset.key);
         const from = places.get(part.dataset.key);
-        if (from && (from[0] !== x || from[1] !== y)) {
-          part.animate([{ transform: `translate(${from[0]}px, ${from[1]}px)` }, { transform: `translate(${x}px, ${y}px)` }], { duration: 350, easing: "ease" });
+        if (!from) continue;
+        const i = at(from.row); // a row that has another place takes along what is in it
+        const begin = i < 0 ? from.y : middle(i) + from.above;
+        if (from.x !== x || begin !== y) {
+          part.animate([{ transform: `translate(${from.x}px, ${begin}px)` }, { transform: `translate(${x}px, ${y}px)` }], { duration: 350, easing: "ease" });
         }
       }
     }

@@ -331,6 +331,27 @@ class TestCompact:
         notebook.page.set_viewport_size({"width": 1100, "height": 900})
         expect(panel.locator(".live svg .changed")).to_have_count(0)
 
+    def test_a_row_that_has_another_place_takes_along_what_is_in_it(self, open_cells):
+        notebook = open_cells("from course_lib.servers import EpollServer\nobserve(EpollServer().start())")
+        panel = panel_of(notebook.run_cell(1), more=False)
+        picture = panel.locator(".live svg")
+        for name in "alice", "bob":
+            button(panel, "Connect a client").click()
+            expect(picture).to_contain_text(name)
+        expect(picture.locator("[data-key^=interest]")).to_have_count(3)
+        notebook.page.evaluate(
+            """() => {
+                const animate = Element.prototype.animate;
+                window.glide = [];
+                Element.prototype.animate = function (...how) { glide.push(this.dataset.key); return animate.apply(this, how); };
+            }"""
+        )
+        choose(panel, "alice")
+        button(panel, "Close").click()
+        expect(picture.locator("[data-key^=interest]")).to_have_count(2)
+        expect(picture.locator("[data-key=thread]")).to_contain_text("epoll_wait z z")
+        assert not [key for key in notebook.page.evaluate("glide") if key and key.startswith("interest")]
+
     def test_the_picture_is_lower_again_when_a_crowd_has_gone(self, open_cells):
         notebook = open_cells(
             "from course_lib.servers import EpollServer\nserver = EpollServer().start()\nobserve(server)",
