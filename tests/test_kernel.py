@@ -178,7 +178,7 @@ class TestDescriptors:
         soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
         sock = pair[0].dup()
         with sock, pair[0].dup() as other:
-            limit = max(open_numbers()) + 1
+            limit = max(open_numbers()) + 32  # some for the looks themselves
             try:
                 resource.setrlimit(resource.RLIMIT_NOFILE, (limit, hard))
                 found = {row.number: row for row in descriptors(range(3 * limit))}
