@@ -122,11 +122,13 @@ def _gives(statement: ast.stmt, name: str, value: object) -> bool:
     """Does it give this name a value?"""
     if isinstance(statement, ast.AugAssign) or isinstance(statement, ast.AnnAssign) and not statement.value:
         return False
-    for node in _run_with(statement):
+    nodes = list(_run_with(statement))
+    inner = [part for node in nodes if isinstance(node, ast.comprehension) for part in ast.walk(node.target)]
+    for node in nodes:
         match node:
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef() if node.name == name:
                 return True
-            case ast.Name(ctx=ast.Store()) if node.id == name:
+            case ast.Name(ctx=ast.Store()) if node.id == name and node not in inner:
                 return True
             case ast.ImportFrom(module=str(module)) if imported(node, name):
                 if getattr(sys.modules.get(module), imported(node, name), statement) is value:
@@ -159,13 +161,19 @@ def _changes(statement: ast.stmt, name: str, value: object) -> bool:
             case ast.Expr(value=ast.Call(func=ast.Name(id="setattr"), args=[thing, *_])):
                 found = _root(thing) == name
             case ast.FunctionDef() | ast.AsyncFunctionDef() | ast.ClassDef():
-                given = {part.id for each in node.decorator_list for part in ast.walk(each) if isinstance(part, ast.Name)}
-                found = name in given and node.name != name or bool(given) and node.name in inside
+                given = any(name in _given_to(decorator) for decorator in node.decorator_list) and node.name != name
+                found = given or bool(node.decorator_list) and node.name in inside
             case _:
                 found = False
         if found:
             return True
     return False
+
+
+def _given_to(decorator: ast.expr) -> set[str]:
+    """The names in it, but for that of the decorator itself: ``Lines`` in ``@add_to(Lines)``, ``f`` in ``@f.register``."""
+    itself = decorator.func if isinstance(decorator, ast.Call) else decorator
+    return {part.id for part in ast.walk(decorator) if isinstance(part, ast.Name) and part is not itself}
 
 
 def _root(node: ast.AST) -> str:

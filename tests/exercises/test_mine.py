@@ -532,6 +532,13 @@ MADE_IN_STEPS = {
         from random import random
         def serve_one(conn): return inf, turn, maxsize, environ is not None, random() < 1
     """,
+    "a name that a comprehension has, too": """
+        import re
+        word = re.compile("a")
+        # --
+        words = [word for word in "abc"]
+        def serve_one(conn): return word.pattern
+    """,
     "a value in a condition": "if (pair := (1, {})): pass\ndef serve_one(conn): return pair[0]",
 }
 if sys.version_info >= (3, 12):
@@ -547,6 +554,13 @@ def test_all_that_made_it_what_it_is_is_kept(cells, cell, home):
     stored = {}
     exec((home / "serve_one.py").read_text(), stored)
     assert stored["serve_one"](None) == names["serve_one"](None)
+
+
+def test_what_has_the_same_decorator_does_not_come_along(cell, home):
+    keep(
+        [cell(MADE_IN_STEPS["itself under a decorator"] + "    @twice\n    def other(): return 1")["serve_one"]], SERVE_ONE, NAMES
+    )
+    assert "other" not in (home / "serve_one.py").read_text()
 
 
 def test_what_stands_under_a_magic_is_kept(cell, home):
