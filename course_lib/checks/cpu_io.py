@@ -118,7 +118,7 @@ class _Classified:
         while len(said) < 36 and said[-9:].count("cpu") < 5:
             said.append(self._answer(lambda: sum(range(10_000)), what))
         if said[-9:].count("cpu") < 5:
-            wrong = next(word for word in reversed(said) if word != "cpu")
+            wrong = max({*said} - {"cpu"}, key=said.count)
             raise Wrong(f"{what[0].upper()}{what[1:]} is 'cpu', and classify says {wrong!r}. {why}{self._always(wrong)}")
 
     def _always(self, wrong: str) -> str:

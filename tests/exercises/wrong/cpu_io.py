@@ -78,6 +78,11 @@ CASES = {
              CLASSIFY, {"share = used / whole": "share = whole / used"}),
         case("words swapped", "Your two words are swapped: a computation is 'cpu'.",
              CLASSIFY, {'cpu" if share > 0.8 else "io': 'io" if share > 0.8 else "cpu'}),
+        case("words swapped, and the last computation disturbed", "Your two words are swapped: a computation is 'cpu'.",
+             CLASSIFY, {"share = used / whole": """
+                 classify.calls = getattr(classify, "calls", 0) + 1
+                 share = 0.5 if classify.calls == 36 else used / whole
+             """, 'cpu" if share > 0.8 else "io': 'io" if share > 0.8 else "cpu'}),
         case("how long it takes", "Its share of CPU is near 1: CPU time divided by wall time, in this order",
              CLASSIFY, {"share = used / whole": "share = 1 if used > 1 else 0"}),
         case("the wall only", "CPU time divided by wall time, in this order",
