@@ -4,6 +4,7 @@ import gc
 import signal
 import socket
 from collections import Counter
+from contextlib import suppress
 
 import pytest
 from held import nothing_more
@@ -44,7 +45,8 @@ class BrowserBeside(LoadGroupScheduling):
                 self.workqueue.move_to_end(browser, last=False)
             elif begun:
                 return node.shutdown()  # nothing else may come after them
-        super()._assign_work_unit(node)
+        with suppress(OSError):  # it has died, and remove_node will hear of it
+            super()._assign_work_unit(node)
         if self.workqueue and self._pending_of(self.assigned_work[node]) < 2:
             self._assign_work_unit(node)  # a process begins a test when it knows the next one
 

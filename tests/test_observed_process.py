@@ -14,7 +14,8 @@ from pathlib import Path
 import pytest
 
 from course_lib.kernel import libc, open_numbers, wait_until
-from course_lib.kernel.process_view import ProcessView
+from course_lib.kernel.process_view import ProcessView, _ItsThread
+from course_lib.kernel.threads import CALLS
 from course_lib.lab import started
 from course_lib.widgets import observe
 
@@ -180,6 +181,17 @@ def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
         PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"
     ):
         observe(pid=child.pid)
+
+
+@pytest.mark.parametrize(
+    "states, call", [("SS", "recv"), ("RR", None), ("tt", None), ("Rt", None), ("tR", None), ("tS", None), ("St", None)]
+)
+def test_a_call_at_which_a_tracer_stops_it_is_no_sleep(child, monkeypatch, states, call):
+    thread, left = _ItsThread(f"/proc/{child.pid}/task/{child.pid}"), list(states)
+    number = next(number for number, name in CALLS.items() if name == "recv")
+    read = {"stat": lambda: f"1 (x) {left.pop(0)} 1", "syscall": lambda: f"{number} 0x5 0x0"}
+    monkeypatch.setattr(thread, "_read", lambda name: read[name]())
+    assert thread._system_call()[0] == call
 
 
 def in_ss(pid: int) -> dict:

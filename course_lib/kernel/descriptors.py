@@ -64,7 +64,7 @@ class Descriptor:
     readable        a read, recv or accept would not sleep now (poll(2): POLLIN)
     writable        a write or send would not sleep now (POLLOUT)
     hangup          the peer has finished sending, or the connection is over (POLLRDHUP, POLLHUP, POLLERR)
-    receive_queue   bytes that arrived and nobody has read (ioctl FIONREAD), or None
+    receive_queue   bytes that arrived and nobody has read (ioctl FIONREAD; ss counts a FIN as one more), or None
     send_queue      bytes sent that the peer's kernel has not acknowledged (ioctl SIOCOUTQ), or None
     accept_queue    of a listener: finished connections that nobody has accepted (tcp(7): TCP_INFO), else None
     state           TCP state ("LISTEN", "ESTABLISHED", "CLOSE_WAIT", …), or None

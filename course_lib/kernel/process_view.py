@@ -24,8 +24,9 @@ class _ItsThread(ThreadView):
         return Doing(False, cpu=self._cpu_share(), stopped=True) if self._stat()[0] == "T" else super()._look()
 
     def _system_call(self) -> tuple[str | None, int | None]:
-        found = super()._system_call()
-        return (None, None) if self._stat()[0] == "t" else found  # a tracer has stopped it at a call: it does not sleep there
+        before, found, after = self._stat()[0], super()._system_call(), self._stat()[0]
+        # A tracer stops it ("t") at each call: it sleeps there only if it sleeps before and after (proc(5): S, D).
+        return found if before == after and before in "SD" else (None, None)
 
     def _read(self, name: str) -> str:
         return libc.read(f"{self._folder}/{name}")
