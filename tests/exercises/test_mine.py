@@ -536,7 +536,7 @@ MADE_IN_STEPS = {
         import re
         word = re.compile("a")
         # --
-        words = [word for word in "abc"]
+        zeros = [0 for word in "abc"]
         def serve_one(conn): return word.pattern
     """,
     "a value in a condition": "if (pair := (1, {})): pass\ndef serve_one(conn): return pair[0]",
@@ -557,9 +557,9 @@ def test_all_that_made_it_what_it_is_is_kept(cells, cell, home):
 
 
 def test_what_has_the_same_decorator_does_not_come_along(cell, home):
-    keep(
-        [cell(MADE_IN_STEPS["itself under a decorator"] + "    @twice\n    def other(): return 1")["serve_one"]], SERVE_ONE, NAMES
-    )
+    names = cell(MADE_IN_STEPS["itself under a decorator"])
+    cell("@twice\ndef other(): return 1", names)
+    keep([names["serve_one"]], SERVE_ONE, NAMES)
     assert "other" not in (home / "serve_one.py").read_text()
 
 
