@@ -7,17 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1] / "course_lib"
-SAY = (
-    "Wrong",
-    "NotChecked",
-    "good",
-    "note",
-    "step",
-    "when",
-    "raises",
-    "never_waits",
-    "wrong",
-)  # what is called with words for a learner
+# what is called with words for a learner
+SAY = "Wrong", "NotChecked", "good", "note", "step", "when", "raises", "never_waits", "wrong"
 ANSWER = "is_", "is_a", "is_list_of", "raises"  # whose words, but the first, end the message that `when` begins
 
 

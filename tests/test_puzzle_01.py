@@ -2,19 +2,18 @@
 
 import subprocess
 import sys
+import textwrap
 
 import pytest
+from puzzle import Puzzle
 
-from course_lib.lesson.parsons import first_bug, puzzles
-
-PUZZLE = puzzles()["redirect"]
-RIGHT = PUZZLE["solution"]
+PUZZLE = Puzzle("redirect")
+RIGHT = PUZZLE.right
 WRITES = "os.write(1, b'one\\n'); subprocess.run(['echo', 'two'])"
 
 
 def run(blocks, work=WRITES, folder=None):
     """A plain program made of these blocks, and what it says of its numbers at the end."""
-    lines = [PUZZLE["blocks"][block]["code"] for block in blocks]
     program = "\n".join(
         [
             "import os, subprocess, sys",
@@ -22,7 +21,7 @@ def run(blocks, work=WRITES, folder=None):
             "def table(): return os.readlink('/proc/self/fd/1'), len(os.listdir('/proc/self/fd'))",
             "before = table()",
             "try:",
-            *("    " + line for line in lines),
+            textwrap.indent(PUZZLE.lines(blocks), "    "),
             "except ZeroDivisionError: pass",
             "print(before == table(), file=sys.stderr)",
         ]
@@ -30,24 +29,22 @@ def run(blocks, work=WRITES, folder=None):
     return subprocess.run([sys.executable, "-u", "-c", program], cwd=folder, capture_output=True, text=True, timeout=30)
 
 
-def test_the_right_program_redirects_and_leaves_all_as_it_was(tmp_path):
-    done = run(RIGHT, folder=tmp_path)
+@pytest.mark.parametrize(
+    ("work", "written"), [(WRITES, "one\ntwo\n"), ("os.write(1, b'one\\n'); 1 / 0", "one\n")], ids=["it ends", "it raises"]
+)
+def test_the_right_program_redirects_and_leaves_all_as_it_was(work, written, tmp_path):
+    done = run(RIGHT, work, tmp_path)
     assert (done.stdout, done.stderr) == ("", "True\n")
-    assert (tmp_path / "list.txt").read_text() == "one\ntwo\n"
-
-
-def test_also_when_the_work_raises(tmp_path):
-    done = run(RIGHT, "os.write(1, b'one\\n'); 1 / 0", tmp_path)
-    assert (done.stdout, done.stderr) == ("", "True\n")
+    assert (tmp_path / "list.txt").read_text() == written
 
 
 def test_the_bug_of_turning_the_object_is_real(tmp_path):
-    done = run([block if block != "turn" else "turn-object" for block in RIGHT], folder=tmp_path)
+    done = run(PUZZLE.swapped("turn-object"), folder=tmp_path)
     assert done.stdout == "one\ntwo\n" and (tmp_path / "list.txt").read_text() == ""
 
 
 def test_the_bug_of_keeping_a_number_is_real(tmp_path):
-    done = run([block if block != "keep" else "keep-number" for block in RIGHT], folder=tmp_path)
+    done = run(PUZZLE.swapped("keep-number"), folder=tmp_path)
     assert done.returncode != 0 and "FileNotFoundError" in done.stderr  # 1 is closed: the program has no standard output left
 
 
@@ -80,4 +77,4 @@ def test_letting_go_before_turning_back_is_what_the_words_say(tmp_path):
     ],
 )
 def test_the_words_of_typical_orders(blocks, words):
-    assert first_bug(PUZZLE, blocks).startswith(words)
+    assert PUZZLE.words(blocks).startswith(words)

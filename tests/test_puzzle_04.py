@@ -3,15 +3,15 @@
 import ast
 import select
 import textwrap
+from types import SimpleNamespace
 
 import pytest
-from puzzle import Puzzle, code, statements
+from puzzle import Puzzle, code, long, statements
 
 from course_lib.servers import SelectServer
 from course_lib.servers.connection import Connection
 
 PUZZLE = Puzzle("select-server")
-LONG = 4_000_000  # bytes of an answer that no send buffer takes at once
 
 
 def test_its_statements_are_those_of_the_server_in_the_same_order():
@@ -45,13 +45,8 @@ class Select:
 def run(blocks, connections, answer=bytes.upper, waits=50) -> int:
     """How often select() came back with somebody in so many waits."""
     waiter = Select(waits)
-    names = {
-        "select": waiter,
-        "connections": connections,
-        "self": type("Self", (), {"answer": staticmethod(answer)}),
-        "no_room": False,
-        "PAUSE": 0.1,
-    }
+    server = SimpleNamespace(answer=answer)
+    names = {"select": waiter, "connections": connections, "self": server, "no_room": False, "PAUSE": 0.1}
     body = "reading = [number for number, connection in connections.items() if not connection.unsent]\n" + PUZZLE.lines(blocks)
     program = compile("while True:\n" + textwrap.indent(body, "    "), "puzzle", "exec")
     with pytest.raises(Enough):
@@ -77,7 +72,7 @@ def test_going_through_the_readable_ones_only_is_a_real_bug(ends):
     client, sock = ends
     connections = {sock.fileno(): Connection(sock)}
     client.sendall(b"hello")
-    run(PUZZLE.right, connections, answer=lambda request: bytes(LONG))
+    run(PUZZLE.right, connections, long)
     rest = len(connections[sock.fileno()].unsent)
     while not select.select([], [sock], [], 0)[1]:
         client.recv(1 << 20)

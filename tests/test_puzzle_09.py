@@ -3,12 +3,11 @@
 import contextlib
 import errno
 import inspect
-import socket
 import threading
 import time
 
 import pytest
-from puzzle import Puzzle
+from puzzle import InThread, Puzzle
 
 from course_lib.kernel import wait_until
 from course_lib.solutions.coroutines import Loop, accept, recv, send_all, sleep
@@ -22,26 +21,16 @@ def capitals(connection, page):  # stands for http in the program: what matters 
             yield from send_all(connection, data.upper())
 
 
-class Running:
+class Running(InThread):
     """A program of the puzzle in a thread. `full` is set while no descriptor is free; `naps` are the calls of time.sleep."""
+
+    over = False
 
     def __init__(self, blocks) -> None:
         self.full, self.refused, self.naps = threading.Event(), threading.Event(), []
-        self.listener = socket.create_server(("127.0.0.1", 0))
+        names = {"loop": Loop(), "http": capitals, "page": None, "accept": self._accept, "sleep": sleep, "time": self}
+        super().__init__(PUZZLE.lines(blocks), **names)
         self.listener.setblocking(False)
-        self.loop = Loop()
-        names = {
-            "listener": self.listener,
-            "loop": self.loop,
-            "http": capitals,
-            "page": None,
-            "accept": self._accept,
-            "sleep": sleep,
-            "time": self,
-        }
-        program = compile(PUZZLE.lines(blocks), "puzzle", "exec")
-        self.thread = threading.Thread(target=self._run, args=(program, names), daemon=True)
-        self.thread.start()
 
     def sleep(self, seconds) -> None:
         self.naps.append(seconds)
@@ -56,35 +45,10 @@ class Running:
             raise OSError(errno.EMFILE, "Too many open files")
         return (yield from accept(listener))
 
-    over = False
-
-    def _run(self, program, names) -> None:
-        with contextlib.suppress(SystemExit):
-            exec(program, names)
-
-    def connect(self) -> socket.socket:
-        return socket.create_connection(self.listener.getsockname(), timeout=30)
-
     def stop(self) -> None:
         self.over = True
         with contextlib.suppress(OSError):
             self.connect().close()
-        self.thread.join(30)
-        assert not self.thread.is_alive()
-        self.listener.close()
-
-
-@pytest.fixture
-def serve():
-    running: list[Running] = []
-
-    def start(blocks):
-        running.append(Running(blocks))
-        return running[-1]
-
-    yield start
-    for one in running:
-        one.stop()
 
 
 def says(client, text: bytes) -> bytes:
@@ -96,9 +60,8 @@ def test_its_accept_is_the_exercises():
     assert inspect.isgeneratorfunction(accept) and "accept(listener)" in PUZZLE.its["blocks"]["accept"]["code"]
 
 
-def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_without_a_descriptor(serve):
-    server = serve(PUZZLE.right)
-    with server.connect() as silent, server.connect() as talking:
+def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_without_a_descriptor():
+    with Running(PUZZLE.right) as server, server.connect() as silent, server.connect() as talking:
         assert says(talking, b"hello") == b"HELLO"
         server.full.set()
         with server.connect() as waiting:
@@ -108,13 +71,12 @@ def test_the_right_program_serves_beside_a_silent_client_and_after_the_moment_wi
             server.full.clear()
             assert waiting.recv(100) == b"ME TOO"
         assert says(silent, b"now") == b"NOW"
-    assert server.naps == []
+        assert server.naps == []
 
 
-def test_serving_in_the_task_that_accepts_is_a_real_bug(serve):
+def test_serving_in_the_task_that_accepts_is_a_real_bug():
     assert "the next client is accepted when this one has left" in PUZZLE.words(PUZZLE.swapped("serve-here"))
-    server = serve(PUZZLE.swapped("serve-here"))
-    with server.connect() as first, server.connect() as second:
+    with Running(PUZZLE.swapped("serve-here")) as server, server.connect() as first, server.connect() as second:
         assert says(first, b"hello") == b"HELLO"
         second.sendall(b"hello")
         second.settimeout(0.2)
@@ -125,10 +87,10 @@ def test_serving_in_the_task_that_accepts_is_a_real_bug(serve):
         assert second.recv(100) == b"HELLO"
 
 
-def test_sleeping_with_the_whole_thread_is_a_real_bug(serve):
+def test_sleeping_with_the_whole_thread_is_a_real_bug():
     assert "puts the THREAD to sleep" in PUZZLE.words(PUZZLE.swapped("pause-all"))
-    server = serve(PUZZLE.swapped("pause-all"))
-    server.full.set()
-    with server.connect():
-        assert server.refused.wait(30) and wait_until(lambda: server.naps, 30)
-    server.full.clear()
+    with Running(PUZZLE.swapped("pause-all")) as server:
+        server.full.set()
+        with server.connect():
+            assert server.refused.wait(30) and wait_until(lambda: server.naps, 30)
+        server.full.clear()

@@ -8,6 +8,7 @@ import socket
 import time
 
 import pytest
+from exercises.sockets import ENDS, in_a_loop, pair, told_in_a_loop
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -37,115 +38,82 @@ def test_tasks_take_turns_whatever_their_lengths(lengths):
     assert log == sorted(log) and len(log) == sum(lengths)
 
 
-def in_a_loop(*tasks):
-    loop = Loop()
-    for task in tasks:
-        loop.spawn(task)
-    loop.run()
-
-
-def told_in_a_loop(*tasks):
-    """What it prints on standard error."""
-    with contextlib.redirect_stderr(io.StringIO()) as told:
-        in_a_loop(*tasks)
-    return told.getvalue()
-
-
-def pair():
-    one, peer = socket.socketpair()
-    one.setblocking(False)
-    peer.setblocking(False)
-    return one, peer
-
-
 @settings(deadline=None, derandomize=True, database=None, max_examples=30)
 @given(st.lists(st.binary(max_size=300), max_size=6), st.integers(1, 64))
 def test_what_is_sent_is_received_however_it_is_cut(parts, size):
-    one, peer = pair()
     got = []
 
-    def sender():
+    def sender(one):
         for part in parts:
             yield from send_all(one, part)
             yield
         one.close()
 
-    def receiver():
+    def receiver(peer):
         while data := (yield from recv(peer, size)):
             assert len(data) <= size
             got.append(data)
 
-    in_a_loop(receiver(), sender())
-    peer.close()
+    with pair() as (one, peer):
+        in_a_loop(receiver(peer), sender(one))
     assert b"".join(got) == b"".join(parts)
 
 
 def test_a_sleep_longer_than_an_epoll_counts_keeps_nobody_else():
-    one, peer = pair()
-
-    def sleeper():
-        yield "sleep", float("inf")
-
-    def reader():
-        yield from recv(one, 1)
+    def reader(sock):
+        yield from recv(sock, 1)
         raise KeyboardInterrupt  # ends run(): nothing else does here
 
-    peer.send(b"x")
-    with one, peer, pytest.raises(KeyboardInterrupt):
-        in_a_loop(sleeper(), reader())
+    with pair() as (one, peer), pytest.raises(KeyboardInterrupt):
+        peer.send(b"x")
+        in_a_loop(sleep(float("inf")), reader(one))
 
 
 def test_the_loop_ends_when_all_that_is_waited_for_is_closed():
-    one, peer = pair()
-
-    def closer():
+    def closer(sock):
         yield
-        one.close()
+        sock.close()
 
-    loop, told = Loop(), io.StringIO()
-    loop.spawn(recv(one, 1), "bob")
-    loop.spawn(closer())
-    with contextlib.redirect_stderr(told):
+    loop = Loop()
+    with pair() as (one, _), contextlib.redirect_stderr(io.StringIO()) as told:
+        loop.spawn(recv(one, 1), "bob")
+        loop.spawn(closer(one))
         loop.run()
-    peer.close()
     assert "Bad file descriptor" in told.getvalue() and "the task bob" in told.getvalue()
     assert not (loop.ready or loop.readers or loop.writers or loop.sleepers or loop.names)
 
 
+def reader(sock, got):
+    got.append((yield from recv(sock, 1)))
+
+
 def test_a_second_reader_of_a_socket_is_told():
-    one, peer = pair()
     got = []
 
-    def reader():
-        got.append((yield from recv(one, 1)))
-
-    def writer():
+    def writer(sock):
         yield
-        yield from send_all(peer, b"x")
+        yield from send_all(sock, b"x")
 
-    told = told_in_a_loop(reader(), reader(), writer())
-    one.close()
-    peer.close()
+    with pair() as (one, peer):
+        told = told_in_a_loop(reader(one, got), reader(one, got), writer(peer))
     assert got == [b"x"] and "another task waits for this already" in told
 
 
 def test_a_sleeper_wakes_neither_early_nor_because_of_others():
-    one, peer = pair()
     woke = []
 
     def sleeper(begin):
         yield from sleep(0.05)
         woke.append(time.monotonic() - begin)
 
-    def chatter():
+    def chatter(one, peer):
         for _ in range(20):
             yield from send_all(peer, b"x")
             yield from recv(one, 1)
             yield from sleep(0)
 
-    in_a_loop(sleeper(time.monotonic()), chatter())
-    one.close()
-    peer.close()
+    with pair() as ends:
+        in_a_loop(sleeper(time.monotonic()), chatter(*ends))
     assert woke[0] >= 0.05
 
 
@@ -158,11 +126,10 @@ def test_requests_may_be_cut_anywhere(paths, cuts):
         yield
         return pages.get(path)
 
-    conn, client = pair()
     whole = b"".join(b"GET %s HTTP/1.1\r\nHost: here\r\n\r\n" % path.encode() for path in paths)
     answers = bytearray()
 
-    def sends():
+    def sends(client):
         left = whole
         for cut in cuts:
             yield from send_all(client, left[:cut])
@@ -173,9 +140,9 @@ def test_requests_may_be_cut_anywhere(paths, cuts):
         while data := (yield from recv(client, 100)):
             answers.extend(data)
 
-    in_a_loop(http(conn, page), sends())
-    client.close()
-    assert conn.fileno() == -1
+    with pair() as (conn, client):
+        in_a_loop(http(conn, page), sends(client))
+        assert conn.fileno() == -1
     for path in paths:
         head, _, rest = bytes(answers).partition(b"\r\n\r\n")
         body = pages.get(path, b"There is no such page.\n")
@@ -184,26 +151,27 @@ def test_requests_may_be_cut_anywhere(paths, cuts):
     assert not answers
 
 
+def hello(path):
+    """A page that is there at once."""
+    return b"hello"
+    yield
+
+
 @pytest.mark.parametrize("request_, status", [
     (b"POST / HTTP/1.1\r\nContent-Length: 3\r\n\r\nabc", b"501"), (b"hello\r\n\r\n", b"400"), (b"\r\n\r\n", b"400"),
     (b"GET / HTTP/1.1\r\nConnection: close\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"200"),
     (b"GET / HTTP/1.1\r\nconnection: x, CLOSE\r\nConnection: TE\r\n\r\nGET / HTTP/1.1\r\n\r\n", b"200"),
 ])  # fmt: skip
 def test_what_ends_a_connection_after_one_answer(request_, status):
-    def page(path):
-        yield
-        return b"hello"
-
-    conn, client = pair()
     got = []
 
-    def asks():
+    def asks(client):
         yield from send_all(client, request_)
         while data := (yield from recv(client, 1000)):
             got.append(data)
 
-    in_a_loop(http(conn, page), asks())
-    client.close()
+    with pair() as (conn, client):
+        in_a_loop(http(conn, hello), asks(client))
     answer = b"".join(got)
     assert answer.count(b"HTTP/1.1") == 1 and answer.startswith(b"HTTP/1.1 " + status) and b"\r\nConnection: close\r\n" in answer
 
@@ -239,7 +207,6 @@ class Logged(dict):
 
 @pytest.mark.parametrize("protocol", ["http", "resp", "echo", "async echo"])
 def test_a_client_that_sends_without_end_delays_another_by_a_few_answers(protocol):
-    (greedy, its_peer), (other, others_peer) = pair(), pair()
     store, served = Logged(), []
 
     def page(path):
@@ -264,13 +231,12 @@ def test_a_client_that_sends_without_end_delays_another_by_a_few_answers(protoco
         "echo": (echo, b"%b" * 50, 50),
         "async echo": (async_echo, b"%b" * 50, 50),
     }[protocol]
-    its_peer.send(request.replace(b"%b", b"g") * many)
-    others_peer.send(request.replace(b"%b", b"o"))
-    for end in its_peer, others_peer:
-        end.shutdown(socket.SHUT_WR)
-    in_a_loop(serve(greedy), serve(other))
-    for end in greedy, its_peer, other, others_peer:
-        end.close()
+    with pair() as (greedy, its_peer), pair() as (other, others_peer):
+        its_peer.send(request.replace(b"%b", b"g") * many)
+        others_peer.send(request.replace(b"%b", b"o"))
+        for end in its_peer, others_peer:
+            end.shutdown(socket.SHUT_WR)
+        in_a_loop(serve(greedy), serve(other))
     order = [str(each) for each in served or store.asked]
     first = next(place for place, each in enumerate(order) if "o" in each)
     assert first <= 16 and len(order) > 20
@@ -289,69 +255,39 @@ class Fails:
         return getattr(self.sock, name)
 
 
-GONE = "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN"
+PROTOCOLS = {
+    "http": (lambda conn: http(conn, hello), b"GET / HTTP/1.1\r\n\r\n", b"hello"),
+    "resp": (lambda conn: resp(conn, {}), b"PING\r\n", b"+PONG\r\n"),
+}
 
 
-@pytest.mark.parametrize("name", GONE)
-@pytest.mark.parametrize("protocol", ["http", "resp"])
-def test_an_error_of_a_connection_ends_this_connection_alone(protocol, name):
-    (bad, its_peer), (good, goods_peer) = pair(), pair()
-
-    def page(path):
-        return b"hello"
-        yield
-
-    serve, request = (
-        (lambda conn: http(conn, page), b"GET / HTTP/1.1\r\n\r\n")
-        if protocol == "http"
-        else (lambda conn: resp(conn, {}), b"PING\r\n")
-    )
-    for peer in its_peer, goods_peer:
-        peer.send(request)
-        peer.shutdown(socket.SHUT_WR)
-    told = told_in_a_loop(serve(Fails(bad, getattr(errno, name))), serve(good))
-    answer = goods_peer.recv(1000)
-    assert answer.endswith((b"hello", b"+PONG\r\n")) and bad.fileno() == good.fileno() == -1 and told == ""
-    its_peer.close()
-    goods_peer.close()
-
-
-@pytest.mark.parametrize("protocol", ["http", "resp"])
-def test_a_mistake_of_ours_is_told(protocol):
-    conn, peer = pair()
-
-    def page(path):
-        return b"hello"
-        yield
-
-    peer.send(b"GET / HTTP/1.1\r\n\r\n" if protocol == "http" else b"PING\r\n")
+def asks(peer, request):
+    peer.send(request)
     peer.shutdown(socket.SHUT_WR)
-    bad = Fails(conn, errno.EBADF)
-    told = told_in_a_loop(http(bad, page) if protocol == "http" else resp(bad, {}))
-    peer.close()
-    assert "Bad file descriptor" in told and conn.fileno() == -1
+
+
+@pytest.mark.parametrize("name", ENDS)
+@pytest.mark.parametrize("serve, request_, answer", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_an_error_of_a_connection_ends_this_connection_alone(serve, request_, answer, name):
+    with pair() as (bad, its_peer), pair() as (good, goods_peer):
+        asks(its_peer, request_)
+        asks(goods_peer, request_)
+        told = told_in_a_loop(serve(Fails(bad, getattr(errno, name))), serve(good))
+        assert goods_peer.recv(1000).endswith(answer) and bad.fileno() == good.fileno() == -1 and told == ""
+
+
+@pytest.mark.parametrize("serve, request_, answer", PROTOCOLS.values(), ids=PROTOCOLS)
+def test_a_mistake_of_ours_is_told(serve, request_, answer):
+    with pair() as (conn, peer):
+        asks(peer, request_)
+        told = told_in_a_loop(serve(Fails(conn, errno.EBADF)))
+        assert "Bad file descriptor" in told and conn.fileno() == -1
 
 
 def test_a_socket_that_was_closed_while_a_copy_lives_ends_neither_the_engine_nor_the_loop():
-    (one, peer), (other, others_peer) = pair(), pair()
-    engine = EpollEngine()
-    engine.watch(one, True, False, "one")
-    engine.watch(other, True, False, "other")
-    with one.dup():
-        one.close()
-        engine.unwatch(one)
-        peer.send(b"x")
-        others_peer.send(b"x")
-        engine.wait(1)  # the kernel tells of the closed one too
-        assert engine.wait(1) == [("other", True, False, False)]
-        other.recv(1)
-        assert engine.wait(0) == []  # it is rid of it
-    got = []
+    got, copies = [], []
 
-    def reader(sock):
-        got.append((yield from recv(sock, 1)))
-
-    def closes(sock, copies):
+    def closes(sock):
         yield
         copies.append(sock.dup())
         sock.close()
@@ -359,8 +295,19 @@ def test_a_socket_that_was_closed_while_a_copy_lives_ends_neither_the_engine_nor
         yield "sleep", 0.01
         others_peer.send(b"y")
 
-    (first, its_peer), copies = pair(), []
-    told_in_a_loop(reader(first), reader(other), closes(first, copies))
+    with pair() as (one, peer), pair() as (other, others_peer), pair() as (first, its_peer):
+        engine = EpollEngine()
+        engine.watch(one, True, False, "one")
+        engine.watch(other, True, False, "other")
+        with one.dup():
+            one.close()
+            engine.unwatch(one)
+            peer.send(b"x")
+            others_peer.send(b"x")
+            engine.wait(1)  # the kernel tells of the closed one too
+            assert engine.wait(1) == [("other", True, False, False)]
+            other.recv(1)
+            assert engine.wait(0) == []  # it is rid of it
+        told_in_a_loop(reader(first, got), reader(other, got), closes(first))
+        copies.pop().close()
     assert got == [b"y"]
-    for sock in peer, other, others_peer, its_peer, *copies:
-        sock.close()

@@ -12,15 +12,14 @@ from course_lib.solutions import file_of
 
 EXERCISES = {exercise.id: exercise for exercise in all_exercises()}
 WRONG = [importlib.import_module(f"exercises.wrong.{path.stem}") for path in sorted(Path(__file__).parent.glob("wrong/*.py"))]
-CASES = [
-    pytest.param(id, wrong.IMPORTS, case, id=f"{id} {case.name}")
-    for wrong in WRONG for id, cases in wrong.CASES.items() for case in cases
-]  # fmt: skip
 
-OTHERS = [
-    pytest.param(id, wrong.IMPORTS, case, id=f"{id} {case.name}")
-    for wrong in WRONG for id, cases in getattr(wrong, "RIGHT", {}).items() for case in cases
-]  # fmt: skip
+
+def params(table):
+    """Those of CASES, or of RIGHT, of each module: the id of the exercise, what its cells begin with, the case."""
+    return [
+        pytest.param(id, wrong.IMPORTS, case, id=f"{id} {case.name}")
+        for wrong in WRONG for id, cases in getattr(wrong, table, {}).items() for case in cases
+    ]  # fmt: skip
 
 
 def handed_over(exercise, names):
@@ -64,7 +63,7 @@ def test_the_stub_is_open_and_no_try(id, cell, as_before, capsys):
     assert journal.read() == {}
 
 
-@pytest.mark.parametrize("id, imports, case", OTHERS)
+@pytest.mark.parametrize("id, imports, case", params("RIGHT"))
 def test_another_right_solution_passes_with_these_notes_and_is_kept(id, imports, case, cell, as_before, capsys, checked):
     result = checked(id, *handed_over(EXERCISES[id], cell(case.source, cell(imports))))
     notes, says = [finding.words for finding in result.findings if finding.kind == "note"], case.says.splitlines()
@@ -72,7 +71,7 @@ def test_another_right_solution_passes_with_these_notes_and_is_kept(id, imports,
     assert capsys.readouterr().out.endswith(f"{file_of(EXERCISES[id].names[-1])}.\n")
 
 
-@pytest.mark.parametrize("id, imports, case", CASES)
+@pytest.mark.parametrize("id, imports, case", params("CASES"))
 def test_a_typical_wrong_solution_gets_its_message(id, imports, case, cell, as_before, capsys, checked):
     names = cell(imports)
     result = checked(id, *handed_over(EXERCISES[id], cell(case.source, names)))

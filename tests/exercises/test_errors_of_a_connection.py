@@ -4,16 +4,18 @@ import errno
 import os
 import select
 import socket
+from contextlib import suppress
 
 import pytest
+from exercises.sockets import ENDS, listening
 
+from course_lib.checks.ends import answers_no_more
 from course_lib.servers.connection import GONE, NO_ROOM
 from course_lib.solutions.blocking import serve_forever, serve_one
 from course_lib.solutions.nonblocking import Conn, busy_server, try_accept, try_recv
 from course_lib.solutions.selecting import chat, select_server
 
 SERVERS = serve_forever, busy_server, select_server, chat
-ENDS = "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN"
 
 
 class Done(Exception):
@@ -63,24 +65,15 @@ class Listener(socket.socket):
 
 
 def served(server, number, call):
-    """Run this server until it ends; the error that ended it, if it was one of a socket."""
-    with Listener() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
+    """Run this server until it has served the others; raises the error that ends it before."""
+    with listening(Listener, 3) as (listener, clients):
         for client in clients:
             client.sendall(b"hello\n")
             if server is serve_forever:
                 client.shutdown(socket.SHUT_WR)
-        with socket.create_connection(listener.getsockname()):  # so that somebody is always waiting
-            listener.serves(clients, number, call)
-            try:
-                server(listener)
-            except Done:
-                return None
-            finally:
-                for client in clients:
-                    client.close()
+        listener.serves(clients, number, call)
+        with socket.create_connection(listener.getsockname()), suppress(Done):  # so that somebody is always waiting
+            server(listener)
 
 
 @pytest.mark.parametrize("call", ["recv", "send"])
@@ -119,23 +112,21 @@ def test_no_room_and_a_broken_listener_come_through(number):
 
 @pytest.mark.parametrize("call", ["recv", "send"])
 def test_a_peer_that_answers_no_more_ends_each_of_them(call, dead):
-    conn, sock = Conn(dead), dead
     if call == "recv":
-        assert try_recv(sock, 100) == b""
+        assert try_recv(dead, 100) == b""
     else:
+        conn = Conn(dead)
         conn.outbuf += b"hello\n"
         conn.on_writable()
         assert conn.over and not conn.want_write
-    sock.setblocking(True)
-    serve_one(sock)
-    assert sock.fileno() == -1
+    dead.setblocking(True)
+    serve_one(dead)
+    assert dead.fileno() == -1
 
 
 @pytest.fixture
 def dead():
     """A connection whose peer has not answered for so long that the kernel gave up: the next call says ETIMEDOUT."""
-    from course_lib.checks.ends import answers_no_more
-
     with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()):
         with listener.accept()[0] as sock:
             sock.setblocking(False)

@@ -6,10 +6,11 @@ import select
 import socket
 import subprocess
 import sys
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from itertools import count
 
 import pytest
+from exercises.sockets import listening
 
 from course_lib import proc
 from course_lib.kernel import wait_until
@@ -41,22 +42,14 @@ ALL[sys.argv[2]](socket.socket(fileno=int(sys.argv[3])))
 @contextmanager
 def running(name):
     """This server in a process of its own: the number of the process, and a function that connects a client."""
-    clients = []
-
-    def connect():
-        clients.append(socket.create_connection(listener.getsockname(), timeout=20))
-        return clients[-1]
-
-    with socket.create_server(("127.0.0.1", 0)) as listener:
+    with ExitStack() as clients, socket.create_server(("127.0.0.1", 0)) as listener:
         tests = os.path.dirname(os.path.dirname(__file__))
         program = [sys.executable, "-c", PROGRAM, tests, name, str(listener.fileno())]
         with subprocess.Popen(program, pass_fds=[listener.fileno()], stderr=subprocess.DEVNULL) as process:
             try:
-                yield process.pid, connect
+                yield process.pid, lambda: clients.enter_context(socket.create_connection(listener.getsockname(), timeout=20))
             finally:
                 process.kill()
-                for client in clients:
-                    client.close()
 
 
 @contextmanager
@@ -132,21 +125,14 @@ class Fails(socket.socket):
 
 
 def serve(name, errors):
-    with Fails() as listener:
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        # the last one says nothing: while it waits, accept() is called
-        listener.clients = [socket.create_connection(listener.getsockname()) for _ in range(4)]
-        listener.errors = list(errors)
-        for client in listener.clients[:2]:
+    # the last one says nothing: while it waits, accept() is called
+    with listening(Fails, 4) as (listener, clients):
+        listener.clients, listener.errors = clients, list(errors)
+        for client in clients[:2]:
             client.sendall(b"hello\n")
         if name.startswith("2.4"):
-            listener.clients[0].shutdown(socket.SHUT_WR)
-        try:
-            ALL[name](listener)
-        finally:
-            for client in listener.clients:
-                client.close()
+            clients[0].shutdown(socket.SHUT_WR)
+        ALL[name](listener)
 
 
 @pytest.mark.parametrize("name", ALL)

@@ -4,9 +4,11 @@ import os
 import subprocess
 import sys
 import time
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 
 import pytest
+from exercises.case import wrong as case_of
+from exercises.wrong.selecting import CASES, IMPORTS
 
 from course_lib.checks.many_clients import check_server
 from course_lib.checks.server_trial import tell_closed_sockets
@@ -70,16 +72,12 @@ def ten_points(server, **how):
 def spinning(programs: int):
     """So many programs that want a processor all the time."""
     program = [sys.executable, "-c", "print(flush=True)\nwhile True: pass"]
-    running = [subprocess.Popen(program, stdout=subprocess.PIPE) for _ in range(programs)]
-    try:
-        for program in running:
-            program.stdout.readline()
+    with ExitStack() as running:
+        for _ in range(programs):
+            process = running.enter_context(subprocess.Popen(program, stdout=subprocess.PIPE))
+            running.callback(process.kill)
+            process.stdout.readline()
         yield
-    finally:
-        for program in running:
-            program.kill()
-            program.wait()
-            program.stdout.close()
 
 
 @contextmanager
@@ -94,13 +92,9 @@ def crowded():
         os.sched_setaffinity(0, before)
 
 
-def test_the_reference_gets_the_same_ten_lines_each_time(as_before):
-    for _ in range(3):
-        assert ten_points(selecting.select_server) == (TEN, None)
-
-
-def test_it_passes_beside_a_busy_program(as_before):
-    with spinning(1):
+@pytest.mark.parametrize("programs", [0, 1])
+def test_the_reference_gets_the_same_ten_lines_each_time_also_beside_a_busy_program(programs, as_before):
+    with spinning(programs):
         for _ in range(3):
             assert ten_points(selecting.select_server) == (TEN, None)
 
@@ -119,9 +113,6 @@ def test_a_crowded_machine_is_not_blamed_on_the_learner(as_before):
     ["serves one after the other", "one Lines for all", "never waits", "never closes", "closes, and stays in the list of select"],
 )
 def test_a_wrong_server_is_caught_on_a_crowded_machine(wrong, cell, as_before):
-    from exercises.case import wrong as case_of
-    from exercises.wrong.selecting import CASES, IMPORTS
-
     _, says, source = case_of(CASES["4.2"], wrong)
     server = cell(source, cell(IMPORTS))["select_server"]
     with crowded():
@@ -199,32 +190,30 @@ def test_a_server_without_the_signal_handler_is_not_killed_by_it(cell, as_before
     assert tell_closed_sockets.__doc__
 
 
+def changed_server(cell, *changes):
+    """The reference of 4.2 as a cell, with other parts in it."""
+    source = next(exercise.reference for exercise in all_exercises() if exercise.id == "4.2")
+    for old, new in changes:
+        source = source.replace(old, new)
+    return cell(source)["select_server"]
+
+
 def test_waking_up_for_nothing_is_named(cell, as_before):
-    server = cell(right_server().replace("None)", "0.002)"))["select_server"]
-    found, said = ten_points(server)
+    found, said = ten_points(changed_server(cell, ("None)", "0.002)")))
     assert found == TEN[:4] and "a time limit makes it look for nothing, again and again" in said
 
 
 def test_memory_for_a_client_that_never_reads_is_named(cell, as_before):
-    server = cell(right_server().replace("if conn.want_read", "if not conn.finished"))["select_server"]
-    found, said = ten_points(server)
+    found, said = ten_points(changed_server(cell, ("if conn.want_read", "if not conn.finished")))
     assert found == TEN[:9]
     assert said.startswith("A client sends and never reads: your server took 2 MB from it and keeps all the answers in memory.")
 
 
 @pytest.mark.parametrize("seconds", [None, 30, 0.5])
 def test_a_time_limit_on_the_wait_is_allowed(seconds, cell, as_before):
-    server = cell(right_server().replace("None)", f"{seconds})"))["select_server"]
-    assert ten_points(server) == (TEN, None)
+    assert ten_points(changed_server(cell, ("None)", f"{seconds})"))) == (TEN, None)
 
 
 def test_one_client_for_each_round_is_allowed(cell, as_before):
-    source = (
-        right_server().replace("for sock in readable:", "for sock in readable[:1]:").replace("in writable:", "in writable[-1:]:")
-    )
-    assert ten_points(cell(source)["select_server"]) == (TEN, None)
-
-
-def right_server() -> str:
-    """The reference of 4.2 as a cell, to be changed."""
-    return next(exercise.reference for exercise in all_exercises() if exercise.id == "4.2")
+    one_each = ("for sock in readable:", "for sock in readable[:1]:"), ("in writable:", "in writable[-1:]:")
+    assert ten_points(changed_server(cell, *one_each)) == (TEN, None)

@@ -10,6 +10,7 @@ import threading
 from contextlib import suppress
 
 import pytest
+from exercises.sockets import listening
 
 from course_lib import journal, mine, own_server
 from course_lib.exercises import all_exercises, check
@@ -18,7 +19,8 @@ from course_lib.servers.connection import GONE, NO_ROOM
 from course_lib.solutions.blocking import Lines
 
 NAMES = [name for exercise in all_exercises() for name in exercise.names]
-LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in ("2.2", "2.3"))
+LINES, SERVE_ONE, TRY = (exercise for exercise in all_exercises() if exercise.id in ("2.2", "2.3", "3.1"))
+SPARE = "Lines is the reference here, until your own passes 2.2.\n"
 
 OWN_LINES = """
 class Lines:
@@ -32,12 +34,10 @@ class Lines:
 
 
 def test_the_reference_is_a_spare_and_one_line_says_so(capsys):
-    assert mine.Lines is Lines
-    assert capsys.readouterr().out == "Lines is the reference here, until your own passes 2.2.\n"
+    assert mine.Lines is Lines and capsys.readouterr().out == SPARE
     from course_lib.mine import Lines as imported
 
-    assert imported is Lines
-    assert capsys.readouterr().out == "Lines is the reference here, until your own passes 2.2.\n"
+    assert imported is Lines and capsys.readouterr().out == SPARE
 
 
 def test_what_passed_is_what_an_import_gives(cell, capsys, home):
@@ -283,8 +283,7 @@ def test_several_functions_can_be_imported_each_by_its_name(cell, capsys):
         def try_recv(sock, size): return try_accept(sock)
         """
     )
-    exercise = next(exercise for exercise in all_exercises() if exercise.id == "3.1")
-    keep([names["try_accept"], names["try_recv"]], exercise, NAMES)
+    keep([names["try_accept"], names["try_recv"]], TRY, NAMES)
     from course_lib.mine import try_accept, try_recv
 
     assert try_accept(None) == try_recv(None, 1) == 7
@@ -293,9 +292,8 @@ def test_several_functions_can_be_imported_each_by_its_name(cell, capsys):
 
 def test_several_functions_are_stored_all_or_none(cell, home):
     names = cell("def try_accept(listener): pass\nglobals()['thing'] = object()\ndef try_recv(sock, size): return thing")
-    exercise = next(exercise for exercise in all_exercises() if exercise.id == "3.1")
     with pytest.raises(CannotKeep, match="it uses thing of the notebook"):
-        keep([names["try_accept"], names["try_recv"]], exercise, NAMES)
+        keep([names["try_accept"], names["try_recv"]], TRY, NAMES)
     assert not home.exists()
 
 
@@ -317,23 +315,18 @@ def test_its_server_outlives_what_accept_meets(number, monkeypatch):
         with conn:
             yield from mine.send_all(conn, (yield from mine.recv(conn, 10)).upper())
 
-    with Listener() as listener:
-        listener.left = list(Listener.left)
-        listener.bind(("127.0.0.1", 0))
-        listener.listen()
-        with socket.create_connection(listener.getsockname(), timeout=10) as alice:
-            alice.sendall(b"hello")
-            thread = threading.Thread(target=run, args=(listener, client))
-            thread.start()
-            assert alice.recv(10) == b"HELLO"
-            with socket.create_connection(listener.getsockname(), timeout=10):
-                thread.join(10)
+    def run():
+        with suppress(ExceptionGroup, OSError):
+            own_server._run(listener, lambda loop: client)
+
+    with listening(Listener, 1) as (listener, [alice]):
+        alice.sendall(b"hello")
+        thread = threading.Thread(target=run)
+        thread.start()
+        assert alice.recv(10) == b"HELLO"
+        with socket.create_connection(listener.getsockname(), timeout=10):
+            thread.join(10)
         assert not thread.is_alive()
-
-
-def run(listener, client):
-    with suppress(ExceptionGroup, OSError):
-        own_server._run(listener, lambda loop: client)
 
 
 KEPT = {

@@ -6,8 +6,8 @@ import select
 import signal
 import subprocess
 import sys
-import threading
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,13 @@ from course_lib.sandbox.attempt import TIME_LIMIT
 from course_lib.sandbox.stopwatch import MORE
 
 IMPORTS = "import os, signal, socket, sys, threading, time\n"
+
+
+def made(cell, body: str, names: dict | None = None):
+    """make_listener with this body, in a cell after the one that made these names."""
+    names = cell(IMPORTS) if names is None else names
+    return cell(f"def make_listener(port=0, backlog=16):\n    {body}\n", names)["make_listener"]
+
 
 CASES = {  # what make_listener does, and words of the message, in their order
     "loops for ever": (
@@ -100,11 +107,10 @@ CASES = {  # what make_listener does, and words of the message, in their order
 
 @pytest.mark.parametrize("body, says", CASES.values(), ids=CASES)
 def test_it_gets_a_sentence_and_the_kernel_is_as_before(body, says, cell, as_before):
-    names = cell(IMPORTS)
-    cell(f"def make_listener(port=0, backlog=16):\n    {body.strip()}\n", names)
+    make_listener = made(cell, body)
     before = set(sys.modules)
     begin = time.monotonic()
-    result = check("2.1", names["make_listener"])
+    result = check("2.1", make_listener)
     assert time.monotonic() - begin < TIME_LIMIT + MORE + 10  # it always comes back
     assert not result.passed and not result.open
     last = str(result.findings[-1])
@@ -119,62 +125,40 @@ def of_checks() -> set[int]:
     return marked("COURSE_CHECK=", f"COURSE_HOME={os.environ['COURSE_HOME']}")
 
 
-NOT_PICKLABLE = {
-    "a lock": (
-        "lock = threading.Lock()",
-        "with lock: return socket.socket()",
-        "make_listener uses lock, a lock of this notebook.",
-    ),
-    "a socket": ("kept = socket.socket()", "return kept", "make_listener uses kept, a socket of this notebook."),
-    "an open file": (
-        "log = open('/dev/null', 'w')",
-        "log.write('x')",
-        "make_listener uses log, a TextIOWrapper of this notebook.",
-    ),
-    "through a helper": (
-        "lock = threading.Lock()\ndef helper():\n    with lock: pass",
-        "helper()",
-        "make_listener uses lock, a lock of this notebook.",
-    ),
-    "in a function of the function's": (
-        "lock = threading.Lock()",
-        "return (lambda: [0 for _ in lock])()",
-        "make_listener uses lock, a lock of this notebook.",
-    ),
+LOCK = "lock = threading.Lock()"
+
+NOT_PICKLABLE = {  # what a cell makes, what make_listener does with it, and what it is called
+    "a lock": (LOCK, "with lock: return socket.socket()", "lock, a lock"),
+    "a socket": ("kept = socket.socket()", "return kept", "kept, a socket"),
+    "an open file": ("log = open('/dev/null', 'w')", "log.write('x')", "log, a TextIOWrapper"),
+    "through a helper": (f"{LOCK}\ndef helper():\n    with lock: pass", "helper()", "lock, a lock"),
+    "in a function of the function's": (LOCK, "return (lambda: [0 for _ in lock])()", "lock, a lock"),
     "a weak reference": (
         "import weakref\nclass Thing: pass\nthing = Thing()\nof_it = weakref.ref(thing)",
         "return of_it()",
-        "make_listener uses of_it, a ReferenceType of this notebook.",
+        "of_it, a ReferenceType",
     ),
-    "a library of C": (
-        "import ctypes\nlibc = ctypes.CDLL(None)",
-        "libc.getpid()",
-        "make_listener uses libc, a CDLL of this notebook.",
-    ),
-    "what a magic becomes": (
-        "get_ipython = threading.Lock()",
-        "get_ipython().run_line_magic('time', 'pass')",
-        "make_listener has a magic in it, a line with % or !",
-    ),
+    "a library of C": ("import ctypes\nlibc = ctypes.CDLL(None)", "libc.getpid()", "libc, a CDLL"),
     "beside what can go there": (
-        "import functools\nlock = threading.Lock()\n@functools.cache\ndef helper(): return 1",
+        f"import functools\n{LOCK}\n@functools.cache\ndef helper(): return 1",
         "with lock: helper()",
-        "make_listener uses lock, a lock of this notebook.",
+        "lock, a lock",
     ),
     "a server": (
         "class Server:\n    def __init__(self): self.lock = threading.Lock()\nserver = Server()",
         "return server",
-        "make_listener uses server, a Server of this notebook.",
+        "server, a Server",
     ),
+    "what a magic becomes": ("get_ipython = threading.Lock()", "get_ipython().run_line_magic('time', 'pass')", ""),
 }
 
 
 @pytest.mark.parametrize("before, body, says", NOT_PICKLABLE.values(), ids=NOT_PICKLABLE)
 def test_what_cannot_go_into_another_process_is_named(before, body, says, cell, as_before):
     names = cell(IMPORTS + before)
-    cell(f"def make_listener(port=0, backlog=16):\n    {body}\n", names)
-    (finding,) = check("2.1", names["make_listener"]).findings
-    assert says in finding.words
+    (finding,) = check("2.1", made(cell, body, names)).findings
+    said = f"uses {says} of this notebook." if says else "has a magic in it, a line with % or !"
+    assert f"make_listener {said}" in finding.words
     for value in names.values():
         if hasattr(type(value), "fileno"):  # C has functions of such names
             value.close()
@@ -206,9 +190,8 @@ if sys.version_info >= (3, 12):
 
 @pytest.mark.parametrize("before, says", CAN_GO.values(), ids=CAN_GO)
 def test_what_can_go_into_another_process(before, says, cell, checked):
-    names = cell(IMPORTS + before)
-    cell(f"def make_listener(port=0, backlog=16):\n    assert {says}\n    raise KeyError\n", names)
-    assert "raised KeyError" in checked("2.1", names["make_listener"]).findings[-1].words
+    make_listener = made(cell, f"assert {says}\n    raise KeyError", cell(IMPORTS + before))
+    assert "raised KeyError" in checked("2.1", make_listener).findings[-1].words
 
 
 def test_a_module_that_only_the_kernel_has_is_named(cell, as_before):
@@ -216,28 +199,19 @@ def test_a_module_that_only_the_kernel_has_is_named(cell, as_before):
     exec("def helper(): pass", vars(names["module"]))
     names["helper"] = names["module"].helper
     names["helper"].__module__ = "only_here"
-    cell("def make_listener(port=0, backlog=16): helper()", names)
     try:
-        (finding,) = check("2.1", names["make_listener"]).findings
+        (finding,) = check("2.1", made(cell, "helper()", names)).findings
         assert "cannot be brought into a fresh Python process" in finding.words and "only_here" in finding.words
     finally:
         del sys.modules["only_here"]
 
 
 def test_output_is_shown_at_the_end_bounded_and_escaped(cell, capsys):
-    names = cell(IMPORTS)
-    cell(
-        """
-        def make_listener(port=0, backlog=16):
-            for i in range(30_000):
-                print("line", i)
-            os.write(1, b"\\x1b[31mraw\\xff\\n")
-            os.system("echo from a child process")
-            print("to stderr", file=sys.stderr)
-        """,
-        names,
-    )
-    check("2.1", names["make_listener"])
+    body = """for i in range(30_000): print("line", i)
+    os.write(1, b"\\x1b[31mraw\\xff\\n")
+    os.system("echo from a child process")
+    print("to stderr", file=sys.stderr)"""
+    check("2.1", made(cell, body))
     head, _, shown = capsys.readouterr().out.partition("  make_listener printed, at the end:\n")
     assert head == "2.1 make_listener\n  not yet: make_listener returned None: return the listening\n      socket.\n"
     lines = shown.splitlines()
@@ -246,22 +220,14 @@ def test_output_is_shown_at_the_end_bounded_and_escaped(cell, capsys):
 
 
 def test_one_long_line_of_output_is_cut(cell, capsys):
-    names = cell("def make_listener(port=0, backlog=16):\n    print('x' * 1_000_000 + 'end')")
-    check("2.1", names["make_listener"])
+    check("2.1", made(cell, "print('x' * 1_000_000 + 'end')"))
     said = capsys.readouterr().out
     assert said.endswith("xend\n") and len(said) < 2300
 
 
 def test_output_of_a_good_solution_stands_before_the_last_line(cell, capsys):
-    names = cell(
-        """
-        import socket
-        def make_listener(port=0, backlog=16):
-            print("listening")
-            return socket.create_server(("127.0.0.1", port), backlog=backlog)
-        """
-    )
-    assert check("2.1", names["make_listener"]).passed
+    body = 'print("listening")\n    return socket.create_server(("127.0.0.1", port), backlog=backlog)'
+    assert check("2.1", made(cell, body)).passed
     said = capsys.readouterr().out
     assert re.search(r"\n  make_listener printed:(\n    \| listening)+\n2\.1 passed\.", said), said
 
@@ -306,12 +272,9 @@ def test_interrupt_cleans_up_and_is_no_try(home):
 
 
 def test_a_check_in_a_thread(cell, as_before):
-    names = cell("def make_listener(port=0, backlog=16): return 5")
-    results = []
-    thread = threading.Thread(target=lambda: results.append(check("2.1", names["make_listener"])))
-    thread.start()
-    thread.join()
-    assert "make_listener returned 5" in results[0].findings[0].words
+    with ThreadPoolExecutor() as thread:
+        result = thread.submit(check, "2.1", made(cell, "return 5")).result()
+    assert "make_listener returned 5" in result.findings[0].words
 
 
 def test_the_child_ends_when_the_kernel_dies(cell):

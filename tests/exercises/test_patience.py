@@ -5,6 +5,7 @@ import platform
 import select
 import socket
 import time
+from contextlib import contextmanager
 from types import SimpleNamespace
 
 import pytest
@@ -24,10 +25,17 @@ from course_lib.sandbox.outcome import NotChecked, Stuck, Wrong
 from course_lib.sandbox.stopwatch import Stopwatch
 
 
-def started(inside, *sockets):
-    """An attempt, and a process of it that runs ``inside(talk, learner, *sockets)``."""
+def started(names, *sockets):
+    """An attempt, and a process of it that runs ``inside(talk, learner, *sockets)``, which is among these names."""
     attempt = Attempt(lambda: None, "learner")
-    return attempt, attempt.start(inside, *sockets)
+    return attempt, attempt.start(names["inside"], *sockets)
+
+
+@contextmanager
+def trial(names):
+    """The trial of a server that is ``inside(talk, learner, listener)``."""
+    with Attempt(lambda: None, "learner") as attempt:
+        yield ServerTrial(attempt, inside=names["inside"])
 
 
 def gets_its_message(module, id, exercise, name, cell):
@@ -84,7 +92,7 @@ def test_what_waits_and_has_had_no_processor_yet_is_not_taken_for_idle(monkeypat
 )  # fmt: skip
 @pytest.mark.skipif(platform.machine() != "x86_64", reason="the numbers are those of x86-64")
 def test_a_call_that_does_not_wait_at_all_does_not_sleep_for_ever(words, for_ever, monkeypatch, cell):
-    attempt, process = started(cell("def inside(talk, learner): talk.hear()")["inside"])
+    attempt, process = started(cell("def inside(talk, learner): talk.hear()"))
     monkeypatch.setattr(proc, "syscall", lambda pid: words.split())
     with attempt:
         assert process.sleeps_for_ever() is for_ever
@@ -116,7 +124,7 @@ def test_what_a_child_of_the_process_waits_for_a_processor_does_not_count(monkey
 
 
 def test_a_look_at_the_process_lasts_until_it_has_had_its_time(cell, monkeypatch):
-    attempt, process = started(cell("def inside(talk, learner): talk.hear()")["inside"])
+    attempt, process = started(cell("def inside(talk, learner): talk.hear()"))
     began = time.monotonic()
     monkeypatch.setattr(stopwatch, "waited_for_a_processor", lambda process: 0.8 * (time.monotonic() - began))
     with attempt:
@@ -130,36 +138,31 @@ def test_what_disturbs_a_measurement_is_not_taken_for_growth():
 
 
 def test_a_server_dies_of_what_came_before_though_it_tells_so_later(cell):
-    inside = cell("""
+    names = cell("""
     def inside(talk, learner, listener):
         conn, _ = listener.accept()
         conn.send(b"x")
         raise RuntimeError("of the first")
-    """)["inside"]
-    with Attempt(lambda: None, "learner") as attempt:
-        trial = ServerTrial(attempt, inside=inside)
-        trial.happened = "A client came, and your server died: "
-        with pytest.raises(Wrong, match="^A client came, and your server died: learner raised RuntimeError"), trial.explained():
-            trial.receive(trial.connect(), 1)
-            trial.happens("Another one came, and your server died: ")
+    """)
+    with trial(names) as its:
+        its.happened = "A client came, and your server died: "
+        with pytest.raises(Wrong, match="^A client came, and your server died: learner raised RuntimeError"), its.explained():
+            its.receive(its.connect(), 1)
+            its.happens("Another one came, and your server died: ")
 
 
 @pytest.mark.parametrize("stranger, said", [(False, Wrong), (True, NotChecked)])
 def test_a_server_is_not_blamed_while_a_stranger_talks_to_it(stranger, said, cell):
-    inside = cell("def inside(talk, learner, listener):\n    kept = [listener.accept() for _ in range(2)]\n    talk.hear()")[
-        "inside"
-    ]
-    with Attempt(lambda: None, "learner") as attempt:
-        trial = ServerTrial(attempt, inside=inside)
-        ours = trial.connect()
-        other = socket.create_connection(trial.address) if stranger else trial.connect()
-        with ours, other, pytest.raises(said), trial.explained():
+    names = cell("def inside(talk, learner, listener):\n    kept = [listener.accept() for _ in range(2)]\n    talk.hear()")
+    with trial(names) as its:
+        ours = its.connect()
+        other = socket.create_connection(its.address) if stranger else its.connect()
+        with ours, other, pytest.raises(said), its.explained():
             raise Wrong("Something is wrong.")
 
 
 def test_what_comes_while_the_check_looks_at_a_sleeping_process_counts(cell, monkeypatch):
-    inside = cell("def inside(talk, learner): talk.hear(); talk.tell(came=True); talk.hear()")["inside"]
-    attempt, process = started(inside)
+    attempt, process = started(cell("def inside(talk, learner): talk.hear(); talk.tell(came=True); talk.hear()"))
     look = CheckedProcess.asleep_in
 
     def late(self) -> str:
@@ -184,7 +187,7 @@ def looked(monkeypatch) -> list:
 
 @pytest.mark.parametrize("call", ["accept", "recv", "select"])
 def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell, looked):
-    inside = cell("""
+    names = cell("""
     import select, socket
     CALLS = {
         "accept": lambda listener: listener.accept(),
@@ -192,8 +195,8 @@ def test_the_call_in_which_it_slept_is_known_after_a_look_at_its_line(call, cell
         "select": lambda listener: select.select([listener], [], []),
     }
     """)
-    cell(f"def inside(talk, learner, listener): CALLS[{call!r}](listener)", inside)
-    attempt, process = started(inside["inside"], socket.create_server(("127.0.0.1", 0)))
+    cell(f"def inside(talk, learner, listener): CALLS[{call!r}](listener)", names)
+    attempt, process = started(names, socket.create_server(("127.0.0.1", 0)))
     with attempt, pytest.raises(Stuck) as stuck:
         process.hear("it did not tell within 0.2 s", 0.2)
     assert looked and stuck.value.asleep and stuck.value.call == call
@@ -204,15 +207,15 @@ def test_a_server_that_sleeps_in_accept_is_told_so_while_it_is_awake_for_a_momen
 
 
 def test_the_learners_code_finds_the_same_numbers_free_whatever_is_open_here(cell):
-    inside = cell("""
+    names = cell("""
     def inside(talk, learner, listener):
         import socket
         talk.tell(numbers=[listener.fileno(), socket.socket().fileno()])
-    """)["inside"]
+    """)
     found = []
     for more in 0, 20:
         held = [os.open(os.devnull, os.O_RDONLY) for _ in range(more)]
-        attempt, process = started(inside, socket.create_server(("127.0.0.1", 0)))
+        attempt, process = started(names, socket.create_server(("127.0.0.1", 0)))
         with attempt:
             found.append(process.hear("it did not tell within 1 s")["numbers"])
         for number in held:

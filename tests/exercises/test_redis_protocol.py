@@ -3,11 +3,12 @@
 import socket
 
 import pytest
+from exercises.sockets import in_a_loop, pair
 from exercises.wrong.redis_protocol import IMPORTS, RESP, SENDS
 
 from course_lib.checks import redis_programs
 from course_lib.solutions.capstone import resp
-from course_lib.solutions.coroutines import Loop, recv, send_all
+from course_lib.solutions.coroutines import recv, send_all
 
 
 def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(cell, monkeypatch, checked):
@@ -20,14 +21,11 @@ def test_a_tool_that_is_missing_is_named_with_the_line_that_installs_it(cell, mo
     assert [note.rpartition(": ")[2] for note in notes] == ["sudo apt-get install redis-tools", "pip install redis"]
 
 
-def answers(sent: bytes, store: dict | None = None) -> bytes:
+def answers(sent: bytes) -> bytes:
     """All that the reference answers to a client which sends this and half-closes."""
-    conn, client = socket.socketpair()
-    conn.setblocking(False)
-    client.setblocking(False)
     got = bytearray()
 
-    def asks():
+    def asks(client):
         try:
             yield from send_all(client, sent)
             client.shutdown(socket.SHUT_WR)
@@ -36,12 +34,9 @@ def answers(sent: bytes, store: dict | None = None) -> bytes:
         while data := (yield from recv(client, 65_536)):
             got.extend(data)
 
-    loop = Loop()
-    loop.spawn(resp(conn, {} if store is None else store))
-    loop.spawn(asks())
-    loop.run()
-    client.close()
-    assert conn.fileno() == -1
+    with pair() as (conn, client):
+        in_a_loop(resp(conn, {}), asks(client))
+        assert conn.fileno() == -1
     return bytes(got)
 
 
@@ -109,33 +104,10 @@ def test_answers_of_one_packet_leave_together():
             Counting.sends += 1
             return super().send(*arguments)
 
-    theirs, client = socket.socketpair()
-    conn = Counting(fileno=theirs.detach())
-    conn.setblocking(False)
-    client.sendall(array(b"PING") * 100)
-    client.shutdown(socket.SHUT_WR)
-    loop = Loop()
-    loop.spawn(resp(conn, {}))
-    loop.run()
-    assert client.recv(10_000) == b"+PONG\r\n" * 100 and Counting.sends == 1
-    client.close()
-
-
-def test_a_client_that_always_has_more_to_say_takes_turns_with_the_others():
-    conn, client = socket.socketpair()
-    conn.setblocking(False)
-    client.sendall(b"PING\r\n" * 10_000)
-    client.shutdown(socket.SHUT_WR)
-    turns = []
-
-    def other():
-        while conn.fileno() != -1:
-            turns.append(len(turns))
-            yield
-
-    loop = Loop()
-    loop.spawn(resp(conn, {}))
-    loop.spawn(other())
-    loop.run()
-    client.close()
-    assert len(turns) >= 3  # 60,000 bytes, 16,384 at a time
+    with pair() as (theirs, client):
+        conn = Counting(fileno=theirs.detach())
+        conn.setblocking(False)
+        client.sendall(array(b"PING") * 100)
+        client.shutdown(socket.SHUT_WR)
+        in_a_loop(resp(conn, {}))
+        assert client.recv(10_000) == b"+PONG\r\n" * 100 and Counting.sends == 1

@@ -17,6 +17,12 @@ def make_listener(port=0, backlog=16):
     return s
 """
 
+CREATE = """
+def make_listener(port=0, backlog=16):
+    s = socket.create_server(("127.0.0.1", port), backlog=backlog)
+    return s
+"""
+
 # The right one, but for a limit.
 LINES = r"""
 class Lines:
@@ -118,84 +124,43 @@ CASES = {
              "method of the",
              MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)"}),
         case("setsockopt of the class",
-             "The notes have it wrong: their `socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module.", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                socket.socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)
-        """),
-        case("setsockopt without a level", "TypeError: setsockopt() takes exactly 3 arguments (2 given) in line 3", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.setsockopt(SO_REUSEADDR, 1)
-        """),
+             "The notes have it wrong: their `socket.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)` calls it on the module.",
+             MAKE, {"s.setsockopt": "socket.socket.setsockopt"}),
+        case("setsockopt without a level", "TypeError: setsockopt() takes exactly 3 arguments (2 given) in line 3",
+             MAKE, {"SOL_SOCKET, ": ""}),
         case("listen before bind",
              "listen() without bind() has already chosen an address, all interfaces and a free port (ip(7)), so bind() fails "
              "with EINVAL in line 5: bind first, then listen.",
              MAKE, {"s.listen(backlog)": "",
              "s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\ns.listen(backlog)"}),
         case("bind twice", "make_listener raised OSError: [Errno 22] Invalid argument in line 5",
-             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "",
-             "return s": 's.bind(("127.0.0.1", port))'}),
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "", "return s": 's.bind(("127.0.0.1", port))'}),
         case("bind with two arguments",
-             '(2 given) in line 3, `s.bind("127.0.0.1", port)`. The address is ONE pair: bind((host, port)).', """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.bind("127.0.0.1", port)
-        """),
+             '(2 given) in line 3, `s.bind("127.0.0.1", port)`. The address is ONE pair: bind((host, port)).',
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "", '(("127.0.0.1", port))': '("127.0.0.1", port)'}),
         case("bind with the port alone",
-             "must be tuple, not int in line 3, `s.bind(port)`. The address is ONE pair: bind((host, port)).", """
-            def make_listener(port=0, backlog=16):
-                s = socket.socket()
-                s.bind(port)
-        """),
+             "must be tuple, not int in line 3, `s.bind(port)`. The address is ONE pair: bind((host, port)).",
+             MAKE, {"s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)": "", '(("127.0.0.1", port))': "(port)"}),
         case("nothing but a socket", "bind() and listen() are missing",
              "def make_listener(port=0, backlog=16): return socket.socket()"),
         case("no bind", "bound to 0.0.0.0",
              MAKE, {'s.setsockopt(SOL_SOCKET, SO_REUSEADDR, 1)\ns.bind(("127.0.0.1", port))': "", "listen(backlog)": "listen()"}),
-        case("all interfaces", "It is bound to 0.0.0.0, which the whole network can reach: bind",
-             MAKE, {'s.bind(("127.0.0.1", port))': 's.bind(("", port))'}),
-        case("returns nothing", "returned None: return the listening socket", """
-            def make_listener(port=0, backlog=16):
-                s = socket.create_server(("127.0.0.1", port), backlog=backlog)
-        """),
+        case("all interfaces", "It is bound to 0.0.0.0, which the whole network can reach: bind", MAKE, {'"127.0.0.1",': '"",'}),
+        case("returns nothing", "returned None: return the listening socket", CREATE, {"return s": ""}),
         case("returns the address", "make_listener returned ('127.0.0.1', 0): return the listening socket.", "def make_listener(port=0, backlog=16): return ('127.0.0.1', port)"),
-        case("accepts already", "did not return within 1 s: it sleeps in line 3, `connection, _ = s.accept()`", """
-            def make_listener(port=0, backlog=16):
-                s = socket.create_server(("127.0.0.1", port), backlog=backlog)
-                connection, _ = s.accept()
-                return connection
-        """),
-        case("closed", "returned a closed socket", """
-            def make_listener(port=0, backlog=16):
-                with socket.create_server(("127.0.0.1", port), backlog=backlog) as s:
-                    return s
-        """),
-        case("another port", "hand `port` on to bind()", """
-            def make_listener(port=0, backlog=16):
-                return socket.create_server(("127.0.0.1", 0), backlog=backlog)
-        """),
-        case("backlog forgotten", "gave a queue of 16: hand `backlog` on to listen()", """
-            def make_listener(port=0, backlog=16):
-                return socket.create_server(("127.0.0.1", port), backlog=16)
-        """),
+        case("accepts already", "did not return within 1 s: it sleeps in line 3, `connection, _ = s.accept()`",
+             CREATE, {"return s": "connection, _ = s.accept()\nreturn connection"}),
+        case("closed", "returned a closed socket", CREATE, {"return s": "with s:\n    return s"}),
+        case("another port", "hand `port` on to bind()", CREATE, {'"127.0.0.1", port': '"127.0.0.1", 0'}),
+        case("backlog forgotten", "gave a queue of 16: hand `backlog` on to listen()", CREATE, {"backlog=backlog": "backlog=16"}),
         case("no parameters", "TypeError: make_listener() takes 0",
              "def make_listener(): return socket.create_server(('127.0.0.1', 0))"),
-        case("non-blocking", "leave that for the next notebook", """
-            def make_listener(port=0, backlog=16):
-                s = socket.create_server(("127.0.0.1", port), backlog=backlog)
-                s.setblocking(False)
-                return s
-        """),
+        case("non-blocking", "leave that for the next notebook", CREATE, {"return s": "s.setblocking(False)\nreturn s"}),
         case("UDP", "SOCK_DGRAM", "def make_listener(port=0, backlog=16): return socket.socket(type=socket.SOCK_DGRAM)"),
-        case("two sockets", "left 1 more open", """
-            kept = []
-            def make_listener(port=0, backlog=16):
-                kept.append(socket.socket())
-                return socket.create_server(("127.0.0.1", port), backlog=backlog)
-        """),
+        case("two sockets", "left 1 more open",
+             CREATE, {"def make_listener": "kept = []\ndef make_listener", "return s": "kept.append(socket.socket())\nreturn s"}),
         case("kept when bind fails", "bind() failed, and the socket that you had made stays open: nobody else can close it.",
-             MAKE, {"def make_listener(port=0, backlog=16):": "kept = []\ndef make_listener(port=0, backlog=16):",
-             "s = socket.socket()": "s = socket.socket()\nkept.append(s)"}),
+             MAKE, {"def make_listener": "kept = []\ndef make_listener", "socket.socket()": "socket.socket()\nkept.append(s)"}),
         case("another port when it is taken", "and make_listener returned a value of type socket: let bind()'s error through.",
              right("2.1"), {'listener.bind(("127.0.0.1", port))': """
                  try:
@@ -297,30 +262,16 @@ CASES = {
              LINES, {"return lines": 'if len(self.rest) > 65536: raise ValueError("too long")\nreturn lines'}),
         case("one byte too few", "As long as that it may be; only a longer one is refused",
              right("2.2"), {"> 65_536": ">= 65_536"}),
-        case("returns nothing", "feed returned None: return a list of bytes", """
-            class Lines:
-                def feed(self, chunk): pass
-        """),
-        case("is a generator", "feed returned a value of type generator", """
-            class Lines:
-                def feed(self, chunk): yield chunk
-        """),
+        case("returns nothing", "feed returned None: return a list of bytes", "class Lines:\n    def feed(self, chunk): pass"),
+        case("is a generator", "feed returned a value of type generator", "class Lines:\n    def feed(self, chunk): yield chunk"),
         case("has no feed", "AttributeError: 'Lines' object has no attribute 'feed'", "class Lines: pass"),
-        case("waits for input", "waits for the keyboard", """
-            class Lines:
-                def feed(self, chunk): return [input().encode()]
-        """),
+        case("waits for input", "waits for the keyboard", "class Lines:\n    def feed(self, chunk): return [input().encode()]"),
     ],
     "2.3": [
         case("too long a line ends the server", "Lines raises it for too long a line: catch it, then close",
              right("2.3"), {"except ValueError:\n    pass": ""}),
-        case("no end on b''", "did not return 1 s after the client finished: it runs all the time (CPU ", r"""
-            def serve_one(conn):
-                lines = Lines()
-                while True:
-                    for line in lines.feed(conn.recv(4096)):
-                        conn.sendall(line.upper() + b"\n")
-        """),
+        case("no end on b''", "did not return 1 s after the client finished: it runs all the time (CPU ",
+             TRUSTING, {"while chunk := conn.recv(4096):": "while True:\n    chunk = conn.recv(4096)"}),
         case("closes on b'' before the last answer", "half-closed and got 2 of 3 answers",
              TRUSTING, {"while chunk := conn.recv(4096):": "chunk = conn.recv(4096)\nwhile following := conn.recv(4096):",
              'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': r"""
@@ -328,8 +279,7 @@ CASES = {
                      conn.sendall(line.upper() + b"\n")
                  chunk = following
              """}),
-        case("send instead of sendall",
-             "of 200,000 bytes arrived: the check sent a signal while your send() slept.",
+        case("send instead of sendall", "of 200,000 bytes arrived: the check sent a signal while your send() slept.",
              right("2.3"), {r'conn.sendall(line.upper() + b"\n")': r'conn.send(line.upper() + b"\n")'}),
         case("no except for reset",
              "ConnectionResetError ended your server in line 4, `while chunk := conn.recv(4096):`", TRUSTING),
@@ -371,13 +321,7 @@ CASES = {
                 with conn:
                     conn.sendall(conn.recv(4096).upper())
         """),
-        case("does not close", "left the connection open", r"""
-            def serve_one(conn):
-                lines = Lines()
-                while chunk := conn.recv(4096):
-                    for line in lines.feed(chunk):
-                        conn.sendall(line.upper() + b"\n")
-        """),
+        case("does not close", "left the connection open", TRUSTING, {"with conn:": "if True:"}),
         case("answers only at the end", "came only after the client had finished", """
             def serve_one(conn):
                 with conn:
@@ -404,67 +348,37 @@ CASES = {
              TRUSTING, {"lines = Lines()": "",
              'for line in lines.feed(chunk):\n    conn.sendall(line.upper() + b"\\n")': "conn.sendall(chunk.upper())"}),
         case("leaves another socket open", "left 1 more open than before",
-             TRUSTING, {"def serve_one(conn):": """
-                 kept = []
-                 def serve_one(conn):
-                     kept.append(socket.socket())
-             """}),
+             TRUSTING, {"def serve_one(conn):": "kept = []\ndef serve_one(conn):\n    kept.append(socket.socket())"}),
         case("two owners of a number", "It was closed before. Has this number two owners",
              TRUSTING, {"with conn:\n...\n": """
                  with conn, os.fdopen(conn.fileno(), "rb") as f:
                      for line in f:
                          conn.sendall(line.upper())
              """, "lines = Lines()": ""}),
-        case("closes the number, not the socket", "After 0 answers the client got b''", """
-            def serve_one(conn):
-                os.close(conn.fileno())
-        """),
+        case("closes the number, not the socket", "After 0 answers the client got b''",
+             "def serve_one(conn):\n    os.close(conn.fileno())"),
     ],
     "2.4": [
-        case("ends the process", "ended its whole process with status 0", """
-            def serve_forever(listener):
-                conn, _ = listener.accept()
-                serve_one(conn)
-                os._exit(0)
-        """),
-        case("one client only", "returned; it should serve without end", """
-            def serve_forever(listener):
-                conn, _ = listener.accept()
-                serve_one(conn)
-        """),
+        case("ends the process", "ended its whole process with status 0",
+             SERVE, {"serve_one(conn)": "serve_one(conn)\nos._exit(0)"}),
+        case("one client only", "returned; it should serve without end", SERVE, {"while True:": "if True:"}),
         case("a reset ends it", "ConnectionResetError ended your server in line 5, `while chunk := conn.recv(4096):`",
              SERVE, {"serve_one(conn)": "with conn:\n    while chunk := conn.recv(4096):\n        conn.sendall(chunk.upper())"}),
         case("forgets that accept gives a pair",
              "accept() returns the pair (connection, address); you handed on the pair in line 3.",
              SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": "serve_one(listener.accept())"}),
-        case("talks to the pair", "you handed on the pair in line 4.", """
-            def serve_forever(listener):
-                while True:
-                    client = listener.accept()
-                    while chunk := client.recv(4096):
-                        client.sendall(chunk.upper())
-        """),
+        case("talks to the pair", "you handed on the pair in line 4.", SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": """
+                 client = listener.accept()
+                 while chunk := client.recv(4096):
+                     client.sendall(chunk.upper())
+             """}),
         case("takes the address for the connection", "serve_forever raised TypeError: 'tuple' object",
              SERVE, {"conn, _ = listener.accept()\nserve_one(conn)": "pair = listener.accept()\nserve_one(pair[1])"}),
         case("accept outside the loop", "accept() belongs inside the loop: you served a closed connection again in line 4.",
-             SERVE, {"conn, _ = listener.accept()": "",
+             SERVE, {"conn, _ = listener.accept()": "", "(listener):": "(listener):\n    conn, _ = listener.accept()"}),
+        case("accept outside the loop, and serve_one hides that it is closed", "yet it runs all the time",
+             SERVE_ONE + "\n" + SERVE, {"conn, _ = listener.accept()": "",
              "def serve_forever(listener):": "def serve_forever(listener):\n    conn, _ = listener.accept()"}),
-        case("accept outside the loop, and serve_one hides that it is closed",
-             "yet it runs all the time", """
-            def serve_one(conn):
-                lines = Lines()
-                with conn:
-                    try:
-                        while data := conn.recv(4096):
-                            for line in lines.feed(data):
-                                conn.sendall(line.upper() + b"\\n")
-                    except (OSError, ValueError):
-                        pass
-            def serve_forever(listener):
-                conn, _ = listener.accept()
-                while True:
-                    serve_one(conn)
-        """),
         case("speaks after serve_one has closed", "serve_forever raised OSError: [Errno 9] Bad file descriptor in line 5",
              SERVE, {"serve_one(conn)": 'serve_one(conn)\nconn.sendall(b"bye")'}),
         case("two owners of a number", "It was closed before. Has this number two owners",
@@ -510,20 +424,10 @@ CASES = {
                             except ConnectionError:
                                 break
         """),
-        case("naps", "times in 0.3 s", """
-            def serve_forever(listener):
-                listener.setblocking(False)
-                while True:
-                    try:
-                        conn, _ = listener.accept()
-                    except BlockingIOError:
-                        time.sleep(0.001)
-                        continue
-                    conn.setblocking(True)
-                    serve_one(conn)
-        """),
-        case("fifty clients", "returned; it should serve without end",
-             SERVE, {"while True:": "for _ in range(50):"}),
+        case("naps", "times in 0.3 s",
+             right("2.4"), {"while True:": "listener.setblocking(False)\nwhile True:", "except OSError as error:": "except BlockingIOError:",
+             "time.sleep(pause_after(error))": "time.sleep(0.001)", "serve_one(conn)": "conn.setblocking(True)\nserve_one(conn)"}),
+        case("fifty clients", "returned; it should serve without end", SERVE, {"while True:": "for _ in range(50):"}),
         case("calls itself", "serve_forever calls itself for the next client", """
             def serve_forever(listener):
                 serve_one(listener.accept()[0])

@@ -7,51 +7,30 @@ import concurrent.futures, inspect, multiprocessing, os, pickle, queue, resource
 from course_lib.solutions.coroutines import Loop, recv, sleep
 """
 
-CLASSIFY = """
-def classify(fn):
-    began, used = time.perf_counter(), time.thread_time()
-    fn()
-    used, whole = time.thread_time() - used, time.perf_counter() - began
-    share = used / whole
-    return "cpu" if share > 0.8 else "io" if share < 0.2 else "mixed"
-"""
+CLASSIFY = changed(right("8.1"), {"used = time.thread_time() - used\nshare = used / (time.perf_counter() - began)":
+    "used, whole = time.thread_time() - used, time.perf_counter() - began\nshare = used / whole"})  # fmt: skip
 
 GAP = changed(right("8.2"), {
     "last, before = time.monotonic(), last\nlongest = max(longest, last - before)":
         "now = time.monotonic()\nlongest = max(longest, now - last)\nlast = now",
 })  # fmt: skip
 
-OFFLOAD = """
-def offload(fn, *args):
-    ours, theirs = socket.socketpair()
-    pid = os.fork()
-    if pid == 0:
-        try:
-            ours.close()
-            try:
-                answer = pickle.dumps((fn(*args), None))
-            except BaseException as error:
-                answer = pickle.dumps((None, error))
-            theirs.sendall(answer)
-        finally:
-            os._exit(0)
-    theirs.close()
-    answer = b""
-    with ours:
-        while True:
-            yield "read", ours
-            piece = ours.recv(65536)
-            if not piece:
-                break
-            answer += piece
-    os.waitpid(pid, 0)
-    if not answer:
-        raise ChildProcessError("the child has died")
-    result, error = pickle.loads(answer)
-    if error is not None:
-        raise error
-    return result
-"""
+OFFLOAD = changed(right("8.3"), {
+    "os.closerange(3, theirs.fileno())\nos.closerange(theirs.fileno() + 1, 1 << 20)": "ours.close()",
+    "got = bytearray()\n...\nif not got:": """
+        answer = b""
+        with ours:
+            while True:
+                yield "read", ours
+                piece = ours.recv(65536)
+                if not piece:
+                    break
+                answer += piece
+        os.waitpid(pid, 0)
+        if not answer:
+    """,
+    "pickle.loads(got)": "pickle.loads(answer)",
+})  # fmt: skip
 
 CASES = {
     "8.1": [
@@ -74,8 +53,7 @@ CASES = {
              "used, whole = time.thread_time() - used, time.perf_counter() - began": "used, whole = time.perf_counter() - used, time.perf_counter() - began"}),
         case("CPU clock twice", "Its thread slept, so the share of CPU is near 0",
              CLASSIFY, {"= time.perf_counter()": "= time.thread_time()", ", time.perf_counter()": ", time.thread_time()"}),
-        case("upside down", "Its thread slept, so the share of CPU is near 0",
-             CLASSIFY, {"share = used / whole": "share = whole / used"}),
+        case("upside down", "Its thread slept, so the share of CPU is near 0", CLASSIFY, {"used / whole": "whole / used"}),
         case("words swapped", "Your two words are swapped: a computation is 'cpu'.",
              CLASSIFY, {'cpu" if share > 0.8 else "io': 'io" if share > 0.8 else "cpu'}),
         case("words swapped, and the last computation disturbed", "Your two words are swapped: a computation is 'cpu'.",
@@ -94,11 +72,9 @@ CASES = {
         case("capital letters", "classify returned 'CPU'", CLASSIFY, {"cpu": "CPU"}),
         case("no return", "classify returned None: return one of the words", CLASSIFY, {"return": "word ="}),
         case("calls it twice", "classify called fn more than once",
-             CLASSIFY, {"began, used = time.perf_counter(), time.thread_time()": "began, used = time.perf_counter(), time.thread_time()\nfn()"}),
+             CLASSIFY, {"time.perf_counter(), time.thread_time()": "time.perf_counter(), time.thread_time()\nfn()"}),
         case("forgets to call", "classify did not call fn", CLASSIFY, {"fn()": "fn"}),
-        case("clocks after the call", "and classify says",
-             CLASSIFY, {"fn()": "",
-             "def classify(fn):": "def classify(fn):\n    fn()"}),
+        case("clocks after the call", "and classify says", CLASSIFY, {"fn()": "", "classify(fn):": "classify(fn):\n    fn()"}),
         case("in another thread", "never waits, is 'cpu', and classify says",
              CLASSIFY, {"fn()": "thread = threading.Thread(target=fn)\nthread.start()\nthread.join()"}),
         case("swallows", "fn() raised KeyError, and classify returned",
@@ -106,8 +82,7 @@ CASES = {
         case("cut to a whole number", "Is the share a fraction, not cut to a whole number?",
              CLASSIFY, {"share = used / whole": "share = used // whole"}),
         case("nanoseconds by seconds", "Do both clocks count the same unit",
-             CLASSIFY, {", time.thread_time()": ", time.thread_time_ns()",
-             "used, whole = time.thread_time() - used": "used, whole = time.thread_time_ns() - used"}),
+             CLASSIFY, {", time.thread_time()": ", time.thread_time_ns()", ".thread_time() - used": ".thread_time_ns() - used"}),
     ],
     "8.2": [
         case("a thread beats", "The heartbeat has to be a task of the SAME loop", """
@@ -160,13 +135,11 @@ CASES = {
              "blocked the loop for 0.2 s before its first yield, and longest_gap did not notice. Spawn the heartbeat first",
              GAP, {"loop.spawn(watched())": "",
              "loop = Loop()": "loop = Loop()\nloop.spawn(watched())"}),
-        case("ends without a last beat",
-             "after its last wait, and longest_gap did not notice. The heartbeat must beat once more",
+        case("ends without a last beat", "after its last wait, and longest_gap did not notice. The heartbeat must beat once more",
              GAP, {"yield from sleep(0.01)": "yield from sleep(0.01)\nif over:\n    break"}),
         case("the sum", "and take the longest, not the sum",
              GAP, {"longest = max(longest, now - last)": "longest += now - last"}),
-        case("the last one", "and longest_gap returned less than",
-             GAP, {"longest = max(longest, now - last)": "longest = now - last"}),
+        case("the last one", "and longest_gap returned less than", GAP, {"max(longest, now - last)": "now - last"}),
         case("spins", "the heartbeat used the processor all the time", GAP, {"yield from sleep(0.01)": "yield from sleep(0)"}),
         case("beats too seldom", "The task WAITED for 0.3 s", GAP, {"yield from sleep(0.01)": "yield from sleep(0.3)"}),
         case("milliseconds", "longest_gap returned more than the whole run took: return seconds",
@@ -180,7 +153,7 @@ CASES = {
              GAP, {"over, longest = False, 0.0": "over, longest, count = False, 0.0, 0", "nonlocal longest": "nonlocal longest, count",
              "longest = max(longest, now - last)": "longest, count = longest + now - last, count + 1", "return longest": "return longest / count"}),
         case("CPU time", "Your clock stands still while the task sleeps: it counts CPU time",
-             GAP, {"last = time.monotonic()": "last = time.process_time()", "now = time.monotonic()": "now = time.process_time()"}),
+             GAP, {"last = time.monotonic()": "last = time.process_time()", "now = time.monotonic": "now = time.process_time"}),
         case("the exception comes out", "The task raised ValueError, and it came out of longest_gap", GAP, {
              "nonlocal over": "nonlocal over, failed", "over, longest = False, 0.0": "over, longest, failed = False, 0.0, None",
              "try:\n    yield from task": "try:\n    yield from task\nexcept Exception as error:\n    failed = error",
@@ -198,11 +171,8 @@ CASES = {
         """),
     ],
     "8.3": [
-        case("calls it here", "offload did not yield although its function", """
-            def offload(fn, *args):
-                return fn(*args)
-                yield
-        """),
+        case("calls it here", "offload did not yield although its function",
+             "def offload(fn, *args):\n    return fn(*args)\n    yield"),
         case("yields and calls it here", "offload waits, and nobody called fn(*args)", """
             def offload(fn, *args):
                 ours, theirs = socket.socketpair()
@@ -260,20 +230,16 @@ CASES = {
         case("exception is lost", "The function raised ValueError('no such page'), and offload raised ChildProcessError",
              OFFLOAD, {"try:\n...\n    answer = pickle.dumps((None, error))": "answer = pickle.dumps((fn(*args), None))"}),
         case("exception is returned", "The function raised ValueError, and offload returned ValueError",
-             OFFLOAD, {"raise error": "return error"}),
-        case("exception is text", "and offload raised RuntimeError",
-             OFFLOAD, {"answer = pickle.dumps((None, error))": "answer = pickle.dumps((None, RuntimeError(str(error))))"}),
+             OFFLOAD, {"raise failed": "return failed"}),
+        case("exception is text", "and offload raised RuntimeError", OFFLOAD, {"None, error": "None, RuntimeError(str(error))"}),
         case("None is nothing", "offload raised ChildProcessError",
-             OFFLOAD, {"result, error = pickle.loads(answer)": "result, error = pickle.loads(answer)\nif not result:\n    raise error or ChildProcessError()"}),
+             OFFLOAD, {"pickle.loads(answer)": "pickle.loads(answer)\nif not result:\n    raise failed or ChildProcessError()"}),
         case("text instead of pickle", "offload returned a value of type str. What fn returned goes through the pipe whole",
              OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = str(fn(*args)).encode()",
-             "result, error = pickle.loads(answer)": "result, error = answer.decode(), None"}),
-        case("arguments forgotten", "TypeError",
-             OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = pickle.dumps((fn(), None))"}),
-        case("arguments as one", "TypeError",
-             OFFLOAD, {"answer = pickle.dumps((fn(*args), None))": "answer = pickle.dumps((fn(args) if args else fn(), None))"}),
-        case("number instead of socket", "offload yielded ('read', number)",
-             OFFLOAD, {'yield "read", ours': 'yield "read", ours.fileno()'}),
+             "result, failed = pickle.loads(answer)": "result, failed = answer.decode(), None"}),
+        case("arguments forgotten", "TypeError", OFFLOAD, {"pickle.dumps((fn(*args), None))": "pickle.dumps((fn(), None))"}),
+        case("arguments as one", "TypeError", OFFLOAD, {"dumps((fn(*args), None))": "dumps((fn(args) if args else fn(), None))"}),
+        case("number instead of socket", "offload yielded ('read', number)", OFFLOAD, {'"read", ours': '"read", ours.fileno()'}),
         case("waits for the child's end", "does not become readable",
              OFFLOAD, {"theirs.close()": "", 'yield "read", ours': 'yield "read", theirs'}),
         case("asks again and again", "offload yielded ('sleep', …)",
@@ -281,18 +247,16 @@ CASES = {
         case("waits for writing", "offload yielded ('write', …)", OFFLOAD, {'yield "read", ours': 'yield "write", ours'}),
         case("yields only a word", "offload yielded 'read'", OFFLOAD, {'yield "read", ours': 'yield "read"'}),
         case("descriptor left", "more descriptors are open",
-             OFFLOAD, {"def offload(fn, *args):": "keep = []\ndef offload(fn, *args):",
-             "with ours:": "keep.append(ours)\nif True:"}),
+             OFFLOAD, {"def offload": "keep = []\ndef offload", "with ours:": "keep.append(ours)\nif True:"}),
         case("a dead child is None", "as if that were its result",
-             OFFLOAD, {'raise ChildProcessError("the child has died")': "return None"}),
+             OFFLOAD, {'raise ChildProcessError("the child process ended without an answer")': "return None"}),
         case("blocking read", "or it waits for the child itself (waitpid, join, result, recv)",
              OFFLOAD, {"while True:\n...\n    answer += piece": "while piece := ours.recv(65536):\n    answer += piece\nyield None"}),
         case("reads all at once",
              "The child had sent a part of its result, and stood still, and offload did not return to the loop",
              OFFLOAD, {"while True:\n...\n    answer += piece": 'yield "read", ours\nanswer = ours.makefile("rb").read()'}),
         case("a short piece is the last", "not yet: ",
-             OFFLOAD, {"answer += piece": "",
-             "if not piece:": "answer += piece\nif len(piece) < 65536:"}),
+             OFFLOAD, {"answer += piece": "", "if not piece:": "answer += piece\nif len(piece) < 65536:"}),
         case("a connection", "it waits for all of it. Take what one recv() gives", """
             def work(conn, fn, args):
                 try:
@@ -338,6 +302,7 @@ CASES = {
 RIGHT = {
     "8.3": [
         case("tries before it waits", "",
-             OFFLOAD, {'yield "read", ours\npiece = ours.recv(65536)': "piece = yield from recv(ours, 65536)", "ours.close()": "os.closerange(3, theirs.fileno())\nos.closerange(theirs.fileno() + 1, 1 << 20)", "theirs.close()": "theirs.close()\nours.setblocking(False)"}),
+             OFFLOAD, {'yield "read", ours\npiece = ours.recv(65536)': "piece = yield from recv(ours, 65536)",
+             "ours.close()": "os.closerange(3, theirs.fileno())\nos.closerange(theirs.fileno() + 1, 1 << 20)", "theirs.close()": "theirs.close()\nours.setblocking(False)"}),
     ],
 }

@@ -1,21 +1,10 @@
 """Typical wrong solutions of 1.x, each with words of the message that names its cause."""
 
-from exercises.case import case, right
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import contextlib, io, os, socket, subprocess, sys, tempfile, threading, time
 from course_lib.mine import fd_table
-"""
-
-FD_TABLE = """
-def fd_table(pid="self"):
-    found = {}
-    for name in os.listdir(f"/proc/{pid}/fd"):
-        try:
-            found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")
-        except FileNotFoundError:
-            pass
-    return found
 """
 
 PIPE = """
@@ -33,14 +22,10 @@ def capture(fn):
         return end.read()
 """
 
-LEAKS = """
-def leaks(fn):
-    before = fd_table()
-    fn()
-    time.sleep(0.1)
-    after = fd_table()
-    return [target for number, target in after.items() if before.get(number) != target]
-"""
+# One that looks once.
+LEAKS = changed(right("1.3"), {
+    "once = fd_table()": "", "once.get(number) == target != before.get(number)": "before.get(number) != target",
+})  # fmt: skip
 
 CASES = {
     "1.1": [
@@ -67,13 +52,10 @@ CASES = {
                         found[int(name)] = target
                 return found
         """),
-        case("keys are text", "int(name) makes numbers of them", FD_TABLE, {"int(name)": "name"}),
+        case("keys are text", "int(name) makes numbers of them", right("1.1"), {"int(name)": "name"}),
         case("counts up to a limit", "Do not count up to a limit, list the folder /proc/self/fd.",
-             FD_TABLE, {'for name in os.listdir(f"/proc/{pid}/fd"):': "for number in range(256):",
-             'found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")': 'found[number] = os.readlink(f"/proc/{pid}/fd/{number}")'}),
-        case("this process, whatever the pid", "gave the table of this process",
-             FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self',
-             'readlink(f"/proc/{pid}': 'readlink(f"/proc/self'}),
+             right("1.1"), {"os.listdir(folder)": "range(256)"}),
+        case("this process, whatever the pid", "gave the table of this process", right("1.1"), {"proc/{pid}/fd": "proc/self/fd"}),
         case("realpath", "realpath and abspath make a path of it that does not exist", """
             def fd_table(pid="self"):
                 found = {}
@@ -84,12 +66,11 @@ CASES = {
                 return found
         """),
         case("what exists in the file system", "has no path, and is open all the same",
-             FD_TABLE, {"found[int(name)]": "target",
-             "except FileNotFoundError:\n    pass": """
+             right("1.1"), {"table[int(name)] = os.readlink": "target = os.readlink", "except FileNotFoundError:\n    pass": """
                  except FileNotFoundError:
                      continue
                  if os.path.exists(target):
-                     found[int(name)] = target
+                     table[int(name)] = target
              """}),
         case("asks another program", "/proc/self is the process that reads it", """
             def fd_table(pid="self"):
@@ -98,17 +79,18 @@ CASES = {
                 return {int(left.split()[-1]): target for left, _, target in parts}
         """),
         case("without the standard streams", "0, 1 and 2 are rows like all the others",
-             FD_TABLE, {'found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")': 'if int(name) > 2:\n    found[int(name)] = os.readlink(f"/proc/{pid}/fd/{name}")'}),
+             right("1.1"), {"table[int(name)]": "if int(name) > 2:\n    table[int(name)]"}),
         case("one dict for all calls", "make a new dict in each call",
-             FD_TABLE, {'def fd_table(pid="self"):\n    found = {}': 'def fd_table(pid="self", found={}):'}),
+             right("1.1"), {"def fd_table(pid='self'):\n    table = {}": "def fd_table(pid='self', table={}):"}),
         case("values are inodes", "the value is the text that os.readlink gives", """
             def fd_table(pid="self"):
                 return {int(n): os.stat(f"/proc/{pid}/fd/{n}").st_ino for n in os.listdir(f"/proc/{pid}/fd") if os.path.exists(f"/proc/{pid}/fd/{n}")}
         """),
         case("a list of pairs", "return a dict", "def fd_table(pid='self'): return []"),
         case("an empty dict", "is open and missing", "def fd_table(pid='self'): return {}"),
-        case("the numbers of its own process", "Number 80 is open and missing; it names '/'. The other process has it, and this one has not: list the folder /proc/<pid>/fd, not your own.",
-             FD_TABLE, {'listdir(f"/proc/{pid}': 'listdir("/proc/self'}),
+        case("the numbers of its own process",
+             "Number 80 is open and missing; it names '/'. The other process has it, and this one has not: list the folder /proc/<pid>/fd, not your own.",
+             right("1.1"), {"listdir(folder)": 'listdir("/proc/self/fd")'}),
     ],
     "1.2": [
         case("replaces sys.stdout", "redirect the descriptor, with os.dup2", """
@@ -117,14 +99,8 @@ CASES = {
                     fn()
                 return text.getvalue().encode()
         """),
-        case("forgets to restore", "Descriptor 1 still points to your file afterwards: saved = os.dup(1) before", """
-            def capture(fn):
-                file = tempfile.TemporaryFile()
-                os.dup2(file.fileno(), 1)
-                fn()
-                file.seek(0)
-                return file.read()
-        """),
+        case("forgets to restore", "Descriptor 1 still points to your file afterwards: saved = os.dup(1) before",
+             right("1.2"), {"saved = os.dup(1)": "", "try:\n...\n    os.close(saved)": "fn()"}),
         case("forgets to restore a pipe", "Descriptor 1 still points to your pipe afterwards", """
             def capture(fn):
                 r, w = os.pipe()
@@ -132,24 +108,13 @@ CASES = {
                 fn()
                 return os.read(r, 1000)
         """),
-        case("closes 1 instead", "Descriptor 1 is closed afterwards", """
-            def capture(fn):
-                file = tempfile.TemporaryFile()
-                os.dup2(file.fileno(), 1)
-                fn()
-                os.close(1)
-                file.seek(0)
-                return file.read()
-        """),
+        case("closes 1 instead", "Descriptor 1 is closed afterwards",
+             right("1.2"), {"saved = os.dup(1)": "", "os.dup2(saved, 1)\nos.close(saved)": "os.close(1)"}),
         case("a pipe that nobody reads",
              "Deadlock when fn writes 200 kB: it sleeps in line 7, `fn()`. A pipe holds 64 kB", PIPE),
         case("a pipe whose end for writing stays open",
              "every number that names the end for writing is closed, yours too", PIPE, {"os.close(w)": ""}),
-        case("only closes 1", "While fn ran, descriptor 1 was closed", """
-            def capture(fn):
-                os.close(1)
-                fn()
-        """),
+        case("only closes 1", "While fn ran, descriptor 1 was closed", "def capture(fn):\n    os.close(1)\n    fn()"),
         case("keeps it under a number of its own choice", "and you closed or overwrote it: take the number that os.dup gives",
              right("1.2"), {"with tempfile.TemporaryFile(buffering=0) as file:\n    saved = os.dup(1)": "with tempfile.TemporaryFile() as file:\n    os.dup2(1, 0)",
              "os.dup2(saved, 1)\nos.close(saved)": "os.dup2(0, 1)"}),
@@ -163,8 +128,7 @@ CASES = {
         case("leaves the copy open when fn raises", "capture left 1 more open after fn raised than before",
              right("1.2"), {"buffering=0": "",
              "finally:\n    os.dup2(saved, 1)\n    os.close(saved)": "finally:\n    os.dup2(saved, 1)\nos.close(saved)"}),
-        case("no seek", "the offset belongs to the open file description",
-             right("1.2"), {"buffering=0": "", "file.seek(0)": ""}),
+        case("no seek", "the offset belongs to the open file description", right("1.2"), {"buffering=0": "", "file.seek(0)": ""}),
         case("close-on-exec", "1 was close-on-exec, so echo had no 1",
              right("1.2"), {"buffering=0": "", "os.dup2(file.fileno(), 1)": "os.dup2(file.fileno(), 1, inheritable=False)"}),
         case("puts it back close-on-exec", "1 is close-on-exec now",
@@ -204,11 +168,7 @@ CASES = {
              "os.dup2(w, 1)\nos.close(w)": "os.dup2(500, 1)",
              'with open(r, "rb") as end:\n    return end.read()': "return os.pread(500, 10_000, 0)"}),
         case("text", "capture returned text", right("1.2"), {"buffering=0": '"w+"'}),
-        case("calls it twice", "capture called fn 2 times", """
-            def capture(fn):
-                fn()
-                return fn()
-        """),
+        case("calls it twice", "capture called fn 2 times", "def capture(fn):\n    fn()\n    return fn()"),
         case("calls nothing", "capture did not call fn", "def capture(fn): return b'one'"),
         case("returns nothing", "capture returned None: return the bytes",
              right("1.2"), {"buffering=0": "", "file.seek(0)\nreturn file.read()": ""}),
@@ -219,19 +179,15 @@ CASES = {
         case("numbers only", "a number may name something else now",
              LEAKS, {"before.get(number) != target": "number not in before"}),
         case("targets only", "one thing may be open under two numbers",
-             LEAKS, {"return [target for number, target in after.items() if before.get(number) != target]": "return [target for target in after.values() if target not in before.values()]"}),
+             LEAKS, {"return [target for number, target in twice.items() if before.get(number) != target]": "return [target for target in twice.values() if target not in before.values()]"}),
         case("looks once", "look again 0.1 s later", LEAKS, {"time.sleep(0.1)": ""}),
         case("looks before the pause only", "look again 0.1 s later",
-             LEAKS, {"after = fd_table()": "",
-             "fn()": "fn()\nafter = fd_table()"}),
+             LEAKS, {"twice = fd_table()": "", "fn()": "fn()\ntwice = fd_table()"}),
         case("looks after the pause only", "look again 0.1 s later", LEAKS),
         case("counts what was closed", "fn leaves a file open, under a number that named another thing before, and leaks returned",
-             LEAKS, {"after.items() if before.get(number) != target]": "set(before.items()) ^ set(after.items())]"}),
-        case("the whole table", "fn closes the file that it opens, and leaks returned", """
-            def leaks(fn):
-                fn()
-                return list(fd_table().values())
-        """),
+             LEAKS, {"twice.items() if before.get(number) != target]": "set(before.items()) ^ set(twice.items())]"}),
+        case("the whole table", "fn closes the file that it opens, and leaks returned",
+             "def leaks(fn):\n    fn()\n    return list(fd_table().values())"),
         case("returns the numbers", "a list with a value of type int in it", LEAKS, {"[target for": "[number for"}),
         case("lists the folder itself", "Use fd_table, which knows this", """
             def leaks(fn):
@@ -239,16 +195,9 @@ CASES = {
                 fn()
                 return [os.readlink(f"/proc/self/fd/{n}") for n in set(os.listdir("/proc/self/fd")) - before]
         """),
-        case("returns a set", "leaks returned a value of type set", """
-            def leaks(fn):
-                fn()
-                return set()
-        """),
-        case("finds nothing", "fn leaves a file and a socket open, and leaks returned [], not [", """
-            def leaks(fn):
-                fn()
-                return []
-        """),
+        case("returns a set", "leaks returned a value of type set", "def leaks(fn):\n    fn()\n    return set()"),
+        case("finds nothing", "fn leaves a file and a socket open, and leaks returned [], not [",
+             "def leaks(fn):\n    fn()\n    return []"),
         case("calls fn twice", "leaks called fn 2 times", """
             def leaks(fn):
                 fn()

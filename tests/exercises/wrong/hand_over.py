@@ -1,35 +1,18 @@
 """Typical wrong solutions of 9.3, each with words of the message that names its cause."""
 
-from exercises.case import case
+from exercises.case import case, changed, right
 
 IMPORTS = """
 import array, json, os, pickle, select, socket, struct, time
 """
 
-HAND_OVER = """
-def hand_over(listener, unix_sock):
-    socket.send_fds(unix_sock, [b"L"], [listener.fileno()])
-    if not unix_sock.recv(1):
-        raise ConnectionError("the new process has gone")
-    listener.close()
-"""
-
-TAKE_OVER = """
-def take_over(unix_sock):
-    data, numbers, flags, address = socket.recv_fds(unix_sock, 1, 1)
-    if not numbers:
-        raise ConnectionError("the old process has gone")
-    listener = socket.socket(fileno=numbers[0])
-    listener.setblocking(False)
-    listener.set_inheritable(False)
-    try:
-        unix_sock.sendall(b"L")
-    except ConnectionError:
-        pass
-    return listener
-"""
-
-BOTH = HAND_OVER + TAKE_OVER
+BOTH = changed(right("9.3"), {
+    "_, notes, _, _ = unix_sock.recvmsg(1, socket.CMSG_LEN(4), socket.MSG_CMSG_CLOEXEC)\nif not notes:":
+        "data, numbers, flags, address = socket.recv_fds(unix_sock, 1, 1)\nif not numbers:",
+    "number = int.from_bytes(notes[0][2], sys.byteorder)\nlistener = socket.socket(fileno=number)":
+        "listener = socket.socket(fileno=numbers[0])",
+    "listener.setblocking(False)": "listener.setblocking(False)\nlistener.set_inheritable(False)",
+})  # fmt: skip
 
 # The address goes, and not the descriptor.
 ADDRESS = """
@@ -82,45 +65,41 @@ CASES = {
         case("no list", "a list of bytes, and a list of numbers", BOTH, {"[listener.fileno()]": "listener.fileno()"}),
         # who has it
         case("does not wait for the word", "the new process had not taken it yet",
-             BOTH, {'if not unix_sock.recv(1):\n    raise ConnectionError("the new process has gone")': ""}),
+             BOTH, {'if not unix_sock.recv(1):\n    raise ConnectionError("the new process has gone: the listener stays here")': ""}),
         case("ignores that nobody took it", "raise ConnectionError then, before you close",
-             BOTH, {'if not unix_sock.recv(1):\n    raise ConnectionError("the new process has gone")': "unix_sock.recv(1)"}),
+             BOTH, {'if not unix_sock.recv(1):\n    raise ConnectionError("the new process has gone: the listener stays here")': "unix_sock.recv(1)"}),
         case("returns when nobody took it", "the listener is still open",
-             BOTH, {'raise ConnectionError("the new process has gone")': "return"}),
+             BOTH, {'raise ConnectionError("the new process has gone: the listener stays here")': "return"}),
         case("closes in any case", "it has closed the listener",
-             TAKE_OVER, {"def take_over(unix_sock):": """
-                 def hand_over(listener, unix_sock):
-                     with listener:
-                         socket.send_fds(unix_sock, [b"L"], [listener.fileno()])
-                         if not unix_sock.recv(1):
-                             raise ConnectionError
-
-                 def take_over(unix_sock):
+             BOTH, {'socket.send_fds(unix_sock, [b"L"], [listener.fileno()])\n...\nlistener.close()': """
+                 with listener:
+                     socket.send_fds(unix_sock, [b"L"], [listener.fileno()])
+                     if not unix_sock.recv(1):
+                         raise ConnectionError
              """}),
         case("ready comes first", "the new process had not taken it yet",
              BOTH, {'socket.send_fds(unix_sock, [b"L"], [listener.fileno()])': "",
              "listener.close()": 'socket.send_fds(unix_sock, [b"L"], [listener.fileno()])\nlistener.close()',
              "def take_over(unix_sock):": 'def take_over(unix_sock):\n    unix_sock.sendall(b"R")',
              "try:\n...\n    pass": ""}),
-        case("never says that it has it", "What it waits for, take_over must send",
-             BOTH, {'try:\n    unix_sock.sendall(b"L")\nexcept ConnectionError:\n    pass': ""}),
+        case("never says that it has it", "What it waits for, take_over must send", BOTH, {"try:\n...\n    pass": ""}),
         case("does not close", "the old process still has the listener", BOTH, {"listener.close()": ""}),
         case("detaches", "the old process still has the listener", BOTH, {"listener.close()": "listener.detach()"}),
         case("shuts it down, then closes", "close() gives up the own copy only",
              BOTH, {"listener.close()": "listener.shutdown(socket.SHUT_RDWR)\nlistener.close()"}),
         case("shuts it down first", "close() gives up the own copy only",
-             BOTH, {"def hand_over(listener, unix_sock):": "def hand_over(listener, unix_sock):\n    listener.shutdown(socket.SHUT_RDWR)"}),
+             BOTH, {"(listener, unix_sock):": "(listener, unix_sock):\n    listener.shutdown(socket.SHUT_RDWR)"}),
         case("shuts it down when it is taken", "close() gives up the own copy only",
              BOTH, {"listener.close()": "listener.shutdown(socket.SHUT_RD)\nlistener.close()"}),
         # the new process
         case("nothing came", "look whether a descriptor has come",
-             BOTH, {'if not numbers:\n    raise ConnectionError("the old process has gone")': ""}),
+             BOTH, {'if not numbers:\n    raise ConnectionError("the old process has gone, and no listener came")': ""}),
         case("nothing came, and returns None", "take_over returned None: raise ConnectionError",
-             BOTH, {'raise ConnectionError("the old process has gone")': "return None"}),
+             BOTH, {'raise ConnectionError("the old process has gone, and no listener came")': "return None"}),
         case("unpacks one", "look whether a descriptor has come",
              BOTH, {"""
                  if not numbers:
-                     raise ConnectionError("the old process has gone")
+                     raise ConnectionError("the old process has gone, and no listener came")
                  listener = socket.socket(fileno=numbers[0])
              """: "[number] = numbers\nlistener = socket.socket(fileno=number)"}),
         case("reads bytes only", "A number means a descriptor in its own process only",
@@ -132,9 +111,8 @@ CASES = {
         case("no return", "take_over returned None", BOTH, {"return listener": ""}),
         case("in a with", "a socket that is closed", BOTH, {"return listener": "with listener:\n    return listener"}),
         case("fromfd", "makes another copy",
-             BOTH, {"listener = socket.socket(fileno=numbers[0])": "listener = socket.fromfd(numbers[0], socket.AF_INET, socket.SOCK_STREAM)"}),
-        case("blocking", "This flag belongs to the socket itself",
-             BOTH, {"listener.setblocking(False)": "listener.setblocking(True)"}),
+             BOTH, {"socket.socket(fileno=numbers[0])": "socket.fromfd(numbers[0], socket.AF_INET, socket.SOCK_STREAM)"}),
+        case("blocking", "This flag belongs to the socket itself", BOTH, {".setblocking(False)": ".setblocking(True)"}),
         case("a timeout", "the Python object does not know it", BOTH, {"listener.setblocking(False)": "listener.settimeout(1)"}),
         case("does not tell the object", "the Python object does not know it", BOTH, {"listener.setblocking(False)": ""}),
         case("an answer that nobody hears", "take_over raised BrokenPipeError: the listener has come; return it",

@@ -9,53 +9,25 @@ from course_lib.solutions.polling import PollEngine, SelectEngine
 from course_lib.solutions.selecting import select_server
 """
 
-POLL = """
-class PollEngine:
-    def __init__(self):
-        self.poll = select.poll()
-        self.numbers = {}
-        self.data = {}
+POLL = changed(right("5.1"), {"hup = select.POLLHUP | select.POLLERR | select.POLLNVAL\nreturn [\n...\n]": """
+    found = []
+    for number, bits in ready:
+        readable, writable = bool(bits & select.POLLIN), bool(bits & select.POLLOUT)
+        hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
+        found.append((self._data[number], readable, writable, hup))
+    return found
+"""})  # fmt: skip
 
-    def watch(self, sock, read, write, data):
-        self.poll.register(sock, select.POLLIN * read | select.POLLOUT * write)
-        self.numbers[sock] = sock.fileno()
-        self.data[sock.fileno()] = data
-
-    def unwatch(self, sock):
-        number = self.numbers.pop(sock)
-        del self.data[number]
-        self.poll.unregister(number)
-
-    def wait(self, seconds):
-        ready = self.poll.poll(None if seconds is None else seconds * 1000)
-        found = []
-        for number, bits in ready:
-            readable, writable = bool(bits & select.POLLIN), bool(bits & select.POLLOUT)
-            hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
-            found.append((self.data[number], readable, writable, hup))
-        return found
-"""
-
-SELECT = """
-class SelectEngine:
-    def __init__(self):
-        self.entries = {}
-
-    def watch(self, sock, read, write, data):
-        self.entries[sock] = read, write, data
-
-    def unwatch(self, sock):
-        del self.entries[sock]
-
-    def wait(self, seconds):
-        readers = [sock for sock in self.entries if self.entries[sock][0]]
-        writers = [sock for sock in self.entries if self.entries[sock][1]]
-        readable, writable, _ = select.select(readers, writers, [], seconds)
-        found = []
-        for sock in set(readable) | set(writable):
-            found.append((self.entries[sock][2], sock in readable, sock in writable, False))
-        return found
-"""
+SELECT = changed(right("5.2"), {"""
+    readable, writable, _ = map(set, select.select(readers, writers, [], seconds))
+    return [(self._entries[sock][2], sock in readable, sock in writable, False) for sock in readable | writable]
+""": """
+    readable, writable, _ = select.select(readers, writers, [], seconds)
+    found = []
+    for sock in set(readable) | set(writable):
+        found.append((self._entries[sock][2], sock in readable, sock in writable, False))
+    return found
+"""})  # fmt: skip
 
 # One that knows of no error of accept().
 SERVER = changed(right("5.3"), {
@@ -147,9 +119,9 @@ CASES = {
         case("seconds for milliseconds", "with nothing. poll() counts milliseconds: hand it seconds * 1000",
              POLL, {"None if seconds is None else seconds * 1000": "seconds"}),
         case("does not wait for nobody", "Nobody is watched, and wait(0.2) came back after 0.0",
-             POLL, {"ready = self.poll": "if not self.data:\n    return []\nready = self.poll"}),
+             POLL, {"ready = self._poll": "if not self._data:\n    return []\nready = self._poll"}),
         case("cut to whole seconds", "do not cut 0.2 to 0 before",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "ready = self.poll.poll(None if seconds is None else int(seconds) * 1000)"}),
+             POLL, {"(None if seconds is None else seconds * 1000)": "(None if seconds is None else int(seconds) * 1000)"}),
         case("a thousand times too long",
              "wait(0.2) did not return within 1.2 s: poll() counts milliseconds, so it is seconds * 1000: it sleeps in line",
              POLL, {"1000": "1_000_000"}),
@@ -157,57 +129,56 @@ CASES = {
              POLL, {"None if seconds is None else seconds * 1000": ""}),
         case("0 is falsy", "wait(0) did not return within 1 s: 0 is to look once",
              POLL, {"None if seconds is None else seconds * 1000": "seconds * 1000 if seconds else None"}),
-        case("None is no number", "None is no number to count with",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "ready = self.poll.poll(seconds * 1000)"}),
+        case("None is no number", "None is no number to count with", POLL, {"None if seconds is None else seconds": "seconds"}),
         case("None is 0", "wait(None) returned and nobody had connected",
              POLL, {"None if seconds is None else seconds": "(seconds or 0)"}),
         case("None is a second at a time", "wait(None) returned and nobody had connected",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "ready = self.poll.poll(50 if seconds is None else seconds * 1000)"}),
+             POLL, {".poll(None if seconds is None else seconds * 1000)": ".poll(50 if seconds is None else seconds * 1000)"}),
         case("asks again and again", "used the processor",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": """
+             POLL, {"ready = self._poll.poll(None if seconds is None else seconds * 1000)": """
                  begin = time.monotonic()
-                 while not (ready := self.poll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):
+                 while not (ready := self._poll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):
                      pass
              """}),
         case("naps", "wait(None) sleeps by the clock in line",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": """
+             POLL, {"ready = self._poll.poll(None if seconds is None else seconds * 1000)": """
                  begin = time.monotonic()
-                 while not (ready := self.poll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):
+                 while not (ready := self._poll.poll(0)) and (seconds is None or time.monotonic() - begin < seconds):
                      time.sleep(0.05)
              """}),
         case("no mask", "It was not asked for writable. register() without a mask asks for POLLIN | POLLPRI | POLLOUT",
              POLL, {", select.POLLIN * read | select.POLLOUT * write": ""}),
         case("asks for all and filters", "with nothing. `one` is writable, which nobody asked for",
-             POLL, {"self.poll.register(sock, select.POLLIN * read | select.POLLOUT * write)": """
-                 self.poll.register(sock)
+             POLL, {"self._poll.register(sock, select.POLLIN * read | select.POLLOUT * write)": """
+                 self._poll.register(sock)
                  self.masks = getattr(self, 'masks', {}) | {sock.fileno(): (read, write)}
              """,
-             "found.append((self.data[number], readable, writable, hup))": """
+             "found.append((self._data[number], readable, writable, hup))": """
                  read, write = self.masks[number]
                  if readable and read or writable and write or hup:
-                     found.append((self.data[number], readable and read, writable and write, hup))
+                     found.append((self._data[number], readable and read, writable and write, hup))
              """}),
         case("a mask is never taken back",
              "`one` was watched for writing, then for reading: wait(0) returned [(data of one, changed, False, True, False)], "
              "not []. It was not asked for writable.",
-             POLL, {"self.poll.register(sock, select.POLLIN * read | select.POLLOUT * write)": """
+             POLL, {"self._poll.register(sock, select.POLLIN * read | select.POLLOUT * write)": """
                  self.masks = getattr(self, 'masks', {})
                  mask = self.masks[sock] = self.masks.get(sock, 0) | select.POLLIN * read | select.POLLOUT * write
-                 self.poll.register(sock, mask)
+                 self._poll.register(sock, mask)
              """}),
         case("the first data stays",
              "watch() was called again for this socket: from then on its data, and what it waits for, are the new ones.",
-             POLL, {"self.data[sock.fileno()] = data": "self.data.setdefault(sock.fileno(), data)"}),
+             POLL, {"self._data[sock.fileno()] = data": "self._data.setdefault(sock.fileno(), data)"}),
         case("no change", "watch() was called again for this socket",
-             POLL, {"def watch(self, sock, read, write, data):": "def watch(self, sock, read, write, data):\n    if sock in self.numbers: return"}),
+             POLL, {"def watch(self, sock, read, write, data):": "def watch(self, sock, read, write, data):\n    if sock in self._numbers: return"}),
         case("returns numbers", "The first part of each entry is the `data` that watch() was given, the object itself.",
-             POLL, {"self.data[number],": "number,"}),
+             POLL, {"self._data[number],": "number,"}),
         case("returns sockets", "The first part of each entry is the `data` that watch() was given, the object itself.",
-             POLL, {"self.data[sock.fileno()] = data": "self.data[sock.fileno()] = sock"}),
+             POLL, {"self._data[sock.fileno()] = data": "self._data[sock.fileno()] = sock"}),
         case("data is a key", "`data` is any object, also one that cannot be a key",
-             POLL, {"self.numbers[sock] = sock.fileno()": "self.numbers[sock] = sock.fileno()\nself.sock_of = {data: sock}"}),
+             POLL, {"self._numbers[sock] = sock.fileno()": "self._numbers[sock] = sock.fileno()\nself.sock_of = {data: sock}"}),
         case("only data that is true", "`one` was watched with 0 as data: any object will do",
-             POLL, {"found.append((self.data[number], readable, writable, hup))": "if self.data[number]:\n    found.append((self.data[number], readable, writable, hup))"}),
+             POLL, {"found.append": "if self._data[number]:\n    found.append"}),
         case("returns bits", "readable, writable and hup are True or False; bool(bits & mask) makes one of a mask",
              POLL, {"readable, writable, hup": "bits & select.POLLIN, bits & select.POLLOUT, bits & select.POLLHUP"}),
         case("three parts", "each entry is a tuple (data, readable, writable, hup)", POLL, {", hup": ""}),
@@ -216,16 +187,16 @@ CASES = {
                  for number, bits in ready:
                      readable, writable = bool(bits & select.POLLIN), bool(bits & select.POLLOUT)
                      hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))
-                     yield self.data[number], readable, writable, hup
+                     yield self._data[number], readable, writable, hup
              """}),
         case("returns None for nobody", "wait(0) returned None: return a list, [] if nobody is ready.",
              POLL, {"return found": "return found or None"}),
         case("a tuple for each bit", "Each socket has ONE entry, also if it is readable and writable.",
-             POLL, {"found.append((self.data[number], readable, writable, hup))": """
+             POLL, {"found.append((self._data[number], readable, writable, hup))": """
                  if readable:
-                     found.append((self.data[number], True, False, hup))
+                     found.append((self._data[number], True, False, hup))
                  if writable:
-                     found.append((self.data[number], False, True, hup))
+                     found.append((self._data[number], False, True, hup))
              """}),
         case("compares the bits", "Both bits come at once: ask with bits & mask, not with ==",
              POLL, {"bool(bits & select.POLLIN), bool(bits & select.POLLOUT)": "bits == select.POLLIN, bits == select.POLLOUT"}),
@@ -235,15 +206,14 @@ CASES = {
              "wait(0) returned [(data of one, False, True, False)], not []. It was not asked for writable.",
              POLL, {"read | select.POLLOUT * write": "write | select.POLLOUT * read"}),
         case("reads too", "After wait() the bytes were gone: it only looks",
-             POLL, {"found.append((self.data[number], readable, writable, hup))": """
-                 found.append((self.data[number], readable, writable, hup))
-                 [s for s in self.numbers if s.fileno() == number and readable and s.family == socket.AF_UNIX and s.recv(100)]
+             POLL, {"found.append((self._data[number], readable, writable, hup))": """
+                 found.append((self._data[number], readable, writable, hup))
+                 [s for s in self._numbers if s.fileno() == number and readable and s.family == socket.AF_UNIX and s.recv(100)]
              """}),
         case("sets non-blocking", "changed whether it is blocking: it only looks",
-             POLL, {"def watch(self, sock, read, write, data):": "def watch(self, sock, read, write, data):\n    sock.setblocking(False)"}),
+             POLL, {"(self, sock, read, write, data):": "(self, sock, read, write, data):\n    sock.setblocking(False)"}),
         case("half-close is a hang-up", "This is no hang-up: the peer has finished sending and still reads (shutdown(2))",
-             POLL, {"(sock, select.POLLIN * read | select.POLLOUT * write)": "(sock, select.POLLIN * read | select.POLLOUT * write | select.POLLRDHUP)",
-             "POLLNVAL": "POLLRDHUP"}),
+             POLL, {"select.POLLOUT * write": "select.POLLOUT * write | select.POLLRDHUP", "POLLNVAL": "POLLRDHUP"}),
         case("ignores POLLHUP",
              "The peer of `one` sent a reset, `one` is watched for reading, and the kernel reports POLLHUP, which it does "
              "unasked (poll(2))",
@@ -259,21 +229,21 @@ CASES = {
              POLL, {"select.POLLIN * read": "(select.POLLIN | select.POLLPRI) * read",
              "bool(bits & select.POLLIN),": "bool(bits & (select.POLLIN | select.POLLPRI)),"}),
         case("the first mask stays", "watch() was called again for this socket: from then on the new mask counts",
-             POLL, {"self.poll.register(sock,": "if sock not in self.numbers: self.poll.register(sock,"}),
+             POLL, {"self._poll.register(sock,": "if sock not in self._numbers: self._poll.register(sock,"}),
         case("whole milliseconds", "int() makes 0 of a part of a millisecond, and a loop that waits for a timer spins",
              POLL, {"seconds * 1000": "int(seconds * 1000)"}),
         case("looks again and again", "wait(None) wakes up again and again in line",
-             POLL, {"ready = self.poll.poll(None if seconds is None else seconds * 1000)": "while not (ready := self.poll.poll(20 if seconds is None else seconds * 1000)) and seconds is None: pass"}),
+             POLL, {"ready = self._poll.poll(None if seconds is None else seconds * 1000)": "while not (ready := self._poll.poll(20 if seconds is None else seconds * 1000)) and seconds is None: pass"}),
         case("ignores POLLERR", "An error waits in `one`, and the kernel reports POLLERR",
              POLL, {"(select.POLLHUP | select.POLLERR | select.POLLNVAL)": "select.POLLHUP"}),
         case("passes over who hung up", "wait(0.2) told nothing of it: so nobody closes, and no wait sleeps any more.",
-             POLL, {"found.append((self.data[number], readable, writable, hup))": "if readable or writable:\n    found.append((self.data[number], readable, writable, hup))"}),
+             POLL, {"found.append": "if readable or writable:\n    found.append"}),
         case("takes out who hung up",
              "the first wait(0.2) told of it, and the second did not. To take a socket out is for the caller",
-             POLL, {"found.append((self.data[number], readable, writable, hup))": """
-                 found.append((self.data[number], readable, writable, hup))
+             POLL, {"found.append((self._data[number], readable, writable, hup))": """
+                 found.append((self._data[number], readable, writable, hup))
                  if hup:
-                     self.poll.unregister(number)
+                     self._poll.unregister(number)
              """}),
         case("raises for who hung up", "ConnectionResetError",
              POLL, {"hup = bool(bits & (select.POLLHUP | select.POLLERR | select.POLLNVAL))": """
@@ -282,62 +252,57 @@ CASES = {
                      raise ConnectionResetError('gone')
              """}),
         case("asks the closed sock", "PollEngine raised KeyError: -1 in line",
-             POLL, {"number = self.numbers.pop(sock)": "number = sock.fileno()"}),
+             POLL, {"number = self._numbers.pop(sock)": "number = sock.fileno()"}),
         case("hands the closed sock on", "A closed socket's fileno() is -1: unwatch() works after close() too",
-             POLL, {"self.poll.unregister(number)": "self.poll.unregister(sock)"}),
+             POLL, {"self._poll.unregister(number)": "self._poll.unregister(sock)"}),
         case("stays in the poll object",
              "with nothing. The kernel still waits for `one`: unregister() takes a number out of the poll object.",
-             POLL, {"self.poll.unregister(number)": "",
-             "for number, bits in ready:": "for number, bits in ready:\n    if number not in self.data: continue"}),
-        case("stays in the poll object, and in the dict",
-             "`one` and `other` have bytes, `one` was unwatched: wait(60) returned",
-             POLL, {"del self.data[number]\nself.poll.unregister(number)": ""}),
+             POLL, {"self._poll.unregister(number)": "",
+             "for number, bits in ready:": "for number, bits in ready:\n    if number not in self._data: continue"}),
+        case("stays in the poll object, and in the dict", "`one` and `other` have bytes, `one` was unwatched: wait(60) returned",
+             POLL, {"del self._data[number]\nself._poll.unregister(number)": ""}),
         case("unwatch does nothing", "`one` and `other` have bytes, `one` was unwatched: wait(60) returned",
-             POLL, {"number = self.numbers.pop(sock)\ndel self.data[number]\nself.poll.unregister(number)": "pass"}),
-        case("unwatch closes", "unwatch() closed the socket",
-             POLL, {"self.poll.unregister(number)": "self.poll.unregister(number)\nsock.close()"}),
-        case("unwatch takes all out",
-             "`one` and `other` have bytes, `one` was unwatched, and wait(60) did not return within 1 s",
-             POLL, {"self.poll.unregister(number)": "self.poll = select.poll()"}),
+             POLL, {"number = self._numbers.pop(sock)\ndel self._data[number]\nself._poll.unregister(number)": "pass"}),
+        case("unwatch closes", "unwatch() closed the socket", POLL, {".unregister(number)": ".unregister(number)\nsock.close()"}),
+        case("unwatch takes all out", "`one` and `other` have bytes, `one` was unwatched, and wait(60) did not return within 1 s",
+             POLL, {"self._poll.unregister(number)": "self._poll = select.poll()"}),
         case("keeps the data", "the engine still holds the data of most of them",
-             POLL, {"self.numbers[sock] = sock.fileno()": "self.numbers[sock] = sock.fileno()\nself.all = getattr(self, 'all', []) + [data]"}),
+             POLL, {"[sock] = sock.fileno()": "[sock] = sock.fileno()\nself.all = getattr(self, 'all', []) + [data]"}),
         case("keeps the sockets", "the engine still holds most of them: it grows with every client",
-             POLL, {"number = self.numbers.pop(sock)": "number = self.numbers[sock]"}),
+             POLL, {"number = self._numbers.pop(sock)": "number = self._numbers[sock]"}),
         case("one for all engines",
              "A poll or epoll object outside of the methods of PollEngine belongs to all engines: make it in __init__.",
-             POLL, {"def __init__(self):\n    self.poll = select.poll()\n    self.numbers = {}\n    self.data = {}": "poll, numbers, data = select.poll(), {}, {}"}),
+             POLL, {"def __init__(self):\n    self._poll = select.poll()\n    self._numbers = {}\n    self._data = {}": "_poll, _numbers, _data = select.poll(), {}, {}"}),
         case("one dict for all engines", "Make the dicts in __init__: those in the body of the class belong to all engines.",
-             POLL, {"def __init__(self):\n    self.poll = select.poll()\n    self.numbers = {}\n    self.data = {}": """
-                 numbers, data = {}, {}
+             POLL, {"def __init__(self):\n    self._poll = select.poll()\n    self._numbers = {}\n    self._data = {}": """
+                 _numbers, _data = {}, {}
 
                  def __init__(self):
                      global THE
-                     self.poll = THE = globals().get('THE') or select.poll()
+                     self._poll = THE = globals().get('THE') or select.poll()
              """}),
         case("select", "wait(None) sleeps in select()", SELECT, {"class SelectEngine:": "class PollEngine:"}),
         case("no unwatch", "PollEngine has no method unwatch().", POLL, {"def unwatch(self, sock):": "def forget(self, sock):"}),
         case("a parameter too few", "TypeError",
-             POLL, {"def wait(self, seconds):\n    ready = self.poll.poll(None if seconds is None else seconds * 1000)": "def wait(self):\n    ready = self.poll.poll(0)"}),
+             POLL, {"def wait(self, seconds):\n    ready = self._poll.poll(None if seconds is None else seconds * 1000)": "def wait(self):\n    ready = self._poll.poll(0)"}),
         case("a thread", "started a thread that still runs",
-             POLL, {"self.numbers = {}": "self.numbers = {}\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
+             POLL, {"._numbers = {}": "._numbers = {}\nthreading.Thread(target=threading.Event().wait, daemon=True).start()"}),
     ],
     "5.2": [
         case("milliseconds", "wait(0.2) did not return within 1.2 s: select() counts seconds",
              SELECT, {"(readers, writers, [], seconds)": "(readers, writers, [], seconds and seconds * 1000)"}),
-        case("never waits", "with nothing. Hand `seconds` on to select() as it is.",
-             SELECT, {"(readers, writers, [], seconds)": "(readers, writers, [], 0)"}),
-        case("0 is falsy", "wait(0) did not return within 1 s",
-             SELECT, {"(readers, writers, [], seconds)": "(readers, writers, [], seconds or None)"}),
+        case("never waits", "with nothing. Hand `seconds` on to select() as it is.", SELECT, {"[], seconds": "[], 0"}),
+        case("0 is falsy", "wait(0) did not return within 1 s", SELECT, {"writers, [], seconds": "writers, [], seconds or None"}),
         case("no time limit", "wait(0) did not return within 1 s", SELECT, {"[], seconds": "[]"}),
         case("two tuples", "Each socket has ONE entry, also if it is readable and writable.",
              SELECT, {"for sock in set(readable) | set(writable):": "for sock in readable + writable:"}),
         case("a tuple for each list", "Each socket has ONE entry",
              SELECT, {"""
                  for sock in set(readable) | set(writable):
-                     found.append((self.entries[sock][2], sock in readable, sock in writable, False))
+                     found.append((self._entries[sock][2], sock in readable, sock in writable, False))
              """: """
-                 found += [(self.entries[sock][2], True, False, False) for sock in readable]
-                 found += [(self.entries[sock][2], False, True, False) for sock in writable]
+                 found += [(self._entries[sock][2], True, False, False) for sock in readable]
+                 found += [(self._entries[sock][2], False, True, False) for sock in writable]
              """}),
         case("the readers only", "`third` is watched for writing and its send buffer has room: wait(60) returned [], not",
              SELECT, {"for sock in set(readable) | set(writable):": "for sock in readable:"}),
@@ -366,45 +331,45 @@ CASES = {
         """),
         case("everybody is a reader",
              "`one` has bytes, room to send, and is watched for neither, and wait(0.2) came back after",
-             SELECT, {"[sock for sock in self.entries if self.entries[sock][0]]": "list(self.entries)",
-             "found.append((self.entries[sock][2], sock in readable, sock in writable, False))": """
-                 read, write, data = self.entries[sock]
+             SELECT, {"[sock for sock, (read, _, _) in self._entries.items() if read]": "list(self._entries)",
+             "found.append((self._entries[sock][2], sock in readable, sock in writable, False))": """
+                 read, write, data = self._entries[sock]
                  if read and sock in readable or write and sock in writable:
                      found.append((data, read and sock in readable, write and sock in writable, False))
              """}),
         case("everybody is a writer", "It was not asked for writable.",
-             SELECT, {"[sock for sock in self.entries if self.entries[sock][1]]": "list(self.entries)"}),
+             SELECT, {"[sock for sock, (_, write, _) in self._entries.items() if write]": "list(self._entries)"}),
         case("numbers as keys", "A closed socket's fileno() is -1: unwatch() works after close() too, so remember the number",
-             SELECT, {"self.entries[sock] = read, write, data": "self.entries[sock.fileno()] = read, write, data",
-             "del self.entries[sock]": "del self.entries[sock.fileno()]"}),
+             SELECT, {"self._entries[sock] = read, write, data": "self._entries[sock.fileno()] = read, write, data",
+             "del self._entries[sock]": "del self._entries[sock.fileno()]"}),
         case("unwatch does nothing", "`one` and `other` have bytes, `one` was unwatched: wait(60) returned",
-             SELECT, {"del self.entries[sock]": "pass"}),
+             SELECT, {"del self._entries[sock]": "pass"}),
         case("unwatch skips closed ones", "A closed socket's fileno() is -1",
-             SELECT, {"del self.entries[sock]": "if sock.fileno() != -1: del self.entries[sock]"}),
+             SELECT, {"del self._entries[sock]": "if sock.fileno() != -1: del self._entries[sock]"}),
         case("passes over closed ones", "the engine still holds the data of most of them",
-             SELECT, {"del self.entries[sock]": "if sock.fileno() != -1: del self.entries[sock]",
-             "[sock for sock in self.entries if self.entries[sock][0]]": "[sock for sock in self.entries if self.entries[sock][0] and sock.fileno() != -1]"}),
+             SELECT, {"del self._entries[sock]": "if sock.fileno() != -1: del self._entries[sock]",
+             "[sock for sock, (read, _, _) in self._entries.items() if read]": "[sock for sock, (read, _, _) in self._entries.items() if read and sock.fileno() != -1]"}),
         case("reads to see the end", "The peer of `other` has half-closed: wait(60) returned",
              SELECT, {"for sock in set(readable) | set(writable):": """
                  for sock in set(readable) | set(writable):
                      if sock in readable and sock.family == socket.AF_UNIX and not sock.recv(1, socket.MSG_PEEK): continue
              """}),
         case("the end is a hang-up", "hup is always False here: select() cannot tell, and who has finished sending still reads",
-             SELECT, {"found.append((self.entries[sock][2], sock in readable, sock in writable, False))": """
+             SELECT, {"found.append((self._entries[sock][2], sock in readable, sock in writable, False))": """
                  gone = sock in readable and sock.family == socket.AF_UNIX and not sock.recv(1, socket.MSG_PEEK)
-                 found.append((self.entries[sock][2], sock in readable, sock in writable, gone))
+                 found.append((self._entries[sock][2], sock in readable, sock in writable, gone))
              """}),
-        case("returns sockets", "the `data` that watch() was given", SELECT, {"self.entries[sock][2]": "sock"}),
+        case("returns sockets", "the `data` that watch() was given", SELECT, {"self._entries[sock][2]": "sock"}),
         case("one for all engines", "those in the body of the class belong to all",
-             SELECT, {"def __init__(self):\n    self.entries = {}": "entries = {}"}),
+             SELECT, {"def __init__(self):\n    self._entries = {}": "_entries = {}"}),
         case("poll", "wait(None) sleeps in poll()", POLL, {"class PollEngine:": "class SelectEngine:"}),
         case("the lists of the first time", "wait(60) returned",
-             SELECT, {"readers = [sock for sock in self.entries if self.entries[sock][0]]": """
-                 if not hasattr(self, 'r'): self.r = [sock for sock in self.entries if self.entries[sock][0]]
-                 readers = self.r or [sock for sock in self.entries if self.entries[sock][0]]
+             SELECT, {"readers = [sock for sock, (read, _, _) in self._entries.items() if read]": """
+                 if not hasattr(self, 'r'): self.r = [sock for sock, (read, _, _) in self._entries.items() if read]
+                 readers = self.r or [sock for sock, (read, _, _) in self._entries.items() if read]
              """}),
         case("hup is the third list", "readable, writable and hup are True or False",
-             SELECT, {"readable, writable, _ = select.select(readers, writers, [], seconds)": "readable, writable, hups = select.select(readers, writers, self.entries, seconds)",
+             SELECT, {"readable, writable, _ = select.select(readers, writers, [], seconds)": "readable, writable, hups = select.select(readers, writers, self._entries, seconds)",
              "False": "hups"}),
     ],
     "5.3": [
@@ -469,10 +434,9 @@ CASES = {
         case("reads on after the end", "a client that sends and never reads fills the memory. engine.watch(conn.sock,",
              SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", True,"}),
         case("reads on while answers wait", "a client that sends and never reads fills the memory. engine.watch(conn.sock,",
-             SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", ", conn.want_read,": ", not conn.finished,"}),
+             SERVER, {"if conn.want_read and (readable or hup):": "if readable or hup:", "conn.want_read": "not conn.finished"}),
         case("closes the listener", "listener", SERVER, {"continue": "listener.close()\ncontinue"}),
-        case("works with one engine", "On SelectEngine: ",
-             SERVER, {"if conn.over:": "if conn.over and hasattr(engine, '_poll'):"}),
+        case("works with one engine", "On SelectEngine: ", SERVER, {"if conn.over": "if conn.over and hasattr(engine, '_poll')"}),
         case("closes twice", "This connection was forgotten before",
              SERVER, {"conn.sock.close()": "conn.sock.close()\nengine.unwatch(conn.sock)"}),
         case("keeps all it had", "of them in a list, a dict or a set",
