@@ -8,8 +8,8 @@ from typing import NamedTuple
 
 PACKAGE = Path(__file__).resolve().parents[1] / "course_lib"
 # what is called with words for a learner
-SAY = "Wrong", "NotChecked", "good", "note", "step", "when", "raises", "never_waits", "wrong"
-ANSWER = "is_", "is_a", "is_list_of", "raises"  # whose words, but the first, end the message that `when` begins
+SAY = "Wrong", "NotChecked", "good", "note", "lets_go", "step", "when", "raises", "never_waits", "wrong"
+ANSWER = "is_", "is_a", "is_list_of", "raises", "read"  # whose words, but the first, end the message that `when` begins
 
 
 class Message(NamedTuple):

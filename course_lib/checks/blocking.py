@@ -10,13 +10,14 @@ from collections.abc import Callable
 from types import CodeType
 
 from course_lib.proc import sockets
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
+from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
 from course_lib.sandbox.talk import is_learners
 from course_lib.sandbox.words import where
 
 from .ends import CLOSED, LONG_LINES, TOO_LONG, accepted, half_close, is_closed, reset, send
 from .make_listener import variables
-from .probe import Answer, Instead, first
+from .probe import Answer, Instead, explaining, first, raise_first
+from .server_trial import Server
 
 _SENDS = "send", "write"  # the calls in which a thread may sleep while the send buffer is full
 _RECEIVES = "recv", "read"
@@ -25,54 +26,21 @@ _BATCH = 50  # of them at once: fewer than the accept queue holds
 _DEPTH = 150  # frames that the server may use: a server that calls itself for each client is through soon
 
 
-class _Server:
-    """The learner's function in its process, and its clients."""
-
-    def __init__(self, attempt: Attempt, inside: Callable, send_buffer: int | None = None) -> None:
-        self.attempt, self.good, listener = attempt, attempt.good, attempt.listen(send_buffer)
-        self._address = listener.getsockname()
-        self.process = attempt.start(inside, listener)
-
-    def client(self, receive_buffer: int | None = None) -> socket.socket:
-        return self.attempt.connect(self._address, receive_buffer)
-
-    def answers(self, what: str) -> socket.socket:
-        """A client that has come and has got its answer; `what` begins the message if it gets none in time."""
-        self.asked(client := self.client(), what)
-        return client
-
-    def asked(self, client: socket.socket, what: str, seconds: float = 1.0) -> None:
-        client.sendall(b"hello\n")
-        got = self.process.read(client, 6, what, seconds)
-        if got != b"HELLO\n":
-            self.process.explain_end()
-        Answer(r"A client sent b'hello\n'", "it", got, "got").is_(b"HELLO\n")
-
-
 def check_serve_one(attempt: Attempt) -> None:
     one = _ServeOne(attempt, _use_serve_one, 16_384)
-    try:
+    with explaining(CLOSED):
         for part in _whole_lines, _who_disappears, _small_buffers, _answers_no_more, _interrupted, _too_long:
             part(one)
-    except Raised as error:
-        raise explained(error, CLOSED) from None
     one.process.alone()
 
 
-class _ServeOne(_Server):
+class _ServeOne(Server):
     """serve_one(), called for each client."""
 
     def client(self, receive_buffer: int | None = None, **order: bool) -> socket.socket:
-        client = super().client(receive_buffer)
+        client = self.connect(receive_buffer)
         self.process.say(client=client.getsockname()[1], **order)
         return client
-
-    def gets(self, client: socket.socket, size: int, seconds: float = 1.0) -> tuple[bytes, Stuck | None]:
-        """What comes to this client; and, if that is not all and not the end, what serve_one does."""
-        try:
-            return self.process.read(client, size, "", seconds), None
-        except Stuck as stuck:
-            return stuck.data, stuck
 
     def returned(self, seconds: float = 1.0) -> str:
         """It must come back now, and leave nothing open; gives what it returned, in words."""
@@ -128,7 +96,7 @@ def _three_lines(one: _ServeOne, client: socket.socket) -> None:
     lines, right, got, prompt = (b"one\n", b"two\n", b"three\n"), b"ONE\nTWO\nTHREE\n", b"", True
     for line in lines:
         send(client, line)
-        answer, stuck = one.gets(client, len(line), 0.3)
+        answer, stuck = one.receive(client, len(line), 0.3)
         got += answer
         prompt = prompt and not stuck
         if len(answer) < len(line) and not stuck:
@@ -137,7 +105,7 @@ def _three_lines(one: _ServeOne, client: socket.socket) -> None:
                 f"After {_count(got)} the client got b'', the end: do you close after the first answer? Go on until recv() gives b''."
             )
     half_close(client)
-    got += one.gets(client, len(right) - len(got))[0]
+    got += one.receive(client, len(right) - len(got))[0]
     if got != right and right.startswith(got):
         value = one.returned()
         if value != "None":
@@ -181,7 +149,7 @@ def _small_buffers(one: _ServeOne) -> None:
     half_close(client)
     one.process.until(lambda: one.process.asleep_in() in _SENDS, 0.5)
     one.process.interrupt(signal.SIGUSR2)
-    got, stuck = one.gets(client, 200_000, 4.0)
+    got, stuck = one.receive(client, 200_000, 4.0)
     if len(got) < 200_000:
         if not stuck:
             one.process.explain_end()
@@ -222,10 +190,9 @@ def _too_long(one: _ServeOne) -> None:
     client = one.client()
     send(client, TOO_LONG)
     try:
-        one.process.read(client, 1, "")
-        one.returned()
-    except Raised as error:
-        raise explained(error, {"ValueError": "Lines raises it for too long a line: catch it, then close."}) from None
+        with explaining({"ValueError": "Lines raises it for too long a line: catch it, then close."}):
+            one.process.read(client, 1, "")
+            one.returned()
     except Stuck as stuck:
         raise Wrong(
             f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.does()}. Lines raises "
@@ -274,15 +241,29 @@ _OF_SERVE_FOREVER = {
 
 
 def check_serve_forever(attempt: Attempt) -> None:
-    server = _Server(attempt, _use_serve_forever)
-    try:
+    server = _Forever(attempt, _use_serve_forever)
+    with explaining(_OF_SERVE_FOREVER):
         for part in _one_after_the_other, _resets, _many_clients, _waits_for_the_next, _silent_client, _can_be_stopped:
             part(server)
-    except Raised as error:
-        raise explained(error, _OF_SERVE_FOREVER) from None
 
 
-def _one_after_the_other(server: _Server) -> None:
+class _Forever(Server):
+    """serve_forever(), and clients that come to it."""
+
+    def answers(self, what: str) -> socket.socket:
+        """A client that has come and has got its answer; `what` begins the message if it gets none in time."""
+        self.asked(client := self.connect(), what)
+        return client
+
+    def asked(self, client: socket.socket, what: str, seconds: float = 1.0) -> None:
+        client.sendall(b"hello\n")
+        got = self.process.read(client, 6, what, seconds)
+        if got != b"HELLO\n":
+            self.process.explain_end()
+        Answer(r"A client sent b'hello\n'", "it", got, "got").is_(b"HELLO\n")
+
+
+def _one_after_the_other(server: _Forever) -> None:
     server.answers("The first client got no answer within 1 s").close()
     try:
         server.answers("The second client got no answer within 1 s").close()
@@ -297,21 +278,21 @@ def _one_after_the_other(server: _Server) -> None:
     server.good("two clients, one after the other")
 
 
-def _resets(server: _Server) -> None:
+def _resets(server: _Forever) -> None:
     reset(server.answers("The third client got no answer within 1 s"))
     server.answers("After a client was reset, the next one got no answer within 1 s").close()
     server.good("a client that resets does not end it")
 
 
-def _many_clients(server: _Server) -> None:
+def _many_clients(server: _Forever) -> None:
     for _ in range(_CLIENTS // _BATCH):
         for _ in range(_BATCH):
-            reset(server.client())
+            reset(server.connect())
         server.answers(f"{_BATCH} clients came and went, and the next one got no answer within 1 s").close()
     server.good(f"{_CLIENTS} clients that come and go")
 
 
-def _waits_for_the_next(server: _Server) -> None:
+def _waits_for_the_next(server: _Forever) -> None:
     """Nobody comes: it must sleep, and not look again and again."""
     process = server.process
     if process.until(lambda: process.asleep_in() == "accept", 0.1):
@@ -328,10 +309,10 @@ def _waits_for_the_next(server: _Server) -> None:
         )
 
 
-def _silent_client(server: _Server) -> None:
+def _silent_client(server: _Forever) -> None:
     """The limit of a blocking server: a note, and no fault."""
     process, note = server.process, server.attempt.note
-    silent, waiting = server.client(), server.client()
+    silent, waiting = server.connect(), server.connect()
     # does it sleep for the first one, and with no time limit?
     if blocked := process.until(lambda: process.asleep_in() in _RECEIVES, 0.1):
         waiting.sendall(b"hello\n")
@@ -361,7 +342,7 @@ def _silent_client(server: _Server) -> None:
     client.close()
 
 
-def _can_be_stopped(server: _Server) -> None:
+def _can_be_stopped(server: _Forever) -> None:
     server.process.until(lambda: server.process.state() == "S", 0.5)
     if not server.process.interrupt(signal.SIGUSR2):
         return
@@ -382,26 +363,23 @@ def _use_serve_forever(talk: Talk, learner: Callable, listener: socket.socket) -
     except KeyboardInterrupt:
         talk.tell(stopped=True)
         return
-    except (AttributeError, TypeError) as error:
-        if "'tuple' object" in str(error) and _is_accepted(_tuple(error)):
-            raise Wrong(
-                f"accept() returns the pair (connection, address); you handed on the pair{_call(error)}. "
-                "Take it apart: conn, address = listener.accept()."
-            ) from None
-        raise
-    except OSError as error:
-        code = getattr(learner, "__code__", None)
-        if error.errno == errno.EBADF and is_closed(listener):
-            raise Wrong(
-                f"You used the listener after you had closed it{_call(error)}: keep it open for the next clients."
-            ) from None
-        if error.errno == errno.EBADF and code and _accepts_before_loop(code):
-            raise Wrong(f"accept() belongs inside the loop: you served a closed connection again{_call(error)}.") from None
+    except (AttributeError, TypeError, OSError) as error:
+        call, code = _call(error), getattr(learner, "__code__", None)
+        pair = "'tuple' object" in str(error) and _is_accepted(_tuple(error))
+        closed = isinstance(error, OSError) and error.errno == errno.EBADF
+        listener_closed, again = closed and is_closed(listener), closed and code and _accepts_before_loop(code)
+        causes = {
+            f"accept() returns the pair (connection, address); you handed on the pair{call}. Take it apart: conn, address = "
+            "listener.accept().": pair,
+            f"You used the listener after you had closed it{call}: keep it open for the next clients.": listener_closed,
+            f"accept() belongs inside the loop: you served a closed connection again{call}.": again,
+        }
+        raise_first(causes)
         raise
     raise Wrong("serve_forever returned; it should serve without end: while True.")
 
 
-def _tuple(error: AttributeError | TypeError) -> tuple:
+def _tuple(error: BaseException) -> tuple:
     """The tuple that was used as if it were a socket: the one nearest to the error."""
     near = (getattr(error, "obj", None), *variables(error))
     return next((value for value in near if isinstance(value, tuple)), ())

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 from course_lib.sandbox import Attempt, Wrong
 
 from .many_clients import check_server
-from .server_trial import use_server
+from .server_trial import Server
 
 if TYPE_CHECKING:
     from course_lib.sandbox.checked_process import CheckedProcess
@@ -19,9 +19,8 @@ _WINDOW = 0.2  # seconds over which the CPU time of the server is taken
 
 def check_busy_server(attempt: Attempt) -> None:
     check_server(attempt, sleeps=False)
-    listener = attempt.listen()
-    address = listener.getsockname()
-    process = attempt.start(use_server, listener)
+    server = Server(attempt)
+    process = server.process
     if not _spins(process):
         if _naps(process):
             attempt.note("it naps between the rounds: this costs little, but whoever sends waits until the nap is over.")
@@ -31,7 +30,7 @@ def check_busy_server(attempt: Attempt) -> None:
     busy, own = [], process.sockets()
     for connected in range(_AT_ONCE, _SILENT + 1, _AT_ONCE):
         for _ in range(_AT_ONCE):
-            attempt.connect(address)
+            server.connect()
         if not process.until(lambda: process.sockets() == own + connected, 1.0):
             raise Wrong(
                 f"{connected} clients are connected and silent, and your server holds {process.sockets() - own} connections."

@@ -5,13 +5,12 @@ import socket
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import TOO_LONG, half_close, readable, reset
-from .server_trial import SMALL, ServerTrial, still_open
+from .server_trial import SMALL, ServerTrial
 
 
 def check_chat(attempt: Attempt) -> None:
-    trial = ServerTrial(
-        attempt, send_buffer=1 << 16
-    )  # smaller than what Eve shall not read, larger than what the others read at once
+    # the send buffer is smaller than what Eve shall not read, and larger than what the others read at once
+    trial = ServerTrial(attempt, send_buffer=1 << 16)
     with trial.explained():
         _one_to_all(trial)
         _whole_lines(trial)
@@ -32,8 +31,7 @@ _NAMES = "Ann", "Ben", "Cleo", "Dan", "Eve"
 
 
 def _one_to_all(trial: ServerTrial) -> None:
-    *trial.clients, last = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
-    trial.clients.append(last)
+    trial.clients = [trial.connect(SMALL if name == "Eve" else None) for name in _NAMES]
     if not trial.process.until(lambda: all(trial.way(client)[0] for client in trial.clients), 1.0):
         trial.process.watch(0)
         client = next(client for client in trial.clients if not trial.way(client)[0])
@@ -43,16 +41,27 @@ def _one_to_all(trial: ServerTrial) -> None:
             if not trial.way(client)[0]:
                 raise trial.unanswered(client, "Five clients connected, and one was not accepted within 1 s", stuck) from None
     trial.own = trial.process.sockets() - 5
-    for number, (name, client) in enumerate(zip(_NAMES, trial.clients)):
+    for name, client in zip(_NAMES, trial.clients):
         line = f"{name} is here\n".encode()
         trial.send(client, line)
-        for other, to in zip(trial.clients, _NAMES):
-            if other is not client:
-                _hears(trial, other, line, f"{name} sent a line", to, client)
+        _others_hear(trial, client, line, f"{name} sent a line", client)
         trial.process.settle()  # the sender may be the last one to get it
         _nothing_back(client, f"{name} sent a line")
     trial.process.alone()
-    trial.attempt.good("five clients: each line goes to all others, and not back")
+    trial.good("five clients: each line goes to all others, and not back")
+
+
+def _to_all(trial: ServerTrial, line: bytes, what: str) -> None:
+    """Ann sends it."""
+    ann = trial.clients[0]
+    trial.send(ann, line)
+    _others_hear(trial, ann, line, what)
+
+
+def _others_hear(trial: ServerTrial, but: socket.socket, text: bytes, what: str, sender: socket.socket | None = None) -> None:
+    for client, to in zip(trial.clients, _NAMES):
+        if client is not but:
+            _hears(trial, client, text, what, to, sender)
 
 
 def _hears(
@@ -105,10 +114,8 @@ def _whole_lines(trial: ServerTrial) -> None:
         _hears(trial, client, text, "A line came in pieces", to)
     for client in trial.clients[3:]:
         trial.receive(client, 18)
-    trial.send(ann, b"one\ntwo\n")
-    for client, to in zip(trial.clients[1:], _NAMES[1:]):
-        _hears(trial, client, b"one\ntwo\n", "Ann sent two lines in one packet", to)
-    trial.attempt.good("lines in pieces, two lines in one packet: all arrive whole")
+    _to_all(trial, b"one\ntwo\n", "Ann sent two lines in one packet")
+    trial.good("lines in pieces, two lines in one packet: all arrive whole")
 
 
 def _are_lines(got: bytes, *lines: bytes) -> bool:
@@ -118,24 +125,18 @@ def _are_lines(got: bytes, *lines: bytes) -> bool:
 
 def _leavers(trial: ServerTrial) -> None:
     trial.happens("A client left and your server died: ")
-    ann, ben, cleo, dan, eve = trial.clients
+    dan = trial.clients[3]
     with trial.process.paused():
         trial.send(dan, b"bye\n")
         dan.close()
         visitor = trial.connect()
         reset(visitor)
-    for client, to in (ann, "Ann"), (ben, "Ben"), (cleo, "Cleo"), (eve, "Eve"):
-        _hears(trial, client, b"bye\n", "Dan sent a line and left", to)
-    trial.clients.remove(dan)
-    if stuck := trial.holds(4):
-        number = trial.process.sockets() - trial.own - 4
-        raise Wrong(f"Two clients left, and {still_open(number)}: {stuck.does('your server')}. After b'', close and forget.")
-    dan = trial.connect()
-    trial.clients.insert(3, dan)
+    _others_hear(trial, dan, b"bye\n", "Dan sent a line and left")
+    trial.lets_go("Two clients left", "After b'', close and forget.", 4)
+    trial.clients[3] = dan = trial.connect()
     trial.send(dan, b"I am back\n")
-    for client, to in (ann, "Ann"), (ben, "Ben"), (cleo, "Cleo"), (eve, "Eve"):
-        _hears(trial, client, b"I am back\n", "Dan came again and sent a line", to)
-    trial.attempt.good("clients come and leave, also with a reset")
+    _others_hear(trial, dan, b"I am back\n", "Dan came again and sent a line")
+    trial.good("clients come and leave, also with a reset")
 
 
 def _slow(trial: ServerTrial) -> None:
@@ -164,7 +165,7 @@ def _slow(trial: ServerTrial) -> None:
         raise Wrong(
             f"A client was reset while lines waited for it, and its connection stays open: {stuck.does('your server')}. Close it."
         )
-    trial.attempt.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
+    trial.good("a client that reads late gets all; one that is reset while lines wait for it ends alone")
 
 
 def _with_unsent(trial: ServerTrial, most: int = 12_000) -> tuple[socket.socket, bytes]:
@@ -182,14 +183,6 @@ def _with_unsent(trial: ServerTrial, most: int = 12_000) -> tuple[socket.socket,
     return slow, text
 
 
-def _to_all(trial: ServerTrial, line: bytes, what: str) -> None:
-    """Ann sends; the others read."""
-    ann, *others = trial.clients
-    trial.send(ann, line)
-    for client, to in zip(others, _NAMES[1:]):
-        _hears(trial, client, line, what, to)
-
-
 BATCH = b"".join(b"line %04d of a long talk, with nothing in it but words %s\n" % (number, b"." * 960) for number in range(32))
 BATCHES = 128  # 4 MB in all
 _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
@@ -197,20 +190,17 @@ _KEPT = 2 << 20  # bytes; far more than the buffers of a connection hold
 
 def _never_reads(trial: ServerTrial) -> None:
     trial.happens("One client does not read, and your server died: ")
-    ann, ben, cleo, dan, eve = trial.clients
-    before = trial.process.memory()
-    for _ in range(BATCHES):
-        trial.send(ann, BATCH)
-        for client, to in (ben, "Ben"), (cleo, "Cleo"), (dan, "Dan"):
-            try:
-                _hears(trial, client, BATCH, "Eve does not read; Ann sent lines", to)
-            except Wrong:
-                if trial.way(ann)[0] is None and trial.listens():
-                    raise Wrong(
-                        "Eve does not read, and your server let go of Ann, who sent the lines: let go of the client for which more "
-                        "than 64 kB wait."
-                    ) from None
-                raise
+    eve, before = trial.clients.pop(), trial.process.memory()
+    try:
+        for _ in range(BATCHES):
+            _to_all(trial, BATCH, "Eve does not read; Ann sent lines")
+    except Wrong:
+        if trial.way(trial.clients[0])[0] is None and trial.listens():
+            raise Wrong(
+                "Eve does not read, and your server let go of Ann, who sent the lines: let go of the client for which more "
+                "than 64 kB wait."
+            ) from None
+        raise
     grown = trial.process.memory() - before
     if trial.way(eve)[0]:
         total = f"{len(BATCH) * BATCHES // 1_000_000} MB"
@@ -225,8 +215,7 @@ def _never_reads(trial: ServerTrial) -> None:
             f"Eve never reads, and after {total} she is still there: what she should have got is lost. "
             "Let go of a client for which more than 64 kB wait, so that she knows."
         )
-    trial.clients.remove(eve)
-    trial.attempt.good("a client that never reads is let go, and the others do not wait for it")
+    trial.good("a client that never reads is let go, and the others do not wait for it")
 
 
 def _too_long(trial: ServerTrial) -> None:
@@ -239,11 +228,8 @@ def _too_long(trial: ServerTrial) -> None:
             f"A client sent {len(TOO_LONG)} bytes without b'\\n', and its connection stays open: {stuck.does('your server')}. Lines "
             "raises ValueError for too long a line: let go of this client."
         )
-    ann, *others = trial.clients
-    trial.send(ann, b"still here\n")
-    for client, to in zip(others, _NAMES[1:]):
-        _hears(trial, client, b"still here\n", "A client sent too long a line and was let go; then Ann sent a line", to)
-    trial.attempt.good("too long a line ends its sender's connection alone")
+    _to_all(trial, b"still here\n", "A client sent too long a line and was let go; then Ann sent a line")
+    trial.good("too long a line ends its sender's connection alone")
 
 
 def _half_closed(trial: ServerTrial) -> None:
@@ -264,7 +250,7 @@ def _half_closed(trial: ServerTrial) -> None:
         raise Wrong(
             f"A client has finished, and got all that waited; its connection stays open: {stuck.does('your server')}. Close it."
         )
-    trial.attempt.good("a client that has finished sending still gets what waits for it")
+    trial.good("a client that has finished sending still gets what waits for it")
 
 
 def _chat_ends(trial: ServerTrial) -> None:
@@ -272,12 +258,10 @@ def _chat_ends(trial: ServerTrial) -> None:
     with trial.process.paused():
         for client in trial.clients:
             client.close()
-    if stuck := trial.holds(0):
-        number = trial.process.sockets() - trial.own
-        raise Wrong(f"All clients have left, and {still_open(number)}: {stuck.does('your server')}.")
+    trial.lets_go("All clients have left", "", 0)
     trial.calm("All clients have left")
     trial.process.alone()
-    trial.attempt.good("when all have gone, no descriptor is left, and it sleeps")
+    trial.good("when all have gone, no descriptor is left, and it sleeps")
 
 
 CHECKS = {"4.4": check_chat}

@@ -14,7 +14,7 @@ from course_lib.kernel import open_files
 from course_lib.proc import links
 from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a, shown
 
-from .probe import Answer, Probe, first
+from .probe import Answer, Probe, first, raise_first
 
 _HIGH = 900  # a number that nobody reaches who counts up to some limit
 _ELSEWHERE = 80  # a number that the other process has, and this one lacks
@@ -282,17 +282,13 @@ class _Capture:
             os.read(self._elsewhere, 10)
         except BlockingIOError:
             raise Wrong("capture did not call fn.") from None
-        if not calls:
-            raise Wrong(
-                "You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here."
-            )
-        if calls > 1:
-            raise Wrong(f"capture called fn {calls} times: once is enough.")
-        if not self._redirected:
-            raise Wrong(
-                "While fn ran, 1 named what it always names. A child process and os.write write to descriptor 1, past Python's "
-                "object sys.stdout: redirect the descriptor, with os.dup2 (dup(2))."
-            )
+        causes = {
+            "You ran fn in another process (fork?): what it changes in this one is lost there. dup2 redirects 1 here.": not calls,
+            f"capture called fn {calls} times: once is enough.": calls > 1,
+            "While fn ran, 1 named what it always names. A child process and os.write write to descriptor 1, past Python's "
+            "object sys.stdout: redirect the descriptor, with os.dup2 (dup(2)).": not self._redirected,
+        }
+        raise_first(causes)
 
     def _is_back(self, before: dict[int, str], when: str) -> None:
         """Raise Wrong unless 1 is what it was, and all else as in the table `before`."""
@@ -300,18 +296,16 @@ class _Capture:
         after = links()
         if 1 not in after:
             raise Wrong(f"Descriptor 1 is closed {when}: {how}.")
-        if not self._is_original():
-            if os.path.samestat(os.fstat(1), os.fstat(self._original)):
-                raise Wrong(
-                    "1 names the old file again, but through a new open file description, with an offset of its own: "
-                    "do not open it anew, keep the old one with os.dup(1) and os.dup2(saved, 1)."
-                )
-            raise Wrong(f"Descriptor 1 still points to your {open_files(1).descriptions[0].kind} {when}: {how}.")
-        if not os.get_inheritable(1):
-            raise Wrong(
-                "1 is close-on-exec now, so programs that are started later have no standard output: "
-                "os.dup2(saved, 1) clears the flag."
-            )
+        other = not self._is_original()
+        anew = other and os.path.samestat(os.fstat(1), os.fstat(self._original))
+        causes = {
+            "1 names the old file again, but through a new open file description, with an offset of its own: do not open it anew, "
+            "keep the old one with os.dup(1) and os.dup2(saved, 1).": anew,
+            f"Descriptor 1 still points to your {open_files(1).descriptions[0].kind} {when}: {how}.": other,
+            "1 is close-on-exec now, so programs that are started later have no standard output: os.dup2(saved, 1) clears the "
+            "flag.": not os.get_inheritable(1),
+        }
+        raise_first(causes)
         if changed := [number for number in before if after.get(number) != before[number]]:
             raise Wrong(
                 f"Number {changed[0]} named {before[changed[0]]!r} before, and you closed or overwrote it: take the number "

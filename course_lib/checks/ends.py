@@ -78,20 +78,16 @@ def left_as_it_was(who: str, sock: socket.socket, which: str = "the socket that 
 
 def fill(sock: socket.socket) -> None:
     """Send until the send buffer is full."""
-    try:
+    with suppress(BlockingIOError):
         while True:
             sock.send(bytes(65_536), socket.MSG_DONTWAIT)
-    except BlockingIOError:
-        pass
 
 
 def empty(sock: socket.socket) -> None:
     """Read until nothing is left."""
-    try:
+    with suppress(BlockingIOError):
         while sock.recv(1 << 20, socket.MSG_DONTWAIT):
             pass
-    except BlockingIOError:
-        pass
 
 
 def send(client: socket.socket, data: bytes) -> None:

@@ -2,34 +2,35 @@
 
 import gc
 import os
-import select
+import selectors
 import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
+from typing import cast
 
 from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import sockets, state
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, explained, wait_until
+from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, wait_until
 
 from .ends import is_closed, readable, send
-from .probe import Answer, Probe
+from .probe import Answer, Probe, explaining, raise_first
 
 _BEFORE, _MIDDLE, _AFTER = 50, 100, 50  # clients; those in the middle all fit into the accept queue
 _PATIENCE = 2.0  # seconds for what takes milliseconds
 
 
 def check_hand_over(attempt: Attempt) -> None:
-    try:
+    with explaining(_CAUSES):
         change = _Change(attempt)
-        with change.explained():
+        try:
             for point in _new_one_waits, _hands_over, _goes_on, _old_one_ends:
                 point(change)
+        except OSError as error:
+            raise attempt.cause(error) from None
         attempt.begin_anew()
         _ends_of_a_pair(attempt)
-    except Raised as error:
-        raise explained(error, _CAUSES) from None
 
 
 _CAUSES = {
@@ -65,13 +66,6 @@ class _Change:
         self.pid = self.old.hear("The old process did not start")["pid"]
         self.clients: list[socket.socket] = []  # they have sent a line
         self.refused = 0
-
-    @contextmanager
-    def explained(self) -> Iterator[None]:
-        try:
-            yield
-        except OSError as error:
-            raise self.attempt.cause(error) from None
 
     def come(self, number: int) -> None:
         """So many clients connect and send a line each; who is refused is counted."""
@@ -171,40 +165,24 @@ def _goes_on(change: _Change) -> None:
 
 def _one_copy_lives(change: _Change, told: dict, facts: dict) -> None:
     """The new process has the listener, the old one has it no more, and nothing else has come of it."""
-    if facts["inode"] != change.inode:
-        raise Wrong(
-            "take_over returned another socket than the listener that was handed over. A number means a descriptor in its own "
-            "process only; and a listener that is bound anew has not the clients that stand in the old one's queue. "
-            "socket.send_fds() and recv_fds() pass the descriptor."
-        )
-    if not listening(change.address[1]):
-        raise Wrong(_SHUT_DOWN)
-    if told["open"]:
-        raise Wrong(
-            "hand_over returned, and the old process still has the listener. It lives until its last copy is closed: when the "
-            "new process has closed its own, clients would go on coming into a queue that nobody empties. Close it."
-        )
-    if told["more"]:
-        raise Wrong(f"hand_over returned, and in the old process {told['more']} more descriptors are open than before.")
-    if facts["more"]:
-        raise Wrong(
-            f"take_over has left {facts['more']} descriptors open besides the listener. socket.fromfd() makes another copy "
-            "(dup); socket.socket(fileno=number) takes this one."
-        )
-    _is_non_blocking(facts)
-
-
-def _is_non_blocking(facts: dict) -> None:
-    if facts["blocking"]:
-        raise Wrong(
-            "The listener that take_over returned is blocking. This flag belongs to the socket itself, not to the descriptor "
-            "(O_NONBLOCK, open(2)): the old process, which may still be in its loop, would fall asleep in accept()."
-        )
-    if facts["timeout"] != 0:
-        raise Wrong(
-            "The listener came non-blocking, and the Python object does not know it: gettimeout() is not 0.0. "
-            "setblocking(False) in take_over."
-        )
+    causes = {
+        "take_over returned another socket than the listener that was handed over. A number means a descriptor in its own "
+        "process only; and a listener that is bound anew has not the clients that stand in the old one's queue. "
+        "socket.send_fds() and recv_fds() pass the descriptor.": facts["inode"] != change.inode,
+        _SHUT_DOWN: not listening(change.address[1]),
+        "hand_over returned, and the old process still has the listener. It lives until its last copy is closed: when the "
+        "new process has closed its own, clients would go on coming into a queue that nobody empties. Close it.": told["open"],
+        f"hand_over returned, and in the old process {told['more']} more descriptors are open than before.": told["more"],
+        f"take_over has left {facts['more']} descriptors open besides the listener. socket.fromfd() makes another copy "
+        "(dup); socket.socket(fileno=number) takes this one.": facts["more"],
+        "The listener that take_over returned is blocking. This flag belongs to the socket itself, not to the descriptor "
+        "(O_NONBLOCK, open(2)): the old process, which may still be in its loop, would fall asleep in accept().": facts[
+            "blocking"
+        ],
+        "The listener came non-blocking, and the Python object does not know it: gettimeout() is not 0.0. "
+        "setblocking(False) in take_over.": facts["timeout"] != 0,
+    }
+    raise_first(causes)
 
 
 def _old_one_ends(change: _Change) -> None:
@@ -222,55 +200,36 @@ def _old_one_ends(change: _Change) -> None:
 # In the children
 
 
-class _Server:
-    """Answers lines in capitals. It stops to accept when its listener has been handed over, and ends with its last client."""
-
-    def __init__(self, listener: socket.socket) -> None:
-        self._listener = listener
-        self._number: int | None = listener.fileno()
-        self._clients: dict[int, socket.socket] = {}
-        self._lines: dict[int, bytes] = {}
-        self._poll = select.poll()
-        self._poll.register(listener, select.POLLIN)
-
-    def run(self, change: Callable[[], None]) -> None:
-        """`change` is called when a client has sent the line "change"."""
-        while self._number is not None or self._clients:
-            for number, _ in self._poll.poll():
-                if number == self._number:
-                    self._accept()
-                elif number in self._clients and self._serve(number) and self._number is not None:
-                    self._poll.unregister(self._number)
+def _serve(listener: socket.socket, change: Callable[[], None] = lambda: None) -> None:
+    """Answer lines in capitals. On the line "change" the listener is handed over, by `change`; then it ends with its last client."""
+    selector = selectors.PollSelector()
+    selector.register(listener, selectors.EVENT_READ)
+    accepts = True
+    while selector.get_map():
+        for key, _ in selector.select():
+            if key.data is not None:
+                if _answer(selector, key) and accepts:
+                    selector.unregister(listener)
                     change()
-                    self._number = None
+                    accepts = False
+            elif accepts:
+                with suppress(BlockingIOError):  # the other process was faster
+                    selector.register(listener.accept()[0], selectors.EVENT_READ, bytearray())
 
-    def _accept(self) -> None:
-        try:
-            conn, _ = self._listener.accept()
-        except BlockingIOError:  # the other process was faster
-            return
-        self._clients[conn.fileno()], self._lines[conn.fileno()] = conn, b""
-        self._poll.register(conn, select.POLLIN)
 
-    def _serve(self, number: int) -> bool:
-        """True when it is time for the change."""
-        conn = self._clients[number]
-        try:
-            data = conn.recv(4096)
-            self._lines[number] += data
-            if self._lines[number] == b"change\n":
-                self._lines[number] = b""
-                return True
-            if self._lines[number].endswith(b"\n"):
-                conn.sendall(self._lines[number].upper())
-                self._lines[number] = b""
-        except ConnectionError:
-            data = b""
-        if not data:
-            self._poll.unregister(number)
-            del self._clients[number], self._lines[number]
-            conn.close()
-        return False
+def _answer(selector: selectors.BaseSelector, key: selectors.SelectorKey) -> bool:
+    """Read once what a client has sent; the key's data is the line so far. Is it "change"?"""
+    conn, line, data = cast(socket.socket, key.fileobj), key.data, b""
+    with suppress(ConnectionError):
+        data = conn.recv(4096)
+        line += data
+        if line.endswith(b"\n") and line != b"change\n":
+            conn.sendall(line.upper())
+            line.clear()
+    if not data:
+        selector.unregister(conn)
+        conn.close()
+    return bool(line == b"change\n")
 
 
 def _use_hand_over(talk: Talk, learner: tuple[Callable, Callable], listener: socket.socket, unix_sock: socket.socket) -> None:
@@ -283,7 +242,7 @@ def _use_hand_over(talk: Talk, learner: tuple[Callable, Callable], listener: soc
         hand_over(listener, unix_sock)
         talk.tell(open=inode in inodes(os.getpid()), more=len(set(sockets()) - before))
 
-    _Server(listener).run(change)
+    _serve(listener, change)
     talk.tell()
 
 
@@ -300,7 +259,7 @@ def _use_take_over(talk: Talk, learner: tuple[Callable, Callable], unix_sock: so
         more=len(set(sockets()) - before - {number}),
     )
     talk.hear()
-    _Server(listener).run(lambda: None)
+    _serve(listener)
 
 
 def _listener(got: object) -> socket.socket:

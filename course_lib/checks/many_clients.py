@@ -11,12 +11,12 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import partial
 
-from course_lib.ports import at_port
 from course_lib.sandbox import Attempt, Stuck, Wrong
 
 from .ends import FORGOTTEN, LONG_LINES, half_close, readable, reset, writable
 from .forgotten import places, tells_places
-from .server_trial import SMALL, ServerTrial, still_open, use_server
+from .probe import first, raise_first
+from .server_trial import SMALL, ServerTrial, use_server
 
 MANY = 20  # clients at once
 LONG = 600_000  # bytes of lines whose answers do not fit into the buffers
@@ -34,18 +34,8 @@ def check_server(attempt: Attempt, *, sleeps: bool = True, inside: Callable = us
     trial = ServerTrial(attempt, sleeps, partial(tells_places, inside))
     with _of_unregister(), trial.explained():
         for point in (
-            _answers,
-            _second_client,
-            _more_messages,
-            _pieces,
-            _idle,
-            _many,
-            _ends,
-            _slow_reader,
-            _resets,
-            _greedy,
-            _all_gone,
-        ):
+            _answers, _second_client, _more_messages, _pieces, _idle, _many, _ends, _slow_reader, _resets, _greedy, _all_gone
+        ):  # fmt: skip
             point(trial)
 
 
@@ -66,7 +56,7 @@ def _answers(trial: ServerTrial) -> None:
     trial.stay.append(trial.connect())
     trial.ask(trial.first, b"hello\n", "A client sent a line and got no answer within 1 s")
     trial.own = trial.process.sockets() - 1
-    trial.attempt.good("a client is answered")
+    trial.good("a client is answered")
 
 
 def _second_client(trial: ServerTrial) -> None:
@@ -80,24 +70,21 @@ def _second_client(trial: ServerTrial) -> None:
             f"Nobody talks, and your server sleeps{line}. No client can wake it there: each of them waits until the nap is over. "
             "Leave it out, or make it a few milliseconds."
         )
-    trial.attempt.good("a second client is answered while the first one is silent")
+    trial.good("a second client is answered while the first one is silent")
 
 
 def _more_messages(trial: ServerTrial) -> None:
     for line in b"again\n", b"and again\n":
         trial.send(trial.first, line)
-        got, stuck = trial.receive(trial.first, len(line))
-        if not got and not stuck:
-            trial.process.explain_end()
+        got, _ = trial.answer(trial.first, line.upper(), "A second message on the same connection got no answer within 1 s")
+        if not got:
             raise Wrong(
                 "A second message on the same connection: the client got b'', the end. Do you close after the first answer? "
                 f"Close when recv() gives b''. {FORGOTTEN}"
             )
-        if not got and stuck:
-            raise trial.unanswered(trial.first, "A second message on the same connection got no answer within 1 s", stuck)
         if got != line.upper():
             raise Wrong(f"A client sent {line!r} after other messages and got {got!r}, not {line.upper()!r}.")
-    trial.attempt.good("more messages on the same connection")
+    trial.good("more messages on the same connection")
 
 
 def _pieces(trial: ServerTrial) -> None:
@@ -112,34 +99,26 @@ def _pieces(trial: ServerTrial) -> None:
                     f"A client sent b'h', the first byte of a line, and got {data!r}: a piece without b'\\n' is not a line "
                     "yet. Keep it until the rest has come (Lines)."
                 )
-    got, stuck = trial.receive(trial.first, 6)
+    what = "A client sent b'hello\\n' one byte at a time, while another one sent b'WORLD\\n'"
+    got, _ = trial.answer(trial.first, b"HELLO\n", f"{what}: it got no answer within 1 s")
     if got != b"HELLO\n":
-        what = "A client sent b'hello\\n' one byte at a time, while another one sent b'WORLD\\n'"
-        if not got and stuck:
-            raise trial.unanswered(trial.first, f"{what}: it got no answer within 1 s", stuck)
-        if not stuck:
-            trial.process.explain_end()
-        if set(got) & set(b"WRD") or got[:1] != b"H" and set(trial.receive(trial.second, 7)[0]) & set(b"HE"):
-            why = "The two share one buffer: each connection needs its own."
-        elif got.startswith(b"HELLO"):
-            why = "Only b'\\n' ends a line, and the answer ends with one too."
-        elif got.startswith(b"H"):
-            why = "A piece without b'\\n' is not a line yet: keep it until the rest has come."
-        else:
-            why = "Its first bytes were lost: keep the unfinished part of a line until the rest has come."
-        raise Wrong(f"{what}, and got {got!r}. {why} TCP keeps no borders between messages (tcp(7)).")
+        mixed = set(got) & set(b"WRD") or got[:1] != b"H" and set(trial.receive(trial.second, 7)[0]) & set(b"HE")
+        causes = {
+            "The two share one buffer: each connection needs its own.": mixed,
+            "Only b'\\n' ends a line, and the answer ends with one too.": got.startswith(b"HELLO"),
+            "A piece without b'\\n' is not a line yet: keep it until the rest has come.": got.startswith(b"H"),
+            "Its first bytes were lost: keep the unfinished part of a line until the rest has come.": True,
+        }
+        raise Wrong(f"{what}, and got {got!r}. {first(causes)} TCP keeps no borders between messages (tcp(7)).")
     what = "Two clients sent a line each, one byte at a time; the second one got no answer within 1 s"
     trial.expect(trial.second, b"WORLD\n", what)
     trial.send(trial.first, b"one\ntwo\n")
-    got, stuck = trial.receive(trial.first, 8)
+    got, _ = trial.answer(trial.first, b"ONE\nTWO\n", "Two lines arrived together and got no answer within 1 s")
     if got == b"ONE\n":
         raise Wrong("Two lines arrived together, only the first was answered: TCP keeps no borders between messages (tcp(7)).")
     if got != b"ONE\nTWO\n":
-        if not got and stuck:
-            raise trial.unanswered(trial.first, "Two lines arrived together and got no answer within 1 s", stuck)
-        trial.process.explain_end()
         raise Wrong(f"A client sent b'one\\ntwo\\n' and got {got!r}, not b'ONE\\nTWO\\n'.")
-    trial.attempt.good("a line in pieces, two lines in one packet: each client has a buffer of its own")
+    trial.good("a line in pieces, two lines in one packet: each client has a buffer of its own")
 
 
 def _idle(trial: ServerTrial) -> None:
@@ -149,7 +128,7 @@ def _idle(trial: ServerTrial) -> None:
         "to send is writable nearly always, so ask for writable only while there is something to send (select(2)).",
     )
     if trial.sleeps:
-        trial.attempt.good("nobody talks: it sleeps")
+        trial.good("nobody talks: it sleeps")
 
 
 def _many(trial: ServerTrial) -> None:
@@ -167,7 +146,7 @@ def _many(trial: ServerTrial) -> None:
             last = stuck or last
         _right_answers(trial, clients, lines, answers, last)
     trial.clients = clients
-    trial.attempt.good(f"{MANY} clients at once, and none of them is forgotten")
+    trial.good(f"{MANY} clients at once, and none of them is forgotten")
 
 
 def _right_answers(trial: ServerTrial, clients: list, lines: list[bytes], answers: list[bytes], stuck: Stuck | None) -> None:
@@ -175,12 +154,10 @@ def _right_answers(trial: ServerTrial, clients: list, lines: list[bytes], answer
     for number, (got, answer) in enumerate(zip(answers, expected), 1):
         if got and got != answer:
             trial.process.explain_end()
+            said = f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}"
             if any(other in got for other in expected if other != answer):
-                raise Wrong(
-                    f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}, the answer to "
-                    "another one. Each connection needs its own buffer for answers."
-                )
-            raise Wrong(f"{MANY} clients at once: client {number} sent {lines[number - 1]!r} and got {got!r}, not {answer!r}.")
+                raise Wrong(f"{said}, the answer to another one. Each connection needs its own buffer for answers.")
+            raise Wrong(f"{said}, not {answer!r}.")
     missing = [number for number, got in enumerate(answers, 1) if not got]
     if not missing:
         return
@@ -198,7 +175,7 @@ def _ends(trial: ServerTrial) -> None:
     _leave(trial, closing)
     why = "recv() gives b'' again and again when the client has gone (recv(2)): close, and forget it."
     trial.calm("A client left and nobody talks", why)
-    trial.attempt.good("clients that leave, and clients that half-close: first all answers, then the end")
+    trial.good("clients that leave, and clients that half-close: first all answers, then the end")
 
 
 def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
@@ -226,7 +203,8 @@ def _half_close(trial: ServerTrial, leaving: list[socket.socket]) -> None:
         if stuck:
             open_yet.append(number)
     if open_yet and last:
-        raise _still_open(trial, open_yet, last, "half-closed and got all their answers", _ports(leaving))
+        those = f"the connections of {_those(open_yet)}"
+        raise _still_open(trial, len(open_yet), those, last, "half-closed and got all their answers", _ports(leaving))
 
 
 def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
@@ -244,36 +222,29 @@ def _leave(trial: ServerTrial, closing: list[socket.socket]) -> None:
         number = trial.process.sockets() - trial.own - 2 - left
         if number <= 0:
             raise Wrong("Five clients left, and your server closed connections of clients that are still there.")
-        raise _still_open(trial, list(range(number)), stuck, "left", over, count=True)
+        raise _still_open(trial, number, f"{number} of their connections", stuck, "left", over)
 
 
-def _still_open(trial: ServerTrial, numbers: list[int], stuck: Stuck, did: str, over: set[int], count: bool = False) -> Wrong:
-    """Some of five connections that are over stay open; `over`: the ports of these clients."""
+def _still_open(trial: ServerTrial, number: int, those: str, stuck: Stuck, did: str, over: set[int]) -> Wrong:
+    """Some of five connections that are over, `those`, stay open; `over`: the ports of these clients."""
     gone_from, lists = places(trial, over)
     skips = stuck.asleep and lists  # in a server that goes on, the next round would come to it
     kept = "Is close() called for each of them? A socket that is only forgotten stays open as long as one variable holds it."
-    if gone_from:
-        why = (
-            f"They were taken off your {gone_from} and never closed: close() each of them, too. A socket that is only forgotten stays "
-            "open as long as one variable or list holds it."
-        )
-    elif not stuck.asleep and trial.sleeps:
-        why = "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget it."
-    elif len(numbers) == 1 and skips:
-        why = f"{kept} And to remove from a list while a loop goes over it skips the next one."
-    elif len(numbers) < 5 and skips:
-        why = (
-            "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, list(...)."
-        )
-    elif len(numbers) < 5:
-        why = kept
-    else:
-        why = "When recv() has given b'' and all answers are sent, close the socket and forget it."
-        if stuck.asleep and stuck.call == "epoll_wait":
-            why += " With EPOLLET, read until BlockingIOError or b'': the end may come with the last bytes, and is told once (epoll(7))."
-    those = f"{len(numbers)} of their connections" if count else f"the connections of {_those(numbers)}"
-    cause = "skipped" if stuck.asleep and len(numbers) < 5 else ""
-    return Wrong(f"Five clients {did}, and {those} stay open: {stuck.does('your server')}.", why, cause)
+    edges = " With EPOLLET, read until BlockingIOError or b'': the end may come with the last bytes, and is told once (epoll(7))."
+    causes = {
+        f"They were taken off your {gone_from} and never closed: close() each of them, too. A socket that is only forgotten stays "
+        "open as long as one variable or list holds it.": gone_from,
+        "recv() gives b'' again and again when the client has finished (recv(2)): leave the loop, or close and forget "
+        "it.": not stuck.asleep and trial.sleeps,
+        f"{kept} And to remove from a list while a loop goes over it skips the next one.": number == 1 and skips,
+        "Were they skipped? To remove from a list while a loop goes over it skips the next one: loop over a copy, "
+        "list(...).": number < 5 and skips,
+        kept: number < 5,
+        "When recv() has given b'' and all answers are sent, close the socket and forget it."
+        + edges * (stuck.asleep and stuck.call == "epoll_wait"): True,
+    }
+    cause = "skipped" if stuck.asleep and number < 5 else ""
+    return Wrong(f"Five clients {did}, and {those} stay open: {stuck.does('your server')}.", first(causes), cause)
 
 
 def _ports(clients: list[socket.socket]) -> set[int]:
@@ -282,7 +253,7 @@ def _ports(clients: list[socket.socket]) -> set[int]:
 
 def _resets(trial: ServerTrial) -> None:
     trial.happens("A client crashed (its connection was reset) and your server died: ")
-    talking, gone, waiting, trial.clients = trial.clients[0], trial.clients[1], trial.clients[2], trial.clients[3:]
+    talking, gone, waiting, *trial.clients = trial.clients
     trial.ask(talking, b"hello\n", "A client got no answer within 1 s")
     reset(talking)
     with trial.process.paused():
@@ -296,23 +267,19 @@ def _resets(trial: ServerTrial) -> None:
     trial.ask(trial.first, b"hello\n", "Some clients were reset, and another one got no answer within 1 s")
     trial.happens("A client sent lines of 50,000 bytes, and your server died: ")
     trial.send(waiting, LONG_LINES)
-    got, stuck = trial.receive(waiting, 1)
+    got, _ = trial.answer(waiting, LONG_LINES[:1].upper(), "A client sent lines of 50,000 bytes and got no answer within 1 s")
     if not got:
-        if stuck:
-            raise trial.unanswered(waiting, "A client sent lines of 50,000 bytes and got no answer within 1 s", stuck)
-        trial.process.explain_end()
         raise Wrong("A client sent lines of 50,000 bytes and got b'', the end.")
     trial.happens("A client was reset in the middle of its answer, and your server died: ")
     reset(waiting)  # in the middle of its answer
     trial.ask(trial.first, b"hello\n", "A client was reset in the middle of its answer, and another one got no answer within 1 s")
-    if stuck := trial.holds(2 + len(trial.clients)):
-        number = trial.process.sockets() - trial.own - 2 - len(trial.clients)
-        raise Wrong(
-            f"Five clients left, four of them with a reset, and {still_open(number)}: {stuck.does('your server')}. "
-            "After a reset nobody is left to answer: close the socket and forget it."
-        )
+    trial.lets_go(
+        "Five clients left, four of them with a reset",
+        "After a reset nobody is left to answer: close the socket and forget it.",
+        2 + len(trial.clients),
+    )
     trial.calm("A client was reset and nobody talks", "After a reset nothing more will come: close the socket, and forget it.")
-    trial.attempt.good("clients that are reset, or gone before accept(), do not end it")
+    trial.good("clients that are reset, or gone before accept(), do not end it")
 
 
 def _slow_reader(trial: ServerTrial) -> None:
@@ -323,9 +290,7 @@ def _slow_reader(trial: ServerTrial) -> None:
     line = b"".join(lines)  # no two parts of it are the same
     slow = trial.connect(receive_buffer=SMALL)
     trial.send(slow, line)
-    got, stuck = trial.receive(slow, 1)
-    if not got and stuck:
-        raise trial.unanswered(slow, f"A client sent lines of {LONG} bytes in all and got no answer within 1 s", stuck)
+    got, _ = trial.answer(slow, line[:1], f"A client sent lines of {LONG} bytes in all and got no answer within 1 s")
     trial.send(trial.first, b"hello\n")
     other, stuck = trial.receive(trial.first, 6)
     if stuck and not other:
@@ -350,7 +315,7 @@ def _slow_reader(trial: ServerTrial) -> None:
             "When b'' has come and all answers are sent, close the socket."
         )
     trial.calm("A long answer was sent and nobody talks", "Ask for writable only while there is something to send (select(2)).")
-    trial.attempt.good(f"a slow reader gets all of its {LONG} bytes, and nobody waits for it")
+    trial.good(f"a slow reader gets all of its {LONG} bytes, and nobody waits for it")
 
 
 def _greedy(trial: ServerTrial) -> None:
@@ -366,7 +331,7 @@ def _greedy(trial: ServerTrial) -> None:
             quiet, used = 0, trial.process.cpu()
         except BlockingIOError:
             trial.process.watch(0.004)
-            unread = _unread(greedy)
+            unread = trial.way(greedy)[1]
             # It reads, or has read all: that there is room again is told us by an acknowledgement, which may take its time.
             if sent - unread - _unsent(greedy) > taken or not unread:
                 taken, quiet, used = sent - unread - _unsent(greedy), 0, trial.process.cpu()
@@ -381,12 +346,6 @@ def _greedy(trial: ServerTrial) -> None:
             "answers wait, do not ask for readable (want_read)."
         )
     reset(greedy)
-
-
-def _unread(client: socket.socket) -> int:
-    """How many bytes wait in the kernel for the server to read them (sock_diag(7))."""
-    ours, theirs = client.getsockname(), client.getpeername()
-    return next((each.unread for each in at_port(theirs[1]) if each.peer == ours), 0)
 
 
 def _unsent(client: socket.socket) -> int:
@@ -405,25 +364,20 @@ def _long_answer(trial: ServerTrial, slow: socket.socket, line: bytes, got: byte
     if not stuck:
         trial.process.explain_end()
     what = f"A client sent lines of {LONG} bytes in all{and_}, read slowly, and"
-    if line.upper().startswith(got) and and_ and not stuck:
-        raise Wrong(
-            f"{what} got {len(got)} of them, then the end: b'' says that it sends no more, but it still reads (shutdown(2)). "
-            "Close when all answers are sent."
-        )
-    if len(got) < LONG:
-        if line.upper().startswith(got) and stuck and (unsent := trial.keeps("unsent")):
-            raise Wrong(
-                f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {stuck.does('your server')}. "
-                "Wait for this socket to be writable, too, while something is to be sent (want_write)."
-            )
-        raise Wrong(
-            f"{what} {len(got)} came back: send() takes what fits and returns how much (send(2)). Keep the rest, and send "
-            "it when the socket is writable. sendall() on a socket that does not wait gives up in the middle."
-        )
-    raise Wrong(
+    begun = line.upper().startswith(got)
+    unsent = begun and stuck and trial.keeps("unsent")
+    does = stuck.does("your server") if stuck else ""
+    causes = {
+        f"{what} got {len(got)} of them, then the end: b'' says that it sends no more, but it still reads (shutdown(2)). "
+        "Close when all answers are sent.": begun and and_ and not stuck,
+        f"{what} {len(got)} came back; {unsent} more wait in a bytearray of yours, and nobody sends them: {does}. "
+        "Wait for this socket to be writable, too, while something is to be sent (want_write).": unsent,
+        f"{what} {len(got)} came back: send() takes what fits and returns how much (send(2)). Keep the rest, and send "
+        "it when the socket is writable. sendall() on a socket that does not wait gives up in the middle.": len(got) < LONG,
         f"{what} other bytes came back, or the same ones twice: send() returns how many bytes it took (send(2)). "
-        "Take away exactly these: del outbuf[:sent]."
-    )
+        "Take away exactly these: del outbuf[:sent].": True,
+    }
+    raise_first(causes)
 
 
 def _all_gone(trial: ServerTrial) -> None:
@@ -431,14 +385,8 @@ def _all_gone(trial: ServerTrial) -> None:
     with trial.process.paused():
         for client in (*trial.stay, *trial.clients):
             client.close()
-    if stuck := trial.holds(0):
-        number = trial.process.sockets() - trial.own
-        if number < 0:
-            raise Wrong("All clients have left, and your server has closed a socket of its own: the listener?")
-        raise Wrong(
-            f"All clients have left, and {still_open(number)}: {stuck.does('your server')}. Close each one when "
-            "recv() has given b'', and look at every client in every round."
-        )
+    left = "All clients have left"
+    trial.lets_go(left, "Close each one when recv() has given b'', and look at every client in every round.", 0)
     trial.ask(trial.connect(), b"hello\n", "All clients have left, and a new one got no answer within 1 s")
     if (closed := trial.keeps("closed")) > KEPT:
         raise Wrong(
@@ -447,7 +395,7 @@ def _all_gone(trial: ServerTrial) -> None:
         )
     trial.idle("Only one client is left and it is silent", "recv() gives b'' again and again when a client has gone (recv(2)).")
     trial.process.alone()
-    trial.attempt.good("when all have gone, no descriptor is left" + (", and it sleeps" if trial.sleeps else ""))
+    trial.good("when all have gone, no descriptor is left" + (", and it sleeps" if trial.sleeps else ""))
 
 
 def _those(numbers: list[int]) -> str:

@@ -8,7 +8,7 @@ from types import FunctionType
 from typing import Any, TypeVar
 
 from course_lib.proc import open_numbers
-from course_lib.sandbox import Talk, Wrong, a, shown
+from course_lib.sandbox import Causes, Raised, Talk, Wrong, a, explained, shown
 
 _CALLS = 2000  # a few milliseconds of work, unless something in the call waits
 
@@ -108,6 +108,15 @@ def raise_first(causes: Mapping[str, object]) -> None:
     """Raise Wrong with the first cause that is true of this case."""
     if cause := first(causes):
         raise Wrong(cause)
+
+
+@contextmanager
+def explaining(causes: Causes) -> Iterator[None]:
+    """An exception of the learner's becomes the sentence of its cause, inside."""
+    try:
+        yield
+    except Raised as error:
+        raise explained(error, causes) from None
 
 
 def put_instead(learner: object, fakes: Mapping[Any, Any]) -> None:

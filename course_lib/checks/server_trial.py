@@ -12,6 +12,7 @@ from course_lib.ports import at_port, listening
 from course_lib.sandbox import Attempt, NotChecked, Raised, Stuck, Talk, Wrong, why
 
 from .ends import CLOSED, readable, writable
+from .probe import first, raise_first
 
 SMALL = 16_384  # bytes of a send and of a receive buffer: with the default sizes a long answer fits in at once
 WINDOW = 0.5  # seconds over which the CPU time of an idle server is taken
@@ -42,27 +43,37 @@ def tell_closed_sockets(talk: Talk) -> None:
     signal.signal(signal.SIGUSR2, tell)
 
 
-class ServerTrial:
-    """The server under test, and what its clients do to it."""
+class Server:
+    """The learner's server in its process, and its clients."""
 
-    def __init__(self, attempt: Attempt, sleeps: bool = True, inside: Callable = use_server, send_buffer: int = SMALL) -> None:
-        self.sleeps, self.attempt, self.happened = sleeps, attempt, ""
-        listener = attempt.listen(send_buffer)
+    def __init__(self, attempt: Attempt, inside: Callable = use_server, send_buffer: int | None = None) -> None:
+        self.attempt, self.good, listener = attempt, attempt.good, attempt.listen(send_buffer)
         self.address = listener.getsockname()
         self.process = attempt.start(inside, listener)
+
+    def connect(self, receive_buffer: int | None = None) -> socket.socket:
+        return self.attempt.connect(self.address, receive_buffer)
+
+    def receive(self, client: socket.socket, size: int, seconds: float = 1.0) -> tuple[bytes, Stuck | None]:
+        """What comes within `seconds`, at most `size` bytes; and, if that is not all and not the end, what the server does."""
+        try:
+            return self.process.read(client, size, "", seconds), None
+        except Stuck as stuck:
+            return stuck.data, stuck
+
+
+class ServerTrial(Server):
+    """A server of many clients under test, and what its clients do to it."""
+
+    def __init__(self, attempt: Attempt, sleeps: bool = True, inside: Callable = use_server, send_buffer: int = SMALL) -> None:
+        super().__init__(attempt, inside, send_buffer)
+        self.sleeps, self.happened = sleeps, ""
         self.own = 0  # sockets that the server holds when it has no client
         self.stay: list[socket.socket] = []  # clients that stay until the end, in the order in which they came
         self.clients: list[socket.socket] = []  # those of the many that are still there
 
-    @property
-    def first(self) -> socket.socket:
-        """The first of those that stay."""
-        return self.stay[0]
-
-    @property
-    def second(self) -> socket.socket:
-        """The second one."""
-        return self.stay[1]
+    first = property(lambda self: self.stay[0])
+    second = property(lambda self: self.stay[1])
 
     @contextmanager
     def explained(self) -> Iterator[None]:
@@ -86,9 +97,6 @@ class ServerTrial:
                 raise NotChecked("Another program has connected to the port of this check; run the check again.") from None
             raise
 
-    def connect(self, receive_buffer: int | None = None) -> socket.socket:
-        return self.attempt.connect(self.address, receive_buffer)
-
     def send(self, client: socket.socket, data: bytes) -> None:
         """Like sendall(), and each part may take its time. A connection that the server has cut shows when we read."""
         try:
@@ -103,12 +111,17 @@ class ServerTrial:
         except ConnectionError:
             pass
 
-    def receive(self, client: socket.socket, size: int, seconds: float = 1.0) -> tuple[bytes, Stuck | None]:
-        """What comes within `seconds`, at most `size` bytes; and, if that is not all and not the end, what the server does."""
-        try:
-            return self.process.read(client, size, "", seconds), None
-        except Stuck as stuck:
-            return stuck.data, stuck
+    def answer(self, client: socket.socket, right: bytes, what: str) -> tuple[bytes, Stuck | None]:
+        """What comes instead of the right answer, as `receive` tells it; something must come.
+
+        An exception of the learner's that cut it short is raised.
+        """
+        got, stuck = self.receive(client, len(right))
+        if stuck and not got:
+            raise self.unanswered(client, what, stuck)
+        if got != right and not stuck:
+            self.process.explain_end()
+        return got, stuck
 
     def ask(self, client: socket.socket, line: bytes, what: str) -> None:
         """Send a line; its answer must come."""
@@ -118,13 +131,9 @@ class ServerTrial:
     def expect(self, client: socket.socket, sent: bytes, what: str) -> None:
         """These lines were sent; their answers must come, and nothing else before them."""
         answer = sent.upper()
-        got, stuck = self.receive(client, len(answer))
+        got, stuck = self.answer(client, answer, what)
         if got == answer:
             return
-        if stuck and not got:
-            raise self.unanswered(client, what, stuck)
-        if not stuck:
-            self.process.explain_end()
         if not got:
             raise Wrong(f"{what}: it got b'', the end. The server closed this connection too early.")
         if got.lower() == sent:
@@ -138,9 +147,9 @@ class ServerTrial:
         """Why no answer came: the kernel knows how far the client's bytes are. `private`: nobody else may get this answer."""
         accepted, unread = self.way(client)
         call = stuck.call if stuck.asleep else ""
-        others = (*self.stay, *self.clients)
-        astray = next((other for other in others if other is not client and readable(other)), None)
-        if private and astray and (data := astray.recv(100, socket.MSG_PEEK)):
+        others = [other for other in (*self.stay, *self.clients) if other is not client and other.fileno() != -1]
+        astray = next(filter(readable, others), None) if private else None
+        if astray and (data := astray.recv(100, socket.MSG_PEEK)):
             why = f"Another client got {data!r}: each connection needs its own buffer for answers."
         elif not stuck.asleep:
             self.process.watch(0)
@@ -150,30 +159,27 @@ class ServerTrial:
                 why = "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
             else:
                 why = self._unread(stuck.line) if unread else ""
-        elif call == "sleep":
-            why = "No client can wake it there: sleep in the call that waits for the sockets."
-        elif call in _SINGLE:
-            why = f"{call}() waits for ONE socket ({call}(2)), and meanwhile nobody looks after the others."
-            if call == "accept":  # with O_NONBLOCK it never sleeps
-                why += " The listener is blocking."
-        elif call and call not in _MANY:
-            why = ""
-        elif accepted is False:
-            why = "The client waits in the accept queue: is the listener among those you wait for, in every round?"
-            if call == "epoll_wait":
-                why += " With EPOLLET, accept until BlockingIOError (epoll(7))."
-        elif unread:
-            why = (
-                "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every round?"
-            )
-            if call == "epoll_wait":
-                why += " With EPOLLET, read until BlockingIOError; with EPOLLONESHOT, modify() it each time (epoll(7))."
         else:
-            why = (
-                "The client's bytes were read, and the answer was not sent: is a connection with unsent bytes among those "
-                "that you wait for to be writable?"
-            )
-        return Wrong(f"{what}: {stuck.does('your server')}. {why}".rstrip())
+            why = self._unwoken(call, accepted is False, unread)
+        return Wrong(f"{what}: {stuck.does('your server')}.", why)
+
+    def _unwoken(self, call: str, queued: bool, unread: int) -> str:
+        """Why it sleeps in this call: is the client in the accept queue, or are bytes of it unread?"""
+        at_edges = call == "epoll_wait"
+        blocking = " The listener is blocking." * (call == "accept")  # with O_NONBLOCK it never sleeps
+        accepts = " With EPOLLET, accept until BlockingIOError (epoll(7))." * at_edges
+        reads = " With EPOLLET, read until BlockingIOError; with EPOLLONESHOT, modify() it each time (epoll(7))." * at_edges
+        causes = {
+            "No client can wake it there: sleep in the call that waits for the sockets.": call == "sleep",
+            f"{call}() waits for ONE socket ({call}(2)), and meanwhile nobody looks after the others.{blocking}": call in _SINGLE,
+            "": call and call not in _MANY,
+            f"The client waits in the accept queue: is the listener among those you wait for, in every round?{accepts}": queued,
+            "The client's bytes have arrived, nobody reads them: is its connection among those you wait for, in every "
+            f"round?{reads}": unread,
+            "The client's bytes were read, and the answer was not sent: is a connection with unsent bytes among those "
+            "that you wait for to be writable?": True,
+        }
+        return first(causes)
 
     def _unread(self, line: str) -> str:
         """Why it runs in this line and reads nothing of a client: a few looks tell whether it waits for sockets again and again."""
@@ -213,6 +219,14 @@ class ServerTrial:
                 return stuck if self.process.sockets() != self.own + clients else None
         return None
 
+    def lets_go(self, left: str, why: str, of: int) -> None:
+        """Clients have `left`; it must come to hold no more than this many connections."""
+        if stuck := self.holds(of):
+            number = self.process.sockets() - self.own - of
+            if number < 0 and not of:
+                raise Wrong(f"{left}, and your server has closed a socket of its own: the listener?")
+            raise Wrong(f"{left}, and {still_open(number)}: {stuck.does('your server')}.", why)
+
     def keeps(self, what: str) -> int:
         """How many closed sockets ("closed") it still keeps, or bytes in its longest bytearray outside of Lines ("unsent")."""
         if not self.process.interrupt(signal.SIGUSR2):
@@ -240,17 +254,14 @@ class ServerTrial:
                 return
             windows += 1
         line = self.process.where()
-        if cpu < IDLE and naps < 0.5:
-            raise Wrong(
-                f"{when}, and your server woke up {wakes} times in {WINDOW:g} s{line}: a time limit makes it look for nothing, again "
-                "and again. Sleep until a socket is ready."
-            )
-        if naps >= 0.5:
-            raise Wrong(
-                f"{when}, and your server sleeps{line}, where no client can wake it: whoever comes waits until the time is "
-                "over. Sleep in the call that waits for the sockets."
-            )
-        raise Wrong(f"{when}, yet your server runs all the time (CPU {cpu:.0%}){line}.{why and ' '}{why}")
+        causes = {
+            f"{when}, and your server woke up {wakes} times in {WINDOW:g} s{line}: a time limit makes it look for nothing, again "
+            "and again. Sleep until a socket is ready.": cpu < IDLE and naps < 0.5,
+            f"{when}, and your server sleeps{line}, where no client can wake it: whoever comes waits until the time is "
+            "over. Sleep in the call that waits for the sockets.": naps >= 0.5,
+            f"{when}, yet your server runs all the time (CPU {cpu:.0%}){line}.{why and ' '}{why}": True,
+        }
+        raise_first(causes)
 
     def calm(self, when: str, why: str = "") -> None:
         """The short form of `idle`: seen asleep again and again, it is believed."""

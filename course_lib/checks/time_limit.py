@@ -10,6 +10,7 @@ import socket
 import threading
 import weakref
 from collections.abc import Callable, Generator
+from contextlib import suppress
 from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a, wait_until
@@ -17,6 +18,7 @@ from course_lib.sandbox.talk import describe
 
 from .ends import accepted, reset
 from .loop_trial import pair
+from .probe import raise_first
 from .protocol_trial import IN_A_TASK, part
 from .server_trial import SMALL
 from .virtual_time import Clock, Failed, VirtualLoop
@@ -76,10 +78,8 @@ class _Client:
         return _BIG if path == "/big" else b"This is " + path.encode()
 
     def send(self, data: bytes) -> Generator:
-        try:
+        with suppress(ConnectionError):  # it has been let go: who reads will see it
             self.sock.send(data)
-        except ConnectionError:
-            pass  # it has been let go: who reads will see it
         yield "sleep", _MOMENT
 
     def came(self) -> bytes | None:
@@ -117,20 +117,17 @@ class _Client:
         if got and got.startswith(b"HTTP/1.1 408"):
             got = self.came()
         what = f"The limit is {_LIMIT} s. {what}"
-        if got:
-            raise Wrong(f"{what}, and {part(got)} came instead of the end.")
-        if got is None:
-            raise Wrong(f"{what}, and its connection is still there. {why} {self.trial.missing()}".rstrip())
-        if (conn := self.conn()) and conn.fileno() != -1:
-            raise Wrong(
-                f"{what}; it got the end, but its connection is still open here, and keeps its descriptor. http closes it when its "
-                "recv gives b'': shutdown(socket.SHUT_RDWR), or SHUT_RD, lets it."
-            )
-        if self.task in self.trial.loop.alive:
-            raise Wrong(
-                f"{what}; its connection was closed, and its task is left behind: it waits for a socket that is closed, and the "
-                "kernel wakes nobody for that. conn.shutdown(socket.SHUT_RDWR) wakes the task, and http closes."
-            )
+        conn = self.conn()
+        causes = {
+            f"{what}, and {part(got or b'')} came instead of the end.": got,
+            f"{what}, and its connection is still there. {why} {self.trial.missing()}".rstrip(): got is None,
+            f"{what}; it got the end, but its connection is still open here, and keeps its descriptor. http closes it when its "
+            "recv gives b'': shutdown(socket.SHUT_RDWR), or SHUT_RD, lets it.": conn and conn.fileno() != -1,
+            f"{what}; its connection was closed, and its task is left behind: it waits for a socket that is closed, and the "
+            "kernel wakes nobody for that. conn.shutdown(socket.SHUT_RDWR) wakes the task, and http "
+            "closes.": self.task in self.trial.loop.alive,
+        }
+        raise_first(causes)
         self.sock.close()
 
     def goes(self) -> Generator:

@@ -3,13 +3,14 @@
 import socket
 import sys
 from collections.abc import Callable, Coroutine
+from contextlib import suppress
 from types import GeneratorType
 from typing import Any
 
 from course_lib.sandbox import Attempt, Talk, Wrong, a, shown, wait_until
 
 from .ends import connection, is_closed, is_connected, left_as_it_was, readable, reset, writable
-from .probe import Answer, Instead
+from .probe import Answer, Instead, raise_first
 from .server_trial import SMALL
 
 
@@ -215,14 +216,8 @@ def _sends_what_fits(talk: Talk, send_all: Callable, listener: socket.socket) ->
                     "time it is resumed."
                 )
             left_as_it_was("send_all", sock)
-            client.settimeout(1.0)
-            if data:
-                try:
-                    got = client.recv(100)
-                except TimeoutError:
-                    got = b""
-                if got != data:
-                    raise Wrong(f"{driven.call} returned, and the peer got {got!r}.")
+            if data and (got := client.recv(100) if readable(client, 1.0) else b"") != data:
+                raise Wrong(f"{driven.call} returned, and the peer got {got!r}.")
 
 
 def _sends_in_parts(talk: Talk, send_all: Callable, listener: socket.socket) -> None:
@@ -278,11 +273,9 @@ def _sends_to_nobody(talk: Talk, send_all: Callable, listener: socket.socket) ->
 
 def _drain_into(client: socket.socket, got: bytearray) -> int:
     """Take what is there; returns how many bytes have come in all."""
-    try:
+    with suppress(BlockingIOError):
         while data := client.recv(1 << 20):
             got += data
-    except BlockingIOError:
-        pass
     return len(got)
 
 
@@ -290,17 +283,14 @@ def _all_came(got: bytes, over: bool) -> None:
     if got == _DATA:
         return
     what = f"send_all(sock, data) with {len(_DATA)} bytes"
-    if not over and len(got) <= len(_DATA):
-        raise Wrong(f"{what}: it was resumed 10,000 times, and still yields.")
-    if _DATA.startswith(got) or len(got) < len(_DATA):
-        raise Wrong(
-            f"{what} returned, and {len(got)} came: send() takes what fits and returns how much (send(2)). Keep the rest, and "
-            "send it when resumed."
-        )
-    raise Wrong(
+    causes = {
+        f"{what}: it was resumed 10,000 times, and still yields.": not over and len(got) <= len(_DATA),
+        f"{what} returned, and {len(got)} came: send() takes what fits and returns how much (send(2)). Keep the rest, and "
+        "send it when resumed.": len(got) < len(_DATA),
         f"{what}: {len(got)} came, some of them twice: send() returns how many bytes it took (send(2)). Go on with "
-        "the rest, data[sent:]."
-    )
+        "the rest, data[sent:].": True,
+    }
+    raise_first(causes)
 
 
 _NO_CONNECTION: Instead = {
