@@ -5,6 +5,7 @@ import socket
 import threading
 from collections import Counter
 from collections.abc import AsyncGenerator, Callable, Coroutine, Generator
+from functools import partial
 from types import GeneratorType
 from typing import Any
 
@@ -15,11 +16,6 @@ from .probe import Answer, Instead, Probe
 from .server_trial import SMALL
 from .waits import OF_WAITS, Driven, is_unrun, use_accept, use_recv, use_send_all
 from .web import check_web, serve
-
-
-def check_run(attempt: Attempt) -> None:
-    attempt.ask(_use_run, causes=_OF_RUN)
-
 
 _RECURSION = "Each call of run from inside of run takes room on the stack: go round in a loop"
 _OF_RUN = {
@@ -163,14 +159,12 @@ def _survives_errors(talk: Talk, probe: Probe) -> None:
 _END = "`except StopIteration as end`, then end.value (PEP 380)"
 
 
-def _was_yielded(got: object) -> bool:
-    return isinstance(got, str) and "yielded" in got
-
-
 _NO_RESULT: Instead = {
     StopIteration: "{}, which carries it: take its `value`",
     RecursionError: f"{{}}. {_RECURSION}",  # from Python 3.12 on, it can come out of a task's next()
-    _was_yielded: f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
+    lambda got: (
+        isinstance(got, str) and "yielded" in got
+    ): f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
 }
 
 
@@ -286,7 +280,7 @@ def _serve_async(talk: Talk, learner: tuple[type, type], listener: socket.socket
         finally:
             conn.close()
 
-    serve(talk, async_socket(listener), accept, http)
+    serve(talk, http, async_socket(listener), accept)
 
 
-CHECKS = {"7.1": check_run, "7.5": check_async}
+CHECKS = {"7.1": partial(Attempt.ask, inside=_use_run, causes=_OF_RUN), "7.5": check_async}

@@ -7,10 +7,11 @@ import threading
 import time
 from collections.abc import Callable, Generator
 from contextlib import redirect_stderr
+from functools import partial
 
 from course_lib.sandbox import Attempt, Stopwatch, Talk, Wrong, a, shown
 
-from .probe import Probe
+from .probe import Probe, raise_first
 
 # 8.1
 
@@ -185,11 +186,8 @@ class _Classified:
 # 8.2
 
 _BLOCK = 0.2  # seconds
+_blocks = partial(time.sleep, _BLOCK)
 _BEATS = 0.16  # of a core, for a heartbeat every 0.01 s: far more than it needs
-
-
-def check_longest_gap(attempt: Attempt) -> None:
-    attempt.ask(_use_longest_gap, causes=_OF_LONGEST_GAP)
 
 
 _OF_LONGEST_GAP = {
@@ -211,44 +209,41 @@ def _use_longest_gap(talk: Talk, learner: Callable) -> None:
 
 
 def _finds_what_blocks(gap: "_Gap") -> None:
-    middle = gap.of("blocks for 0.2 s with time.sleep() between two waits", 0.01, -_BLOCK, 0.01)
+    middle = gap.of("blocks for 0.2 s with time.sleep() between two waits", 0.01, _blocks, 0.01)
     if middle < _BLOCK:
-        raise Wrong(f"The task blocked the loop for 0.2 s, and longest_gap returned {_less(middle)}. {gap.why_less(middle)}")
+        less = "less than half of that" if middle < _BLOCK / 2 else "less than that"
+        raise Wrong(f"The task blocked the loop for 0.2 s, and longest_gap returned {less}. {gap.why_less(middle)}")
     if middle > gap.whole:
         raise Wrong("longest_gap returned more than the whole run took: return seconds, and the longest of the gaps.")
     gap.talk.good("a task that blocks the loop for 0.2 s is found out")
     first = "Spawn the heartbeat first, and let it take the time of its first beat before it waits"
     last = "The heartbeat must beat once more after the task has ended, and count that gap too"
     for when, cure, waits in (
-        ("before its first yield", first, (-_BLOCK, 0.03)),
-        ("after its last wait", last, (0.03, -_BLOCK)),
+        ("before its first yield", first, (_blocks, 0.03)),
+        ("after its last wait", last, (0.03, _blocks)),
     ):
         if gap.of(f"blocks for 0.2 s {when}", *waits) < _BLOCK:
             raise Wrong(f"The task blocked the loop for 0.2 s {when}, and longest_gap did not notice. {cure}.")
 
 
 def _tells_waiting_from_blocking(gap: "_Gap") -> None:
-    if not gap.less(0.2, "waits for 0.3 s, and blocks nobody", 0.3):
-        raise Wrong(
-            "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap. A waiting task harms nobody: "
-            "measure the time between two beats of another task, not the time of this one, and take the longest, not the sum."
-        )
-    if gap.whole < 0.25:
-        raise Wrong(
-            "The task was to wait for 0.3 s, and longest_gap was through before: nobody waited for it. Spawn it in a Loop; what it yields is "
-            "for the loop."
-        )
-    if gap.cpu > _BEATS:
-        raise Wrong(
-            "The task waited for 0.3 s, and the heartbeat used the processor all the time: let it sleep, about 0.01 s, "
-            "between two beats."
-        )
+    less = gap.less(0.2, "waits for 0.3 s, and blocks nobody", 0.3)
+    causes = {
+        "The task WAITED for 0.3 s, in the loop, and longest_gap took that for a gap. A waiting task harms nobody: "
+        "measure the time between two beats of another task, not the time of this one, and take the longest, not the "
+        "sum.": not less,
+        "The task was to wait for 0.3 s, and longest_gap was through before: nobody waited for it. Spawn it in a Loop; what it yields is "
+        "for the loop.": gap.whole < 0.25,
+        "The task waited for 0.3 s, and the heartbeat used the processor all the time: let it sleep, about 0.01 s, "
+        "between two beats.": gap.cpu > _BEATS,
+    }
+    raise_first(causes)
 
 
 def _takes_the_longest(gap: "_Gap") -> None:
     for most, what, waits in (
-        (0.1, "for 0.01 s, five times", (0.01, -0.01) * 5),
-        (0.28, "for 0.15 s, twice", (-0.15, 0.05) * 2),
+        (0.1, "for 0.01 s, five times", (0.01, partial(time.sleep, 0.01)) * 5),
+        (0.28, "for 0.15 s, twice", (partial(time.sleep, 0.15), 0.05) * 2),
     ):
         if not gap.less(most, f"blocks {what}", *waits):
             raise Wrong(
@@ -259,8 +254,13 @@ def _takes_the_longest(gap: "_Gap") -> None:
 
 def _returns_all_the_same(gap: "_Gap") -> None:
     mistake = ValueError("on purpose, by the check")
+
+    def fails() -> None:
+        raise mistake
+
     try:
-        gap.of("raises an exception", 0.02, mistake)
+        why = ": does its heartbeat notice that the task has ended (try … finally)?"
+        gap.of("raises an exception", 0.02, fails, late=why)
     except ValueError as error:
         if error is not mistake:
             raise
@@ -268,14 +268,6 @@ def _returns_all_the_same(gap: "_Gap") -> None:
             "The task raised ValueError, and it came out of longest_gap: return the longest gap all the same. A Loop prints what a task raised, "
             "and goes on."
         ) from None
-
-
-def _less(seconds: float) -> str:
-    return "less than half of that" if seconds < _BLOCK / 2 else "less than that"
-
-
-class _Computing(float):
-    """So many seconds on the processor."""
 
 
 class _Gap:
@@ -286,28 +278,21 @@ class _Gap:
     def __init__(self, talk: Talk, learner: Callable) -> None:
         self.talk, self._learner = talk, learner
 
-    def of(self, what: str, *waits: float | Exception) -> float:
-        """The gap of a task that waits (seconds), blocks (negative seconds) or raises."""
+    def of(self, what: str, *steps: float | Callable[[], None], late: str = "") -> float:
+        """The gap of a task that waits (seconds), or does something else than to yield; `late` ends the message if it takes too long."""
         ended = []
 
         def task() -> Generator:
             try:
-                for seconds in waits:
-                    if isinstance(seconds, Exception):
-                        raise seconds
-                    if isinstance(seconds, _Computing):
-                        _compute(seconds)
-                    elif seconds < 0:
-                        time.sleep(-seconds)
+                for step in steps:
+                    if callable(step):
+                        step()
                     else:
-                        yield "sleep", seconds
+                        yield "sleep", step
             finally:
                 ended.append(True)
 
-        why = ""
-        if isinstance(waits[-1], Exception):
-            why = ": does its heartbeat notice that the task has ended (try … finally)?"
-        self.talk.step(f"The task {what}, and longest_gap did not return within 1.5 s{why}", 1.5)
+        self.talk.step(f"The task {what}, and longest_gap did not return within 1.5 s{late}", 1.5)
         said = io.StringIO()
         watch, began, used = Stopwatch(), time.monotonic(), time.thread_time()
         with redirect_stderr(said):  # a Loop prints what a task raised
@@ -324,22 +309,22 @@ class _Gap:
 
     def why_less(self, middle: float) -> str:
         """What kind of measure gave so little for a task that blocked: looked for with other tasks."""
-        blocks, computes = (0.01, -_BLOCK, 0.01), (0.01, _Computing(_BLOCK), 0.01)
+        blocks, computes = (0.01, _blocks, 0.01), (0.01, partial(_compute, _BLOCK), 0.01)
         if middle > 0.03:  # other programs can only make a gap longer: so each of three has to be long
             middle = min(middle, *(self.of("blocks for 0.2 s between two waits", *blocks) for _ in range(2)))
         if middle < 0.03 and all(self.of("computes for 0.2 s between two waits", *computes) >= _BLOCK for _ in range(3)):
             return "Your clock stands still while the task sleeps: it counts CPU time. Take time.monotonic()."
-        longer = "blocks for 0.2 s between two waits, the second long", 0.01, -_BLOCK, 0.6
+        longer = "blocks for 0.2 s between two waits, the second long", 0.01, _blocks, 0.6
         if middle > 0.03 and all(self.of(*longer) < middle / 2 for _ in range(3)):
             return "The more beats, the less it is: is it the mean? Return the longest of the gaps."
         heart = "The heartbeat has to be a task of the SAME loop, so that it stands still when the loop does"
         return f"{heart}, and the gap is the time between two beats."
 
-    def less(self, most: float, what: str, *waits: float) -> bool:
+    def less(self, most: float, what: str, *steps: float | Callable[[], None]) -> bool:
         """Is the gap below `most`? Other programs can only make it longer: so one of up to eight has to be."""
         gap = cpu = math.inf
         for _ in range(8):
-            gap, cpu = min(gap, self.of(what, *waits)), min(cpu, self.cpu)
+            gap, cpu = min(gap, self.of(what, *steps)), min(cpu, self.cpu)
             if gap < most and cpu < _BEATS:
                 break
         self.cpu = cpu
@@ -351,4 +336,4 @@ def _last_line(said: io.StringIO) -> str:
     return f" The loop said: {errors[-1]:.140}" if errors else ""
 
 
-CHECKS = {"8.1": check_classify, "8.2": check_longest_gap}
+CHECKS = {"8.1": check_classify, "8.2": partial(Attempt.ask, inside=_use_longest_gap, causes=_OF_LONGEST_GAP)}

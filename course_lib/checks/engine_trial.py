@@ -1,11 +1,10 @@
 """The learner's engine, what it was told about each socket, and what its answers and exceptions say."""
 
-from __future__ import annotations
-
 import socket
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
+from typing import Any
 
 from course_lib.sandbox import Stopwatch, Talk, Wrong, a
 
@@ -33,8 +32,7 @@ class EngineTrial:
             if not callable(getattr(self.engine, method, None)):
                 raise Wrong(f"{self.name} has no method {method}().")
 
-    def another(self) -> EngineTrial:
-        """One more engine of the learner's."""
+    def another(self) -> "EngineTrial":
         return EngineTrial(self.kind, self.talk, self.learner, self.listener, self.stack)
 
     def pair(self) -> list[socket.socket]:
@@ -75,7 +73,7 @@ class EngineTrial:
                 )
         return got
 
-    def shown(self, got: Told) -> str:
+    def shown(self, got: Sequence[tuple]) -> str:
         def named(data: object) -> str:
             if isinstance(data, socket.socket):
                 return "a socket"
@@ -94,7 +92,8 @@ class EngineTrial:
         right = [(id(data), flags) for data, *flags in expected]
         fits = [[number == id(data) and _fits(flags, wanted) for number, wanted in right] for data, *flags in got]
         if len(got) != len(right) or not all(map(any, fits)) or not all(map(any, zip(*fits))):
-            raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {self.shown(_plain(expected))}.{self.why(got, right)}")
+            wanted = self.shown([(data, *map(bool, flags)) for data, *flags in expected])
+            raise Wrong(f"{when}: {call} returned {self.shown(got)}, not {wanted}.{self.why(got, right)}")
 
     def why(self, got: Told, right: list) -> str:
         numbers, known, by_select = [id(data) for data, *_ in got], dict(right), self.kind == "select"
@@ -180,12 +179,27 @@ TAKE_OUT = {
 }
 
 
+def remembering(engine_class: type) -> Any:
+    """This engine of the course's; `watched` is what it watches: for both reading and writing? and the data."""
+
+    class Remembering(engine_class):
+        def __init__(self) -> None:
+            super().__init__()
+            self.watched: dict[socket.socket, tuple[bool, object]] = {}
+
+        def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
+            super().watch(sock, read, write, data)
+            self.watched[sock] = bool(read and write), data
+
+        def unwatch(self, sock: socket.socket) -> None:
+            super().unwatch(sock)
+            del self.watched[sock]
+
+    return Remembering
+
+
 def _fits(flags: list[bool], expected: list[bool | None]) -> bool:
     return all(right is None or flag == right for flag, right in zip(flags, expected))
-
-
-def _plain(expected: tuple) -> Told:
-    return [(data, *(bool(flag) for flag in flags)) for data, *flags in expected]
 
 
 def causes(kind: str) -> dict[str, str]:

@@ -1,7 +1,5 @@
 """One check for the engines on select(), poll() and epoll: the learner's engine runs in a process of its own."""
 
-from __future__ import annotations
-
 import fcntl
 import gc
 import select
@@ -63,24 +61,20 @@ def check_engine(attempt: Attempt, kind: str) -> None:
         )
 
 
-def _waits_without_limit(process: CheckedProcess, kind: str) -> None:
+def _waits_without_limit(process: "CheckedProcess", kind: str) -> None:
     if process.until(lambda: process.asleep_in() == _SYSTEM_CALL[kind] and process.sleeps_for_ever(), 0.1):
         return
     process.watch(0.1)  # nobody comes, so it must go on waiting
     process.until(process.asleep_in, 0.5)
-    _sleeps_in(process, kind)
+    call = process.asleep_in()
+    if call and call != _SYSTEM_CALL[kind]:
+        how = "by the clock" if call == "sleep" else f"in {call}()"
+        raise Wrong(
+            f"wait(None) sleeps {how}{process.where()}. Asked is {CALLS[kind]}: it sleeps until one of the sockets is ready."
+        )
     if process.wakes_within(0.15) > 2:
         raise Wrong(
             f"wait(None) wakes up again and again{process.where()}, and nobody comes: one call of {CALLS[kind]}, with None."
-        )
-
-
-def _sleeps_in(process: CheckedProcess, kind: str) -> None:
-    call = process.asleep_in()
-    if call and call != _SYSTEM_CALL[kind]:
-        where = "by the clock" if call == "sleep" else f"in {call}()"
-        raise Wrong(
-            f"wait(None) sleeps {where}{process.where()}. Asked is {CALLS[kind]}: it sleeps until one of the sockets is ready."
         )
 
 
@@ -232,11 +226,11 @@ def _unwatches(engine: EngineTrial) -> None:
 
 
 def _forgets(engine: EngineTrial) -> None:
-    kept: dict[str, list[weakref.ref]] = {"the data of most of them": [], "most of them": []}
+    kept_data, kept_sockets = weakref.WeakSet[_Data](), weakref.WeakSet[socket.socket]()
     for number in range(_PASSING):
         (sock, peer), thing = engine.pair(), _Data()
-        for what, refs in zip((thing, sock), kept.values()):
-            refs.append(weakref.ref(what))
+        kept_data.add(thing)
+        kept_sockets.add(sock)
         peer.send(b"hello")
         engine.engine.watch(sock, True, False, thing)
         engine.names[id(thing)] = "data of the new one"
@@ -250,10 +244,10 @@ def _forgets(engine: EngineTrial) -> None:
         peer.close()
         del engine.names[id(thing)]
     engine.stack.pop_all().close()
-    del thing, sock, peer, what
+    del thing, sock, peer
     gc.collect()
-    for most, refs in kept.items():
-        if sum(ref() is not None for ref in refs) > _PASSING / 5:
+    for most, kept in ("the data of most of them", len(kept_data)), ("most of them", len(kept_sockets)):
+        if kept > _PASSING / 5:
             raise Wrong(
                 f"{_PASSING} sockets were watched and unwatched, and the engine still holds {most}: it grows with every client that ever "
                 "came. Take the entry out of each dict and list."

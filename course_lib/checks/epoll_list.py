@@ -1,7 +1,5 @@
 """What the kernel keeps for an engine on epoll: the interest list, many events, what a wait costs."""
 
-from __future__ import annotations
-
 import math
 import re
 import select
@@ -32,12 +30,12 @@ def room(number: int) -> bool:
 
 def kernel_keeps(counted: list[str], trial: EngineTrial) -> None:
     """The interest list is what the engine was told, from one wait to the next. `counted`: see `count_epoll_ctl`."""
-    before, engine = _interest(), trial.another()
+    before, engine = interest_lists(), trial.another()
     socks = [sock for _ in range(_IDLE // 2) for sock in engine.pair()]
     for number, sock in enumerate(socks):
         engine.watch(sock, f"number {number}", True, False)
     engine.talk.step("Some idle sockets are watched, and wait(0) did not return within 1 s")
-    made = [inside for number, inside in _interest().items() if number not in before]
+    made = [inside for number, inside in interest_lists().items() if number not in before]
     if not made:
         raise Wrong("A socket is watched, and no epoll descriptor is open: make one select.epoll() in __init__ and keep it.")
     if not _in_the_list(socks):
@@ -66,10 +64,10 @@ def kernel_keeps(counted: list[str], trial: EngineTrial) -> None:
 
 
 def _in_the_list(socks: list[socket.socket]) -> bool:
-    return any(set(inside) == {sock.fileno() for sock in socks} for inside in _interest().values())
+    return any(set(inside) == {sock.fileno() for sock in socks} for inside in interest_lists().values())
 
 
-def _interest() -> dict[int, list[int]]:
+def interest_lists() -> dict[int, list[int]]:
     """Each epoll descriptor of this process, and the numbers in its interest list (proc(5))."""
     lists = [number for number, link in links().items() if "eventpoll" in link]
     infos = {number: Path(f"/proc/self/fdinfo/{number}").read_text() for number in lists}
@@ -204,7 +202,7 @@ class _Counted:
             self._calls.append(name)
         return found
 
-    def __enter__(self) -> _Counted:
+    def __enter__(self) -> "_Counted":
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -216,7 +214,7 @@ def count_epoll_ctl(learner: Callable) -> list[str]:
     calls: list[str] = []
     raw = select.epoll
 
-    def epoll(*arguments: int, **named: int) -> _Counted:
+    def epoll(*arguments: int, **named: int) -> "_Counted":
         return _Counted(raw(*arguments, **named), calls)
 
     select.epoll = epoll  # type: ignore[misc, assignment]  # in the place of the class, for whoever calls it

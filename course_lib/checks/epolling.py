@@ -9,6 +9,8 @@ import termios
 import threading
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 from typing import Any
 
 from course_lib import proc
@@ -17,6 +19,7 @@ from course_lib.solutions.epolling import EpollEngine
 from course_lib.solutions.polling import PollEngine, server
 
 from .ends import connection, left_as_it_was, readable, reset
+from .engine_trial import remembering
 from .engines import check_engine
 from .many_clients import check_server
 from .probe import Instead, Probe, raise_first
@@ -92,11 +95,9 @@ def _drains_a_burst(probe: Probe) -> None:
         whole, sent = b" ".join(b"%07d" % number for number in range(_BURST // 8)), 0
         while sent < len(whole):
             before = sent
-            try:
+            with suppress(BlockingIOError):
                 while sent < len(whole):
                     sent += client.send(memoryview(whole)[sent:])
-            except BlockingIOError:
-                pass
             drained.on_edge(f"A burst of {sent - before} bytes had come", whole[before:sent], False)
 
 
@@ -146,10 +147,6 @@ def _short(data: bytes, end: bool) -> str:
     return f"({data!r}, {end})" if len(data) <= 40 else f"({data[:10]!r}… of {len(data)} bytes, {end})"
 
 
-def check_stopper(attempt: Attempt) -> None:
-    attempt.ask(_use_stopper, causes=_OF_STOPPER)
-
-
 _OF_STOPPER = {
     "AttributeError: fileno": "engine.watch() takes a thing with a method fileno(), and os.eventfd() gives a bare number: "
     "open(number, 'r+b', buffering=0) makes a file of it.",
@@ -173,7 +170,8 @@ def _use_stopper(talk: Talk, learner: Callable) -> None:
 
 
 def _stops(step: Callable[..., None], learner: Callable, engine_class: type) -> None:
-    engine, watched = _watched(engine_class)
+    engine = remembering(engine_class)()
+    watched = engine.watched.keys()
     with socket.create_server(("127.0.0.1", 0)) as mine:
         engine.watch(mine, True, False, "listener")
         before = proc.open_numbers()
@@ -205,22 +203,6 @@ def _stops(step: Callable[..., None], learner: Callable, engine_class: type) -> 
                 "close() left an entry in the engine: engine.unwatch() takes it out.": len(watched) > 1,
             }
             raise_first(causes)
-
-
-def _watched(engine_class: type) -> tuple[Any, set]:
-    """An engine of the course's, and the set of those that it watches."""
-    watched = set()
-
-    class Watched(engine_class):
-        def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
-            super().watch(sock, read, write, data)
-            watched.add(sock)
-
-        def unwatch(self, sock: socket.socket) -> None:
-            super().unwatch(sock)
-            watched.remove(sock)
-
-    return Watched(), watched
 
 
 def _wakes(step: Callable[..., None], engine: Any, stopper: Any, early: bool) -> None:
@@ -277,4 +259,8 @@ class _Loop(threading.Thread):
         return all(proc.stat(os.getpid(), self.native_id)[:1] == ["S"] for _ in range(5))
 
 
-CHECKS = {"6.1": check_epoll_engine, "6.2": check_drain, "6.4": check_stopper}
+CHECKS = {
+    "6.1": check_epoll_engine,
+    "6.2": check_drain,
+    "6.4": partial(Attempt.ask, inside=_use_stopper, causes=_OF_STOPPER),
+}

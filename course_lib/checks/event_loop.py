@@ -1,7 +1,5 @@
 """Exercise 7.3: an event loop, and the check that runs tasks in it."""
 
-from __future__ import annotations
-
 import os
 import socket
 from collections.abc import Callable, Generator
@@ -38,10 +36,8 @@ _CAUSES = {
 def _use_loop(talk: Talk, learner: Callable) -> None:
     trial = LoopTrial(talk, learner)
     parts = ready_queue, two_loops, ping_pong, timers, mistakes, interrupted, reader_and_writer
-    for part in *parts, nobody_waits, fairness, forgets, costs_the_same:
+    for part in *parts, nobody_waits, fairness, forgets, costs_the_same, closes:
         part(trial)
-    trial.what = "A task closes sockets for which others wait"
-    closes(talk, learner)
 
 
 def _idle(attempt: Attempt) -> None:
@@ -78,7 +74,7 @@ def _use_idle(talk: Talk, learner: Callable, listener: socket.socket) -> None:
     raise Wrong("A task waits for a socket, and run() returned.")
 
 
-def _talks(process: CheckedProcess, client: socket.socket, line: bytes, what: str) -> None:
+def _talks(process: "CheckedProcess", client: socket.socket, line: bytes, what: str) -> None:
     client.sendall(line)
     try:
         got = process.read(client, len(line), f"{what}, and a client's line got no answer within 1 s")
@@ -94,7 +90,7 @@ def _talks(process: CheckedProcess, client: socket.socket, line: bytes, what: st
         raise Wrong(f"{what}, and a client that sent {line!r} got {got!r}.")
 
 
-def _sleeps(process: CheckedProcess, pid: int, what: str, seconds: int | None) -> None:
+def _sleeps(process: "CheckedProcess", pid: int, what: str, seconds: int | None) -> None:
     """It must sleep in epoll_wait(), with the timeout that the next timer gives."""
     if seconds is None and process.until(lambda: process.asleep_in() == "epoll_wait" and process.sleeps_for_ever(), 0.1):
         return

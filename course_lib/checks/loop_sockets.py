@@ -1,24 +1,20 @@
 """Tasks that wait for sockets: parts of the check of 7.3 on who is woken, who starves, what is left, what it costs."""
 
-from __future__ import annotations
-
 import gc
-import re
 import socket
 import time
 import weakref
 from collections import Counter
-from collections.abc import Callable, Generator
-from pathlib import Path
-from typing import Any
+from collections.abc import Generator
+from contextlib import suppress
 
-from course_lib.proc import links
-from course_lib.sandbox import Stopwatch, Talk, Wrong
+from course_lib.sandbox import Stopwatch, Wrong
 from course_lib.solutions.coroutines import recv, send_all
 
 from .ends import accepted, empty, fill, readable, reset, writable
-from .epoll_list import grows, room
+from .epoll_list import grows, interest_lists, room
 from .loop_trial import LoopTrial, Task, pair, pairs, turns
+from .probe import raise_first
 
 
 def ping_pong(trial: LoopTrial) -> None:
@@ -123,7 +119,7 @@ def nobody_waits(trial: LoopTrial) -> None:
         watch, used = Stopwatch(), time.process_time()
         yield "sleep", 0.15
         if time.process_time() - used > watch.passed() / 8:
-            if one.fileno() not in _watched():
+            if not any(one.fileno() in inside for inside in interest_lists().values()):
                 trial.fail(
                     "Tasks wait, nobody is ready, and your Loop runs all the time: engine.wait() gets 0 only when somebody is "
                     "ready, else the seconds until the first timer."
@@ -178,7 +174,7 @@ def fairness(trial: LoopTrial) -> None:
 
 def forgets(trial: LoopTrial) -> None:
     ends = [pair() for _ in range(50)]
-    kept: list[weakref.ref[Generator]] = []
+    kept = weakref.WeakSet[Generator]()
     ended: list[int] = []
     found: dict[str, int] = {}
 
@@ -200,13 +196,13 @@ def forgets(trial: LoopTrial) -> None:
                 break
         gc.collect()
         numbers = {one.fileno() for one, _ in ends}
-        found["entries"] = sum(number in numbers for number in _watched())
-        found["tasks"] = sum(task() is not None for task in kept)
+        found["entries"] = sum(number in numbers for inside in interest_lists().values() for number in inside)
+        found["tasks"] = len(kept)
 
     loop = trial.new()
     for one, _ in ends:
         task = reads_twice(one)
-        kept.append(weakref.ref(task))
+        kept.add(task)
         loop.spawn(task)
         del task
     trial.go("50 tasks read two bytes each from a socket of their own", last(), seconds=2.0)
@@ -216,37 +212,28 @@ def forgets(trial: LoopTrial) -> None:
 
 
 def _has_forgotten_tasks(trial: LoopTrial, found: dict[str, int]) -> None:
-    if "entries" not in found:
-        raise Wrong(f"50 tasks read from sockets; run() returned, and another task had not ended.{trial.cause()}")
-    if found["entries"]:
-        raise Wrong(
-            f"50 tasks have read from sockets and ended, and {found['entries']} of the sockets are still in epoll's interest "
-            "list (tfd lines in /proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more."
-        )
-    if found["tasks"] > 3:
-        raise Wrong(
-            f"50 tasks have ended, and your Loop still keeps {found['tasks']} of them: it grows with every task that ever ran. "
-            "Forget each one when it ends."
-        )
+    entries, tasks = found.get("entries", 0), found.get("tasks", 0)
+    causes = {
+        f"50 tasks read from sockets; run() returned, and another task had not ended.{trial.cause()}": not found,
+        f"50 tasks have read from sockets and ended, and {entries} of the sockets are still in epoll's interest "
+        "list (tfd lines in /proc/self/fdinfo, proc(5)): engine.unwatch() when nobody waits for a socket any more.": entries,
+        f"50 tasks have ended, and your Loop still keeps {tasks} of them: it grows with every task that ever ran. "
+        "Forget each one when it ends.": tasks > 3,
+    }
+    raise_first(causes)
 
 
 def _forgets_sockets(ends: list[tuple[socket.socket, socket.socket]]) -> None:
-    sockets = [weakref.ref(one) for one, _ in ends]
+    sockets = weakref.WeakSet(one for one, _ in ends)
     while ends:
         for sock in ends.pop():
             sock.close()
     gc.collect()
-    if (left := sum(sock() is not None for sock in sockets)) > 3:
+    if (left := len(sockets)) > 3:
         raise Wrong(
             f"50 sockets were waited for once and are closed, and your Loop still keeps {left} of them: it grows with every "
             "connection that ever came. Forget each one when nobody waits for it."
         )
-
-
-def _watched() -> list[int]:
-    """The numbers in the interest lists of this process (proc(5))."""
-    texts = (Path(f"/proc/self/fdinfo/{number}").read_text() for number, link in links().items() if "eventpoll" in link)
-    return list(map(int, re.findall(r"^tfd:\s*(\d+)", "".join(texts), re.MULTILINE)))
 
 
 _FEW, _LOTS, _TURNS, _GROWS = 10, 2000, 200, 3  # tasks that wait, steps of two that talk, and how much more these may cost
@@ -291,13 +278,11 @@ def costs_the_same(trial: LoopTrial) -> None:
 
 def _waits(event: str, sock: socket.socket) -> Generator:
     yield event, sock  # whether this comes is the Loop's business
-    try:
+    with suppress(OSError):
         sock.send(b"x")
-    except OSError:
-        pass
 
 
-def _new_owner(talk: Talk, loop: Any, old: tuple[str, ...], new: str, kept: list[socket.socket]) -> Generator:
+def _new_owner(trial: LoopTrial, old: tuple[str, ...], new: str, kept: list[socket.socket]) -> Generator:
     """Close a socket for which tasks wait, and let a task wait for a new one with its number; `kept` keeps what stays open."""
     got: list[bytes] = []
 
@@ -311,7 +296,7 @@ def _new_owner(talk: Talk, loop: Any, old: tuple[str, ...], new: str, kept: list
     one, peer = pair()
     fill(one)
     for event in old:
-        loop.spawn(_waits(event, one))
+        trial.loop.spawn(_waits(event, one))
     yield from turns(3)
     number = one.fileno()
     one.close()
@@ -320,13 +305,13 @@ def _new_owner(talk: Talk, loop: Any, old: tuple[str, ...], new: str, kept: list
         owner, its_peer = its_peer, owner
     kept.extend((peer, owner, its_peer))
     waited = " and ".join(f"to {event}" for event in old)
-    talk.step(
+    trial.step(
         f"A task waits {waited} a socket, another one closes it, and a new socket gets its number; a task waits to "
         f"{new} the new one, and did not go on within 1 s"
     )
     if new == "write":
         fill(owner)
-    loop.spawn(reader(owner) if new == "read" else writer(owner))
+    trial.loop.spawn(reader(owner) if new == "read" else writer(owner))
     yield from turns(2)
     if new == "write":
         empty(its_peer)
@@ -335,21 +320,22 @@ def _new_owner(talk: Talk, loop: Any, old: tuple[str, ...], new: str, kept: list
     while not got:
         yield "sleep", 0.001
     if got.pop() != b"hello" or got:
-        talk.send({"wrong": "A socket was closed, and a new one got its number: a task of the new one was resumed twice."})
+        trial.fail("A socket was closed, and a new one got its number: a task of the new one was resumed twice.")
 
 
-def closes(talk: Talk, learner: Callable) -> None:
-    loop = learner()
-    kept: list[socket.socket] = []
+def closes(trial: LoopTrial) -> None:
+    """The last part: those who wait for a closed socket may do so for ever, and run() need not return."""
+    loop, kept = trial.new(), list[socket.socket]()
 
     def driver() -> Generator:
         for old in ("read",), ("write",), ("read", "write"):
             for new in "read", "write":
-                yield from _new_owner(talk, loop, old, new, kept)
-        talk.good("a socket is closed while a task waits for it: its number can be used again")
-        talk.tell()
+                yield from _new_owner(trial, old, new, kept)
+        trial.talk.good("a socket is closed while a task waits for it: its number can be used again")
+        trial.talk.tell()
 
+    trial.what = "A task closes sockets for which others wait"
     loop.spawn(driver())
-    talk.step("A task closes sockets for which others wait, and it did not go on within 1 s")
+    trial.step("A task closes sockets for which others wait, and it did not go on within 1 s")
     loop.run()
     raise Wrong("A task closes sockets for which others wait; run() returned, and this task had not ended.")

@@ -1,7 +1,5 @@
 """Tasks that take turns, sleep, spawn others, make mistakes: parts of the check of 7.3."""
 
-from __future__ import annotations
-
 import socket
 import threading
 import time

@@ -1,7 +1,5 @@
 """The learner's Loop with tasks of ours in it: what it prints, what its exceptions say, and the ends that tasks talk over."""
 
-from __future__ import annotations
-
 import io
 import re
 import socket
@@ -20,7 +18,7 @@ Task = Generator[Any, None, Any]  # yields what it waits for, and may return som
 class _Printed(io.StringIO):
     """Standard output, or standard error, which is not shown: a message quotes it. After a traceback the Loop is blamed."""
 
-    def __init__(self, trial: LoopTrial, shown: TextIO | None) -> None:
+    def __init__(self, trial: "LoopTrial", shown: TextIO | None) -> None:
         super().__init__()
         self._trial, self._shown = trial, shown
 
@@ -47,7 +45,7 @@ class LoopTrial:
     """The learner's Loop with tasks of ours in it, and what it printed."""
 
     def __init__(self, talk: Talk, learner: Callable) -> None:
-        self.talk, self._learner = talk, learner
+        self.talk, self.step, self._learner = talk, talk.step, learner
         self.printed = sys.stdout, sys.stderr = _Printed(self, sys.stdout), _Printed(self, None)
         self.loop: Any = None
         self.what = "Tasks ran"
@@ -96,9 +94,6 @@ class LoopTrial:
         for task in tasks:
             self.loop.spawn(task)
         self.loop.run()
-
-    def step(self, what: str, seconds: float = 1.0) -> None:
-        self.talk.step(what, seconds)
 
     def fail(self, text: str) -> None:
         """For tasks: an exception would be the Loop's."""

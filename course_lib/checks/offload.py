@@ -12,7 +12,7 @@ from course_lib.sandbox import Attempt, Raised, Stopwatch, Talk, Wrong, a, expla
 from course_lib.sandbox.words import REFUSED_BY_PICKLE
 
 from .ends import readable
-from .probe import Answer, first
+from .probe import Answer, first, raise_first
 
 _BIG = 300_000  # bytes
 _CUT = "UnpicklingError", "EOFError", "ValueError"  # what half a pickle raises
@@ -82,11 +82,10 @@ def _use_offload(talk: Talk, learner: Callable) -> None:
 class _Task:
     """One offload(), driven by hand, as a loop does it."""
 
-    _peer: socket.socket  # readable when a child has come out of offload
+    _escaped = mmap.mmap(-1, 1)  # shared memory: has a child come out of offload?
 
-    def __init__(self, talk: Talk, generator: Generator, escaped: socket.socket) -> None:
-        self._talk, self._generator, self._escaped = talk, generator, escaped
-        self._pid = os.getpid()
+    def __init__(self, talk: Talk, generator: Generator) -> None:
+        self._talk, self._generator, self._pid = talk, generator, os.getpid()
         self.waits_for: Any = None
         self.ended, self.turns = False, 0
         self.result: Any = None
@@ -101,7 +100,7 @@ class _Task:
         except BaseException as error:
             self.ended, self.error = True, error
         if os.getpid() != self._pid:  # the child came out of offload
-            self._escaped.send(b"x")
+            self._escaped[0] = 1
             os._exit(0)
         if not self.ended:
             self.waits_for = _waited_for(got)
@@ -115,13 +114,11 @@ class _Task:
             self._talk.step(f"The function {what} had ended, and offload did not come back within 3 s", 3.0)
             if not _in_time(lambda: self.readable(0)):
                 self._not_escaped()
-                if self.turns:
-                    raise Wrong(
-                        "The result has come, and offload waits for more, for ever: the end, b'', comes when the LAST copy of the child's end is "
-                        "closed, and this process holds one. Close it right after fork (pipe(7))."
-                    )
                 raise Wrong(
-                    "The function has ended, and what offload waits for does not become readable: the child must write its "
+                    "The result has come, and offload waits for more, for ever: the end, b'', comes when the LAST copy of the child's end is "
+                    "closed, and this process holds one. Close it right after fork (pipe(7))."
+                    if self.turns
+                    else "The function has ended, and what offload waits for does not become readable: the child must write its "
                     "result, and this process must wait for the other end."
                 )
             self.turns += 1
@@ -143,7 +140,7 @@ class _Task:
         return self.result
 
     def pair(self, what: str) -> tuple:
-        self.finish(f"was {what}" if not what.startswith("a ") else "was at work")
+        self.finish(f"was {what}")
         got = self.value()
         if not isinstance(got, tuple) or len(got) != 2:
             raise Wrong(
@@ -153,7 +150,7 @@ class _Task:
         return got
 
     def _not_escaped(self) -> None:
-        if readable(self._peer):
+        if self._escaped[0]:
             raise Wrong(
                 "The child process came out of offload: a second copy of the whole server would run on, with all its sockets. "
                 "The child must end inside of offload, in every case: os._exit(0) (in `finally`)."
@@ -165,13 +162,12 @@ class _Offloaded:
 
     def __init__(self, talk: Talk, learner: Callable) -> None:
         self._talk, self._learner = talk, learner
-        self._escaped, _Task._peer = socket.socketpair()
 
     def begin(self, what: str, fn: Callable, *args: object) -> _Task:
         self._talk.step(
             f"offload did not yield although its function ({what}) was not through: it calls fn here, or it waits for the child itself "
             "(waitpid, join, result, recv)", 1.0)  # fmt: skip
-        task = _Task(self._talk, self._learner(fn, *args), self._escaped)
+        task = _Task(self._talk, self._learner(fn, *args))
         task.step()
         task._not_escaped()
         return task
@@ -206,7 +202,7 @@ class _Offloaded:
                 "end that the child writes to."
             )
         gate.open()
-        pid, got = task.pair("a function")
+        pid, got = task.pair("at work")
         if pid == os.getpid():
             raise Wrong(
                 "The function ran in the process of the loop, in a thread: beside it the loop gets the GIL only in turns, "
@@ -261,16 +257,14 @@ class _Offloaded:
             raise ValueError("no such page")
 
         task = self.run("that raises ValueError", fails)
-        if task.error is None:
-            raise Wrong(
-                f"The function raised ValueError, and offload returned {shown(task.result)}: send the exception through the "
-                "pipe, too, and raise it here."
-            )
-        if type(task.error) is not ValueError or task.error.args != ("no such page",):
-            raise Wrong(
-                f"The function raised ValueError('no such page'), and offload raised {type(task.error).__name__}: catch it in the child, "
-                "send it through the pipe, and raise it here."
-            )
+        error = task.error
+        causes = {
+            f"The function raised ValueError, and offload returned {shown(task.result)}: send the exception through the "
+            "pipe, too, and raise it here.": error is None,
+            f"The function raised ValueError('no such page'), and offload raised {type(error).__name__}: catch it in the child, "
+            "send it through the pipe, and raise it here.": type(error) is not ValueError or error.args != ("no such page",),
+        }
+        raise_first(causes)
 
     def three_at_once(self) -> None:
         gates = [_Gate() for _ in range(3)]
@@ -312,22 +306,18 @@ class _Offloaded:
             left: object = os.waitid(os.P_ALL, 0, os.WEXITED | os.WNOHANG | os.WNOWAIT)
         except ChildProcessError:
             left = False
-        if left is None:
-            raise Wrong(
-                "A child process of offload is still alive after its result has come: os._exit(0) when it has sent the "
-                "result, or it stays for ever."
-            )
-        if left:
-            raise Wrong(
-                "Children of offload are zombies: they have ended, and nobody took their exit status. Call os.waitpid(pid, 0) "
-                "(or join()) when the result is there (wait(2))."
-            )
+        causes = {
+            "A child process of offload is still alive after its result has come: os._exit(0) when it has sent the "
+            "result, or it stays for ever.": left is None,
+            "Children of offload are zombies: they have ended, and nobody took their exit status. Call os.waitpid(pid, 0) "
+            "(or join()) when the result is there (wait(2)).": left,
+        }
+        raise_first(causes)
         self._talk.step("offload did not return within 2 s", 2.0)
         before = open_numbers()
         for _ in range(3):
             self.run("of a short call", abs, -1)
-        more = len(open_numbers() - before)
-        if more:
+        if more := len(open_numbers() - before):
             raise Wrong(
                 f"After 3 more calls of offload {more} more descriptors are open: close both ends of the pipe, the child's "
                 "right after fork, ours at the end."

@@ -12,17 +12,10 @@ from course_lib.sandbox import Attempt, Talk, Wrong
 from course_lib.solutions.nonblocking import Conn
 from course_lib.solutions.polling import PollEngine, SelectEngine
 
+from .engine_trial import remembering
 from .engines import check_engine
 from .many_clients import check_server
 from .server_trial import ServerTrial, tell_closed_sockets
-
-
-def check_poll_engine(attempt: Attempt) -> None:
-    check_engine(attempt, "poll")
-
-
-def check_select_engine(attempt: Attempt) -> None:
-    check_engine(attempt, "select")
 
 
 def check_on_engines(attempt: Attempt) -> None:
@@ -86,22 +79,12 @@ _OF_AN_ENGINE = {
 def _asked(engine_class: type, talk: Talk, listener: socket.socket) -> Any:
     """An engine that looks at what the learner's server asks of it."""
 
-    class Asked(engine_class):
+    base: Any = remembering(engine_class)
+
+    class Asked(base):
         """Counts how often it was asked to wait; now and then it says that the listener is readable, and nobody is there."""
 
         waits = 0
-
-        def __init__(self) -> None:
-            super().__init__()
-            self.watched: dict[socket.socket, tuple[bool, object]] = {}  # for both reading and writing? and the data
-
-        def watch(self, sock: socket.socket, read: bool, write: bool, data: object) -> None:
-            super().watch(sock, read, write, data)
-            self.watched[sock] = bool(read and write), data
-
-        def unwatch(self, sock: socket.socket) -> None:
-            super().unwatch(sock)
-            self.watched.pop(sock, None)
 
         def wait(self, seconds: float | None) -> list:
             self.waits += 1
@@ -135,4 +118,4 @@ def _serve_on(engine_class: type, talk: Talk, learner: Callable, listener: socke
     raise Wrong(f"{learner.__name__} returned; it should serve without end: while True.")
 
 
-CHECKS = {"5.1": check_poll_engine, "5.2": check_select_engine, "5.3": check_on_engines}
+CHECKS = {"5.1": partial(check_engine, kind="poll"), "5.2": partial(check_engine, kind="select"), "5.3": check_on_engines}

@@ -9,7 +9,7 @@ import socket
 import subprocess
 import uuid
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 
 from course_lib.ports import inodes, is_queued, listening
 from course_lib.proc import children, cpu_seconds, state
@@ -19,12 +19,13 @@ from course_lib.sandbox.words import printable
 from .ends import half_close, readable, reset
 from .prefork_causes import CAUSES, not_stopped
 from .prefork_inside import ENDS, REPORT, WORKERS, use_prefork
+from .probe import raise_first
+from .web import REQUEST
 
 _PATIENCE = 2.5  # seconds for what takes milliseconds: the workers may have to wait for a processor
 _MANY = 300  # clients; that one of three workers gets none of them has the probability 3 * (2/3) ** 300
 _WINDOW = 0.3  # seconds over which nobody talks
 _ANSWER = re.compile(rb"(?is)\r\nContent-Length: *(\d+)(?=\r\n).*?\r\n\r\n(.*)")
-_REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 
 
 def check_prefork(attempt: Attempt) -> None:
@@ -102,23 +103,20 @@ class Crew:
             case "told" if not self.stopping:
                 raise Wrong(f"{self.happened or 'All workers are at work'}, and another worker got SIGTERM. {_SECOND_PARENT}")
             case "returned" if not self.stopping:
-                raise self._returned_early()
+                none = not self.workers and not children(self.parent)  # a child may report later than its parent
+                causes = {
+                    f"{self.happened}, and prefork returned in the parent. {_SECOND_PARENT}": self.happened,
+                    "prefork returned, and no worker was started: os.fork() for each listener.": none,
+                    "prefork returned while its workers are at work. It is the parent's main loop: wait for workers that die, "
+                    "and return when SIGTERM has come.": True,
+                }
+                raise_first(causes)
             case "started" if self.stopping:
                 raise Wrong(
                     "SIGTERM has come, and prefork started another worker: first say that no more are started, then end them.",
                     cause="started another",
                 )
         return report
-
-    def _returned_early(self) -> Wrong:
-        if self.happened:
-            return Wrong(f"{self.happened}, and prefork returned in the parent. {_SECOND_PARENT}")
-        if not self.workers and not children(self.parent):  # a child may report later than its parent
-            return Wrong("prefork returned, and no worker was started: os.fork() for each listener.")
-        return Wrong(
-            "prefork returned while its workers are at work. It is the parent's main loop: wait for workers that die, "
-            "and return when SIGTERM has come."
-        )
 
     def look(self) -> None:
         """Nothing has been reported that should not."""
@@ -146,54 +144,43 @@ class Crew:
         """Wait for one new worker."""
         report = self.report(what)
         pid, listener = int(report["pid"]), report["listener"]
-        if listener not in self.listeners and self.ready:
-            raise Wrong(
-                "A worker that was started anew got another listener than the one that has died: clients that stood in the "
-                "queue of the old one were cut off. Keep the listeners open in the parent."
-            )
-        if listener not in self.listeners:
-            raise Wrong(
-                "A worker got another listener than those that were handed to prefork. The parent still holds them: the kernel "
-                "puts clients into their queues too, and nobody takes them out."
-            )
-        if listener in self.workers.values() and self.happened:
-            raise Wrong(f"{self.happened}, and workers of other listeners were started anew. {_SECOND_PARENT}")
-        if listener in self.workers.values():
-            raise Wrong(
-                "Two workers have the same listener, and from another one nobody accepts: the clients that the kernel puts "
-                "into its queue wait for ever. A worker that is started anew gets the listener of the one that has died."
-            )
-        if report["held"] > 1:
-            raise Wrong(
-                "A worker holds the listeners of the others too: fork copies all descriptors (fork(2)). A listener lives until "
-                "its last copy is closed: when the others have gone, clients would still be put into its queue, and wait for "
-                "ever. Close them in the child."
-            )
+        unknown, taken = listener not in self.listeners, listener in self.workers.values()
+        causes = {
+            "A worker that was started anew got another listener than the one that has died: clients that stood in the "
+            "queue of the old one were cut off. Keep the listeners open in the parent.": unknown and self.ready,
+            "A worker got another listener than those that were handed to prefork. The parent still holds them: the kernel "
+            "puts clients into their queues too, and nobody takes them out.": unknown,
+            f"{self.happened}, and workers of other listeners were started anew. {_SECOND_PARENT}": taken and self.happened,
+            "Two workers have the same listener, and from another one nobody accepts: the clients that the kernel puts "
+            "into its queue wait for ever. A worker that is started anew gets the listener of the one that has died.": taken,
+            "A worker holds the listeners of the others too: fork copies all descriptors (fork(2)). A listener lives until "
+            "its last copy is closed: when the others have gone, clients would still be put into its queue, and wait for "
+            "ever. Close them in the child.": report["held"] > 1,
+        }
+        raise_first(causes)
         self.workers[pid], self.sockets[pid] = listener, report["sockets"]
         return pid
 
-    def ended(self, pid: int, what: str) -> None:
+    def ended(self, pid: int, what: str, it: str = "it") -> None:
         """Wait until this worker has gone, and is no zombie."""
-        self.workers.pop(pid)
+        self.workers.pop(pid, None)
         if not self.process.until(lambda: not state(pid), _PATIENCE):
             raise Wrong(
-                f"{what}, and it is a zombie: it has ended, and nobody took its exit status. os.waitpid() does, and says who "
+                f"{what}, and {it} is a zombie: it has ended, and nobody took its exit status. os.waitpid() does, and says who "
                 "it was (wait(2))."
                 if state(pid) == "Z"
-                else f"{what}, and it is still alive."
+                else f"{what}, and {it} is still alive."
             )
 
-    def connect(self) -> socket.socket:
-        return self.attempt.connect(self.address)
-
-    def answer(self, client: socket.socket, path: bytes, what: str) -> bytes:
-        """Ask for a page: its body."""
-        client.sendall(_REQUEST % path)
-        return self.body(client, what)
+    def connect(self, sends: bytes = b"") -> socket.socket:
+        client = self.attempt.connect(self.address)
+        client.sendall(sends)
+        return client
 
     def who(self, client: socket.socket, what: str) -> int:
         """Ask a worker for its number."""
-        if not (number := self.answer(client, b"/", what)).isdigit():
+        client.sendall(REQUEST % b"/")
+        if not (number := self.body(client, what)).isdigit():
             raise Wrong(f"A client asked for a page and got {number[:60]!r}.")
         return int(number)
 
@@ -210,17 +197,14 @@ class Crew:
                 self.explain_end()
                 raise Wrong(f"{what}, but the end of its connection.")
             came += piece
-            try:
+            with suppress(BlockingIOError, ConnectionResetError):
                 came += client.recv(65_536, socket.MSG_DONTWAIT)
-            except (BlockingIOError, ConnectionResetError):
-                pass
         return found[2][: int(found[1])]
 
     def unanswered(self, client: socket.socket, what: str) -> Wrong:
         """Where does this client wait?"""
-        for pid in self.workers:
-            if state(pid) in ("Z", ""):
-                return Wrong(f"{what}: a worker has ended, and it was not started anew.")
+        if any(state(pid) in ("Z", "") for pid in self.workers):
+            return Wrong(f"{what}: a worker has ended, and it was not started anew.")
         if is_queued(client):
             return Wrong(f"{what}: it stands in the accept queue of a listener from which nobody accepts.")
         return Wrong(f"{what}: a worker has accepted it, and does not answer.")
@@ -246,9 +230,6 @@ class Crew:
     def calm(self) -> None:
         """Wait until all have nothing more to do."""
         self.process.until(lambda: all(state(pid) == "S" for pid in (self.parent, *self.workers)), 0.5)
-
-    def cpu(self) -> dict[int, float]:
-        return {pid: cpu_seconds(pid) for pid in (self.parent, *self.workers)}
 
 
 def _opens(crew: Crew) -> None:
@@ -280,10 +261,10 @@ def _idle(crew: Crew) -> None:
     """Nobody talks: nobody runs. Two windows must agree before anybody is blamed."""
     for _ in range(2):
         crew.calm()
-        used, woke = crew.cpu(), crew.process.wakes()
-        watches = {pid: Stopwatch(pid, alone=True) for pid in used}
+        woke = crew.process.wakes()
+        before = [(pid, cpu_seconds(pid), Stopwatch(pid, alone=True)) for pid in (crew.parent, *crew.workers)]
         crew.process.watch(_WINDOW)
-        busy = {pid: (cpu - used[pid]) / watches[pid].passed() for pid, cpu in crew.cpu().items()}
+        busy = {pid: (cpu_seconds(pid) - used) / watch.passed() for pid, used, watch in before}
         if max(busy.values()) < 0.1:
             break
     else:
@@ -308,19 +289,15 @@ def _one_stands_still(crew: Crew) -> None:
     try:
         crew.process.until(lambda: state(still) == "T", 1.0)
         for pid in others:
-            crew.answer(clients[pid], b"/", "One worker stands still (SIGSTOP), and a client of another one got no answer")
-        late = [crew.connect() for _ in range(20)]
-        for client in late:
-            client.sendall(_REQUEST % b"/")
+            crew.who(clients[pid], "One worker stands still (SIGSTOP), and a client of another one got no answer")
+        late = [crew.connect(REQUEST % b"/") for _ in range(20)]
         crew.process.watch(0.02)
     finally:
         os.kill(still, signal.SIGCONT)
-    for client in (clients[still], *late):
-        if client in late:
-            crew.body(client, "A worker stood still for a moment, and a client that came meanwhile got no answer")
+    for client in late:
+        crew.body(client, "A worker stood still for a moment, and a client that came meanwhile got no answer")
+    for client in (*late, *clients.values()):
         client.close()
-    for pid in others:
-        clients[pid].close()
     crew.calm()
     crew.attempt.good("one worker stands still: the clients of the others are answered, its own wait in its queue")
 
@@ -330,9 +307,7 @@ def _one_dies(crew: Crew) -> None:
     for victim, listener in sorted(crew.workers.items()):
         os.kill(victim, signal.SIGKILL)
         crew.process.until(lambda: state(victim) in ("Z", ""), 1.0)
-        clients = [crew.connect() for _ in range(10)]
-        for client in clients:
-            client.sendall(_REQUEST % b"/")
+        clients = [crew.connect(REQUEST % b"/") for _ in range(10)]
         crew.ended(victim, what)
         if crew.workers[crew.started(f"{what}, and no other one was started")] != listener:
             raise Wrong(f"{what}, and the new one has not its listener.")
@@ -356,8 +331,8 @@ def _two_die(crew: Crew) -> None:
             f"{what}, and {_count(number)} started anew (one SIGCHLD may stand for several children, signal(7): os.waitpid(-1, "
             "os.WNOHANG) until it gives 0)"
         )
-    if not crew.process.until(lambda: not any(map(state, victims)), _PATIENCE):
-        raise Wrong(f"{what}, and one of them is a zombie: nobody took its exit status (wait(2)).")
+    for pid in victims:
+        crew.ended(pid, what, "one of them")
     for client in crew.reach(set(crew.workers), f"{what} and started anew").values():
         client.close()
     crew.attempt.good("two that die at the same moment, too")
@@ -368,7 +343,7 @@ def _serve_ends(crew: Crew) -> None:
         what = f"serve {how} in a worker"
         first = next(iter(crew.workers))
         with crew.reach({first}, "All workers are at work")[first] as client:
-            client.sendall(_REQUEST % path.encode())
+            client.sendall(REQUEST % path.encode())
             crew.ended(first, "A worker was killed")
             crew.happened = what
             second = crew.started("A worker was killed, and no other one was started")
@@ -379,28 +354,18 @@ def _serve_ends(crew: Crew) -> None:
                 if state(second) in ("Z", "") or _SECOND_PARENT in str(wrong):
                     raise
                 raise Wrong(f"{wrong} The child is still alive. {_SECOND_PARENT}") from None
-            if not crew.process.until(lambda: not state(second), _PATIENCE):
-                raise Wrong(
-                    f"{what}, it was started anew, and the old process is "
-                    f"{'a zombie' if state(second) == 'Z' else 'still alive'}."
-                )
+            crew.ended(second, f"{what}, it was started anew", "the old process")
     crew.look()
     crew.happened = ""
     crew.attempt.good("serve raises, or returns, in a worker: this process ends, and is started anew")
 
 
 def _odd_clients(crew: Crew) -> None:
+    goes = reset, socket.socket.close, half_close
     for number in range(30):
-        client = crew.connect()
-        client.sendall((_REQUEST % b"/")[: (0, 1, 30, -1)[number % 4]])
-        if number % 3 == 0:
-            reset(client)
-        elif number % 3 == 1:
-            client.close()
-        else:
-            half_close(client)
-    whole = crew.connect()
-    whole.sendall(_REQUEST % b"/" + _REQUEST % b"/nothing" + _REQUEST % b"/")
+        client = crew.connect((REQUEST % b"/")[: (0, 1, 30, -1)[number % 4]])
+        goes[number % 3](client)
+    whole = crew.connect(REQUEST % b"/" + REQUEST % b"/nothing" + REQUEST % b"/")
     half_close(whole)
     crew.process.read(whole, 100_000, "A client sent three requests in one packet and half-closed, and got no end", _PATIENCE)
     if not crew.process.until(lambda: crew.connections() == 0, _PATIENCE):
@@ -434,10 +399,9 @@ def _stops(crew: Crew) -> None:
     crew.calm()
     crew.stopping = True
     os.kill(crew.parent, signal.SIGTERM)
+    late = f"{what}, and prefork did not return within {_PATIENCE:g} s"
     try:
-        reports = [crew.report(f"{what}, and prefork did not return within {_PATIENCE:g} s")["what"]]
-        while reports[-1] != "returned":
-            reports.append(crew.report(f"{what}, and prefork did not return within {_PATIENCE:g} s")["what"])
+        reports = list(iter(lambda: crew.report(late)["what"], "returned"))
     except Wrong as wrong:
         raise not_stopped(crew, what, wrong) from None
     _nothing_is_left(crew, what, reports)
@@ -452,17 +416,17 @@ def _nothing_is_left(crew: Crew, what: str, reports: list[str]) -> None:
     facts = crew.process.hear("prefork has returned")
     alive = sum(state(pid) not in ("", "Z") for pid in crew.workers)
     zombies = sum(state(pid) == "Z" for pid in crew.workers)
-    for wrong, words in (
-        (alive, f"{_count(alive)} still alive: send each one SIGTERM, and wait for it (os.waitpid)"),
-        (zombies, f"{zombies} of its workers are zombies: os.waitpid(pid, 0) for each one"),
-        ("told" not in reports, "it has killed its workers without a word: send them SIGTERM, which they can take, and finish what "
-         "they have begun"),
-        (facts["open"], f"{facts['open']} of the listeners are still open: close them"),
-        (facts["more"] > 0, f"{facts['more']} more descriptors are open in the parent than before"),
-        (listening(crew.address[1]), "somebody still listens at the port"),
-    ):  # fmt: skip
-        if wrong:
-            raise Wrong(f"{what}, prefork returned, and {words}.")
+    returned = f"{what}, prefork returned, and"
+    causes = {
+        f"{returned} {_count(alive)} still alive: send each one SIGTERM, and wait for it (os.waitpid).": alive,
+        f"{returned} {zombies} of its workers are zombies: os.waitpid(pid, 0) for each one.": zombies,
+        f"{returned} it has killed its workers without a word: send them SIGTERM, which they can take, and finish what they have "
+        "begun.": "told" not in reports,
+        f"{returned} {facts['open']} of the listeners are still open: close them.": facts["open"],
+        f"{returned} {facts['more']} more descriptors are open in the parent than before.": facts["more"] > 0,
+        f"{returned} somebody still listens at the port.": listening(crew.address[1]),
+    }
+    raise_first(causes)
 
 
 def _count(number: int) -> str:

@@ -9,13 +9,14 @@ import socket
 import sys
 import time
 from collections.abc import Callable, Generator
+from contextlib import suppress
 
 from course_lib.ports import inodes
 from course_lib.proc import open_numbers
 from course_lib.sandbox import Talk, Wrong, a
 from course_lib.solutions.coroutines import Loop, accept, http
 
-from .probe import Probe
+from .probe import Probe, raise_first
 
 WORKERS = 3
 REPORT = 2048  # bytes, padded
@@ -56,10 +57,8 @@ class _Workers:
 
     def report(self, **facts: object) -> None:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as sock:  # opened here: a worker may have closed all it inherited
-            try:
+            with suppress(ConnectionRefusedError):  # the check knows enough, and has gone
                 sock.sendto(json.dumps(facts).encode()[:REPORT].ljust(REPORT), self._reports)
-            except ConnectionRefusedError:
-                pass  # the check knows enough, and has gone
 
     def serve(self, listener: socket.socket) -> None:
         if os.getpid() == self.parent:
@@ -123,29 +122,26 @@ def _right_listeners(listeners: object) -> int:
         raise Wrong(f"open_listeners({WORKERS}) returned {len(listeners)} sockets.")
     if any(listener.fileno() < 0 for listener in listeners):
         raise Wrong("open_listeners returned a socket that is closed.")
-    if len({os.fstat(listener.fileno()).st_ino for listener in listeners}) < len(listeners):
-        raise Wrong(
-            "open_listeners returned the same listener several times (or copies, dup). Workers can share one: then they have "
-            "one accept queue, several of them may be woken for a client, and who comes first takes it. Asked are listeners of "
-            "their own, with SO_REUSEPORT: each worker has its queue, and the kernel chooses."
-        )
-    for listener in listeners:
-        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            raise Wrong(
-                "open_listeners returned a socket that does not listen yet: a client would be refused. listen() before you "
-                "return."
-            )
     names = [listener.getsockname() for listener in listeners]
-    if any(name[0] != "127.0.0.1" for name in names):
-        raise Wrong(f"open_listeners bound to {names[0][0]}: everybody in the network can connect there. Bind to 127.0.0.1.")
-    if len({name[1] for name in names}) > 1:
-        raise Wrong(
-            "The listeners have different ports: with port 0 the kernel chooses a new one at each bind. Ask the first for its "
-            "port, getsockname()[1], and bind the others to that."
-        )
-    for listener in listeners:
-        if not listener.getsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT):
-            raise Wrong("A listener has no SO_REUSEPORT: set it on each of them, before bind (socket(7)).")
+    different = {os.fstat(listener.fileno()).st_ino for listener in listeners}
+
+    def all_have(option: int) -> bool:
+        return all(listener.getsockopt(socket.SOL_SOCKET, option) for listener in listeners)
+
+    causes = {
+        "open_listeners returned the same listener several times (or copies, dup). Workers can share one: then they have "
+        "one accept queue, several of them may be woken for a client, and who comes first takes it. Asked are listeners of "
+        "their own, with SO_REUSEPORT: each worker has its queue, and the kernel chooses.": len(different) < WORKERS,
+        "open_listeners returned a socket that does not listen yet: a client would be refused. listen() before you "
+        "return.": not all_have(socket.SO_ACCEPTCONN),
+        f"open_listeners bound to {names[0][0]}: everybody in the network can connect there. Bind to 127.0.0.1.": any(
+            name[0] != "127.0.0.1" for name in names
+        ),
+        "The listeners have different ports: with port 0 the kernel chooses a new one at each bind. Ask the first for its "
+        "port, getsockname()[1], and bind the others to that.": len({name[1] for name in names}) > 1,
+        "A listener has no SO_REUSEPORT: set it on each of them, before bind (socket(7)).": not all_have(socket.SO_REUSEPORT),
+    }
+    raise_first(causes)
     return int(names[0][1])
 
 

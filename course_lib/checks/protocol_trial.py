@@ -2,29 +2,38 @@
 
 import signal
 import socket
-from collections.abc import Callable, Coroutine, Generator
+from collections.abc import Callable, Coroutine, Generator, Mapping
 from contextlib import suppress
 from types import GeneratorType, coroutine
 from typing import Any
 
-from course_lib.sandbox import Attempt, Open, Raised, Stuck, Talk, Wrong
+from course_lib.sandbox import Attempt, Causes, Open, Raised, Stuck, Talk, Wrong, explained, why
 from course_lib.sandbox.talk import describe
 from course_lib.solutions.coroutines import Loop
 
 from .ends import half_close
 from .server_trial import ServerTrial, still_open
 
+GONE = "the client has gone ({})"
 AFTER_END = "recv gives b'' again and again when a client has finished (recv(2)): leave the loop, and close."
 
 
 class ProtocolTrial:
     """The learner's task for one connection, in the course's Loop in a process of its own, and its clients.
 
-    What depends on the protocol is for a subclass to say: `complete` (when is a request whole?), `unfinished`, `explain`.
+    What depends on the protocol is for a subclass to say: how it asks, and words for messages.
     `inside(talk, learner, listener)` runs in the child; it ends in `serve_each`. `name` is what the learner's task is called.
     """
 
-    complete: str
+    ask: Callable[..., None]  # of a client: send a request and compare its answer
+    complete: str  # when is a request whole?
+    size: str  # what does the length in an answer count?
+    lines: str  # how do the lines of an answer end?
+    end: str  # the same of one that broke off
+    causes: Causes  # of an exception that ended a task
+    likely: Causes  # of one where nothing better is known of the request
+    gone: Mapping[str, str] = {"ConnectionResetError": GONE, "BrokenPipeError": GONE}  # exceptions that are no mistake
+    stays_open = ""  # what is said besides of an exception after which the connection is open
     _sleeps = True
 
     def __init__(self, attempt: Attempt, inside: Callable, name: str) -> None:
@@ -41,6 +50,18 @@ class ProtocolTrial:
                 point(self)
                 self.left_open()
                 self.process.alone()  # before what it has started fills the memory
+
+    @property
+    def first(self) -> socket.socket:
+        """The client that stays until the end."""
+        return self.trial.stay[0]
+
+    def begin(self, *question: Any) -> None:
+        """The first client comes and asks this; what the server holds besides of its connection is its own."""
+        self.trial.stay.append(self.connect())
+        self.ask(self.first, *question)
+        self.trial.own = self.process.sockets() - 1
+        self.process.alone()
 
     def connect(self, receive_buffer: int | None = None, sends: bytes = b"", last: bool = False) -> socket.socket:
         """A client that sends this, and no more if it is the `last`."""
@@ -63,37 +84,38 @@ class ProtocolTrial:
             lambda: self.process.wakes() > woken and self.process.state() == "S", 0.2
         )
 
-    def more(self, client: socket.socket, what: str, why: str = "", begun: Any = None) -> None:
-        """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is for `unfinished`."""
+    def read(self, client: socket.socket, size: int, what: str, late: str, why: str) -> bytes:
+        """So much of whatever comes, or all until the end; `late` and `why` are said when nothing comes."""
+        got, stuck = self.trial.receive(client, size)
+        if stuck:
+            self.left_open()
+            raise Wrong(f"{what}, and {late}: {stuck.does('your server')}. {why}")
+        return got
+
+    def more(self, client: socket.socket, what: str, why: str = "", begun: str = "") -> None:
+        """Wait for more of an answer; if it ends or nothing comes, tell why. `begun` is what came, if its length is known by now."""
         came = self.came[client]
-        try:
-            data = self.process.read(client, 1, what)
-        except Stuck as stuck:
+        data, stuck = self.trial.receive(client, 1)
+        if stuck:
             self.left_open()
             wrong = self.unfinished(bytes(came), begun, stuck.does("your server")) or self._silent(client, stuck, why)
-            raise Wrong(f"{what}: {wrong}") from None
+            raise Wrong(f"{what}: {wrong}")
         if not data:
             self.raised(what, why, client)
             if wrong := self.unfinished(bytes(came), begun, ""):
                 raise Wrong(f"{what}: {wrong}")
             raise Wrong(f"{what}: no answer came, but the end: the connection was closed too early.{why and ' '}{why}")
         came += data
-        try:
+        with suppress(BlockingIOError, ConnectionResetError):
             came += client.recv(1 << 20, socket.MSG_DONTWAIT)
-        except (BlockingIOError, ConnectionResetError):
-            pass
 
     def ends(self, client: socket.socket, what: str, why: str) -> None:
         """Now the connection must end, and nothing may come before."""
-        came = bytes(self.came[client])
-        try:
-            came += self.process.read(client, 100, "")
-        except Stuck as stuck:
-            if not stuck.data:
-                self.left_open()
-                raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}") from None
-            came += stuck.data
-        if came:
+        got, stuck = self.trial.receive(client, 100)
+        if stuck and not got:
+            self.left_open()
+            raise Wrong(f"{what}, and the connection stays open: {stuck.does('your server')}. {why}")
+        if came := bytes(self.came[client]) + got:
             raise Wrong(f"{what}, and {part(came)} came instead of the end. {why}")
 
     def have_gone(self, what: str, left: int = 1) -> None:
@@ -107,24 +129,21 @@ class ProtocolTrial:
             )
         self.trial.calm(f"{what}, and nobody talks", AFTER_END)
 
-    def unfinished(self, came: bytes, begun: Any, does: str) -> str:
+    def unfinished(self, came: bytes, begun: str, does: str) -> str:
         """What is wrong with an answer of which only this came: `does` is what the server does now, or "" if it has ended it.
 
-        `begun` is what is known of the answer already, or None. Returns "" if nothing at all came.
+        Returns "" if nothing at all came.
         """
-        raise NotImplementedError
+        if begun:
+            return f"{begun}: {does}. {self.size}" if does else f"{begun}, then the end."
+        if came and does:
+            return f"{part(came)} came, and then nothing within 1 s: {does}. {self.lines}"
+        return f"{part(came)} came, then the end: {self.end}" if came else ""
 
     def explain(self, error: Raised, otherwise: str = "") -> str:
         """The message of an exception that ended a task; with `otherwise` if no better cause is known."""
-        raise NotImplementedError
-
-    def explain_open(self, error: Raised) -> str:
-        """The same when its connection is still open."""
-        return self.explain(error)
-
-    def gone(self, error: Raised) -> str:
-        """What happened, if it was no mistake that this exception came; else ""."""
-        return f"the client has gone ({error.type})" if error.type in ("ConnectionResetError", "BrokenPipeError") else ""
+        otherwise = otherwise or why(self.likely, error.type, error.text, error.errno, error.line)
+        return str(explained(error, self.causes, otherwise))
 
     def runs_on(self, client: socket.socket) -> str:
         """Why no answer comes from a server that does not wait for any client."""
@@ -151,8 +170,7 @@ class ProtocolTrial:
 
     def tasks(self) -> list[dict]:
         """What became of the tasks that ended otherwise than they should."""
-        ended: list[dict] = self.told().get("ended", [])
-        return ended
+        return list(self.told().get("ended", []))
 
     def told(self) -> dict:
         """What `serve_each` tells now; nothing if the learner's code has taken the signal away."""
@@ -179,16 +197,14 @@ class ProtocolTrial:
         """Raise Wrong if a task has ended and its connection is open."""
         tasks = self.tasks()
         self.known = len(tasks)
-        for task in tasks:
-            if not task["open"]:
-                continue
+        for task in (each for each in tasks if each["open"]):
             if error := self.error(task):
-                if gone := self.gone(error):
+                if gone := self.gone.get(error.type, "").format(error.type):
                     raise Wrong(
                         f"When {gone}{error.line}, {self.name} ends, and the connection stays open: `try: … finally: "
                         "conn.close()`."
                     )
-                raise Wrong(self.explain_open(error))
+                raise Wrong(f"{self.explain(error)} {self.stays_open}".rstrip())
             raise Wrong(
                 f"{self.name} has returned, and its connection is still open, so the client waits for its end: `try: … finally: "
                 "conn.close()`."
@@ -196,7 +212,7 @@ class ProtocolTrial:
 
     def leaves_nothing(self) -> None:
         """The last point: the first client goes too."""
-        self.trial.first.close()
+        self.first.close()
         self.have_gone("All clients have gone", left=0)
         self.attempt.good("when all have gone, no connection is left, and it sleeps")
 

@@ -3,21 +3,45 @@
 import re
 import socket
 
-from course_lib.sandbox import Raised, Wrong, explained, why
+from course_lib.sandbox import Wrong
 
-from .protocol_trial import IN_A_TASK, ProtocolTrial, part
+from .protocol_trial import GONE, IN_A_TASK, ProtocolTrial, part
 
 BINARY = bytes(range(256)) + b"\r\n$3\r\n*1\r\n" + "中文".encode() + b"\r\n"
 HELLO_3 = b"%1\r\n$5\r\nproto\r\n:3\r\n"
+
+
+_CAUSES = {
+    **IN_A_TASK,
+    "UnicodeDecodeError": "A key or a value may hold any bytes, not only UTF-8: leave them bytes.",
+    "TypeError: unhashable": "A key of a dict never changes, and a bytearray may: bytes(key).",
+    "KeyError": "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n.",
+    "MemoryError OverflowError": "A length is only announced: take memory for what has come, and refuse what is over the limit.",
+    "RecursionError": "Each call from inside of itself takes room on the stack: go round in a loop.",
+    "TypeError: ^(?!.*NoneType).*(bytes-like|'bytes'|to bytes|to str|%b|str, not)": "A socket carries bytes: b'...' and bytes go "
+    "together, text.encode() makes bytes of a str.",
+}
+# Where nothing better is known of the command.
+_LIKELY = {
+    "ValueError: invalid literal": "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next "
+    "line. And what is no number is a protocol error: answer `-ERR Protocol error: …`, then close.",
+    "ValueError IndexError: unpack|out of range": "Has all of the command come? Its words may come one by one. And a command may have "
+    "too few of them, or too many: that is an error of the client, so answer it.",
+    "TypeError: NoneType": "Each command gets an answer; a function that ends without return gives None.",
+}
 
 
 class Redis(ProtocolTrial):
     """The learner's resp and its clients."""
 
     complete = "the command is complete"
+    size = "The number is len(value), in bytes; \\r\\n follows the value, and send_all sends it all."
+    lines, end = "Each line ends in \\r\\n.", "each line ends in \\r\\n."
+    causes, likely = _CAUSES, _LIKELY
+    gone = {**ProtocolTrial.gone, "ConnectionError": GONE, "EOFError": GONE}  # so may a reader of its own say that recv gave b""
+    stays_open = "And the connection stays open then: `try: … finally: conn.close()`."
 
     def ask(self, client: socket.socket, words: tuple[bytes, ...], right: bytes, what: str, why: str = "") -> None:
-        """Send a command and compare its answer."""
         self.send(client, encoded(*words))
         self.expect(client, right, f"{what}, {shown(words)}", why)
 
@@ -66,7 +90,8 @@ class Redis(ProtocolTrial):
         elif line == HELLO_3[: len(line)]:
             size = len(HELLO_3)
         while len(came) < size:
-            self.more(client, what, why, line)
+            begun = f"the answer says {line!r}, and only {len(came) - len(line)} bytes of it came"
+            self.more(client, what, why, begun)
         got = bytes(came[:size])
         if not got.endswith(b"\r\n"):
             after = bytes(came[len(line) :])
@@ -77,23 +102,10 @@ class Redis(ProtocolTrial):
         del came[:size]
         return got
 
-    def nothing(self, client: socket.socket, what: str, why: str) -> None:
-        """What has come must be all that was expected."""
-        if came := bytes(self.came[client]):
-            raise Wrong(f"{what}, and {part(came)} came besides its answers. {why}")
-
-    def unfinished(self, came: bytes, begun: bytes | None, does: str) -> str:
-        """`begun` is the first line of the answer; None before it is complete."""
-        if line := begun:
-            had = f"the answer says {line!r}, and only {len(came) - len(line)} bytes of it came"
-            if not does:
-                return f"{had}, then the end."
-            if line[:1] == b"%":
-                return f"{part(came)} came, and then nothing within 1 s; the map is {HELLO_3!r}."
-            return f"{had}: {does}. The number is len(value), in bytes; \\r\\n follows the value, and send_all sends it all."
-        if came and does:
-            return f"{part(came)} came, and then nothing within 1 s: {does}. Each line ends in \\r\\n."
-        return f"{part(came)} came, then the end: each line ends in \\r\\n." if came else ""
+    def unfinished(self, came: bytes, begun: str, does: str) -> str:
+        if begun and does and came[:1] == b"%":
+            return f"{part(came)} came, and then nothing within 1 s; the map is {HELLO_3!r}."
+        return super().unfinished(came, begun, does)
 
     def runs_on(self, client: socket.socket) -> str:
         unread = self.trial.way(client)[1]
@@ -101,36 +113,6 @@ class Redis(ProtocolTrial):
         if unread and self.trial.way(client)[1] < unread:
             return "It reads, but slowly: how many bytes does each recv() take, and how often is each byte copied?"
         return super().runs_on(client)
-
-    def gone(self, error: Raised) -> str:
-        ends = "ConnectionError", "EOFError"  # what a reader of its own may raise when recv gives b""
-        return f"the client has gone ({error.type})" if error.type in ends else super().gone(error)
-
-    def explain(self, error: Raised, otherwise: str = "") -> str:
-        return str(explained(error, _CAUSES, otherwise or why(_LIKELY, error.type, error.text)))
-
-    def explain_open(self, error: Raised) -> str:
-        return f"{self.explain(error)} And the connection stays open then: `try: … finally: conn.close()`."
-
-
-_CAUSES = {
-    **IN_A_TASK,
-    "UnicodeDecodeError": "A key or a value may hold any bytes, not only UTF-8: leave them bytes.",
-    "TypeError: unhashable": "A key of a dict never changes, and a bytearray may: bytes(key).",
-    "KeyError": "No such key is no error: `store.get(key)` gives None for it, and the answer is $-1\\r\\n.",
-    "MemoryError OverflowError": "A length is only announced: take memory for what has come, and refuse what is over the limit.",
-    "RecursionError": "Each call from inside of itself takes room on the stack: go round in a loop.",
-    "TypeError: ^(?!.*NoneType).*(bytes-like|'bytes'|to bytes|to str|%b|str, not)": "A socket carries bytes: b'...' and bytes go "
-    "together, text.encode() makes bytes of a str.",
-}
-# Where nothing better is known of the command.
-_LIKELY = {
-    "ValueError: invalid literal": "Is it the number in a line of its own, without its sign? After a value comes \\r\\n, then the next "
-    "line. And what is no number is a protocol error: answer `-ERR Protocol error: …`, then close.",
-    "ValueError IndexError: unpack|out of range": "Has all of the command come? Its words may come one by one. And a command may have "
-    "too few of them, or too many: that is an error of the client, so answer it.",
-    "TypeError: NoneType": "Each command gets an answer; a function that ends without return gives None.",
-}
 
 
 def encoded(*words: bytes) -> bytes:

@@ -35,7 +35,7 @@ def redis_benchmark(redis: Redis) -> None:
         if not through:
             redis.left_open()
             what = f"`{command}` is not through after 3 s"
-            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another client sent")
+            redis.ask(redis.first, (b"PING",), b"+PONG\r\n", f"{what}, and another client sent")
             raise Wrong(f"{what}: it still waits for an answer.")
         if asked.returncode or said.count("requests per second") < 4:
             redis.raised(f"`{command}` asked")

@@ -4,7 +4,7 @@ import socket
 from collections.abc import Callable, Generator
 from typing import Any
 
-from course_lib.sandbox import Attempt, Stuck, Talk, Wrong, a
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 from course_lib.solutions.coroutines import accept
 
 from .ends import reset
@@ -49,7 +49,6 @@ class _Counting(socket.socket):
 
 
 def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
-    """Serve the learner's resp in the course's Loop."""
     store = _Store(talk, {b"greeting": b"hello"})
 
     def counted(listener: socket.socket) -> Generator[object, None, socket.socket]:
@@ -61,21 +60,15 @@ def _serve(talk: Talk, resp: Callable, listener: socket.socket) -> None:
 
 
 def _answers(redis: Redis) -> None:
-    client = redis.connect()
-    redis.trial.stay.append(client)
-    redis.ask(client, (b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
-    redis.trial.own = redis.process.sockets() - 1
-    redis.process.alone()
-    redis.ask(client, (b"PING",), b"+PONG\r\n", "A second command on the same connection")
+    redis.begin((b"PING",), b"+PONG\r\n", "A client sent a command in one packet")
+    redis.ask(redis.first, (b"PING",), b"+PONG\r\n", "A second command on the same connection")
     redis.attempt.good("PING is answered: +PONG")
 
 
 def _stores(redis: Redis) -> None:
-    first, other = redis.trial.first, redis.connect()
-    redis.ask(
-        first, (b"GET", b"nothing"), b"$-1\r\n", "A client asked for a key that is not there",
-        "After each word comes \\r\\n, which is taken too; and that a key is not there is no error.",
-    )  # fmt: skip
+    first, other = redis.first, redis.connect()
+    why = "After each word comes \\r\\n, which is taken too; and that a key is not there is no error."
+    redis.ask(first, (b"GET", b"nothing"), b"$-1\r\n", "A client asked for a key that is not there", why)
     what = "In store is the key b'greeting', and a client asked for it"
     why = "Take the values from `store`; its keys are bytes, and are taken as they are."
     redis.ask(first, (b"GET", b"greeting"), b"$5\r\nhello\r\n", what, why)
@@ -96,7 +89,6 @@ def _stores(redis: Redis) -> None:
 
 
 def _any_bytes(redis: Redis) -> None:
-    client = redis.trial.first
     for key, value, kind in (
         (b"text", b"two\r\nlines\r\n", "a value with line ends in it"),
         (b"command", encoded(b"PING"), "a value that looks like a command"),
@@ -106,23 +98,17 @@ def _any_bytes(redis: Redis) -> None:
     ):
         size = max(len(key), len(value))
         why = f"The line ${size} announces {size} bytes, whatever they are: take so many, and the \\r\\n after them."
-        redis.ask(client, (b"SET", key, value), b"+OK\r\n", f"A client stored {kind}", why)
-        redis.ask(client, (b"GET", key), bulk(value), f"A client stored {kind} and asked for it", why)
+        redis.ask(redis.first, (b"SET", key, value), b"+OK\r\n", f"A client stored {kind}", why)
+        redis.ask(redis.first, (b"GET", key), bulk(value), f"A client stored {kind} and asked for it", why)
     redis.attempt.good("keys and values of any bytes, line ends too")
 
 
 def _inline(redis: Redis) -> None:
-    client = redis.trial.first
-    for line, right in (
-        (b"PING\r\n", b"+PONG\r\n"),
-        (b"SET inline yes\r\n", b"+OK\r\n"),
-        (b"get inline\r\n", b"$3\r\nyes\r\n"),
-    ):
-        redis.send(client, line)
-        redis.expect(
-            client, right, f"A client sent {line!r}, an inline command",
-            "A line that does not begin with * is a whole command: its words have spaces between them.",
-        )  # fmt: skip
+    why = "A line that does not begin with * is a whole command: its words have spaces between them."
+    commands = {b"PING\r\n": b"+PONG\r\n", b"SET inline yes\r\n": b"+OK\r\n", b"get inline\r\n": b"$3\r\nyes\r\n"}
+    for line, right in commands.items():
+        redis.send(redis.first, line)
+        redis.expect(redis.first, right, f"A client sent {line!r}, an inline command", why)
     redis.attempt.good("inline commands, a line of words as a person types it")
 
 
@@ -132,10 +118,11 @@ def _pieces(redis: Redis) -> None:
     commands = encoded(b"SET", b"k", b"\r\n12") + b"PING\r\n" + encoded(b"GET", b"k")
     for number, byte in enumerate(commands):
         if number == 10:
-            redis.ask(
-                redis.trial.first, (b"GET", b"city"), bulk(b"Rome"),
-                "One client has sent half of a command, and another one sent", "Each connection needs a buffer of its own.",
-            )  # fmt: skip
+            own, what = (
+                "Each connection needs a buffer of its own.",
+                "One client has sent half of a command, and another one sent",
+            )
+            redis.ask(redis.first, (b"GET", b"city"), bulk(b"Rome"), what, own)
         redis.piece(client, bytes([byte]))
     for right, name in (b"+OK\r\n", "SET"), (b"+PONG\r\n", "PING"), (bulk(b"\r\n12"), "GET"):
         redis.expect(client, right, f"A client sent SET, an inline PING and GET one byte at a time, {name}", why)
@@ -145,10 +132,8 @@ def _pieces(redis: Redis) -> None:
         redis.send(client, command[cut:])
         redis.expect(client, b"+OK\r\n", f"A command came in two parts, {command[:cut]!r} and the rest", why)
     redis.send(client, encoded(b"PING") + command[:25])
-    redis.expect(
-        client, b"+PONG\r\n", "A client sent a command and the first half of another one, PING",
-        "Send the answer before you wait for more: the client may wait for it before it goes on.",
-    )  # fmt: skip
+    why = "Send the answer before you wait for more: the client may wait for it before it goes on."
+    redis.expect(client, b"+PONG\r\n", "A client sent a command and the first half of another one, PING", why)
     redis.send(client, command[25:])
     redis.expect(client, b"+OK\r\n", "A client sent a command and half of another one, then the rest, SET", _BEHIND)
     client.close()
@@ -177,54 +162,45 @@ def _pipeline(redis: Redis) -> None:
     redis.send(client, b"PING\r\n" + encoded(b"PING") + b"GET greeting\r\n")
     for right in b"+PONG\r\n", b"+PONG\r\n", b"$5\r\nhello\r\n":
         redis.expect(client, right, "Inline commands and others came in one packet", _BEHIND)
-    redis.nothing(client, "Commands came together", "Each gets one answer.")
+    if came := bytes(redis.came[client]):
+        raise Wrong(f"Commands came together, and {part(came)} came besides its answers. Each gets one answer.")
     client.close()
     redis.attempt.good("16 and 1000 commands at once, each with its answer, in their order")
 
 
-_REFUSED = (
-    (b"CONFIG", b"GET", b"save"),
-    (b"FLUSHALL",),
-    (b"COMMAND", b"DOCS"),
-    (b"CLIENT", b"SETINFO", b"LIB-NAME", b"redis-py"),
-    (b"",),
-    (b"GET\r\n+OK",),
-    (b"\xff\xfe", b"x"),
-    (b"GET",),
-    (b"GET", b"a", b"b"),
-    (b"SET", b"city"),
-    (b"SET",),
-    (b"SET", b"city", b"Bonn", b"EX", b"10"),
-    (b"SET", b"city", b"Bonn", b"NX"),
-)
+# Commands that are answered by an error, and why.
+_REFUSED: dict[str, list[tuple[bytes, ...]]] = {
+    "redis-benchmark asks this first, and waits for the answer: any error will do, and the connection stays.": [
+        (b"CONFIG", b"GET", b"save")
+    ],
+    "Any error will do, such as -ERR unknown command, and the connection stays.": [
+        (b"FLUSHALL",), (b"COMMAND", b"DOCS"), (b"CLIENT", b"SETINFO", b"LIB-NAME", b"redis-py"),
+        (b"",), (b"GET\r\n+OK",), (b"\xff\xfe", b"x"),
+    ],
+    "The number of arguments is wrong: an error, and the connection stays.": [
+        (b"GET",), (b"GET", b"a", b"b"), (b"SET", b"city"), (b"SET",)
+    ],
+    "Its options are not known here: to answer +OK would be a lie, since the value would not expire.": [
+        (b"SET", b"city", b"Bonn", b"EX", b"10"), (b"SET", b"city", b"Bonn", b"NX")
+    ],
+}  # fmt: skip
 
 
 def _refuses(redis: Redis) -> None:
-    client = redis.trial.first
-    for words in _REFUSED:
-        why = "Any error will do, such as -ERR unknown command, and the connection stays."
-        if words[0] == b"CONFIG":
-            why = "redis-benchmark asks this first, and waits for the answer: any error will do, and the connection stays."
-        elif words[0] == b"SET" and len(words) > 3:
-            why = "Its options are not known here: to answer +OK would be a lie, since the value would not expire."
-        elif words[0] in (b"SET", b"GET"):
-            why = "The number of arguments is wrong: an error, and the connection stays."
+    client = redis.first
+    for why, words in ((why, words) for why, commands in _REFUSED.items() for words in commands):
         what = f"A client sent {shown(words)}"
         redis.send(client, encoded(*words))
         redis.expect(client, b"-", what, why)
         if b"\r\n" in words[0]:
             why = "An error is one line: the name of the command goes into it without its line ends, as %a or repr() writes it."
         redis.ask(client, (b"PING",), b"+PONG\r\n", f"{what}, got an error, and then sent", why)
-    redis.ask(
-        client, (b"GET", b"city"), bulk(b"Rome"), "A client sent SET with wrong arguments, got an error, and then",
-        "What is answered by an error changes nothing.",
-    )  # fmt: skip
+    what, why = "A client sent SET with wrong arguments, got an error, and then", "What is answered by an error changes nothing."
+    redis.ask(client, (b"GET", b"city"), bulk(b"Rome"), what, why)
     redis.send(client, b"".join(encoded(*words) for words in ((b"PING",), (b"NONE", b"x"), (b"GET", b"a", b"b"), (b"PING",))))
     for number, right in enumerate((b"+PONG\r\n", b"-", b"-", b"+PONG\r\n"), 1):
-        redis.expect(
-            client, right, f"4 commands came together, two of them wrong, and number {number}",
-            "An error is the answer to one command.",
-        )  # fmt: skip
+        what = f"4 commands came together, two of them wrong, and number {number}"
+        redis.expect(client, right, what, "An error is the answer to one command.")
     what = "A command of 1024 words, which is as many as it may have,"
     redis.send(client, encoded(b"GET", *[b"x"] * 1023))
     redis.expect(client, b"-", what, "Refuse it as any command with wrong arguments: the connection stays.")
@@ -243,7 +219,7 @@ def _hello(redis: Redis) -> None:
     redis.ask(client, (b"GET", b"nothing"), b"_\r\n", "A client sent HELLO 3, and then asked for a key that is not there", why)
     redis.ask(client, (b"GET", b"city"), bulk(b"Rome"), "A client sent HELLO 3, and then")
     what = "One client sent HELLO 3, and another one, which did not, asked for a key that is not there"
-    redis.ask(redis.trial.first, (b"GET", b"nothing"), b"$-1\r\n", what, "It changes this one connection.")
+    redis.ask(redis.first, (b"GET", b"nothing"), b"$-1\r\n", what, "It changes this one connection.")
     client.close()
     redis.attempt.good("HELLO 3, RESP3 for this one connection")
 
@@ -264,10 +240,11 @@ def _half_closed(redis: Redis) -> None:
         (whole[:-4], "A client half-closed in the middle of a value"),
     ):
         redis.ends(redis.connect(sends=sent, last=True), what, AFTER_END)
-    redis.ask(
-        redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "A client went in the middle of a SET, and another one asked",
+    what, why = (
+        "A client went in the middle of a SET, and another one asked",
         "A command that has not come as a whole is not done.",
-    )  # fmt: skip
+    )
+    redis.ask(redis.first, (b"GET", b"city"), bulk(b"Rome"), what, why)
     redis.attempt.good("a client that half-closes gets all its answers, then the end")
 
 
@@ -303,7 +280,7 @@ def _nonsense(redis: Redis) -> None:
     _over(redis, client, "A client sent `$2` and then 4 bytes")
     for sent in b"\r\n", b"*0\r\n", b"*-1\r\n", b"\x00\xff\x80\r\n", b"+OK\r\n", b"  \r\n":
         _over(redis, redis.connect(sends=sent, last=True), f"A client sent {sent!r}, which is no command")
-    redis.ask(redis.trial.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
+    redis.ask(redis.first, (b"GET", b"city"), bulk(b"Rome"), "Other clients had sent nonsense, and one sent")
     if redis.process.memory() - held > _GREEDY:
         raise Wrong(
             f"Clients have announced 1 GB and sent little, and your server holds over {_GREEDY >> 20} MB more: take memory for "
@@ -315,55 +292,42 @@ def _nonsense(redis: Redis) -> None:
 def _refused(redis: Redis, client: socket.socket, what: str, answered: bool = True) -> None:
     """An error reply must come, and then the end. A reset may have swallowed the reply if we sent more than was read."""
     why = "Nobody knows where the next command begins: answer `-ERR Protocol error: …`, then close."
-    came = bytearray()
-    try:
-        while len(came) < 10_000 and (data := redis.process.read(client, 1, what)):
-            came += data
-    except Stuck as stuck:
+    came, stuck = redis.trial.receive(client, 10_000)
+    if stuck:
         redis.left_open()
+        does = stuck.does("your server")
         if came[:1] == b"-":
-            raise Wrong(
-                f"{what}. The answer is {part(bytes(came))}, and the connection stays open: {stuck.does('your server')}. {why}"
-            ) from None
-        said = f"{part(bytes(came))} came, and then nothing" if came else "no answer came"
+            raise Wrong(f"{what}. The answer is {part(came)}, and the connection stays open: {does}. {why}")
+        said = f"{part(came)} came, and then nothing" if came else "no answer came"
         if "announced" in what:
             why = "Refuse it at once, when it is announced: answer `-ERR Protocol error: …`, then close."
         elif not stuck.asleep:
             why = "Does it look through all that has come again, for each piece that comes? Look for a line end in what is new."
         elif not answered:
             why = "Give up when it is over the limit: answer `-ERR Protocol error: …`, then close."
-        raise Wrong(f"{what}; {said} within 1 s: {stuck.does('your server')}. {why}") from None
+        raise Wrong(f"{what}; {said} within 1 s: {does}. {why}")
     if not came and answered:
-        redis.process.until(lambda: redis.process.state() == "S", 1.0)
-        for task in redis.tasks():
-            if error := redis.error(task):
-                raise Wrong(f"{what}; it got no answer, only the end: {redis.explain(error, why)}")
+        redis.raised(f"{what}; it got no answer, only the end", why, client)
         raise Wrong(f"{what}; it got no answer, only the end. {why}")
     if came and (came[:1] != b"-" or not came.endswith(b"\r\n") or came.count(b"\r\n") != 1):
-        raise Wrong(f"{what}; the answer is {part(bytes(came))}, and then the end. {why}")
+        raise Wrong(f"{what}; the answer is {part(came)}, and then the end. {why}")
 
 
 def _over(redis: Redis, client: socket.socket, what: str) -> None:
     """The client has half-closed: whatever it gets, it must come to the end."""
-    try:
-        while redis.process.read(client, 1 << 16, what):
-            pass
-    except Stuck as stuck:
-        redis.left_open()
-        raise Wrong(
-            f"{what}, and half-closed, and the end did not come within 1 s: {stuck.does('your server')}. When anything goes wrong, close "
-            "the connection."
-        ) from None
+    late = "half-closed, and the end did not come within 1 s"
+    while redis.read(client, 1 << 16, what, late, "When anything goes wrong, close the connection."):
+        pass
     redis.left_open()
 
 
 def _slow_reader(redis: Redis) -> None:
     why = "It comes in many pieces: add them up until so many bytes are there as its length says."
-    redis.ask(redis.trial.first, (b"SET", b"big", _BIG), b"+OK\r\n", f"A client stored a value of {len(_BIG)} bytes", why)
-    redis.ask(redis.trial.first, (b"GET", b"big"), bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
+    redis.ask(redis.first, (b"SET", b"big", _BIG), b"+OK\r\n", f"A client stored a value of {len(_BIG)} bytes", why)
+    redis.ask(redis.first, (b"GET", b"big"), bulk(_BIG), f"A client stored a value of {len(_BIG)} bytes and asked for it")
     slow = redis.connect(receive_buffer=SMALL, sends=encoded(b"GET", b"big") * 3)
     redis.process.watch(0.02)
-    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
+    redis.ask(redis.first, (b"PING",), b"+PONG\r\n", "One client does not read its long answer, and another one sent")
     for number in range(3):
         redis.expect(slow, bulk(_BIG), "A client reads an answer of 200000 bytes slowly, GET big")
     slow.close()
@@ -381,7 +345,7 @@ def _slow_reader(redis: Redis) -> None:
     redis.process.until(lambda: piled_up() or redis.process.state() == "S", 2.0)
     try:
         if not piled_up():
-            redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
+            redis.ask(redis.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
     except Wrong:
         if not piled_up():
             raise
@@ -391,18 +355,15 @@ def _slow_reader(redis: Redis) -> None:
             "this client wait."
         )
     reset(greedy)
-    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, then it goes, and another one sent")
+    redis.ask(redis.first, (b"PING",), b"+PONG\r\n", f"{what}, then it goes, and another one sent")
     redis.attempt.good("long answers for a slow reader: nobody waits for it, and they do not pile up")
 
 
 def _gone(redis: Redis) -> None:
-    clients = [redis.connect() for _ in range(20)]
-    reading = [redis.connect(receive_buffer=SMALL) for _ in range(5)]
     command = encoded(b"SET", b"gone", b"some value")
-    for number, client in enumerate(clients):
-        redis.send(client, command[: 2 * number])
+    clients = [redis.connect(sends=command[: 2 * number]) for number in range(20)]
+    reading = [redis.connect(receive_buffer=SMALL, sends=encoded(b"GET", b"big")) for _ in range(5)]
     for client in reading:
-        redis.send(client, encoded(b"GET", b"big"))
         redis.process.read(client, 1, "A client asked for a value of 200000 bytes and got nothing within 1 s")
     with redis.process.paused():
         for client in clients[:10]:
@@ -410,7 +371,7 @@ def _gone(redis: Redis) -> None:
         for client in (*clients[10:], *reading):
             reset(client)
     what = "25 clients have gone, in the middle of a command or of an answer"
-    redis.ask(redis.trial.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
+    redis.ask(redis.first, (b"PING",), b"+PONG\r\n", f"{what}, and another one sent")
     redis.have_gone(what)
     redis.attempt.good("25 clients that go in the middle of a command or of an answer")
 

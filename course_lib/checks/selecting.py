@@ -1,7 +1,5 @@
 """Checks of exercises 4.1 to 4.3: one wait for all, a server on it, and where it ends."""
 
-from __future__ import annotations
-
 import fcntl
 import os
 import resource
@@ -9,19 +7,18 @@ import select
 import socket
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
 from typing import Any
 
 from course_lib.proc import open_numbers, raise_limit
-from course_lib.sandbox import Attempt, NotChecked, Stopwatch, Talk, Wrong, a
+from course_lib.sandbox import Attempt, NotChecked, Stopwatch, Talk, Wrong
 from course_lib.sandbox.talk import own_frame
 from course_lib.sandbox.words import where
 from course_lib.solutions.selecting import fd_limit
 
 from .ends import fill, readable
 from .many_clients import check_server
-from .probe import Answer, Instead, put_instead, raise_first
+from .probe import Answer, Instead, Probe, put_instead, raise_first
 
 _LONG = 1.2  # seconds without a client: longer than the time limit that somebody puts into the wait
 _OFTEN = 15  # times to wake up for nothing
@@ -33,9 +30,9 @@ def check_ready(attempt: Attempt) -> None:
     address = listener.getsockname()
     process = attempt.start(_use_ready, listener)
     told = process.hear("ready did not answer within 1 s")
-    if not process.until(process.sleeps_for_ever, 0.1):
-        if (times := process.wakes_within(_LONG)) > _OFTEN:  # nobody comes, so it must go on waiting
-            raise Wrong(f"ready([listener], [], None) woke up {times} times in {_LONG:g} s, and nobody had come. {_ONE_WAIT}")
+    sleeps = process.until(process.sleeps_for_ever, 0.1)
+    if not sleeps and (times := process.wakes_within(_LONG)) > _OFTEN:  # nobody comes, so it must go on waiting
+        raise Wrong(f"ready([listener], [], None) woke up {times} times in {_LONG:g} s, and nobody had come. {_ONE_WAIT}")
     attempt.connect(address)
     process.hear("ready([listener], [], None): a client has connected, and ready did not return within 1 s")
     attempt.good("None is no limit: it waits until a client connects")
@@ -204,14 +201,9 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
     if limit >= hard or not limit:
         talk.tell(hard=hard)
         return
-    talk.step("fd_limit() did not return within 2 s", 2.0)
-    asked = _Asked()
-    with asked.instead_of_select(learner):
-        got = learner()
-    if type(got) is not int:
-        raise Wrong(f"fd_limit returned {a(got)}: return the number, an int.")
-    _found_by_trying(got, asked, soft)
-    _is_the_limit(got, asked, soft, limit)
+    asked = _Asked(learner)
+    got = Probe(talk, learner, "fd_limit()").when("", seconds=2.0).is_a(int, "return the number, an int")
+    _found_by_trying(got, asked, soft, limit)
     talk.good(f"select() takes descriptor {limit - 1} and refuses {limit}, with one socket in the list")
     if left := len(open_numbers() - asked.before):
         raise Wrong(f"fd_limit left {left} descriptors open: close each copy (os.close) before the next.")
@@ -219,9 +211,10 @@ def _use_fd_limit(talk: Talk, learner: Callable) -> None:
     talk.tell()
 
 
-def _found_by_trying(got: int, asked: _Asked, soft: int) -> None:
+def _found_by_trying(got: int, asked: "_Asked", soft: int, limit: int) -> None:
     counted, high = f"You found {got} by counting:", "fcntl.fcntl(sock, fcntl.F_DUPFD, number) gives it a high number (fcntl(2))"
-    never = asked.refused is None
+    taken, refused = asked.taken, asked.refused
+    never = refused is None
     causes = {
         f"fd_limit returned {got}, and select.select() was not called once: find it by trying. Somebody's number may be true "
         "for another machine.": not asked.calls,
@@ -232,13 +225,6 @@ def _found_by_trying(got: int, asked: _Asked, soft: int) -> None:
         f"it with ONE socket: {high}.": asked.watched > 1,
         f"{counted} {asked.opened} descriptors were open when select() refused. Do it with ONE socket: {high}; close that "
         "before the next.": asked.opened > 100,
-    }
-    raise_first(causes)
-
-
-def _is_the_limit(got: int, asked: _Asked, soft: int, limit: int) -> None:
-    taken, refused = asked.taken, asked.refused
-    causes = {
         f"{got} is the last number that select() takes: asked is the first that it refuses.": got == limit - 1,
         f"{got} is how many descriptors this process may open (getrlimit(2)). select() refused before that.": got == soft,
         f"fd_limit returned {got}. select() refused {refused}, and the first number that it refuses is {limit}.": got != limit,
@@ -249,24 +235,16 @@ def _is_the_limit(got: int, asked: _Asked, soft: int, limit: int) -> None:
 
 
 class _Asked:
-    """What the learner's code has asked of select(): how often, and which numbers that took and refused."""
+    """What the learner's code asks of select() from now on: how often, and which numbers that took and refused."""
 
-    def __init__(self) -> None:
+    def __init__(self, learner: Callable) -> None:
         self.calls = self.watched = self.opened = 0  # entries of the call that was refused, and descriptors open then
         self.taken: int | None = None
         self.refused: int | None = None
         self.before, self._close = open_numbers(), os.close
         self._select: Callable = select.select
-
-    @contextmanager
-    def instead_of_select(self, learner: Callable) -> Iterator[None]:
-        """Inside, we stand in the place of select.select() and of os.close(), also where the learner has imported them by name."""
         select.select, os.close = self.select, self.close
-        put_instead(learner, {self._select: self.select, self._close: self.close})
-        try:
-            yield
-        finally:
-            select.select, os.close = self._select, self._close
+        put_instead(learner, {self._select: self.select, self._close: self.close})  # where it has imported them by name
 
     def select(self, *arguments: Any) -> Any:
         lists = [list(part) for part in arguments[:3]]

@@ -1,15 +1,16 @@
 """A Loop in virtual time: when it would sleep, its clock is put forward instead. So its tasks can wait for hours."""
 
-from __future__ import annotations
-
 import time
 from collections.abc import Callable, Generator
-from types import BuiltinFunctionType, FunctionType, coroutine
+from contextlib import suppress
+from types import coroutine
 from typing import Any
 
 from course_lib.sandbox import Wrong, a
 from course_lib.solutions.coroutines import Loop
 from course_lib.solutions.epolling import EpollEngine
+
+from .probe import put_instead
 
 _ROUNDS = 20_000  # of the Loop in which no time has passed
 
@@ -25,11 +26,7 @@ class Clock:
         self._put("time", lambda: self.day + self.now)
         for real, fake in self._fakes.items():
             setattr(time, real.__name__, fake)
-        for function in vars(learner).values():
-            if isinstance(function, FunctionType):  # what `from time import monotonic` has brought into its cell
-                names = function.__globals__
-                clocks = {name: value for name, value in names.items() if isinstance(value, BuiltinFunctionType)}
-                names |= {name: self._fakes[value] for name, value in clocks.items() if value in self._fakes}
+        put_instead(learner, self._fakes)
 
     def _put(self, name: str, fake: Callable[[], float]) -> None:
         self._fakes |= {getattr(time, name): fake, getattr(time, f"{name}_ns"): lambda: round(fake() * 1e9)}
@@ -76,9 +73,8 @@ class VirtualLoop(Loop):
     @coroutine  # so a task may be one of async def too
     def _followed(self, task: Generator) -> Generator:
         try:
-            yield from task
-        except self._expected:
-            pass
+            with suppress(self._expected):
+                yield from task
         except Exception as error:
             raise Failed(error) from None
         finally:

@@ -6,10 +6,11 @@ import shutil
 import socket
 import subprocess
 from collections.abc import Callable, Generator
+from functools import partial
 from types import coroutine
 from typing import Any
 
-from course_lib.sandbox import Attempt, Raised, Stuck, Talk, Wrong, a, explained
+from course_lib.sandbox import Attempt, Talk, Wrong, a
 from course_lib.sandbox.words import printable
 from course_lib.solutions.coroutines import accept
 
@@ -17,7 +18,7 @@ from .ends import half_close, reset
 from .protocol_trial import AFTER_END, IN_A_TASK, ProtocolTrial, part, serve_each
 from .server_trial import SMALL
 
-_REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
+REQUEST = b"GET %s HTTP/1.1\r\nHost: 127.0.0.1\r\nUser-Agent: check\r\n\r\n"
 _BIG = b"".join(b"%07d " % number for number in range(75_000))  # a page of 600,000 bytes, no two parts of it the same
 _BINARY = bytes(range(256)) + b"\r\n\r\n" + "中文".encode()
 _PAGES = {"/": b"hello\n", "/other": b"another page\n", "/empty": b"", "/binary": _BINARY, "/big": _BIG}
@@ -26,23 +27,35 @@ _REQUESTS = 40  # of one client, at once
 _TOO_LONG = 100_000  # bytes of a head
 
 
-def check_http(attempt: Attempt) -> None:
-    check_web(attempt, _serve_http, "http")
-
-
 def check_web(attempt: Attempt, inside: Callable, name: str) -> None:
     requests = _answers, _keeps_alive, _pieces, _pipeline, _shares, _half_closed, _closes
     _Web(attempt, inside, name).go_through(*requests, _slow_reader, _slow_pages, _nonsense, _gone, _curl, _Web.leaves_nothing)
+
+
+_LIKELY = {
+    "UnicodeDecodeError": "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes.",
+    "ValueError: too many values.*expected 2": "More than one request may have come, so there is more than one empty line: "
+    "partition(), or split(..., 1).",
+    "ValueError IndexError: unpack|out of range": "Is it the first line of a request, in three words? A request ends at its empty "
+    "line, not before; and it may be nonsense.",
+    "TypeError: NoneType": "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own.",
+    "TypeError: bytes-like|'bytes'|to bytes|to str": "A socket carries bytes: head.decode('latin-1') makes a str of them, "
+    "text.encode() bytes of a str.",
+}
 
 
 class _Web(ProtocolTrial):
     """The learner's http and its clients."""
 
     complete = "the empty line has come"
+    size = "It is len(body), in bytes; and send_all sends them all."
+    lines = "Each line ends in \\r\\n, and an empty line ends the head."
+    end = "the head of an answer ends with an empty line."
+    causes, likely = IN_A_TASK, _LIKELY
+    gone = {**ProtocolTrial.gone, "PageFailed": "a page raised an exception"}
 
     def ask(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
-        """Send a request and compare its answer."""
-        self.send(client, _REQUEST % path.encode())
+        self.send(client, REQUEST % path.encode())
         self.expect(client, path, what, why)
 
     def expect(self, client: socket.socket, path: str, what: str, why: str = "") -> None:
@@ -80,46 +93,17 @@ class _Web(ProtocolTrial):
             raise Wrong(f"{what}: Content-Length is {length!r}; it is the number of bytes of the body.")
         size = len(head) + 4 + int(length)
         while len(came) < size:
-            self.more(client, what, why, (int(length), len(came) - len(head) - 4))
+            self.more(client, what, why, f"Content-Length says {int(length)}, and {len(came) - len(head) - 4} bytes came")
         body = bytes(came[len(head) + 4 : size])
         del came[:size]
         return int(first[1]), body
-
-    def unfinished(self, came: bytes, begun: tuple[int, int] | None, does: str) -> str:
-        """`begun` is the value of Content-Length, and how many bytes of the body came; None before the head is complete."""
-        if begun:
-            had = f"Content-Length says {begun[0]}, and {begun[1]} bytes came"
-            return f"{had}: {does}. It is len(body), in bytes; and send_all sends them all." if does else f"{had}, then the end."
-        if came and does:
-            lines = "Each line ends in \\r\\n, and an empty line ends the head."
-            return f"{part(came)} came, and then nothing within 1 s: {does}. {lines}"
-        return f"{part(came)} came, then the end: the head of an answer ends with an empty line." if came else ""
-
-    def gone(self, error: Raised) -> str:
-        return "a page raised an exception" if error.type == "PageFailed" else super().gone(error)
-
-    def explain(self, error: Raised, otherwise: str = "") -> str:
-        return str(explained(error, IN_A_TASK if otherwise else _CAUSES, otherwise))
-
-
-_CAUSES = {
-    **IN_A_TASK,
-    "UnicodeDecodeError": "Not all bytes are UTF-8. Of the head, decode('latin-1') takes them all (RFC 9110, 5.5); a body stays bytes.",
-    "ValueError: too many values.*expected 2": "More than one request may have come, so there is more than one empty line: "
-    "partition(), or split(..., 1).",
-    "ValueError IndexError: unpack|out of range": "Is it the first line of a request, in three words? A request ends at its empty "
-    "line, not before; and it may be nonsense.",
-    "TypeError: NoneType": "page gives None when there is no such page: then the answer is 404 Not Found, with a body of your own.",
-    "TypeError: bytes-like|'bytes'|to bytes|to str": "A socket carries bytes: head.decode('latin-1') makes a str of them, "
-    "text.encode() bytes of a str.",
-}
 
 
 class PageFailed(Exception):
     """What one of the pages raises."""
 
 
-def serve(talk: Talk, listener: Any, accept: Callable, http: Callable) -> None:
+def serve(talk: Talk, http: Callable, listener: Any, accept: Callable = accept) -> None:
     """Serve `http` in the course's Loop: both are generator functions, or both functions of async def."""
     slow, turns = [], itertools.count(1)
 
@@ -153,19 +137,14 @@ def serve(talk: Talk, listener: Any, accept: Callable, http: Callable) -> None:
 
 
 def _answers(web: _Web) -> None:
-    client = web.connect()
-    web.trial.stay.append(client)
-    web.ask(client, "/", "A client sent a request in one packet")
-    web.trial.own = web.process.sockets() - 1
-    web.process.alone()
+    web.begin("/", "A client sent a request in one packet")
     web.attempt.good("a request is answered: 200 OK, Content-Length, the page")
 
 
 def _keeps_alive(web: _Web) -> None:
-    client = web.trial.first
     which = "A second"
     for path in "/", "/other", "/nothing", "/", "/empty", "/", "/binary", "/?q=1", "/":
-        web.ask(client, path, f"{which} request on the same connection")
+        web.ask(web.first, path, f"{which} request on the same connection")
         which = "One more"
     client = web.connect()
     web.ask(client, "/", "The first client is silent, and a second one asked")
@@ -177,13 +156,13 @@ def _keeps_alive(web: _Web) -> None:
 def _pieces(web: _Web) -> None:
     why = "A request may come in pieces: until the empty line has come, `yield from recv(conn, 4096)` again, and add."
     client = web.connect()
-    for number, byte in enumerate(_REQUEST % b"/other"):
+    for number, byte in enumerate(REQUEST % b"/other"):
         if number == 20:
             what = "One client has sent half of a request, and another one asked"
-            web.ask(web.trial.first, "/", what, "Each connection needs a buffer of its own.")
+            web.ask(web.first, "/", what, "Each connection needs a buffer of its own.")
         web.piece(client, bytes([byte]))
     web.expect(client, "/other", "A client sent a request one byte at a time", why)
-    request = (_REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
+    request = (REQUEST % b"/")[:-2] + b"".join(b"X-Field-%d: %s\r\n" % (number, b"x" * 400) for number in range(25)) + b"\r\n"
     web.send(client, request)
     web.expect(client, "/", f"A client sent a request of {len(request)} bytes", why)
     web.send(client, b"GET / HTTP/1.1\r\nHost: 127.0.0.1\r\nX-Name: caf\xe9\r\n\r\n")
@@ -196,10 +175,10 @@ def _pipeline(web: _Web) -> None:
     why = "Two requests may come in one recv(): what stands behind the empty line is the beginning of the next one. Keep it."
     client = web.connect()
     paths = ["/", "/other", "/nothing", "/binary", "/"]
-    web.send(client, b"".join(_REQUEST % path.encode() for path in paths) + (_REQUEST % b"/other")[:20])
+    web.send(client, b"".join(REQUEST % path.encode() for path in paths) + (REQUEST % b"/other")[:20])
     for number, path in enumerate(paths, 1):
         web.expect(client, path, f"{len(paths)} requests came in one packet, and number {number} of them was", why)
-    web.send(client, (_REQUEST % b"/other")[20:])
+    web.send(client, (REQUEST % b"/other")[20:])
     web.expect(client, "/other", "A request came in two parts, the first of them in one packet with another request", why)
     client.close()
     web.attempt.good("several requests in one packet")
@@ -209,8 +188,8 @@ def _shares(web: _Web) -> None:
     """A client that sends many requests at once must not have all its answers before anybody else gets one."""
     greedy, other = web.connect(), web.connect()
     with web.process.paused():
-        web.send(greedy, _REQUEST % b"/turn" * _REQUESTS)
-        web.send(other, _REQUEST % b"/turn")
+        web.send(greedy, REQUEST % b"/turn" * _REQUESTS)
+        web.send(other, REQUEST % b"/turn")
     what = f"One client sent {_REQUESTS} requests at once, and another one sent one"
     _, turn = web.answer(other, what)
     if int(turn) > _REQUESTS // 2:
@@ -226,7 +205,7 @@ def _shares(web: _Web) -> None:
 
 def _half_closed(web: _Web) -> None:
     with web.process.paused():
-        client = web.connect(sends=_REQUEST % b"/other" + _REQUEST % b"/", last=True)
+        client = web.connect(sends=REQUEST % b"/other" + REQUEST % b"/", last=True)
     what = "A client sent two requests and half-closed"
     why = "b'' says that it sends no more, but it still reads (shutdown(2)): first answer all that has come."
     web.expect(client, "/other", what, why)
@@ -245,21 +224,21 @@ def _closes(web: _Web) -> None:
         (b"Connection: Close", " The words of this field are the same in capitals and small letters."),
         (b"Connection: keep-alive, close", " The field is a list of words (RFC 9110, 7.6.1)."),
     ):
-        client = web.connect(sends=(_REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
+        client = web.connect(sends=(REQUEST % b"/other")[:-2] + field + b"\r\n\r\n")
         web.expect(client, "/other", f"A client sent `{field.decode()}`")
         web.ends(client, f"A client asked for `{field.decode()}` and has its answer", after + why)
     client = web.connect(sends=b"GET /other HTTP/1.0\r\n\r\n")
     web.expect(client, "/other", "A client spoke HTTP/1.0")
     why = "It waits for the end: close after the answer (RFC 9112, 9.3)."
     web.ends(client, "A client spoke HTTP/1.0 and has its answer", why)
-    web.ask(web.trial.first, "/", "Another client had asked for `Connection: close`")
+    web.ask(web.first, "/", "Another client had asked for `Connection: close`")
     web.attempt.good("Connection: close, in any case and in a list; HTTP/1.0")
 
 
 def _slow_reader(web: _Web) -> None:
-    slow = web.connect(receive_buffer=SMALL, sends=_REQUEST % b"/big")
+    slow = web.connect(SMALL, REQUEST % b"/big")
     web.process.watch(0.02)
-    web.ask(web.trial.first, "/", "One client does not read its long answer, and another one asked")
+    web.ask(web.first, "/", "One client does not read its long answer, and another one asked")
     web.expect(slow, "/big", "A client reads a page of 600000 bytes slowly")
     web.ask(slow, "/", "A client has read a page of 600000 bytes and asked for another one")
     slow.close()
@@ -267,10 +246,8 @@ def _slow_reader(web: _Web) -> None:
 
 
 def _slow_pages(web: _Web) -> None:
-    clients = [web.connect() for _ in range(_TOGETHER)]
     with web.process.paused():
-        for client in clients:
-            web.send(client, _REQUEST % b"/slow")
+        clients = [web.connect(sends=REQUEST % b"/slow") for _ in range(_TOGETHER)]
     what = f"{_TOGETHER} clients asked for a slow page at the same moment"
     why = "A page waits by what it yields: `body = yield from page(path)` hands that on to the loop."
     answers = [web.answer(each, f"{what}, GET /slow", f"Are they served one after the other? {why}") for each in clients]
@@ -285,66 +262,44 @@ def _slow_pages(web: _Web) -> None:
 def _nonsense(web: _Web) -> None:
     client = web.connect()
     web.ask(client, "/", "A client asked for a page")
-    web.send(client, _REQUEST % b"/broken")
-    _answered_or_ended(web, client, "A page raised an exception")
+    web.send(client, REQUEST % b"/broken")
+    web.read(client, 1, "A page raised an exception", *_ANSWER_OR_END)
     web.left_open()
     for request in b"hello\r\n\r\n", b"\x00\xff\x80\r\n\r\n", b"\r\n\r\n":
         client = web.connect(sends=request)
         what = f"A client sent {request!r}, which is no request"
         if request == b"\r\n\r\n":  # an empty line before a request may be passed over (RFC 9112, 2.2)
             half_close(client)
-            _answered_or_ended(web, client, what)
+            web.read(client, 1, what, *_ANSWER_OR_END)
         else:
-            _ended(web, client, what, "nobody knows where its next request begins.")
+            why = "Close it, for nobody knows where its next request begins."
+            web.read(client, 10_000, what, "its connection stays open", why)
         web.left_open()
     client = web.connect(sends=b"GET / HTTP/1.1\r\nX-Long: " + b"x" * _TOO_LONG)
     web.process.until(lambda: not web.trial.way(client)[1], 4.0)  # one that reads byte by byte may take its time
     what = f"A client sent {_TOO_LONG} bytes of a head without an end"
-    _ended(web, client, what, "it would fill the memory: 64 kB are enough.")
-    web.ask(web.trial.first, "/", "Other clients had sent nonsense")
+    why = "Close it, for it would fill the memory: 64 kB are enough."
+    web.read(client, 10_000, what, "its connection stays open", why)
+    web.ask(web.first, "/", "Other clients had sent nonsense")
     web.attempt.good("what goes wrong for one client, nonsense or a broken page, ends its connection alone")
 
 
-def _ended(web: _Web, client: socket.socket, what: str, why: str) -> None:
-    """An answer may come, but then the end must."""
-    try:
-        web.process.read(client, 10_000, what)
-    except Stuck as stuck:
-        web.left_open()
-        raise Wrong(f"{what}, and its connection stays open: {stuck.does('your server')}. Close it, for {why}") from None
-
-
-def _answered_or_ended(web: _Web, client: socket.socket, what: str) -> None:
-    """It must not wait for ever; an answer or the end will do."""
-    try:
-        web.process.read(client, 1, what)
-    except Stuck as stuck:
-        web.left_open()
-        raise Wrong(
-            f"{what}, and neither an answer nor the end came within 1 s: {stuck.does('your server')}. When anything goes wrong, close "
-            "the connection."
-        ) from None
+_ANSWER_OR_END = "neither an answer nor the end came within 1 s", "When anything goes wrong, close the connection."
 
 
 def _gone(web: _Web) -> None:
-    half = (_REQUEST % b"/")[:25]
-    clients = [web.connect() for _ in range(20)]
-    waiting = [web.connect() for _ in range(5)]
-    reading = [web.connect(receive_buffer=SMALL) for _ in range(5)]
-    for client in clients:
-        web.send(client, half)
+    clients = [web.connect(sends=(REQUEST % b"/")[:25]) for _ in range(20)]
+    reading = [web.connect(SMALL, REQUEST % b"/big") for _ in range(5)]
     for client in reading:
-        web.send(client, _REQUEST % b"/big")
         web.process.read(client, 1, "A client asked for a page of 600000 bytes and got nothing within 1 s")
-    for client in waiting:
-        web.send(client, _REQUEST % b"/wait")
+    waiting = [web.connect(sends=REQUEST % b"/wait") for _ in range(5)]
     with web.process.paused():
         for client in clients[:10]:
             client.close()
         for client in (*clients[10:], *waiting, *reading):
             reset(client)
     what = "30 clients have gone, in the middle of a request or of an answer"
-    web.ask(web.trial.first, "/", what)
+    web.ask(web.first, "/", what)
     web.have_gone(what)
     web.attempt.good("30 clients that go in the middle of a request or of an answer")
 
@@ -368,8 +323,4 @@ def _curl(web: _Web) -> None:
     web.attempt.good("curl: 200 and 404 on one connection")
 
 
-def _serve_http(talk: Talk, learner: Callable, listener: socket.socket) -> None:
-    serve(talk, listener, accept, learner)
-
-
-CHECKS = {"7.4": check_http}
+CHECKS = {"7.4": partial(check_web, inside=serve, name="http")}
