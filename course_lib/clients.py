@@ -6,7 +6,8 @@ import socket
 import struct
 import threading
 import weakref
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any
 
 NAMES = ("alice", "bob", "carol", "dave", "erin", "frank", "grace", "heidi", "ivan", "judy")
@@ -94,7 +95,7 @@ class Client:
             self.state = "connected"
         self._send_on()
         left = _SLOWLY if self.slow else _AT_ONCE
-        try:
+        with self._without_waiting():
             while left > 0 and self.open:
                 data = self.socket.recv(min(left, 65536))
                 if not data:
@@ -103,10 +104,6 @@ class Client:
                 left -= len(data)
                 self.received += len(data)
                 self.last = (self.last + data)[-_KEPT:]
-        except BlockingIOError:
-            pass
-        except OSError as error:
-            self._over(error)
 
     def send(self, data: bytes) -> None:
         """Send `data`: now what the kernel takes, the rest with later looks (send(2))."""
@@ -115,11 +112,17 @@ class Client:
             self._send_on()
 
     def _send_on(self) -> None:
-        try:
+        with self._without_waiting():
             while self.unsent and self.open:
                 taken = self.socket.send(self.unsent)
                 self.sent += taken
                 del self.unsent[:taken]
+
+    @contextmanager
+    def _without_waiting(self) -> Iterator[None]:
+        """As far as it goes at once; an error is the end of the connection."""
+        try:
+            yield
         except BlockingIOError:
             pass
         except OSError as error:
@@ -127,13 +130,10 @@ class Client:
 
     def half_close(self) -> None:
         """Say that nothing more will be sent, not even what the kernel has not taken yet; go on receiving (shutdown(2): SHUT_WR)."""
-        with self._alone:
+        with self._alone, self._without_waiting():
             self.unsent.clear()
-            try:
-                self.socket.shutdown(socket.SHUT_WR)
-                self.state = "half-closed"
-            except OSError as error:
-                self._over(error)
+            self.socket.shutdown(socket.SHUT_WR)
+            self.state = "half-closed"
 
     def close(self) -> None:
         """Close the connection in the ordinary way."""

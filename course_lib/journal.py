@@ -8,6 +8,7 @@ import stat
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
+from itertools import count
 from pathlib import Path
 
 from course_lib import folders
@@ -119,6 +120,11 @@ def replace_file(path: Path, content: str | bytes) -> None:
         raise
 
 
+def first_free(path: Callable[[int], Path]) -> Path:
+    """The first of the paths that this function gives for 1, 2, 3 …, under which nothing is."""
+    return next(free for free in map(path, count(1)) if not os.path.lexists(free))
+
+
 def _load(folder: Path) -> tuple[dict, bool]:
     """What is sound in the file, and whether that is all of it."""
     path = folder / _FILE
@@ -186,9 +192,7 @@ def _set_aside(folder: Path) -> dict:
 
 def _move_damaged(folder: Path, sound: dict) -> None:
     """Rename the damaged file; the lock is held."""
-    number = 1
-    while os.path.lexists(aside := folder / f"progress.damaged-{number}.json"):
-        number += 1
+    aside = first_free(lambda number: folder / f"progress.damaged-{number}.json")
     os.rename(folder / _FILE, aside)
     rest = "what could be read of it stays" if any(sound.values()) else "a new one begins"
     print(f"Your file of progress was damaged. It is kept as {aside}, and {rest}.")

@@ -27,9 +27,8 @@ def without_widget_views(model: dict, **_: object) -> None:
             cell["outputs"] = [output for output in cell["outputs"] if set(output.get("data", {})) != {_VIEW}]
         for output in cell.get("outputs", []):
             data = output.get("data", {})
-            if "text/html" in data or not data.get(
-                "text/plain", "none"
-            ):  # an empty text stands for what is over, a bar of progress
+            # An empty text stands for what is over, a bar of progress.
+            if "text/html" in data or not data.get("text/plain", "none"):
                 data.pop(_VIEW, None)
     model["content"].get("metadata", {}).pop("widgets", None)
 

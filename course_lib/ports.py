@@ -4,26 +4,16 @@ import os
 import socket
 import struct
 from collections.abc import Iterator
+from contextlib import suppress
 from itertools import islice
 from typing import NamedTuple
 
 from .proc import sockets, status
 
-TCP_STATES = (
-    None,
-    "ESTABLISHED",
-    "SYN_SENT",
-    "SYN_RECV",
-    "FIN_WAIT1",
-    "FIN_WAIT2",
-    "TIME_WAIT",
-    "CLOSE",
-    "CLOSE_WAIT",
-    "LAST_ACK",
-    "LISTEN",
-    "CLOSING",
-    "NEW_SYN_RECV",
-)  # include/net/tcp_states.h
+TCP_STATES = (  # from 1 on (include/net/tcp_states.h)
+    *(None, "ESTABLISHED", "SYN_SENT", "SYN_RECV", "FIN_WAIT1", "FIN_WAIT2", "TIME_WAIT"),
+    *("CLOSE", "CLOSE_WAIT", "LAST_ACK", "LISTEN", "CLOSING", "NEW_SYN_RECV"),
+)
 _TCP = "/proc/net/tcp"
 _SOCK_DIAG, _BY_FAMILY, _DUMP = 4, 20, 0x301  # linux/netlink.h and linux/sock_diag.h
 _ERROR, _DONE = 2, 3
@@ -127,15 +117,13 @@ def _told(message: bytes) -> TcpSocket:
 
 def _listed(family: socket.AddressFamily) -> Iterator[TcpSocket]:
     """The same from /proc/net/tcp: all that there are, each in a line of text."""
-    try:
-        with open(_TCP if family == socket.AF_INET else _TCP + "6") as file:
-            for _, local, peer, state, queues, timer, _, user, _, inode, *_ in map(str.split, islice(file, 1, None)):
-                unread, ticks = (int(words.partition(":")[2], 16) for words in (queues, timer))
-                seconds = ticks / os.sysconf("SC_CLK_TCK")
-                about = TCP_STATES[int(state, 16)] or "", unread, seconds, int(user), int(inode)
-                yield TcpSocket(_address(family, local), _address(family, peer), *about)
-    except FileNotFoundError:  # a kernel without IPv6
-        pass
+    # a kernel without IPv6 has no second one
+    with suppress(FileNotFoundError), open(_TCP if family == socket.AF_INET else _TCP + "6") as file:
+        for _, local, peer, state, queues, timer, _, user, _, inode, *_ in map(str.split, islice(file, 1, None)):
+            unread, ticks = (int(words.partition(":")[2], 16) for words in (queues, timer))
+            seconds = ticks / os.sysconf("SC_CLK_TCK")
+            about = TCP_STATES[int(state, 16)] or "", unread, seconds, int(user), int(inode)
+            yield TcpSocket(_address(family, local), _address(family, peer), *about)
 
 
 def _address(family: socket.AddressFamily, written: str) -> tuple[str, int]:

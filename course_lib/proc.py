@@ -44,6 +44,14 @@ def cpu_seconds(pid: int) -> float:
     return (int(fields[11]) + int(fields[12])) / os.sysconf("SC_CLK_TCK") if fields else 0.0
 
 
+def schedstat(pid: int | str) -> tuple[int, ...]:
+    """Nanoseconds on a processor, nanoseconds of waiting for one, and how often it got one; zeros where the kernel does not say.
+
+    They are of its first thread, or of one named as "self/task/4712" or "thread-self".
+    """
+    return tuple(map(int, _read(f"/proc/{pid}/schedstat").split())) or (0, 0, 0)
+
+
 def status(pid: int, field: str) -> str:
     """The first word of a line of /proc/pid/status: ``status(pid, "VmRSS")``, in kB."""
     found = re.search(rf"^{field}:\s+(\w+)", _read(f"/proc/{pid}/status"), re.MULTILINE)
@@ -69,10 +77,8 @@ def links(pid: int | str = "self") -> dict[int, str]:
     """Its open descriptors, and what each is a link to: ``{0: "/dev/null", 3: "socket:[4711]"}``."""
     found = {}
     for number in _names(f"/proc/{pid}/fd"):
-        try:
+        with suppress(OSError):  # closed while we looked, as that of the listing itself
             found[int(number)] = os.readlink(f"/proc/{pid}/fd/{number}")
-        except OSError:  # closed while we looked, as that of the listing itself
-            pass
     return found
 
 

@@ -32,8 +32,7 @@ def names() -> list[str]:
 def read(name: str) -> bytes:
     """The notebook of this name as shipped. Raises NotFound."""
     blob = _blobs()[name]
-    for find in (_itself, _of_the_course, _in_git, _put_aside):
-        content = find(name, blob)
+    for content in _candidates(name, blob):
         if content is not None and blob_id(content) == blob:
             return content
     raise NotFound(f"{name} as shipped is not found on this machine: unpack the course anew, and take it from there.")
@@ -42,8 +41,7 @@ def read(name: str) -> bytes:
 def unchanged() -> Iterator[bytes]:
     """The notebooks beside the learner's `mine` that are still as shipped."""
     for name, blob in _blobs().items():
-        content = _itself(name, blob)
-        if content is not None and blob_id(content) == blob:
+        if content := _unchanged(name, blob):
             yield content
 
 
@@ -55,7 +53,7 @@ def put_aside() -> None:
     with suppress(OSError):
         for name, blob in _blobs().items():
             copy = _copy(blob)
-            if not copy.exists() and (content := _itself(name, blob)) and blob_id(content) == blob and not _in_git(name, blob):
+            if not copy.exists() and (content := _unchanged(name, blob)) and not _in_git(blob):
                 copy.parent.mkdir(parents=True, exist_ok=True)
                 journal.replace_file(copy, gzip.compress(content))
 
@@ -66,7 +64,7 @@ def reset(name: str) -> str:
     Raises NotFound, and OSError if the folder cannot be written; the learner's notebook is then where it was.
     """
     path, content = folders.notebooks() / name, read(name)
-    if _itself(name, "") == content:
+    if _content(path) == content:
         return f"{name} is as shipped already. Nothing was done."
     kept = None
     if os.path.lexists(path):
@@ -109,12 +107,18 @@ def _blobs() -> dict[str, str]:
     return json.loads(_LIST.read_text(encoding="utf-8"))
 
 
-def _itself(name: str, blob: str) -> bytes | None:
-    return _content(folders.notebooks() / name)
+def _candidates(name: str, blob: str) -> Iterator[bytes | None]:
+    """What may be the notebook as shipped: the learner's, the course's own, what git keeps, what was put aside."""
+    yield _content(folders.notebooks() / name)
+    yield _content(folders.COURSE / name)
+    yield _in_git(blob)
+    yield _put_aside(blob)
 
 
-def _of_the_course(name: str, blob: str) -> bytes | None:
-    return _content(folders.COURSE / name)
+def _unchanged(name: str, blob: str) -> bytes | None:
+    """The learner's notebook, if it is still as shipped."""
+    content = _content(folders.notebooks() / name)
+    return content if content is not None and blob_id(content) == blob else None
 
 
 def _content(path: Path) -> bytes | None:
@@ -124,7 +128,7 @@ def _content(path: Path) -> bytes | None:
         return None
 
 
-def _in_git(name: str, blob: str) -> bytes | None:
+def _in_git(blob: str) -> bytes | None:
     for clone in dict.fromkeys([folders.notebooks(), folders.COURSE]):
         try:
             done = subprocess.run(
@@ -142,7 +146,7 @@ def _in_git(name: str, blob: str) -> bytes | None:
     return None
 
 
-def _put_aside(name: str, blob: str) -> bytes | None:
+def _put_aside(blob: str) -> bytes | None:
     try:
         return gzip.decompress(_copy(blob).read_bytes())
     except (OSError, EOFError, ValueError):
@@ -155,12 +159,8 @@ def _copy(blob: str) -> Path:
 
 def _beside(path: Path) -> Path:
     """A free name that says when: ``04_select_before_reset_2026-03-01_17-20-05.ipynb``."""
-    stem, number = f"{path.stem}_before_reset_{time.strftime('%Y-%m-%d_%H-%M-%S')}", 1
-    kept = path.with_name(f"{stem}.ipynb")
-    while os.path.lexists(kept):
-        number += 1
-        kept = path.with_name(f"{stem}_{number}.ipynb")
-    return kept
+    stem = f"{path.stem}_before_reset_{time.strftime('%Y-%m-%d_%H-%M-%S')}"
+    return journal.first_free(lambda number: path.with_name(f"{stem}.ipynb" if number == 1 else f"{stem}_{number}.ipynb"))
 
 
 def _umask() -> int:

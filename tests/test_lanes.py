@@ -285,7 +285,7 @@ class TestThePump:
         assert wait_until(lambda: set(threading.enumerate()) <= before, 10)
 
     def test_a_page_that_is_never_heard_of_again_is_given_up(self, server, monkeypatch):
-        monkeypatch.setattr("course_lib.widgets.panel.UNSEEN", 0.1)
+        monkeypatch.setattr("course_lib.widgets.live_panel.UNSEEN", 0.1)
         panel = observe(server)
         panel.send = lambda message, buffers: None
         panel._hear(panel, {"type": "ready", "view": "page"}, [])

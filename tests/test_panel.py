@@ -197,7 +197,7 @@ def test_the_pump_ends_when_the_page_is_gone_and_comes_back(server, page_of):
 
 
 def test_a_page_that_went_silent_is_not_served_for_ever(server, monkeypatch):
-    monkeypatch.setattr(panel_module, "UNSEEN", 0.1)
+    monkeypatch.setattr("course_lib.widgets.live_panel.UNSEEN", 0.1)
     page = Page(observe(server))
     assert wait_until(lambda: page.panel._pump is None, 30)
 

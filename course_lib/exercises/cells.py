@@ -51,7 +51,7 @@ def function_in(learner: object) -> FunctionType | None:
 
 def made_by(name: str, value: object) -> list[tuple[ast.stmt, str]]:
     """The statement that gave this name its value, and those that changed the value since: each with its text. [] if none did."""
-    ran = [(node, text) for text in _ran() for node in parsed(text).body]
+    ran = _statements()
     begin = len(ran)
     while begin == len(ran) or _reads(ran[begin][0], name):  # table = table | {…}
         begin = next((number for number in reversed(range(begin)) if _gives(ran[number][0], name, value)), -1)
@@ -64,11 +64,14 @@ def made_by(name: str, value: object) -> list[tuple[ast.stmt, str]]:
 
 def changes_since(name: str, value: object, source: str) -> list[str]:
     """The statements that changed this function or class since its source was run."""
-    ran = [(node, cell) for cell in _ran() for node in parsed(cell).body]
-    made = (
-        number for number, (node, cell) in enumerate(ran) if getattr(node, "name", "") == name and _text_of(node, cell) == source
-    )
+    ran = _statements()
+    made = (at for at, (node, cell) in enumerate(ran) if getattr(node, "name", "") == name and _text_of(node, cell) == source)
     return [_text_of(node, cell) for node, cell in ran[max(made, default=len(ran)) + 1 :] if _changes(node, name, value)]
+
+
+def _statements() -> list[tuple[ast.stmt, str]]:
+    """What was run, statement by statement, each with the text that it stands in."""
+    return [(node, text) for text in _ran() for node in parsed(text).body]
 
 
 @lru_cache(1000)

@@ -64,9 +64,7 @@ def _keep_what_was_edited(path: Path, text: str) -> None:
     stored = journal.read().get(_SECTION, {}).get(path.name, {}).get("digest")
     if _digest(path.read_bytes()) in (stored, _digest(text.encode("utf-8", "backslashreplace"))):
         return
-    number = 1
-    while (aside := path.with_name(f"{path.stem}.edited-{number}.py")).exists():
-        number += 1
+    aside = journal.first_free(lambda number: path.with_name(f"{path.stem}.edited-{number}.py"))
     path.rename(aside)
     print(f"mine/{path.name} was changed by hand. It is kept as mine/{aside.name}.")
 

@@ -32,17 +32,14 @@ class Actor(Client):
         self._after(f"{self.name} sends {data!r}" if len(data) <= _LONGEST else f"{self.name} sends {len(data):,} bytes")
 
     def half_close(self) -> None:
-        """Say that nothing more will be sent, and go on receiving (shutdown(2): SHUT_WR)."""
         super().half_close()
         self._after(f"{self.name} finishes sending")
 
     def close(self) -> None:
-        """Close the connection in the ordinary way."""
         super().close()
         self._after(f"{self.name} closes")
 
     def reset(self) -> None:
-        """Cut the connection: the server gets a reset instead of an end (socket(7): SO_LINGER with no time)."""
         super().reset()
         self._after(f"{self.name} cuts the connection")
 

@@ -9,6 +9,11 @@ from . import words
 from .source import Listing, Position
 
 
+def place_of(row: Descriptor) -> int:
+    """Where a descriptor stands in the picture: listeners first, epolls last."""
+    return {"listener": 0, "epoll": 2}.get(row.kind, 1)
+
+
 @dataclass(frozen=True, slots=True)
 class Thread:
     """One thread of the server at one moment: in front of a call, asleep in it, or (call is None) under way."""
@@ -30,7 +35,7 @@ class ClientView:
     last: bytes  # the end of what came back
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Moment:
     """The server at one moment: held before a call, or asleep in one.
 
@@ -50,11 +55,11 @@ class Moment:
     zombies      interests that have outlived their number: (the number, whose it was, for which events)
     """
 
-    acts: tuple[str, ...]
-    came: tuple[Call, ...]
+    acts: tuple[str, ...] = ()
+    came: tuple[Call, ...] = ()
     threads: tuple[Thread, ...]
-    label: str
-    position: Position | None
+    label: str = ""
+    position: Position | None = None
     descriptors: tuple[Descriptor, ...]
     names: dict[int, str]
     waiting: tuple[str, ...]
@@ -62,7 +67,7 @@ class Moment:
     handed_in: dict[int, str] | None
     came_back: dict[int, str] | None
     tasks: tuple[TaskView, ...] | None
-    clients: tuple[ClientView, ...]
+    clients: tuple[ClientView, ...] = ()
     zombies: tuple[tuple[int, str, str], ...] = ()
 
     @property
@@ -90,8 +95,29 @@ class Moment:
         return f"the {name}" if name in ("listener", "epoll") else name
 
 
+class _Shown:
+    """One film, or two side by side, as a page. Its `films` are these."""
+
+    @property
+    def films(self) -> tuple["Film", ...]:
+        raise NotImplementedError
+
+    def save(self, path: str | Path) -> Path:
+        """Write it with its player to one file, which plays in any browser, without a network and without a server."""
+        from .page import page
+
+        path = Path(path)
+        path.write_text(page(*self.films), encoding="utf-8")
+        return path
+
+    def _repr_html_(self) -> str:
+        from .page import fragment
+
+        return fragment(*self.films)
+
+
 @dataclass(frozen=True, eq=False)
-class Film:
+class Film(_Shown):
     """The moments of a server, one before each of its calls. Two films are equal when all is the same but times and numbers.
 
     name      the server's class, and what it was made with besides the usual
@@ -176,13 +202,9 @@ class Film:
 
     # As a page
 
-    def save(self, path: str | Path) -> Path:
-        """Write the film with its player to one file, which plays in any browser, without a network and without a server."""
-        from .page import page
-
-        path = Path(path)
-        path.write_text(page(self), encoding="utf-8")
-        return path
+    @property
+    def films(self) -> tuple["Film", ...]:
+        return (self,)
 
     def beside(self, other: "Film") -> "Pair":
         """Two films of the same script side by side, stepped together: what one server does while the other sleeps."""
@@ -190,14 +212,9 @@ class Film:
             raise TypeError(f"a film stands beside another film, not {type(other).__name__}")
         return Pair(self, other)
 
-    def _repr_html_(self) -> str:
-        from .page import fragment
-
-        return fragment(self)
-
 
 @dataclass(frozen=True)
-class Pair:
+class Pair(_Shown):
     """Two films of the same script, side by side."""
 
     left: Film
@@ -206,15 +223,6 @@ class Pair:
     def __repr__(self) -> str:
         return f"{self.left!r} beside {self.right!r}"
 
-    def save(self, path: str | Path) -> Path:
-        """Write both films with their player to one file."""
-        from .page import page
-
-        path = Path(path)
-        path.write_text(page(self.left, self.right), encoding="utf-8")
-        return path
-
-    def _repr_html_(self) -> str:
-        from .page import fragment
-
-        return fragment(self.left, self.right)
+    @property
+    def films(self) -> tuple[Film, ...]:
+        return self.left, self.right

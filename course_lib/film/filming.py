@@ -13,9 +13,10 @@ from course_lib.clients import clients_of
 from course_lib.kernel import Call, Descriptor, Pending, descriptors, doing
 from course_lib.kernel.descriptors import zombies
 from course_lib.kernel.observed import cpu_seconds
+from course_lib.kernel.recorder import WAITS
 
 from .actors import Actor, Cast
-from .film import ClientView, Film, Moment, Thread
+from .film import ClientView, Film, Moment, Thread, place_of
 from .queue import in_accept_queue
 from .ready import ReadyLists
 from .source import Position, label_of, listing, position
@@ -32,20 +33,13 @@ _LASTING = 0.3  # seconds after which a sleep that is no wait for a socket, such
 _UNDER_WAY = 0.3  # seconds that are given to what was sent: a busy kernel hands a packet over a little later
 _A_LOOK = 0.005  # seconds for which one look counts at the most: while a busy machine lets nobody look, nothing is waited for
 _AT_ONCE = 1 << 16  # bytes that surely arrive; of a bigger block, so much as there is room for
-_WAITS = {"select", "poll", "epoll_wait"}
-_SLEEPS = _WAITS | {"accept", "recv", "send"}
+_SLEEPS = WAITS | {"accept", "recv", "send"}
 _LABELS = {
+    **dict.fromkeys(WAITS, "wait"),
     "accept": "accept",
-    "recv": "read",
-    "recv_into": "read",
-    "recvfrom": "read",
-    "recvmsg": "read",
-    "send": "answer",
-    "sendall": "answer",
-    "sendmsg": "answer",
-    "close": "let go",
-    "shutdown": "let go",
-    **dict.fromkeys(_WAITS, "wait"),
+    **dict.fromkeys(("recv", "recv_into", "recvfrom", "recvmsg"), "read"),
+    **dict.fromkeys(("send", "sendall", "sendmsg"), "answer"),
+    **dict.fromkeys(("close", "shutdown"), "let go"),
 }
 
 
@@ -136,7 +130,7 @@ class _Camera:
             self._hear()
             call = min(self.server.standing, key=self._turn, default=None)
             # A loop may look in passing who is ready, and then run a task: a wait is in vain when it is so again and again.
-            if call and self.script and self.vain[call.name, call.descriptor] >= (3 if call.name in _WAITS else 1):
+            if call and self.script and self.vain[call.name, call.descriptor] >= (3 if call.name in WAITS else 1):
                 self._act()
                 continue
             self.moments.append(self._moment(call))
@@ -285,9 +279,8 @@ class _Camera:
                     self.vain.clear()
                 if isinstance(call.result, int) and self.moments:
                     self.moved[_LABELS.get(call.name), self.moments[-1].name(call.descriptor)] += call.result
-                over = (
-                    thread for thread, its in self.inside.items() if (its.name, its.descriptor) == (call.name, call.descriptor)
-                )
+                made = call.name, call.descriptor
+                over = (thread for thread, its in self.inside.items() if (its.name, its.descriptor) == made)
                 self.inside.pop(next(over, None), None)
 
     def _rows(self, call: Pending | None) -> list[Descriptor]:
@@ -298,7 +291,7 @@ class _Camera:
         return sorted(
             rows,
             key=lambda row: (
-                {"listener": 0, "epoll": 2}.get(row.kind, 1),
+                place_of(row),
                 order.index(row.peer) if row.peer in self.met else len(order),
                 row.number,
             ),
@@ -355,4 +348,4 @@ def _brought(call: Call) -> bool:
     """Did a call change anything? One that found nothing did not."""
     if call.error in ("EAGAIN", "EWOULDBLOCK"):
         return False
-    return call.name not in _WAITS or call.result not in ("[]", "[], [], []")
+    return call.name not in WAITS or call.result not in ("[]", "[], [], []")

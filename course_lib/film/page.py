@@ -45,7 +45,8 @@ def still(film: "Film") -> str:
     if moment.position:
         told.append(f"<code>{escape(moment.position.own.text)}</code>")
     rows = [
-        (row.number, moment.names[row.number], ", ".join(facts(moment, row)) or "nothing to read") for row in _shown(film, moment)
+        (row.number, moment.names[row.number], ", ".join(facts(moment, row)) or "nothing to read")
+        for row in _shown(moment, _active(film))
     ]
     body = "".join("<tr>" + "".join(f"<td>{escape(str(word))}</td>" for word in row) + "</tr>" for row in rows)
     return (
@@ -90,7 +91,7 @@ def drawn(m: "Moment", shown: list[Descriptor]) -> dict:
 
 def _moment(film: "Film", number: int, active: set, rows: "_Table", tasks: "_Table", clients: "_Table") -> dict:
     m = film[number]
-    picture = drawn(m, _shown(film, m, active))
+    picture = drawn(m, _shown(m, active))
     place = m.position and {
         "at": film.listing.at(m.position.own),
         "callers": [film.listing.at(spot) for spot in m.position.callers],
@@ -136,11 +137,10 @@ def _target(call: Pending | None) -> int | None:
     return call.descriptor
 
 
-def _shown(film: "Film", moment: "Moment", active: set | None = None) -> list[Descriptor]:
+def _shown(moment: "Moment", active: set[str | None]) -> list[Descriptor]:
     """Its descriptors, at most MOST_ROWS: the listener, epolls, and those that calls of the film were made on."""
     if len(moment.descriptors) <= MOST_ROWS:
         return list(moment.descriptors)
-    active = _active(film) if active is None else active
 
     def rank(row: Descriptor) -> tuple[bool, bool]:
         return row.kind not in ("listener", "epoll"), moment.names[row.number] not in active

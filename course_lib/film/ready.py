@@ -8,8 +8,16 @@ from dataclasses import replace
 
 from course_lib.kernel import Call, Descriptor
 
-_EDGE = getattr(select, "EPOLLET", 0)
-_ASKED = 0x1 | 0x4 | 0x2000  # EPOLLIN, EPOLLOUT, EPOLLRDHUP
+EDGE = getattr(select, "EPOLLET", 0)
+_IN, _OUT, _RDHUP = 0x1, 0x4, 0x2000  # EPOLLIN, EPOLLOUT, EPOLLRDHUP; some Pythons have a select without epoll
+
+
+def is_ready(row: Descriptor, events: int) -> bool:
+    """Is it in the ready list of an epoll that watches it level-triggered for these events (epoll(7))?"""
+    if events & EDGE:
+        return False
+    due = _IN * row.readable | _OUT * row.writable | (_IN | _OUT | _RDHUP) * row.hangup
+    return bool(events & due)
 
 
 class ReadyLists:
@@ -29,16 +37,9 @@ class ReadyLists:
         edges, levels = {}, set()
         for row in rows:
             for watcher in row.watched_by:
-                if watcher.events & _EDGE:
+                if watcher.events & EDGE:
                     edges[row.number] = (watcher.events, row.peer, row.local)
-                elif (
-                    watcher.events & 0x1
-                    and row.readable
-                    or watcher.events & 0x4
-                    and row.writable
-                    or watcher.events & _ASKED
-                    and row.hangup
-                ):
+                elif is_ready(row, watcher.events):
                     levels.add(row.number)
         if edges or self._epoll:
             self._hear(edges)

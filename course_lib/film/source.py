@@ -12,6 +12,8 @@ from pathlib import Path
 from types import CodeType, FrameType, MemberDescriptorType
 from typing import TYPE_CHECKING, Any
 
+from course_lib.kernel.recorder import cut
+
 if TYPE_CHECKING:
     from course_lib.servers import Server
 
@@ -117,11 +119,9 @@ def _block(code: CodeType) -> tuple[tuple[str, ...], int]:
 def _spot(frame: FrameType) -> Spot | None:
     code = frame.f_code
     block, first = _block(code)
-    return (
-        Spot(code.co_filename, frame.f_lineno, code.co_qualname, first, block)
-        if first <= frame.f_lineno < first + len(block)
-        else None
-    )
+    if not first <= frame.f_lineno < first + len(block):
+        return None
+    return Spot(code.co_filename, frame.f_lineno, code.co_qualname, first, block)
 
 
 def _names(frame: FrameType, line: str) -> tuple[tuple[str, str], ...]:
@@ -160,7 +160,7 @@ def _short(value: Any) -> str | None:
         return f"socket {value.fileno()}" if value.fileno() >= 0 else "a closed socket"
     if kind in (int, float, bool, str, bytes, type(None)):
         text = repr(value[:_LONGEST]) if kind in (str, bytes) else repr(value)
-        return text if len(text) <= _LONGEST else text[: _LONGEST - 1] + "…"
+        return cut(text, _LONGEST)
     if kind is memoryview:
         return f"{value.nbytes:,} bytes"
     if kind in _BRACKETS:

@@ -4,11 +4,11 @@ from collections.abc import Iterable, Sized
 from typing import TYPE_CHECKING
 
 from course_lib.kernel import Call, Descriptor, Pending, TaskView, Watcher
+from course_lib.kernel.recorder import WAITS
 
 if TYPE_CHECKING:
     from .film import ClientView, Moment
 
-_WAITS = ("select", "poll", "epoll_wait")
 _RATES = ((1e5, "hundreds of thousands"), (1e4, "tens of thousands"), (1e3, "thousands"), (1e2, "hundreds"))
 _A_READ = 4096  # bytes that a server of the course takes at a time
 _CHANGES = {
@@ -58,11 +58,9 @@ def asks(m: "Moment") -> str:
         ready = _list(m.who(row.number) for row in m.descriptors if row.number in m.ready)
         if not ready and m.zombies and row and row.readable:  # an epoll is, while somebody is in its ready list (epoll(7))
             return f"{name} asks for the ready list. In it: {_list(m.who(number) for number, _, _ in m.zombies)}."
-        return (
-            f"{name} asks for the ready list. {ready[:1].upper() + ready[1:]} {_is(m.ready)} in it."
-            if ready
-            else f"{name} asks for the ready list, which is empty."
-        )
+        if not ready:
+            return f"{name} asks for the ready list, which is empty."
+        return f"{name} asks for the ready list. {ready[0].upper()}{ready[1:]} {_is(m.ready)} in it."
     if call.name == "epoll_ctl":
         operation, number, events = _change(call.asked)
         return f"{name} {_CHANGES.get(operation, 'changes the interest list').format(who=m.who(number), events=events)}."
@@ -80,11 +78,9 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
     name = f"{call.name}()"
     who = (before if call.descriptor in before.names else m).who(call.descriptor)
     if call.error in ("EAGAIN", "EWOULDBLOCK"):
-        return (
-            f"{name} found nothing{'' if call.name == 'accept' else f' of {who}'}, and did not wait: EAGAIN."
-            if not call.name.startswith("send")
-            else f"{name} found no room for {who}, and did not wait: EAGAIN."
-        )
+        if call.name.startswith("send"):
+            return f"{name} found no room for {who}, and did not wait: EAGAIN."
+        return f"{name} found nothing{'' if call.name == 'accept' else f' of {who}'}, and did not wait: EAGAIN."
     if call.error:
         return f"{name} failed on {who}: {call.error}."
     if call.name == "accept" and isinstance(call.result, int):
@@ -95,7 +91,7 @@ def _came(call: Call, m: "Moment", before: "Moment") -> str:
         return f"{name} took {_data(call)} for {who}."
     if call.name == "close":
         return f"{name} gave the number of {who} back."
-    if call.name in _WAITS:
+    if call.name in WAITS:
         ready = _list(
             f"{before.who(number)} ({events.replace('EPOLL', '').replace('POLL', '')})"
             for number, events in (m.came_back or {}).items()
@@ -141,7 +137,7 @@ def _row(m: "Moment", row: Descriptor) -> str:
 
 def watched(watcher: Watcher) -> str:
     """For which events: "IN | OUT"."""
-    return str(watcher).partition(": ")[2].replace("EPOLL", "")
+    return watcher.asked.replace("EPOLL", "")
 
 
 def facts(m: "Moment", row: Descriptor) -> list[str]:
@@ -194,7 +190,7 @@ def _until(m: "Moment", call: Pending) -> str:
         return f"it waits for {m.who(call.descriptor)} alone"
     if call.name.startswith("send"):
         return f"it waits until {m.who(call.descriptor)} has read"
-    if call.name in _WAITS:
+    if call.name in WAITS:
         return "it waits for all in its list at once"
     return "it waits for something that is no socket"
 
@@ -202,7 +198,7 @@ def _until(m: "Moment", call: Pending) -> str:
 def _left_alone(m: "Moment", call: Pending) -> str:
     """Who waits for a server that waits for somebody else."""
     said = [f"{_list(m.waiting)} {'stands' if len(m.waiting) == 1 else 'stand'} in the accept queue"] if m.waiting else []
-    if call.name not in _WAITS:
+    if call.name not in WAITS:
         at = {thread.call.descriptor for thread in m.threads if thread.call}
         alone = [m.who(row.number) for row in m.descriptors if row.receive_queue and row.number not in at]
         said += [f"{_list(alone)} {'waits' if len(alone) == 1 else 'wait'} for an answer"] if alone else []

@@ -15,7 +15,6 @@ from .libc import Address
 
 RECENT = 1.0  # seconds after which a connection that was heard counts as silent
 _PART = 500  # descriptors that one look asks, besides those that are shown
-_TELLS = hasattr(socket, "TCP_INFO")  # only Linux says when data last arrived
 _LISTEN = TCP_STATES.index("LISTEN")
 _LAST_DATA_RECV = 52  # in struct tcp_info (linux/tcp.h): milliseconds since data last arrived
 
@@ -82,17 +81,15 @@ class Busiest:
         self._shown = self._choose(here, also)
         watchers = self._interests(lambda: Interests(self._epolls(lambda: epolls(but=here))))
         rows = described(self._shown, watchers)
-        watching = {watcher.epoll for row in rows for watcher in row.watched_by}
-        found = rows + [row for row in described(watching, watchers) if row.kind == "epoll"]
-        return sorted(found, key=lambda row: row.number), len(here) - len(rows)
+        return rows, len(here) - sum(row.number in here for row in rows)
 
     def _ask(self, numbers: list[int], now: float) -> None:
         """Hear who has something to say, and who had."""
         found = libc.poll_unlike(numbers, _ASKED, libc.POLLOUT)
         self._heard.update((number, now) for number, bits in found.items() if not bits & libc.POLLNVAL)  # that one is closed
         if not hasattr(socket, "TCP_INFO"):
-            return  # not Linux
-        for number in numbers if _TELLS else ():
+            return  # only Linux says when data last arrived
+        for number in numbers:
             self._listeners.discard(number)
             self._named.discard(number)
             try:

@@ -8,7 +8,7 @@ import socket
 import stat
 import struct
 import termios
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import lru_cache
@@ -30,6 +30,8 @@ _RDHUP = getattr(select, "POLLRDHUP", 0)  # only Linux has it
 _ASKED = libc.POLLIN | libc.POLLOUT | _RDHUP
 _GONE = libc.POLLHUP | _RDHUP | libc.POLLERR
 
+_OF_SOCKETS = ("peer", "state", "accept_queue", "send_queue")  # what other things have not, or not all of them
+
 _EVENTS = ("IN", "PRI", "OUT", "ERR", "HUP", "NVAL", "RDHUP", "EXCLUSIVE", "ONESHOT", "ET")
 
 
@@ -46,10 +48,13 @@ class Watcher:
     epoll: int
     events: int
 
+    @property
+    def asked(self) -> str:
+        """What the program asked for, in words: the kernel adds ERR and HUP to every interest."""
+        return event_names(self.events & ~(select.EPOLLERR | select.EPOLLHUP), "EPOLL") or "nothing now"
+
     def __str__(self) -> str:
-        # The kernel adds ERR and HUP to every interest; what remains is what the program asked for.
-        asked = event_names(self.events & ~(select.EPOLLERR | select.EPOLLHUP), "EPOLL")
-        return f"epoll {self.epoll}: {asked or 'nothing now'}"
+        return f"epoll {self.epoll}: {self.asked}"
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,27 +100,39 @@ def descriptors(of: Any = None) -> list[Descriptor]:
     Returns one Descriptor for each that is open, in the order of their numbers; what is closed is left out.
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
-    bits = libc.poll(numbers, _ASKED)
-    looks = {number: look for number in numbers if (look := _nature_of(number))}
-    watchers = Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)}))
-    found = (_describe(number, *look, bits.get(number, 0), watchers) for number, look in looks.items())
-    return [d for d in found if d is not None]
+    looks = _looks(numbers_in(of))
+    return _described(looks, Interests(epolls(but={number for number, (mode, _) in looks.items() if stat.S_ISSOCK(mode)})))
+
+
+def numbers_in(of: Any) -> list[int]:
+    """The open descriptors of what `descriptors()` takes, lowest first. Raises TypeError as that does."""
+    return open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
 
 
 def described(numbers: Iterable[int], watchers: "Interests") -> list[Descriptor]:
-    """The same of open numbers, with interest lists that were read before."""
-    numbers = list(numbers)
-    bits = libc.poll(numbers, _ASKED)
-    found = (_describe(n, *look, bits.get(n, 0), watchers) for n in numbers if (look := _nature_of(n)))
-    return [d for d in found if d is not None]
+    """The same of open numbers, and of the epolls that watch them, with interest lists that were read before; in order."""
+    rows = _described(_looks(numbers), watchers)
+    watching = {watcher.epoll for row in rows for watcher in row.watched_by}
+    epolls = [row for row in _described(_looks(watching), watchers) if row.kind == "epoll"]
+    return sorted(rows + epolls, key=lambda row: row.number)
+
+
+def _looks(numbers: Iterable[int]) -> dict[int, tuple[int, int]]:
+    """(mode, inode) of those that are open."""
+    return {number: look for number in numbers if (look := _nature_of(number))}
+
+
+def _described(looks: dict[int, tuple[int, int]], watchers: "Interests") -> list[Descriptor]:
+    bits = libc.poll(list(looks), _ASKED)
+    found = (_describe(number, *look, bits.get(number, 0), watchers) for number, look in looks.items())
+    return [row for row in found if row is not None]
 
 
 def open_numbers() -> list[int]:
     """The numbers of this process's open descriptors, lowest first."""
     if not libc.HAS_PROC:
-        return elsewhere.open_numbers()
-    numbers = sorted(int(name) for name in libc.names("/proc/self/fd"))
+        return sorted(_looks(elsewhere.candidates()))
+    numbers = libc.numbers("/proc/self/fd")
     bits = libc.poll(numbers, 0)
     # What poll does not take is closed, such as the descriptor of the folder that lists them, or a mere place (open(2): O_PATH).
     return [number for number in numbers if not bits.get(number, 0) & libc.POLLNVAL or _nature_of(number)]
@@ -146,7 +163,7 @@ def numbers_of(thing: Any, deep: int = _DEEP) -> list[int]:
     `get_map()`, a transport or stream by `get_extra_info()`, a server of the course by `numbers()`. Raises TypeError for anything
     else.
     """
-    try:
+    with suppress(Exception):  # of what it holds, or of somebody else's making: the sentence names what was passed
         if attribute(thing, "doing") and attribute(thing, "numbers"):
             return list(thing.numbers())
         if attribute(thing, "fileno") or attribute(thing, "__index__") and not is_a(thing, bool):
@@ -154,8 +171,6 @@ def numbers_of(thing: Any, deep: int = _DEEP) -> list[int]:
             return [number] if number >= 0 else []
         if deep and (held := _held_by(thing, deep)) is not None:
             return [number for each in held for number in numbers_of(each, deep - 1)]
-    except Exception:  # of what it holds, or of somebody else's making: the sentence names what was passed
-        pass
     raise _none(thing)
 
 
@@ -256,7 +271,7 @@ def _describe(number: int, mode: int, inode: int, bits: int, watchers: "Interest
         writable=bool(bits & libc.POLLOUT),
         hangup=bool(bits & _GONE),
         watched_by=watchers.of(number, inode),
-        **named,
+        **dict.fromkeys(_OF_SOCKETS) | named,
     )
 
 
@@ -315,26 +330,29 @@ def _addresses(inode: int, number: int) -> tuple[Address | None, Address | None]
     return local, peer
 
 
-def _other(number: int, mode: int, target: str) -> dict:
+_KINDS = {
+    stat.S_IFIFO: "pipe",
+    stat.S_IFREG: "file",
+    stat.S_IFLNK: "file",  # by O_PATH (open(2))
+    stat.S_IFSOCK: "socket",
+    stat.S_IFDIR: "directory",
+}
+
+
+def kind_of(target: str, mode: int) -> str | None:
+    """The kind of what a number names, by what it is a link to in /proc; None for a terminal or another device."""
     if target.startswith("anon_inode:"):
-        kind = {"[eventpoll]": "epoll"}.get(target[11:], target[11:].strip("[]"))
-    elif stat.S_ISFIFO(mode):
-        kind = "pipe"
-    elif stat.S_IFMT(mode) in (stat.S_IFREG, stat.S_IFLNK, stat.S_IFSOCK):  # the last two by O_PATH (open(2))
+        name = target.removeprefix("anon_inode:").strip("[]")
+        return "epoll" if name == "eventpoll" else name
+    return _KINDS.get(stat.S_IFMT(mode))
+
+
+def _other(number: int, mode: int, target: str) -> dict:
+    kind = kind_of(target, mode) or ("terminal" if os.isatty(number) else "device")
+    if stat.S_ISSOCK(mode):  # opened by O_PATH (open(2)): a place in the file system
         kind = "file"
-    elif stat.S_ISDIR(mode):
-        kind = "directory"
-    else:
-        kind = "terminal" if os.isatty(number) else "device"
-    return dict(
-        kind=kind,
-        local=target if target.startswith("/") else None,
-        peer=None,
-        state=None,
-        accept_queue=None,
-        receive_queue=libc.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None,
-        send_queue=None,
-    )
+    queue = libc.ioctl(number, termios.FIONREAD) if kind in ("pipe", "terminal") else None
+    return dict(kind=kind, local=target if target.startswith("/") else None, receive_queue=queue)
 
 
 class Interests:
@@ -346,14 +364,11 @@ class Interests:
     def __init__(self, epolls: Iterable[int], folder: str = "/proc/self/fdinfo") -> None:
         self._of: dict[Watcher, set[int]] = {}  # whom it watches: number and inode in one int
         for epoll in epolls:
-            watched: dict[bytes, set[int]] = {}
-            with suppress(OSError):  # closed meanwhile
-                for piece in libc.pieces(f"{folder}/{epoll}"):
-                    for entry in _ENTRY.finditer(piece):
-                        number, events, inode = entry.groups()
-                        if events not in watched:
-                            watched[events] = self._of[Watcher(epoll, int(events, 16))] = set()
-                        watched[events].add(_name(int(number), int(inode, 16)))
+            watched: dict[int, set[int]] = {}
+            for number, events, inode in interests(epoll, folder):
+                if events not in watched:
+                    watched[events] = self._of[Watcher(epoll, events)] = set()
+                watched[events].add(_name(number, inode))
 
     def of(self, number: int, inode: int) -> tuple[Watcher, ...]:
         """Who watches it. The inode tells it from an older one that had the same number and lives on in a duplicate."""
@@ -365,25 +380,23 @@ def _name(number: int, inode: int) -> int:
     return inode << 32 | number
 
 
-def watched_numbers(epoll: int) -> list[int]:
-    """The numbers in the interest list of an epoll; [] when it was closed meanwhile."""
-    with suppress(OSError):
-        return [int(entry[1]) for piece in libc.pieces(f"/proc/self/fdinfo/{epoll}") for entry in _ENTRY.finditer(piece)]
-    return []
+def interests(epoll: int, folder: str = "/proc/self/fdinfo") -> Iterator[tuple[int, int, int]]:
+    """The interest list of an epoll: (number, events, inode) of each entry, as far as the epoll is open."""
+    with suppress(OSError):  # closed meanwhile
+        for piece in libc.pieces(f"{folder}/{epoll}"):
+            for number, events, inode in _ENTRY.findall(piece):
+                yield int(number), int(events, 16), int(inode, 16)
 
 
 def zombies(epoll: int) -> list[tuple[int, Watcher]]:
     """Entries of an interest list whose number was closed, and which fire on: the open file description lives on in a duplicate
     (epoll(7), questions and answers). Each with the number under which it was entered, which may name something else by now.
     """
-    found = []
-    with suppress(OSError):  # closed meanwhile
-        for piece in libc.pieces(f"/proc/self/fdinfo/{epoll}"):
-            for entry in _ENTRY.finditer(piece):
-                number, look = int(entry[1]), _nature_of(int(entry[1]))
-                if look is None or look[1] != int(entry[3], 16):
-                    found.append((number, Watcher(epoll, int(entry[2], 16))))
-    return found
+    return [
+        (number, Watcher(epoll, events))
+        for number, events, inode in interests(epoll)
+        if (look := _nature_of(number)) is None or look[1] != inode
+    ]
 
 
 def epolls(but: Collection[int] = ()) -> list[int]:
@@ -397,17 +410,8 @@ _ENTRY = re.compile(rb"^tfd: *(\d+) events: *([0-9a-f]+) .*\bino: *([0-9a-f]+)",
 def is_epoll(number: int) -> bool:
     """True for the descriptor of an epoll of this process."""
     look = _nature_of(number)
-    try:
-        return (
-            look is not None
-            and not stat.S_ISSOCK(look[0])
-            and libc.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
-        )
-    except OSError:
+    if look is None or stat.S_ISSOCK(look[0]):
         return False
-
-
-def _interest(line: str) -> dict[str, str]:
-    """A line of fdinfo, `tfd:  8 events:  19 data:  8  pos:0 ino:2c4b sdev:8`, as a dict."""
-    words = line.replace(":", ": ").split()
-    return {name.rstrip(":"): value for name, value in zip(words[::2], words[1::2])}
+    with suppress(OSError):
+        return libc.readlink(f"/proc/self/fd/{number}") == "anon_inode:[eventpoll]"
+    return False

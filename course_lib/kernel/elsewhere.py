@@ -3,6 +3,7 @@
 import os
 import socket
 import termios
+from collections.abc import Iterable
 from typing import Any
 
 from . import libc
@@ -10,13 +11,12 @@ from . import libc
 _MOST = 1024  # numbers that are tried where no folder lists them
 
 
-def open_numbers() -> list[int]:
-    """The numbers of this process's open descriptors, lowest first."""
+def candidates() -> Iterable[int]:
+    """The numbers that this process's open descriptors may have."""
     try:
-        candidates = [int(name) for name in os.listdir("/dev/fd")]  # macOS and the BSDs have it
+        return map(int, os.listdir("/dev/fd"))  # macOS and the BSDs have it
     except OSError:
-        candidates = list(range(_MOST))
-    return sorted(filter(_is_open, candidates))
+        return range(_MOST)
 
 
 def socket_row(number: int, hangup: bool) -> dict:
@@ -35,7 +35,7 @@ def socket_row(number: int, hangup: bool) -> dict:
     finally:
         sock.detach()  # the number belongs to the program that is observed
     address = (local if isinstance(local, str) else local and local[:2], peer if isinstance(peer, str) else peer and peer[:2])
-    return dict(kind=kind, local=address[0], peer=address[1], state=None, accept_queue=None, receive_queue=queue, send_queue=None)
+    return dict(kind=kind, local=address[0], peer=address[1], receive_queue=queue)
 
 
 def _peer(sock: socket.socket) -> Any:
@@ -43,11 +43,3 @@ def _peer(sock: socket.socket) -> Any:
         return sock.getpeername() or None
     except OSError:
         return None
-
-
-def _is_open(number: int) -> bool:
-    try:
-        os.fstat(number)
-        return True
-    except OSError:
-        return False

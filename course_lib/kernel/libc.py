@@ -91,6 +91,11 @@ def names(folder: str) -> list[str]:
     return [os.fsdecode(name) for name in found if name[0] != 46]  # "."
 
 
+def numbers(folder: str) -> list[int]:
+    """What a folder fd or task of /proc lists, lowest first. Raises OSError as opendir(3) does."""
+    return sorted(map(int, names(folder)))
+
+
 def duplicate(process: int, number: int) -> int:
     """A duplicate of a descriptor of another process, which a pidfd names. Raises OSError as pidfd_getfd(2) does."""
     return _checked(_libc.syscall(_PIDFD_GETFD, process, number, 0))

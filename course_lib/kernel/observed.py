@@ -15,9 +15,8 @@ from .recordable import SocketClasses, taken_by_name
 from .recorder import Call, Pending, Recorder
 from .tasks import TaskView, has_tasks, tasks
 
-_OF_A_THREAD = (
-    6  # a clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h)
-)
+# A clock of one thread, all that it used: CPUCLOCK_PERTHREAD_MASK | CPUCLOCK_SCHED (include/linux/posix-timers.h).
+_OF_A_THREAD = 6
 
 
 def cpu_seconds(threads: Iterable[threading.Thread]) -> float:
@@ -43,15 +42,11 @@ class Observed:
     def descriptors(self) -> list[Descriptor]:
         """What the kernel says of its listener and connections, and of an epoll that watches them."""
         numbers = self.numbers()
-        watchers = Interests(epolls(but=set(numbers)))
-        mine = described(numbers, watchers)
-        watching = {watcher.epoll for descriptor in mine for watcher in descriptor.watched_by}
-        return sorted(mine + described(watching, watchers), key=lambda d: d.number)
+        return described(numbers, Interests(epolls(but=set(numbers))))
 
     def numbers(self) -> list[int]:
         """The descriptors of its listener and connections that are open: all that can be known without asking the kernel."""
-        found = map(operator.call, list(self._sockets))
-        return [number for sock in found if sock is not None and (number := sock.fileno()) >= 0]
+        return [number for sock in self._open_sockets() if (number := sock.fileno()) >= 0]
 
     @property
     def threads(self) -> list[threading.Thread]:

@@ -3,14 +3,12 @@
 import ctypes
 import os
 import platform
-import select
-import stat
 from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
 from . import libc
-from .descriptors import Descriptor, _interest, _several, descriptors, event_names, numbers_of, open_numbers
+from .descriptors import Descriptor, Watcher, descriptors, interests, kind_of, numbers_in
 
 _KCMP = {"x86_64": 312, "aarch64": 272, "riscv64": 272}.get(platform.machine())
 _KCMP_FILE = 0  # do two numbers point to one open file description? (kcmp(2))
@@ -86,7 +84,7 @@ def open_files(of: Any = None, processes: Iterable[int] = ()) -> OpenFiles:
     processes  process ids: the same numbers are looked up in their tables too (an ordinary user may look at their own)
     Raises TypeError for what has no descriptor.
     """
-    numbers = open_numbers() if of is None else sorted({n for thing in _several(of) for n in numbers_of(thing)})
+    numbers = numbers_in(of)
     own = {found.number: found for found in descriptors(numbers)}
     rows: list[Row] = []
     found: list[Description] = []
@@ -151,12 +149,7 @@ def _compare(process: int, other: int, number: int, its: int) -> int | None:
 
 def _kind(target: str, mode: int) -> str:
     """The kind of a row in another process, where nothing can be asked of the descriptor itself."""
-    if target.startswith("anon_inode:"):
-        return {"[eventpoll]": "epoll"}.get(target[11:], target[11:].strip("[]"))
-    for test, kind in ((stat.S_ISSOCK, "socket"), (stat.S_ISFIFO, "pipe"), (stat.S_ISREG, "file"), (stat.S_ISDIR, "directory")):
-        if test(mode):
-            return kind
-    return "terminal" if target.startswith(("/dev/pts/", "/dev/tty")) else "device"
+    return kind_of(target, mode) or ("terminal" if target.startswith(("/dev/pts/", "/dev/tty")) else "device")
 
 
 def _access(target: str, flags: int) -> str:
@@ -169,13 +162,8 @@ def _details(found: Descriptor | None) -> tuple[str, ...]:
     if found is None:
         return ()
     if found.kind == "epoll":
-        lines = libc.read(f"/proc/self/fdinfo/{found.number}").splitlines()
-        entries = [_interest(line) for line in lines if line.startswith("tfd:")]
-        unasked = select.EPOLLERR | select.EPOLLHUP  # the kernel adds them to every interest
-        return tuple(
-            f"watches {entry['tfd']} for {event_names(int(entry['events'], 16) & ~unasked, 'EPOLL') or 'nothing now'}"
-            for entry in entries
-        ) or ("its interest list is empty",)
+        entries = [(number, Watcher(found.number, events)) for number, events, _ in interests(found.number)]
+        return tuple(f"watches {number} for {watcher.asked}" for number, watcher in entries) or ("its interest list is empty",)
     queues = (
         ("accept queue", found.accept_queue, "client"),
         ("receive queue", found.receive_queue, "byte"),

@@ -50,7 +50,7 @@ class ProcessView:
             self._began = _began(pid)
             with self._held() as pidfd:
                 self.name = libc.read(f"/proc/{pid}/comm").strip()
-                for number in sorted(map(int, libc.names(f"/proc/{pid}/fd")))[:1]:  # another user's may not even be listed
+                for number in libc.numbers(f"/proc/{pid}/fd")[:1]:  # another user's may not even be listed
                     os.close(libc.duplicate(pidfd, number))
         except (ProcessLookupError, FileNotFoundError, OverflowError):
             raise ValueError(f"no process has the number {pid}") from None
@@ -59,7 +59,7 @@ class ProcessView:
                 f"process {pid} ({self.name}) may not be looked at: {error.strerror}. Start it from the notebook, "
                 "as the same user."
             ) from None
-        self._threads: dict[str, _ItsThread] = {}
+        self._threads: dict[int, _ItsThread] = {}
 
     def __eq__(self, other: object) -> bool:
         return isinstance(other, ProcessView) and (self.pid, self._began) == (other.pid, other._began)
@@ -80,7 +80,7 @@ class ProcessView:
     def numbers(self) -> list[int]:
         """The numbers of its open descriptors, lowest first; [] when it has ended."""
         with suppress(OSError):
-            return sorted(map(int, libc.names(f"/proc/{self.pid}/fd"))) if self.running else []
+            return libc.numbers(f"/proc/{self.pid}/fd") if self.running else []
         return []
 
     def descriptors(self, most: int | None = None) -> list[Descriptor]:
@@ -126,12 +126,10 @@ class ProcessView:
         return found
 
     def _views(self) -> list[_ItsThread]:
-        folder = f"/proc/{self.pid}/task"
-        try:
-            names = sorted(libc.names(folder), key=int)[:_MOST_THREADS] if self.running else []
-        except OSError:
-            names = []
-        self._threads = {name: self._threads.get(name) or _ItsThread(f"{folder}/{name}") for name in names}
+        folder, numbers = f"/proc/{self.pid}/task", list[int]()
+        with suppress(OSError):
+            numbers = libc.numbers(folder)[:_MOST_THREADS] if self.running else []
+        self._threads = {number: self._threads.get(number) or _ItsThread(f"{folder}/{number}") for number in numbers}
         return list(self._threads.values())
 
     @contextmanager

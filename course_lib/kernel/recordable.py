@@ -249,12 +249,10 @@ class _Waiter:
         epoll = self._own is not None
         for name, operation in _METHODS.items():
             method = getattr(self._raw, name)
-            if on and not operation:
-                method = (
-                    _called(method, self._recorder, "epoll_wait", self._own)
-                    if epoll
-                    else _called(method, self._recorder, "poll", None, self._handed_in)
-                )
+            if on and not operation and epoll:
+                method = _called(method, self._recorder, "epoll_wait", self._own)
+            elif on and not operation:
+                method = _called(method, self._recorder, "poll", None, self._handed_in)
             elif on and epoll:  # epoll's register is a system call
                 method = _called(method, self._recorder, "epoll_ctl", self._own, _change(operation))
             elif operation and not epoll:  # poll's changes a list of its own, also while nobody looks

@@ -21,6 +21,7 @@ from typing import Any
 
 from .descriptors import event_names
 
+WAITS = {"select", "poll", "epoll_wait"}
 KEPT = 10_000  # calls in the ring
 DATA_KEPT = 32  # bytes of the data of a call
 KEPT_WHOLE = 128  # bytes; a piece so small costs less to keep than to cut
@@ -53,7 +54,7 @@ class Call:
     asked: str | None = None
 
     def __str__(self) -> str:
-        return f"{_written(self.name, self.descriptor, self.asked)} = {_short(self.outcome)} <{self.seconds:.6f}>"
+        return f"{_written(self.name, self.descriptor, self.asked)} = {cut(self.outcome)} <{self.seconds:.6f}>"
 
     @property
     def outcome(self) -> str:
@@ -78,10 +79,11 @@ class Pending:
 
 
 def _written(name: str, descriptor: int | None, asked: str | None) -> str:
-    return f"{name}({', '.join(str(part) for part in (descriptor, asked and _short(asked)) if part is not None)})"
+    return f"{name}({', '.join(str(part) for part in (descriptor, asked and cut(asked)) if part is not None)})"
 
 
-def _short(text: str, length: int = 60) -> str:
+def cut(text: str, length: int = 60) -> str:
+    """A text of so many characters at the most."""
     return text if len(text) <= length else text[: length - 1] + "…"
 
 
@@ -119,17 +121,15 @@ class Recorder:
         """All calls in front of which threads of the server are held, in the order in which they came."""
         return list(self._standing.copy().values())
 
-    # For the person who looks
+    # For the person who looks: what each does is told where an Observed has it under the same name.
 
     def record(self, on: bool) -> None:
-        """Begin or end recording, also while the server runs. What was recorded stays."""
         with self.lock:
             self._begins()
             self._wanted = on
             self._switch()
 
     def calls(self, last: int | None = None, since: float = 0.0) -> list[Call]:
-        """The recorded calls, oldest first: at most the `last` ones, and those that began after `since` (perf_counter)."""
         newest_first = takewhile(lambda entry: entry[0] > since, reversed(self._ring.copy()))
         return [_OF_SHAPE[len(entry)](*entry) for entry in islice(newest_first, last)][::-1]
 
@@ -142,34 +142,25 @@ class Recorder:
         return len(self._ring) / (now() - first) if self.on and first > self._began else 0.0
 
     def handed_in(self) -> dict[int, str] | None:
-        """The lists of the select or poll that the server is in, or of its last one; None when off, or none was seen to begin."""
         return _by_number(self.asked, "POLL") if self.on and self.asked else None
 
     def came_back(self) -> dict[int, str] | None:
-        """What the last select, poll or epoll_wait gave back; None when off, or none was recorded."""
         if not self.on:
             return None
         for entry in reversed(self._ring.copy()):
             if entry[0] < self._began:
                 return None
-            if len(entry) > 5 and entry[3] in _WAITS and isinstance(entry[4], list):
+            if len(entry) > 5 and entry[3] in WAITS and isinstance(entry[4], list):
                 return _by_number(entry[4], "EPOLL" if entry[3] == "epoll_wait" else "POLL")
         return None
 
     def hold(self) -> None:
-        """Let the server come as far as its next call, and not make it. A call that it sleeps in goes on."""
         with self.lock:
             self._begins()
             self.held = True
             self._switch()
 
     def step(self, seconds: float = 1.0, of: threading.Thread | None = None) -> Call | None:
-        """Let a held server make one call, and wait up to `seconds` until it stands before the next one.
-
-        Of several threads, the one that has stood longest makes its call, or `of`; it is waited for until it comes to another
-        or ends.
-        Returns the call that came back; None when the server still sleeps in it, or did not come to one.
-        """
         deadline = now() + seconds
         with self.lock:
             if not self.gate.wait_for(lambda: self._standing or not self.held, seconds) or not self.held:
@@ -187,7 +178,6 @@ class Recorder:
         return calls[0] if calls else None
 
     def run_on(self) -> None:
-        """Hold no longer."""
         with self.lock:
             self.held = False
             self._released.clear()
@@ -272,9 +262,6 @@ def asked_text(asked: list | str | None) -> str | None:
     if asked and isinstance(asked[0], list):
         return ", ".join(map(str, asked))
     return "{" + ", ".join(f"{number}: {events}" for number, events in _by_number(asked, "POLL").items()) + "}"
-
-
-_WAITS = {"select", "poll", "epoll_wait"}
 
 
 def _by_number(told: list, of: str) -> dict[int, str]:

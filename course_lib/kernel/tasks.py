@@ -4,7 +4,7 @@ import math
 import sys
 import time
 from collections import deque
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -123,25 +123,23 @@ def _not_read(loop: Any) -> list[TaskView]:
     for name in "ready", "writers", "sleepers":
         thing = attribute(loop, name)
         read = is_a(thing, Mapping) if name == "writers" else is_a(_list_in(thing), (list, deque))
-        if thing is not None and not read and not _is_empty(thing):
+        if thing is not None and not read and _safely(lambda: len(thing), 1):  # one without a length is there
             found.append(TaskView(name, f"not read: a {type(thing).__name__}"))
     return found
 
 
-def _is_empty(thing: Any) -> bool:
+def _safely(ask: Callable[[], Any], otherwise: Any = None) -> Any:
+    """What a thing answers; `otherwise` where it fails: it changes meanwhile, or is of the learner's own making."""
     try:
-        return len(thing) == 0
-    except Exception:  # it has no length, or one of the learner's own making
-        return False
+        return ask()
+    except Exception:
+        return otherwise
 
 
 def _waiters(loop: Any, name: str) -> list[tuple[int | None, object]]:
     """(descriptor, task) for each that waits; the descriptor is None where the key has none."""
     who = attribute(loop, name)
-    try:
-        now = dict(who) if is_a(who, Mapping) else {}
-    except Exception:  # it changed meanwhile, as a WeakKeyDictionary may, or is of the learner's own making
-        now = {}
+    now = _safely(lambda: dict(who), {}) if is_a(who, Mapping) else {}
     return [
         (_number(key), _in(entry)[1])
         for key, entries in now.items()
@@ -181,10 +179,7 @@ def _code(task: Any) -> Any:
 
 
 def _number(key: Any) -> int | None:
-    try:
-        number = number_of(key)
-    except Exception:  # a key of the learner's own making
-        return None
+    number = _safely(lambda: number_of(key), -1)
     return number if number >= 0 else None
 
 
@@ -194,14 +189,9 @@ def _runs(task: Any) -> bool:
 
 
 def _name(task: Any, names: Any) -> str:
-    try:
-        named = names.get(task) if is_a(names, Mapping) else None
-    except Exception:  # it has no hash, or one of the learner's own making
-        named = None
-    try:
-        return str(attribute(task, "name") or named or attribute(task, "__name__") or type(task).__name__)
-    except Exception:  # a name of the learner's own making
-        return type(task).__name__
+    named = _safely(lambda: names.get(task)) if is_a(names, Mapping) else None  # it may have no hash
+    found = _safely(lambda: str(attribute(task, "name") or named or attribute(task, "__name__") or ""))
+    return found or type(task).__name__
 
 
 def _ordinal(number: int) -> str:

@@ -9,83 +9,42 @@ import time
 import weakref
 from collections import deque
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import cache
 
 from . import libc
 
-_X86_64 = {
-    0: "read",
-    1: "write",
-    7: "poll",
-    19: "readv",
-    20: "writev",
-    23: "select",
-    34: "pause",
-    35: "sleep",
-    42: "connect",
-    43: "accept",
-    44: "send",
-    45: "recv",
-    46: "sendmsg",
-    47: "recvmsg",
-    61: "wait",
-    73: "flock",
-    128: "sigwait",
-    130: "sigsuspend",
-    202: "futex",
-    230: "sleep",
-    232: "epoll_wait",
-    247: "wait",
-    270: "select",
-    271: "poll",
-    281: "epoll_wait",
-    288: "accept",
-    441: "epoll_wait",
-}  # arch/x86/entry/syscalls/syscall_64.tbl
-_GENERIC = {
-    22: "epoll_wait",
-    32: "flock",
-    63: "read",
-    64: "write",
-    65: "readv",
-    66: "writev",
-    72: "select",
-    73: "poll",
-    95: "wait",
-    98: "futex",
-    101: "sleep",
-    115: "sleep",
-    133: "sigsuspend",
-    137: "sigwait",
-    202: "accept",
-    203: "connect",
-    206: "send",
-    207: "recv",
-    211: "sendmsg",
-    212: "recvmsg",
-    242: "accept",
-    260: "wait",
-    441: "epoll_wait",
-}  # include/uapi/asm-generic/unistd.h: aarch64, riscv64
+# Python's name of a call: its numbers on x86-64 (arch/x86/entry/syscalls/syscall_64.tbl), and on aarch64 and riscv64
+# (include/uapi/asm-generic/unistd.h).
+_NUMBERS: dict[str, tuple[list[int], list[int]]] = {
+    "read": ([0], [63]),
+    "write": ([1], [64]),
+    "poll": ([7, 271], [73]),
+    "readv": ([19], [65]),
+    "writev": ([20], [66]),
+    "select": ([23, 270], [72]),
+    "pause": ([34], []),
+    "sleep": ([35, 230], [101, 115]),
+    "connect": ([42], [203]),
+    "accept": ([43, 288], [202, 242]),
+    "send": ([44], [206]),
+    "recv": ([45], [207]),
+    "sendmsg": ([46], [211]),
+    "recvmsg": ([47], [212]),
+    "wait": ([61, 247], [95, 260]),
+    "flock": ([73], [32]),
+    "sigwait": ([128], [137]),
+    "sigsuspend": ([130], [133]),
+    "futex": ([202], [98]),
+    "epoll_wait": ([232, 281, 441], [22, 441]),
+}
+_X86_64, _GENERIC = ({number: call for call, both in _NUMBERS.items() for number in both[i]} for i in (0, 1))
 CALLS = {"x86_64": _X86_64, "aarch64": _GENERIC, "riscv64": _GENERIC}.get(platform.machine(), {})
 # select, pselect6, ppoll and epoll_pwait2 take their time limit by a pointer, the others as a number of milliseconds.
 TAKE_A_POINTER = {23, 270, 271, 441} if CALLS is _X86_64 else {72, 73, 441}
 
-_ON_A_DESCRIPTOR = {
-    "read",
-    "write",
-    "readv",
-    "writev",
-    "connect",
-    "accept",
-    "send",
-    "recv",
-    "sendmsg",
-    "recvmsg",
-    "flock",
-    "epoll_wait",
-}
+_ON_A_DESCRIPTOR = set("read write readv writev connect accept send recv sendmsg recvmsg flock epoll_wait".split())
 _WAIT_CHANNELS = {
     "inet_csk_accept": "accept",
     "wait_woken": "recv",
@@ -243,15 +202,13 @@ class ThreadView:
 @cache
 def _runtime() -> range:
     """The addresses of the interpreter's own state, where the GIL is (_PyRuntime, pycore_runtime.h); other locks are elsewhere."""
-    try:
+    with suppress(OSError, ValueError):  # a Python that does not show it
         own = ctypes.addressof(ctypes.c_char.in_dll(ctypes.pythonapi, "_PyRuntime"))
         with open("/proc/self/maps") as maps:
             for line in maps:
                 first, last = (int(end, 16) for end in line.split()[0].split("-"))
                 if first <= own < last:
                     return range(own, last)
-    except (OSError, ValueError):  # a Python that does not show it
-        pass
     return range(0)
 
 

@@ -10,7 +10,7 @@ import sys
 import time
 import uuid
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from itertools import count
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,17 +150,21 @@ class CheckedProcess:
 
     def asleep_in(self) -> str:
         """The system call in which its first thread sleeps ("select", "recv", "sleep"); "" when it runs or nobody knows."""
-        number = (proc.syscall(self._pid) or [""])[0]  # this kernel may not say
-        return CALLS.get(int(number), "") if number.isdecimal() else ""
+        return self._system_call()[0]
 
     def sleeps_for_ever(self) -> bool:
         """Does it sleep in select, poll or epoll_wait, without a time limit? So nothing but a socket wakes it. False if nobody knows."""
-        number, *arguments = proc.syscall(self._pid) or [""]
-        place = {"select": 4, "poll": 2, "epoll_wait": 3}.get(CALLS.get(int(number), "") if number.isdecimal() else "")
+        call, number, arguments = self._system_call()
+        place = {"select": 4, "poll": 2, "epoll_wait": 3}.get(call)
         if place is None or len(arguments) <= place:
             return False
         limit = int(arguments[place], 16)  # none is a pointer of 0, or an int below 0: select(2), poll(2), epoll_wait(2)
-        return 1 << 31 <= limit < 1 << 32 or limit >= 1 << 63 or limit == 0 and int(number) in TAKE_A_POINTER
+        return 1 << 31 <= limit < 1 << 32 or limit >= 1 << 63 or limit == 0 and number in TAKE_A_POINTER
+
+    def _system_call(self) -> tuple[str, int, list[str]]:
+        """The name, number and arguments of the call in which its first thread sleeps; ("", -1, []) where nobody knows."""
+        number, *arguments = proc.syscall(self._pid) or [""]  # this kernel may not say
+        return (CALLS.get(int(number), ""), int(number), arguments) if number.isdecimal() else ("", -1, [])
 
     def wakes(self) -> int:
         """How often its first thread has gone to sleep so far."""
@@ -221,15 +225,14 @@ class CheckedProcess:
 
     def explain_end(self) -> None:
         """A client saw the end of its connection too early: raise the learner's exception if there was one."""
-        try:
+        with suppress(Stuck):
             self.hear("", 0.3)
-        except Stuck:
-            pass
 
     def kill(self) -> None:
         """End it, and all that it started, whatever they do. Harmless when repeated."""
         if self._process:
-            _kill_group(self._process.pid)
+            with suppress(ProcessLookupError):
+                os.killpg(self._process.pid, signal.SIGKILL)
             self._process.wait()  # only now: once reaped, its number may belong to another process
             self._process = None
             kill_marked(self._mark)
@@ -404,23 +407,14 @@ def _whole(entry: str) -> str:
         return entry
 
 
-def _kill_group(group: int) -> None:
-    try:
-        os.killpg(group, signal.SIGKILL)
-    except ProcessLookupError:
-        pass
-
-
 def kill_marked(mark: str) -> None:
     """Kill what is left, also outside the process group (setsid), and see it end.
 
     The mark is in the environment that a process was born with.
     """
     for path in Path("/proc").glob("[0-9]*/environ"):
-        try:
+        with suppress(OSError):  # gone, or somebody else's
             if mark.encode() in path.read_bytes():
                 with open(os.pidfd_open(int(path.parent.name)), "rb", buffering=0) as end:
                     signal.pidfd_send_signal(end.fileno(), signal.SIGKILL)
                     readable(5.0, end)
-        except OSError:  # gone, or somebody else's
-            pass

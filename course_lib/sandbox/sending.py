@@ -40,20 +40,6 @@ def _cached(wrapper: Any) -> tuple[Any, ...]:
     return _make_cached, (wrapper.cache_parameters(), wrapper.__wrapped__)
 
 
-def _struct(layout: struct.Struct) -> tuple[Any, ...]:
-    return struct.Struct, (layout.format,)
-
-
-def _new_type(name: Any) -> tuple[Any, ...]:
-    """A typing.NewType of a cell, which pickle would look for by its name in a module."""
-    return NewType, (name.__name__, name.__supertype__)
-
-
-def _cached_property(property: Any) -> tuple[Any, ...]:
-    """Without its lock (Python 3.11)."""
-    return functools.cached_property, (property.func,), {"attrname": property.attrname}
-
-
 def _weak(things: Any) -> tuple[Any, ...]:
     """A weak dictionary; functools.singledispatch has one."""
     return type(things), (dict(things),)
@@ -62,10 +48,11 @@ def _weak(things: Any) -> tuple[Any, ...]:
 _REDUCERS: dict[type, Callable[[Any], tuple[Any, ...]]] = {
     CodeType: _code_of_cell,
     type(functools.cache(len)): _cached,
-    functools.cached_property: _cached_property,
+    # without its lock (Python 3.11)
+    functools.cached_property: lambda one: (functools.cached_property, (one.func,), {"attrname": one.attrname}),
     itertools.count: lambda numbers: (eval, (repr(numbers), {"count": itertools.count})),  # for Python 3.14
-    struct.Struct: _struct,
-    NewType: _new_type,
+    struct.Struct: lambda layout: (struct.Struct, (layout.format,)),
+    NewType: lambda name: (NewType, (name.__name__, name.__supertype__)),  # of a cell: pickle looks for its name in a module
     WeakKeyDictionary: _weak,
     WeakValueDictionary: _weak,
 }

@@ -4,7 +4,7 @@ import os
 import time
 from collections.abc import Callable
 
-from course_lib.proc import children, state
+from course_lib.proc import children, schedstat, state
 
 MORE = 100.0  # seconds that a check may take beyond its time limit, if it has waited for a processor as long
 
@@ -66,7 +66,7 @@ class Stopwatch:
 
     def _waits_now(self, process: int | str) -> float:
         """For how long it has been waiting by now: the kernel adds that up only when it has a processor again."""
-        counted, now = _schedstat(process), time.monotonic()
+        counted, now = schedstat(process), time.monotonic()
         if process == "thread-self" or not any(counted):  # it has one; nobody counts
             return 0.0
         if counted != self._seen.get(process, ((), now))[0] or state(process) != "R":
@@ -81,14 +81,4 @@ def wait_until(condition: Callable[[], object], seconds: float = 2.0) -> bool:
 
 def waited_for_a_processor(process: int | str = "thread-self") -> float:
     """Seconds for which its first thread, or this one, could have run and no processor was free (schedstat, sched-stats.rst)."""
-    return _schedstat(process)[1] / 1e9
-
-
-def _schedstat(process: int | str) -> tuple[int, ...]:
-    """Nanoseconds on a processor, nanoseconds of waiting for one, and how often it got one; zeros where the kernel does not say."""
-    try:
-        with open(f"/proc/{process}/schedstat") as file:
-            spent, waited, turns = map(int, file.read().split())
-            return spent, waited, turns
-    except (OSError, ValueError):
-        return 0, 0, 0
+    return schedstat(process)[1] / 1e9

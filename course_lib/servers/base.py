@@ -19,6 +19,7 @@ from typing import Any, Self
 from course_lib.kernel import Doing, ThreadView
 from course_lib.kernel.observed import Observed
 from course_lib.kernel.recordable import recordable_thread
+from course_lib.kernel.recorder import cut
 from course_lib.kernel.threads import runnable
 from course_lib.ports import why_in_use
 
@@ -201,7 +202,7 @@ class Server(Observed):
             return None
         if self.error is None:
             return "ended because serve() returned"
-        kind, text = type(self.error).__name__, _brief(str(self.error))
+        kind, text = type(self.error).__name__, cut(str(self.error), 200)
         line = self._line_that_raised(self.error)
         return f"ended by {kind}: {text}" + (f", raised at: {line}" if line else "")
 
@@ -328,11 +329,5 @@ def _end(loop: Any, thread: threading.Thread | None) -> None:
 
 def shut_down(sock: socket.socket) -> None:
     """End both directions: that wakes a thread asleep in accept, recv or send. close() alone wakes none (close(2))."""
-    try:
+    with suppress(OSError):
         socket.socket.shutdown(sock, socket.SHUT_RDWR)  # not the recording one: this is no call of the server
-    except OSError:
-        pass
-
-
-def _brief(text: str, length: int = 200) -> str:
-    return text if len(text) <= length else text[:length] + "…"

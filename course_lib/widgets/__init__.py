@@ -1,5 +1,6 @@
 """The observatory: widgets that show what `course_lib.kernel` reads from the kernel."""
 
+from importlib import import_module
 from typing import Any
 
 from course_lib.film import film
@@ -10,18 +11,11 @@ from .process_table import ProcessTable, process_table
 __all__ = ["Drawing", "Panel", "ProcessTable", "film", "machine", "observe", "process_table", "timeline"]
 
 
+# Where they are: matplotlib takes long to import, and most cells need no figure.
+_FIGURES = {"timeline": "calls_figure", "Drawing": "drawing", "machine": "machine_figure"}
+
+
 def __getattr__(name: str) -> Any:
-    # matplotlib takes long to import, and most cells need no figure.
-    if name == "timeline":
-        from .calls_figure import timeline
-
-        return timeline
-    if name == "Drawing":
-        from .drawing import Drawing
-
-        return Drawing
-    if name == "machine":
-        from . import machine_figure
-
-        return getattr(machine_figure, name)
+    if name in _FIGURES:
+        return getattr(import_module(f"{__name__}.{_FIGURES[name]}"), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -79,6 +79,4 @@ def finding(calls: list[Call], seconds: float) -> str:
     """What the picture shows, in one line: its title, and its text for those who do not see it."""
     slept = sum(call.seconds for call in calls if call.seconds > ASLEEP)
     counted = f"{len(calls)} system call{'' if len(calls) == 1 else 's'}"
-    return (
-        f"{counted}; the thread slept {min(1.0, slept / seconds):.0%} of the time" if slept else f"{counted}; none of them slept"
-    )
+    return f"{counted}; " + (f"the thread slept {min(1.0, slept / seconds):.0%} of the time" if slept else "none of them slept")

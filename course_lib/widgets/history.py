@@ -69,9 +69,8 @@ class Changes:
             if (lane.what, lane.name) != (what, name):
                 lane.what, lane.name = what, name
                 self._new_lanes[lane.lane] = lane
-            bits = (
-                _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup | _ARRIVED * (row.number in arrived)
-            )
+            bits = _READABLE * row.readable | _WRITABLE * row.writable | _HANG_UP * row.hangup
+            bits |= _ARRIVED * (row.number in arrived)
             self._state(lane, now, bits, row.accept_queue or row.receive_queue or 0)
         for number in self._lanes.keys() - {row.number for row in rows}:  # closed, or others are shown now
             if lane := self._open(number):

@@ -246,7 +246,6 @@ function lanesView({ element, setText }) {
 
   return {
     box, add, label,
-    clear() { lanes.clear(); texts.clear(); lead = Infinity; },
     end() { clearInterval(ticking); seen.disconnect(); resized.disconnect(); themed.disconnect(); },
   };
 }

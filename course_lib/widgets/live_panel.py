@@ -2,6 +2,7 @@
 
 import queue
 import threading
+import time
 from abc import abstractmethod
 from typing import Any
 
@@ -40,6 +41,37 @@ class LivePanel(PageWidget):
     @abstractmethod
     def _run(self) -> None:
         """Do what the page asks, look at the kernel, send what changed; end, with `_pump` None, when no page looks on."""
+
+    @abstractmethod
+    def _click(self, kind: str, message: dict) -> None:
+        """Do what somebody has clicked."""
+
+    @abstractmethod
+    def _fail(self, error: Exception) -> None:
+        """Show the person who clicked what came of it."""
+
+    def _act(self, message: dict) -> None:
+        """Do what a message of the page says."""
+        kind, view = str(message.get("type")), str(message.get("view"))
+        if kind in ("ready", "alive"):
+            self._views.add(view)
+        elif kind == "gone":
+            self._views.discard(view)
+        else:
+            try:
+                self._click(kind, message)
+            except Exception as error:  # the pump goes on
+                self._fail(error)
+
+    def _is_over(self, heard: float) -> bool:
+        """Has the pump ended? It does when no page looks on, or all are silent; `heard`: when one said something (monotonic())."""
+        if time.monotonic() - heard > UNSEEN:
+            self._views.clear()
+        with self._starting:
+            if self._views or not self._events.empty():
+                return False
+            self._pump = None
+            return True
 
     def _hear(self, _widget: object, message: dict, _buffers: object) -> None:
         """Take a message of the page. It is only queued: all widgets share one thread for callbacks."""

@@ -1,6 +1,5 @@
 """The film's picture of what a panel looks at: one moment of it, taken while it runs."""
 
-import select
 import threading
 import time
 from collections import Counter, deque
@@ -8,9 +7,10 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from course_lib.clients import Address
-from course_lib.film.film import Moment, Thread
+from course_lib.film.film import Moment, Thread, place_of
 from course_lib.film.page import MOST_ROWS, drawn
 from course_lib.film.queue import in_accept_queue
+from course_lib.film.ready import EDGE, is_ready
 from course_lib.film.source import calling, position
 from course_lib.film.words import again_and_again, watched
 from course_lib.kernel import Descriptor, Doing, Pending, TaskView, asleep_on, doing
@@ -22,7 +22,6 @@ from .subject import Process, Subject, server_of, whose
 _THREADS = 20  # of a server, whose tokens are drawn
 _LOOKS = 30  # the last ones at a thread that runs, from which its calls are told; not from fewer than a third
 _CALLS, _FRESH = 100, 0.5  # recorded calls that tell them better, if the last one is not older than so many seconds
-_EDGE = getattr(select, "EPOLLET", 0)
 
 
 class LivePicture:
@@ -45,22 +44,16 @@ class LivePicture:
             return None
         threads, told = self._threads(rows, its)
         number = threads[0].call.descriptor if threads and threads[0].call else None
-        shown = sorted(rows, key=lambda row: (_rank(row), row.number != number, not row.readable, row.number))[:MOST_ROWS]
-        order = {"listener": 0, "epoll": 2}
+        shown = sorted(rows, key=lambda row: (place_of(row) == 1, row.number != number, not row.readable, row.number))[:MOST_ROWS]
         moment = Moment(
-            acts=(),
-            came=(),
             threads=threads,
-            label="",
-            position=None,
-            descriptors=tuple(sorted(shown, key=lambda row: (order.get(row.kind, 1), row.number))),
+            descriptors=tuple(sorted(shown, key=lambda row: (place_of(row), row.number))),
             names={row.number: self._who(row) for row in rows},
             waiting=self._waiting(rows),
-            ready=frozenset(row.number for row in shown if any(_is_ready(row, one.events) for one in row.watched_by)),
+            ready=frozenset(row.number for row in shown if any(is_ready(row, one.events) for one in row.watched_by)),
             handed_in=self._server.handed_in() if self._server is not None else None,
             came_back=self._server.came_back() if self._server is not None else None,
             tasks=None if tasks is None else tuple(replace(task, seconds=None) for task in tasks[:_THREADS]),
-            clients=(),
             zombies=tuple(
                 (number, "somebody", watched(watcher))
                 for row in shown
@@ -74,7 +67,7 @@ class LivePicture:
             self._picture = drawn(moment, list(moment.descriptors)) | {
                 "hidden": seen[2],
                 # The kernel shows no ready list. Who is ready for a level-triggered interest is in it, of another nothing is known.
-                "unknown": [row.number for row in shown if any(one.events & _EDGE for one in row.watched_by)],
+                "unknown": [row.number for row in shown if any(one.events & EDGE for one in row.watched_by)],
             }
             if told is not None:
                 self._picture["asks"] = told
@@ -154,16 +147,3 @@ class LivePicture:
             # The kernel counts a client a moment before its table shows it as connected: then the next look asks again.
             self._queue = seen if len(there) >= count else None, tuple((known + others + ["a client"] * count)[:count])
         return self._queue[1]
-
-
-def _rank(row: Descriptor) -> bool:
-    return row.kind not in ("listener", "epoll")
-
-
-def _is_ready(row: Descriptor, events: int) -> bool:
-    """Is it in the ready list of an epoll that watches it level-triggered for these events (epoll(7))?"""
-    if events & _EDGE:
-        return False
-    return bool(
-        events & select.EPOLLIN and row.readable or events & select.EPOLLOUT and row.writable or events & ~_EDGE and row.hangup
-    )

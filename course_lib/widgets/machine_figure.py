@@ -2,6 +2,7 @@
 
 import os
 from collections.abc import Iterable
+from statistics import fmean
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -9,6 +10,7 @@ from matplotlib.patches import FancyBboxPatch
 
 from course_lib.kernel import Description, OpenFiles, Row, Thing, open_files
 from course_lib.kernel.descriptors import number_of
+from course_lib.kernel.recorder import cut
 
 from .drawing import SMALL, Drawing
 
@@ -40,12 +42,12 @@ def machine(*things: Any, processes: dict[str, int] | Iterable[int] = (), detail
 
 def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], details: bool = False) -> Drawing:
     """The picture of plain data. labels: number → name; owners: process id → the heading of its table."""
-    rows, height = _row_places(found, owners)
+    rows, height, headings = _row_places(found, owners)
     blocks = [_description_lines(d) for d in found.descriptions]
-    wanted = [_mean(place for place, row in rows if row.description == i) for i in range(len(blocks))]
+    wanted = [fmean(place for place, row in rows if row.description == i) for i in range(len(blocks))]
     descriptions = _spread(wanted, [_height(lines) for lines in blocks])
     boxes = [_thing_lines(thing, details) for thing in found.things]
-    wanted = [_mean(place for place, d in zip(descriptions, found.descriptions) if d.thing == i) for i in range(len(boxes))]
+    wanted = [fmean(place for place, d in zip(descriptions, found.descriptions) if d.thing == i) for i in range(len(boxes))]
     things = _spread(wanted, [_height(lines) for lines in boxes])
     height = max([height, *(p + _height(b) / 2 for p, b in [*zip(descriptions, blocks), *zip(things, boxes)])]) + 0.2
 
@@ -54,14 +56,17 @@ def draw(found: OpenFiles, labels: dict[int, str], owners: dict[int, str], detai
     axes.set_xlim(0, _WIDE)
     axes.set_ylim(height, -1)
     axes.axis("off")
-    headings = {_NUMBERS: "number → row of the table", _CENTRE: "open file description", _THINGS: "what it names"}
-    for left, heading in headings.items():
+    columns = {_NUMBERS: "number → row of the table", _CENTRE: "open file description", _THINGS: "what it names"}
+    for left, heading in columns.items():
         axes.text(left, -0.6, heading, fontsize=9, fontweight="bold", color=_INK)
+    for place, name, rows_of_it in headings if len(owners) > 1 else ():
+        axes.text(_NUMBERS, place, name, fontsize=SMALL, style="italic", color=_INK)
+        if not rows_of_it:
+            axes.text(_NUMBERS + 0.2, place + 0.7, "no such row", fontsize=SMALL, color=_INK)
 
     shared = {row.description for group in found.sharing() for row in group}
-    _headings(axes, found, rows, owners)
     for place, row in rows:
-        label = _cut(labels.get(row.number, ""), _LONGEST_LABEL)
+        label = cut(labels.get(row.number, ""), _LONGEST_LABEL)
         _box(axes, _NUMBERS, place, _NUMBER, _LINE, [f"{label} = {row.number}" if label else str(row.number)], _ROW, bold=True)
         _box(axes, _NUMBERS + _NUMBER, place, _FLAG, _LINE, [f"close-on-exec: {'yes' if row.close_on_exec else 'no'}"], _ROW)
         _arrow(axes, _NUMBERS + _NUMBER + _FLAG, place, _CENTRE, descriptions[row.description], row.description in shared)
@@ -80,13 +85,8 @@ def finding(found: OpenFiles) -> str:
     shared = found.sharing()
     kinds = {thing.kind for thing in found.things}
     thing = kinds.pop() if len(kinds) == 1 else "thing"
-    counts = ", ".join(
-        (
-            _count(len(found.rows), "row"),
-            _count(len(found.descriptions), "open file description"),
-            _count(len(found.things), thing),
-        )
-    )
+    counted = (found.rows, "row"), (found.descriptions, "open file description"), (found.things, thing)
+    counts = ", ".join(_count(len(those), name) for those, name in counted)
     if not found.compared:
         return f"{counts}; this kernel does not say which rows share a description"
     if not shared:
@@ -109,29 +109,18 @@ def in_words(found: OpenFiles, labels: dict[int, str], owners: dict[int, str]) -
     return "\n".join(lines)
 
 
-def _row_places(found: OpenFiles, owners: dict[int, str]) -> tuple[list[tuple[float, Row]], float]:
-    """(y, row) for each row, and the height of all; a process's rows stand under its heading."""
-    places, y = [], 0.0
-    for process in owners:
-        y += 0.9 if len(owners) > 1 else 0.1
+def _row_places(found: OpenFiles, owners: dict[int, str]) -> tuple[list[tuple[float, Row]], float, list[tuple[float, str, list]]]:
+    """(y, row) for each row, the height of all, and (y, heading, rows) for each process: its rows stand under its heading."""
+    places, y, headings = [], 0.0, []
+    for process, name in owners.items():
         own = [row for row in found.rows if row.process == process]
+        headings.append((y + 0.6, name, own))
+        y += 0.9 if len(owners) > 1 else 0.1
         for row in own:
             places.append((y + 0.35, row))
             y += 0.95
         y += 0.3 if own else 0.9
-    return places, y
-
-
-def _headings(axes: Axes, found: OpenFiles, rows: list[tuple[float, Row]], owners: dict[int, str]) -> None:
-    if len(owners) == 1:
-        return
-    y = 0.0
-    for process, name in owners.items():
-        own = [place for place, row in rows if row.process == process]
-        axes.text(_NUMBERS, y + 0.6, name, fontsize=SMALL, style="italic", color=_INK)
-        if not own:
-            axes.text(_NUMBERS + 0.2, y + 1.3, "no such row", fontsize=SMALL, color=_INK)
-        y += 0.9 + 0.95 * len(own) + (0.3 if own else 0.9)
+    return places, y, headings
 
 
 def _description_lines(description: Description) -> list[str]:
@@ -151,15 +140,11 @@ def _short(thing: Thing) -> str:
         return thing.kind
     path, deleted, _ = thing.name.partition(" (deleted)")
     if path.startswith("/memfd:"):
-        return _cut(f"file in memory: {path[7:]}", _LONGEST)
+        return cut(f"file in memory: {path[7:]}", _LONGEST)
     name = path.rsplit("/", 1)[-1] or "/"
     if deleted and name.startswith("#"):  # made with O_TMPFILE
         return "file without a name"
-    return _cut(f"{thing.kind} {name}{', name deleted' * bool(deleted)}", _LONGEST)
-
-
-def _cut(text: str, length: int) -> str:
-    return text if len(text) <= length else text[: length - 1] + "…"
+    return cut(f"{thing.kind} {name}{', name deleted' * bool(deleted)}", _LONGEST)
 
 
 def _spread(wanted: list[float], heights: list[float]) -> list[float]:
@@ -173,11 +158,6 @@ def _spread(wanted: list[float], heights: list[float]) -> list[float]:
 
 def _height(lines: list[str]) -> float:
     return _LINE * len(lines) + 0.1
-
-
-def _mean(places: Iterable[float]) -> float:
-    found = list(places)
-    return sum(found) / len(found)
 
 
 def _box(

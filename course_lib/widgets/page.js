@@ -50,6 +50,52 @@ function whileUnanswered(say) {
   return () => clearTimeout(waiting);
 }
 
+const ALIVE_EVERY = 10_000; // ms; the kernel's process stops looking for a page that has gone silent
+
+// What the live panels have in common: they hear, say so when nothing comes, and tell that they are looked at as long as `isSeen()`.
+// `lost` is called when the notebook's process is gone. Returns what ends all that.
+function live(model, panel, send, { say, hear, lost, isSeen = () => true }) {
+  function heard(message, buffers) {
+    answered();
+    panel.classList.remove("silent");
+    hear(message, buffers);
+  }
+  function gone() {
+    clearInterval(alive);
+    panel.classList.add("silent");
+    lost();
+  }
+  model.on("msg:custom", heard);
+  model.on("comm_live_update", gone);
+  const answered = whileUnanswered((text) => {
+    panel.classList.add("silent");
+    say(text);
+  });
+  const alive = setInterval(() => { if (isSeen()) send({ type: "alive" }); }, ALIVE_EVERY);
+  return () => {
+    answered();
+    clearInterval(alive);
+    model.off("msg:custom", heard);
+    model.off("comm_live_update", gone);
+    send({ type: "gone" });
+  };
+}
+
+// A table with a head, and the box in which it scrolls. Columns: [key, title, meaning].
+function table(label, columns, body) {
+  const heads = columns.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
+  return element("table", { "aria-label": label }, element("thead", {}, element("tr", {}, ...heads)), body);
+}
+const scrolling = (label, inside) => element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": label }, inside);
+
+// Offers these values in a select. What is chosen stays so while it is there; else, and with `newest` when one came, it is the last.
+function offer(choice, values, newest = false) {
+  const before = choice.value, options = [...choice.options].map((option) => option.value);
+  if (options.join() === values.join()) return;
+  choice.replaceChildren(...values.map((value) => element("option", { value, textContent: value })));
+  choice.value = values.includes(before) && !(newest && values.length > options.length) ? before : values.at(-1) ?? "";
+}
+
 // JupyterLab takes a plain key pressed on a widget as one of its commands: an arrow leaves the cell, "d d"
 // deletes it. Keys that run a cell or carry Ctrl, Alt or Meta still go through.
 function keepKeys(event) {

@@ -1,7 +1,5 @@
 // The page's side of the panel. It shows what the kernel process sends and reports clicks; it decides nothing.
 
-const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
-
 function words(key, value) {
   if (key === "blocking") return value ? "blocking" : "non-blocking";
   if (value === true) return "● yes";
@@ -113,7 +111,7 @@ function render({ model, el }) {
   const stepLine = element("div", { className: "line", role: "group", "aria-label": "system calls" }, hold, step, record, pending);
   const listing = element("pre", { className: "calls", tabIndex: 0, "aria-label": "the last recorded calls" });
   const lanes = lanesView({ element, setText });
-  const live = livePicture();
+  const picture = livePicture();
   const filming = button("Film", "film", "two more clients come, are answered and leave: all calls of that, to step through forward and back");
   const filmed = element("div", { className: "filmed", hidden: true });
 
@@ -142,23 +140,20 @@ function render({ model, el }) {
 
   const body = element("tbody");
   const columns = model.get("columns");
-  const heads = columns.map(([key, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title, className: key }));
-  const table = element("table", { "aria-label": "descriptors" }, element("thead", {}, element("tr", {}, ...heads)), body);
+  const descriptors = table("descriptors", columns, body);
+  const scroll = scrolling("table of descriptors", descriptors);
   const hidden = element("div", { className: "hidden-rows" });
-
-  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of descriptors" }, table);
 
   const queue = element("ol", { "aria-label": "ready queue" });
   const taskBody = element("tbody");
-  const taskTable = element("table", { "aria-label": "tasks" }, element("thead", {}, element("tr", {},
-    ...[["task", "the name of the generator or coroutine"], ["for", "the client or listener whose descriptor it has to do with"],
-      ["waits for", "what the loop's lists say of it: its place in the ready queue, the descriptor, or the time"]]
-      .map(([title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title })))), taskBody);
+  const taskTable = table("tasks", [["name", "task", "the name of the generator or coroutine"],
+    ["client", "for", "the client or listener whose descriptor it has to do with"],
+    ["waits", "waits for", "what the loop's lists say of it: its place in the ready queue, the descriptor, or the time"]], taskBody);
   const moreTasks = element("div", { className: "hidden-rows" });
   const taskBox = element("div", { className: "tasks" }, element("div", { className: "line" }, "ready queue: ", queue),
-    element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of tasks" }, taskTable), moreTasks);
+    scrolling("table of tasks", taskTable), moreTasks);
 
-  const panel = element("div", { className: "observatory" });
+  const panel = element("div", { className: "live-panel observatory" });
   const told = element("span");
   const here = element("button", { type: "button", textContent: "Show it here", onclick: () => { kept = true; goWhereItIs(); } });
   const besideIt = () => element("button", { type: "button", textContent: "Show it beside the notebook", hidden: true, onclick: () => {
@@ -180,7 +175,7 @@ function render({ model, el }) {
     showMore();
   });
   const isOpen = () => more.open || !model.get("folded");
-  panel.append(serverLine, processLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [live.host, filmed] : []), note,
+  panel.append(serverLine, processLine, ...(wanted("controls") ? [modes] : []), ...(wanted("picture") ? [picture.host, filmed] : []), note,
     ...(wanted("clients") ? [clientLine, clientList] : []), ...(wanted("picture") ? [helpLine(panel)] : []), ...(model.get("folded") ? [more] : behind));
   if (wanted("picture")) buttons.append(" ", filming);
   panel.addEventListener("keydown", keepKeys);
@@ -229,17 +224,12 @@ function render({ model, el }) {
     connect.title = state.why_not || "one more client connects, and says nothing yet";
     crowd.title = state.why_not || "twenty more clients connect";
     const open = state.clients.filter((client) => client.open).map((client) => client.name);
-    if ([...choice.options].map((option) => option.value).join() !== open.join()) {
-      const before = choice.value;
-      const newest = open.length > choice.options.length;
-      choice.replaceChildren(...open.map((client) => element("option", { value: client, textContent: client })));
-      choice.value = !newest && open.includes(before) ? before : open.at(-1) ?? "";
-    }
+    offer(choice, open, true);
     for (const control of [choice, text, ...actions]) control.disabled = open.length === 0;
     setText(slow, state.clients.find((client) => client.name === choice.value)?.slow ? "Read fast" : "Read slowly");
-    while (clientList.children.length > state.clients.length) clientList.lastChild.remove();
+    fill(clientList, state.clients.length, () => element("li"));
     state.clients.forEach((client, i) => {
-      const item = clientList.children[i] ?? clientList.appendChild(element("li"));
+      const item = clientList.children[i];
       setText(item, `${client.name}: ${client.state}`);
       item.className = client.open ? "" : "over";
     });
@@ -270,10 +260,15 @@ function render({ model, el }) {
     columns.forEach(([key, , , always], column) => {
       if (state.rows.some((row) => row[key])) used.add(key);
       const over = (key === "asked" || key === "found") && !state.server?.recording;
-      for (const row of table.rows) row.cells[column].hidden = !always && (over || !used.has(key));
+      for (const row of descriptors.rows) row.cells[column].hidden = !always && (over || !used.has(key));
     });
     hidden.hidden = !state.hidden;
     setText(hidden, state.hidden ? `${state.hidden.toLocaleString("en")} more descriptors are not shown; ${state.first} come first` : "");
+  }
+
+  function say(text) {
+    setText(note, text);
+    note.hidden = !text;
   }
 
   // Rows are kept and their texts changed, so that what did not change does not flicker.
@@ -308,12 +303,12 @@ function render({ model, el }) {
       done();
       filmed.replaceChildren();
       filmed.hidden = true;
-      live.host.hidden = false;
+      picture.host.hidden = false;
     } });
     const host = element("div");
     filmed.replaceChildren(element("div", { className: "line" }, end), host);
     filmed.hidden = false;
-    live.host.hidden = true;
+    picture.host.hidden = true;
     const done = filmPlayer(host, [film], PLAYER_STYLE);
     end.focus();
   }
@@ -329,11 +324,10 @@ function render({ model, el }) {
   function show(next) {
     state = next;
     showServer();
-    live.show(state.picture, state.server?.line ?? "");
+    picture.show(state.picture, state.server?.line ?? "");
     listener.show(state.listener);
     connections.show(state.connections);
-    setText(note, state.note);
-    note.hidden = !state.note;
+    say(state.note);
     showClients();
     showMore();
   }
@@ -341,8 +335,6 @@ function render({ model, el }) {
   function hear(message, buffers) {
     if (message.type === "film") showFilm(message.film);
     if (message.type !== "update") return;
-    answered();
-    panel.classList.remove("silent");
     if (buffers[0].byteLength || message.lanes.length) lanes.add(message, buffers[0]);
     if (!message.state) return;
     const known = new Map([...model.get("shown").rows, ...message.rows].map((row) => [row.number, row]));
@@ -357,10 +349,8 @@ function render({ model, el }) {
   }
 
   function lost() {
-    panel.classList.add("silent", "gone");
-    setText(note, "The notebook's process that this panel showed is gone. Run the cells again from the first one.");
-    note.hidden = false;
-    clearInterval(alive);
+    panel.classList.add("gone");
+    say("The notebook's process that this panel showed is gone. Run the cells again from the first one.");
     clearInterval(ticking);
     // What it showed is over: it is said in the cell, and the place beside the notebook is closed, for the next one opens its own.
     if (beside) closeTab(panel);
@@ -369,13 +359,7 @@ function render({ model, el }) {
   }
 
   show(model.get("shown"));
-  model.on("msg:custom", hear);
-  model.on("comm_live_update", lost);
-  const answered = whileUnanswered((text) => {
-    panel.classList.add("silent");
-    setText(note, text);
-    note.hidden = false;
-  });
+  const end = live(model, panel, send, { say, hear, lost, isSeen: () => !off });
 
   // The view in the cell gives way to the one beside the notebook, as long as the page shows that one.
   let kept = false, off = true, before, home;
@@ -429,20 +413,15 @@ function render({ model, el }) {
     }
   });
   placed.observe(panel);
-  const alive = setInterval(() => { if (!off) send({ type: "alive" }); }, ALIVE_EVERY);
   const ticking = setInterval(() => { if (!off && state.server?.asleep && !panel.classList.contains("silent")) showServer(); }, 100);
   return () => {
-    answered();
-    clearInterval(alive);
     clearInterval(ticking);
     lanes.end();
-    live.end();
+    picture.end();
     handle.remove();
-    model.off("msg:custom", hear);
-    model.off("comm_live_update", lost);
     model.off("change:place", moved);
     placed.disconnect();
-    send({ type: "gone" });
+    end();
   };
 }
 

@@ -23,9 +23,9 @@ from course_lib.kernel.threads import CpuShare
 from . import words
 from .dock import dock
 from .history import Changes
-from .live_panel import UNSEEN, LivePanel
+from .live_panel import LivePanel
 from .live_picture import LivePicture
-from .page import script
+from .page import script, style
 from .picture import COLUMNS, picture_html
 from .subject import LISTENERS, Process, Things, connections_of, server_of, sleepers, subject_of, why_no_client
 
@@ -42,21 +42,12 @@ _TASKS = 60  # tasks shown; the ready ones come first
 _CROWD = 20  # clients that one click connects
 _BLOCK = 8 << 20  # bytes of a big block: more than both kernels' buffers take
 _LONGEST_TEXT = 1000  # characters a client sends at a time
+# What is shown of a subject that cannot be read.
 _NOTHING: dict[str, Any] = {
-    "server": None,
-    "process": "",
-    "picture": None,
-    "listener": "",
-    "connections": "",
-    "can_connect": False,
-    "why_not": "",
-    "note": "",
-    "clients": [],
-    "tasks": None,
-    "rows": [],
-    "hidden": 0,
-    "first": "",
-}  # what is shown of a subject that cannot be read
+    **dict.fromkeys(("server", "picture", "tasks")),
+    **dict.fromkeys(("process", "listener", "connections", "why_not", "note", "first"), ""),
+    **{"can_connect": False, "clients": [], "rows": [], "hidden": 0},
+}
 PARTS = ("picture", "controls", "clients", "table", "tasks", "lanes", "calls")
 _PLAYER = Path(__file__).parents[1] / "film"
 _opened = False  # "more", as the learner has left it: a new panel opens so
@@ -86,7 +77,7 @@ class Panel(LivePanel):
     _esm = script("../film/player.js", "lanes.js", "panel.js") + (
         f"\nconst PLAYER_STYLE = {json.dumps((_PLAYER / 'player.css').read_text(encoding='utf-8'))};\n"
     )
-    _css = Path(__file__).with_name("panel.css")
+    _css = style("panel.css")
     parts: traitlets.List[str] = traitlets.List().tag(sync=True)
     folded = traitlets.Bool().tag(sync=True)  # is there a "more"
     more = traitlets.Bool().tag(sync=True)  # and is it open at first
@@ -288,22 +279,18 @@ class Panel(LivePanel):
                     sent = None
                     self._changes.begin_again()
                 self._act(message)
-            if time.monotonic() - heard > UNSEEN:
-                self._views.clear()
             if self._asked and time.monotonic() - self._asked > _APPEARS:
                 self._asked = None
                 if dock.shown is self and not dock.is_new:
                     self._dock(anew=True)
-            with self._starting:
-                if not self._views and self._events.empty():
-                    self._pump = None
-                    return
+            if self._is_over(heard):
+                return
             self.clients.look()
             looked, begin = time.monotonic(), time.thread_time()
             look, state = self._seen()
             since = time.monotonic() - state["server"]["seconds"] if state["server"] and state["server"]["asleep"] else 0.0
             same = {**state, "server": state["server"] and {**state["server"], "seconds": 0}}
-            message, records = self._changes_since(*look[:2], state) if look else self._no_changes()
+            message, records = self._changes_since(look, state)
             # The page counts the seconds of a sleep itself; it hears of a sleep that began anew.
             if same != sent or abs(since - asleep_since) > 0.5:
                 message |= _news(state, sent)
@@ -318,9 +305,12 @@ class Panel(LivePanel):
                 self._period = max(self._period, _CALM)
             events = self._next_events(looked)
 
-    def _changes_since(self, rows: list[Descriptor], hidden: int, state: dict) -> tuple[dict, bytes]:
+    def _changes_since(self, look: tuple[list[Descriptor], int, Doing | None] | None, state: dict) -> tuple[dict, bytes]:
         """What changed in the lanes since the last message: (message, its records)."""
         now, server = time.perf_counter(), state["server"]
+        if look is None:
+            return {"type": "update", "now": now, "texts": [], "lanes": []}, b""
+        rows, hidden, _ = look
         names = {row["number"]: row["peer"] or row["kind"] for row in state["rows"]}
         self._changes.look(now, rows, server and server["doing"], self._busiest.arrived if hidden else (), names)
         if self._server is not None and server:
@@ -329,9 +319,6 @@ class Panel(LivePanel):
             self._changes.calls(calls)
         texts, lanes, records = self._changes.take()
         return {"type": "update", "now": now, "texts": texts, "lanes": lanes}, records
-
-    def _no_changes(self) -> tuple[dict, bytes]:
-        return {"type": "update", "now": time.perf_counter(), "texts": [], "lanes": []}, b""
 
     def _next_events(self, looked: float) -> list[dict]:
         """What the page says until a period after the last look began, or after a click; 50 looks a second at the most."""
@@ -345,27 +332,15 @@ class Panel(LivePanel):
         return events
 
     def _act(self, message: dict) -> None:
-        kind = str(message.get("type"))
-        view = str(message.get("view"))
-        if kind in ("ready", "alive"):
-            self._views.add(view)
-            if kind == "ready":
-                self._shown_in(view, str(message.get("in")))
-        elif kind == "gone":
-            self._views.discard(view)
-            if view == self._beside:
-                self._left_the_dock()
-        elif kind == "dock" and self.folded:
-            self._dock()
-        elif kind == "more":
-            global _opened
-            _opened = bool(message.get("on"))
-        else:
-            self._note = ""
-            try:
-                self._click(kind, message)
-            except Exception as error:  # shown to the person who clicked; the pump goes on
-                self._note = f"{type(error).__name__}: {error}"
+        super()._act(message)
+        kind, view = message.get("type"), str(message.get("view"))
+        if kind == "ready":
+            self._shown_in(view, str(message.get("in")))
+        elif kind == "gone" and view == self._beside:
+            self._left_the_dock()
+
+    def _fail(self, error: Exception) -> None:
+        self._note = f"{type(error).__name__}: {error}"
 
     # Beside the notebook: only JupyterLab has that place, and whether the panel appeared there is what its view reports.
 
@@ -392,13 +367,19 @@ class Panel(LivePanel):
         self._old_closes = False
 
     def _click(self, kind: str, message: dict) -> None:
-        server = self._server
-        if kind == "start" and server is not None:
-            server.start()
-        elif kind == "stop" and server is not None:
-            server.stop()
-        elif kind in ("hold", "step", "run_on") and server is not None:
-            server.step(0) if kind == "step" else getattr(server, kind)()
+        if kind == "dock":
+            if self.folded:
+                self._dock()
+            return
+        if kind == "more":
+            global _opened
+            _opened = bool(message.get("on"))
+            return
+        server, self._note = self._server, ""
+        if kind in ("start", "stop", "hold", "run_on") and server is not None:
+            getattr(server, kind)()
+        elif kind == "step" and server is not None:
+            server.step(0)
         elif kind == "record" and server is not None:
             server.record(bool(message.get("on")))
         elif kind == "film" and server is not None:

@@ -2,7 +2,7 @@
 
 from html import escape
 
-from .still import still
+from .still import still, table
 
 COLUMNS = (
     ("number", "fd", "the descriptor's number", True),
@@ -20,7 +20,7 @@ COLUMNS = (
     ("asked", "handed in", "the lists of the server's select() or poll() that it stands in", False),
     ("found", "came back", "what the last select(), poll() or epoll_wait() gave back for it", False),
 )  # of the table of descriptors: key, title, meaning, and is it always shown, or only when a row has something in it
-TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
+_TASK_COLUMNS = (("name", "task"), ("client", "for"), ("waits", "waits for"))
 
 
 def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -> str:
@@ -30,11 +30,8 @@ def picture_html(state: dict, lanes: bytes | None = None, described: str = "") -
         parts.append(f"<div><b>{escape(server['name'])}</b> · {escape(server['doing'])}</div>")
     parts += [f"<div>{escape(said)}</div>" for said in (state["process"], state["note"]) if said]
     shown = [(key, title) for key, title, _, always in COLUMNS if always or any(row[key] for row in state["rows"])]
-    head = "".join(f'<th scope="col">{title}</th>' for _, title in shown)
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(cell_text(key, row[key]))}</td>" for key, _ in shown) + "</tr>" for row in state["rows"]
-    )
-    parts.append(f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>")
+    rows = ([cell_text(key, row[key]) for key, _ in shown] for row in state["rows"])
+    parts.append(table([title for _, title in shown], rows))
     if state["hidden"]:
         parts.append(f"<div>{state['hidden']:,} more descriptors are not shown</div>")
     if state["tasks"]:
@@ -48,19 +45,13 @@ def _tasks_html(tasks: dict) -> str:
     queue = [task for task in tasks["shown"] if task["state"] in ("running", "ready")]
     words = ", ".join(" ".join(filter(None, (task["name"], task["client"]))) for task in queue)
     more = f", and {tasks['ready'] - len(queue)} more" if tasks["ready"] > len(queue) else ""
-    body = "".join(
-        "<tr>" + "".join(f"<td>{escape(task[key])}</td>" for key, _ in TASK_COLUMNS) + "</tr>" for task in tasks["shown"]
-    )
-    head = "".join(f'<th scope="col">{title}</th>' for _, title in TASK_COLUMNS)
+    rows = ([task[key] for key, _ in _TASK_COLUMNS] for task in tasks["shown"])
     hidden = f"<div>{tasks['hidden']} are not shown</div>" if tasks["hidden"] else ""
-    return (
-        f"<div>ready queue: {escape(words or 'empty')}{more}</div>"
-        f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{hidden}"
-    )
+    return f"<div>ready queue: {escape(words or 'empty')}{more}</div>{table([title for _, title in _TASK_COLUMNS], rows)}{hidden}"
 
 
 def cell_text(key: str, value: object) -> str:
-    """A value as the table shows it: words for yes and no."""
+    """A value as the table shows it: words for yes and no, nothing for None."""
     if key == "blocking":
         return "blocking" if value else "non-blocking"
-    return {"True": "yes", "False": "no"}.get(str(value), str(value))
+    return {"True": "yes", "False": "no", "None": ""}.get(str(value), str(value))

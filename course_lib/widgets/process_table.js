@@ -1,7 +1,5 @@
 // The page's side of the descriptor table. It shows what the kernel process sends and reports clicks; it decides nothing.
 
-const ALIVE_EVERY = 10_000; // ms; the kernel process stops looking for a page that has gone silent
-
 function words(value) {
   if (value === true) return "● yes";
   if (value === false) return "no";
@@ -31,21 +29,15 @@ function render({ model, el }) {
   const legend = element("div", { className: "legend" });
   const body = element("tbody");
   const columns = model.get("columns");
-  const heads = columns.map(([, title, meaning]) => element("th", { scope: "col", title: meaning, textContent: title }));
-  const table = element("table", { "aria-label": "rows filled here" }, element("thead", {}, element("tr", {}, ...heads)), body);
-  const scroll = element("div", { className: "scroll", tabIndex: 0, role: "group", "aria-label": "table of rows" }, table);
-  const panel = element("div", { className: "process-table" }, opening, acting, said, strip, legend, scroll);
+  const scroll = scrolling("table of rows", table("rows filled here", columns, body));
+  const panel = element("div", { className: "live-panel process-table" }, opening, acting, said, strip, legend, scroll);
   panel.addEventListener("keydown", keepKeys);
   el.append(panel);
   let rowsBefore = 0;
 
   function showChoice(state) {
     const own = state.rows.map((row) => String(row.number));
-    const before = choice.value;
-    if ([...choice.options].map((option) => option.value).join() !== own.join()) {
-      choice.replaceChildren(...own.map((number) => element("option", { value: number, textContent: number })));
-      choice.value = own.includes(before) ? before : own.at(-1) ?? "";
-    }
+    offer(choice, own);
     for (const control of [choice, closeAll, ...actions]) control.disabled = own.length === 0;
   }
 
@@ -74,35 +66,20 @@ function render({ model, el }) {
   }
 
   function hear(state) {
-    answered();
-    panel.classList.remove("silent");
     // Kept in the page's copy of the model, so that a notebook saved with its widgets shows the last state.
     model.set("shown", state);
     show(state);
   }
 
   function lost() {
-    panel.classList.add("silent");
     setText(said, "The notebook's process that this table showed is gone. Run the cells again from the first one.");
     for (const control of panel.querySelectorAll("button, select")) control.disabled = true;
   }
 
   show(model.get("shown"));
-  model.on("msg:custom", hear);
-  model.on("comm_live_update", lost);
-  const answered = whileUnanswered((text) => {
-    panel.classList.add("silent");
-    setText(said, text);
-  });
+  const end = live(model, panel, send, { say: (text) => setText(said, text), hear, lost });
   send({ type: "ready" });
-  const alive = setInterval(() => send({ type: "alive" }), ALIVE_EVERY);
-  return () => {
-    answered();
-    clearInterval(alive);
-    model.off("msg:custom", hear);
-    model.off("comm_live_update", lost);
-    send({ type: "gone" });
-  };
+  return end;
 }
 
 export default { render };

@@ -6,13 +6,14 @@ import socket
 import threading
 import time
 from collections.abc import Callable
-from html import escape
-from pathlib import Path
+from contextlib import suppress
 
 from course_lib.kernel import OpenFiles, Row, open_files, open_numbers
 
-from .live_panel import UNSEEN, LivePanel
-from .page import script
+from .live_panel import LivePanel
+from .page import script, style
+from .picture import cell_text
+from .still import table
 
 _PERIOD = 0.2  # seconds between two looks at the kernel
 _MOST = 40  # things it holds at a time: the process needs its numbers for other work
@@ -45,7 +46,7 @@ class ProcessTable(LivePanel):
     """
 
     _esm = script("process_table.js")
-    _css = Path(__file__).with_name("process_table.css")
+    _css = style("process_table.css")
     _thread = "process table"
 
     def __init__(self) -> None:
@@ -59,9 +60,7 @@ class ProcessTable(LivePanel):
     def open_file(self) -> int:
         """Open one and the same file once more, to read (open(2)); returns the number it got."""
         with self._room():
-            number = os.open(__file__, os.O_RDONLY)
-            self._keep("open", number)
-            return number
+            return self._keep("open", os.open(__file__, os.O_RDONLY))
 
     def pipe(self) -> tuple[int, int]:
         """Make a pipe; returns the numbers of its two ends: (to read, to write)."""
@@ -73,17 +72,13 @@ class ProcessTable(LivePanel):
     def socket(self) -> int:
         """Make a TCP socket that is connected to nothing; returns its number."""
         with self._room():
-            number = socket.socket().detach()
-            self._keep("socket", number)
-            return number
+            return self._keep("socket", socket.socket().detach())
 
     def dup(self, number: int) -> int:
         """Copy the row of one of its own numbers (dup(2)); returns the new number. Raises ValueError for another's."""
         with self._room():
             self._mine(number)
-            copy = os.dup(number)
-            self._keep(f"dup({number})", copy)
-            return copy
+            return self._keep(f"dup({number})", os.dup(number))
 
     def read(self, number: int, count: int = 3) -> bytes:
         """Read through one of its own numbers if it names a file; else b"", for the read could wait.
@@ -118,10 +113,8 @@ class ProcessTable(LivePanel):
         """Close all that it still holds."""
         with self._lock:
             for number in list(self._own):
-                try:
+                with suppress(ValueError):  # a cell has closed it already
                     self.close_number(number)
-                except ValueError:
-                    pass  # a cell has closed it already
             self._own.clear()
             self._said = "all its own rows are empty"
 
@@ -179,10 +172,12 @@ class ProcessTable(LivePanel):
             raise ValueError(f"it holds {len(self._own)} things: close some first")
         return self._lock
 
-    def _keep(self, call: str, *numbers: int) -> None:
+    def _keep(self, call: str, *numbers: int) -> int:
+        """Note what a call gave; returns the first number."""
         for number in numbers:
             self._own[number] = _identity(number)
         self._said = f"{call} gave {' and '.join(map(str, numbers))}"
+        return numbers[0]
 
     def _mine(self, number: int) -> None:
         if number not in self._own:
@@ -210,10 +205,8 @@ class ProcessTable(LivePanel):
                 seen = time.monotonic()
                 sent = None if message.get("type") == "ready" else sent
                 self._act(message)
-            with self._starting:
-                if self._events.empty() and (not self._views or time.monotonic() - seen > UNSEEN):
-                    self._pump = None
-                    return
+            if self._is_over(seen):
+                return
             state = self.state()
             if state != sent:
                 self.send(state)
@@ -225,56 +218,41 @@ class ProcessTable(LivePanel):
         except queue.Empty:
             return []
 
-    def _act(self, message: dict) -> None:
-        kind, number = message.get("type"), message.get("number")
-        if kind in ("ready", "alive"):
-            self._views.add(str(message.get("view")))
-        elif kind == "gone":
-            self._views.discard(str(message.get("view")))
-        else:
-            try:
-                self._click(kind, number)
-            except (OSError, ValueError) as error:  # shown to the person who clicked
-                self._said = str(error)
-
-    def _click(self, kind: object, number: object) -> None:
-        simple: dict[object, Callable[[], object]] = {
+    def _click(self, kind: str, message: dict) -> None:
+        number = message.get("number")
+        simple: dict[str, Callable[[], object]] = {
             "open": self.open_file,
             "pipe": self.pipe,
             "socket": self.socket,
             "close_all": self.close_all,
         }
+        on_one: dict[str, Callable[[int], object]] = {
+            "dup": self.dup,
+            "read": self.read,
+            "close": self.close_number,
+            "nonblock": lambda number: self.set_blocking(number, not os.get_blocking(number)),
+        }
         if kind in simple:
             simple[kind]()
-        elif kind in ("dup", "read", "close", "nonblock") and isinstance(number, int):
-            if kind == "nonblock":
-                self.set_blocking(number, not os.get_blocking(number))
-            else:
-                on_one: dict[object, Callable[[int], object]] = {"dup": self.dup, "read": self.read, "close": self.close_number}
-                on_one[kind](number)
+        elif kind in on_one and isinstance(number, int):
+            on_one[kind](number)
+
+    def _fail(self, error: Exception) -> None:
+        self._said = str(error)
 
     # What a notebook stores
 
     def picture(self) -> str:
         """The table as static HTML."""
         state = self.state()
-        head = "".join(f'<th scope="col">{title}</th>' for _, title, *_ in COLUMNS)
-        body = "".join(
-            "<tr>" + "".join(f"<td>{escape(cell_text(row[key]))}</td>" for key, *_ in COLUMNS) + "</tr>" for row in state["rows"]
-        )
+        rows = ([cell_text(key, row[key]) for key, *_ in COLUMNS] for row in state["rows"])
         return (
             f"<div>{len(state['others'])} rows belong to Jupyter and your cells. Free, lowest first: "
-            f"{', '.join(map(str, state['free']))} …</div>"
-            f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"
+            f"{', '.join(map(str, state['free']))} …</div>{table([title for _, title, *_ in COLUMNS], rows)}"
         )
 
     def __repr__(self) -> str:
         return "process_table()"
-
-
-def cell_text(value: object) -> str:
-    """A value as the table shows it: words for yes and no, nothing for None."""
-    return {"True": "yes", "False": "no", "None": ""}.get(str(value), str(value))
 
 
 def _identity(number: int) -> tuple[int, int]:

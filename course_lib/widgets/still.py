@@ -1,6 +1,7 @@
 """A still picture in a notebook: on white as it is drawn, in a dark theme with its lightness turned round. No JavaScript."""
 
 import base64
+from collections.abc import Iterable
 from html import escape
 
 # Below that many pixels of width the smallest type of a figure would be below 10: a narrower cell scrolls instead.
@@ -24,3 +25,10 @@ def still(picture: bytes, kind: str, words: str, least: int = LEAST) -> str:
         f'<img alt="{escape(words)}" class="course-figure" style="max-width: 100%; min-width: {least}px" '
         f'src="data:image/{kind};base64,{source}">{_STYLE}'
     )
+
+
+def table(heads: Iterable[str], rows: Iterable[Iterable[str]]) -> str:
+    """The HTML of a table; all text is escaped."""
+    head = "".join(f'<th scope="col">{escape(title)}</th>' for title in heads)
+    body = "".join("<tr>" + "".join(f"<td>{escape(text)}</td>" for text in row) + "</tr>" for row in rows)
+    return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>"

@@ -5,11 +5,12 @@ import socket
 import sys
 import threading
 from collections.abc import Collection, Mapping
+from contextlib import suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, cast
 
 from course_lib.clients import NamedClients, clients_of
 from course_lib.kernel import Descriptor, Doing, asleep_on, descriptors
-from course_lib.kernel.descriptors import attribute, is_a, is_epoll, numbers_of, things_in, watched_numbers
+from course_lib.kernel.descriptors import attribute, interests, is_a, is_epoll, numbers_of, things_in
 from course_lib.kernel.observed import Observed
 from course_lib.kernel.process_view import ProcessView
 
@@ -73,7 +74,7 @@ class Things:
             for number in _numbers_now(thing):
                 found[number] = None
                 if not is_a(thing, socket.socket) and is_epoll(number):
-                    found.update(dict.fromkeys(watched_numbers(number)))
+                    found.update((watched, None) for watched, *_ in interests(number))
         return list(found)
 
     def descriptors(self) -> list[Descriptor]:
@@ -175,11 +176,9 @@ def _process_of(thing: Any) -> Process | None:
     """
     if type(pid := attribute(thing, "pid")) is not int or not attribute(thing, "terminate"):
         return None
-    try:
+    with suppress(ValueError):
         if attribute(thing, "returncode") is None is attribute(thing, "exitcode"):  # else another may have its number by now
             return Process(pid)
-    except ValueError:
-        pass
     raise ValueError(f"this {type(thing).__name__} has ended (it was process {pid})")
 
 

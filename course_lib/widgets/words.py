@@ -4,6 +4,7 @@ import errno
 from typing import TYPE_CHECKING
 
 from course_lib.kernel import Descriptor, Doing
+from course_lib.kernel.recorder import WAITS
 
 if TYPE_CHECKING:
     from course_lib.servers import Server
@@ -35,7 +36,7 @@ def fate(server: "Server", rows: list[Descriptor], doing: Doing) -> str:
         return "What its thread does, and which epoll watches a descriptor, is not known here: this system has no /proc."
     if not doing.asleep:
         return ""
-    if server.recording and doing.call in ("select", "poll", "epoll_wait") and server.came_back() is None and server.unseen:
+    if server.recording and doing.call in WAITS and server.came_back() is None and server.unseen:
         name = server.unseen[0]
         return (
             f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held. "

@@ -73,7 +73,7 @@ def test_a_stopwatch_does_not_stand_still_for_ever(monkeypatch):
 
 def test_what_waits_and_has_had_no_processor_yet_is_not_taken_for_idle(monkeypatch):
     counted, letter = (10**6, 2 * 10**6, 1), "R"
-    monkeypatch.setattr(stopwatch, "_schedstat", lambda process: counted)
+    monkeypatch.setattr(stopwatch, "schedstat", lambda process: counted)
     monkeypatch.setattr(stopwatch, "state", lambda process: letter)
     watch, end = Stopwatch(4711, alone=True), time.monotonic() + 0.05
     assert (
