@@ -121,7 +121,7 @@ class TestOneReport:
 
 
 def test_an_exercise_without_its_cell_is_not_yet_passed():
-    state = validation._state(LINES, [], [], {}, 15)
+    state = validation._state(LINES, [], [], {})
     assert (state.word, state.reason) == ("not yet", "its cell is gone, and nothing else in the notebook defines it")
 
 

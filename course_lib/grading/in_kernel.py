@@ -37,5 +37,10 @@ def checked(id: str, learners: Callable[[], tuple]) -> None:
             reason = result.findings[-1].words
         else:  # not the kind of thing that the exercise asks for: one sentence says so
             reason = said.getvalue().strip()
-    with open(os.environ[RESULTS], "a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps({"exercise": id, "state": state, "reason": reason}) + "\n")
+    note(RESULTS, exercise=id, state=state, reason=reason)
+
+
+def note(variable: str, **event: object) -> None:
+    """Add a line of JSON to the file that is named in the environment."""
+    with open(os.environ[variable], "a", encoding="utf-8", errors="backslashreplace") as file:
+        file.write(json.dumps(event) + "\n")

@@ -1,7 +1,5 @@
 """A pytest plugin that runs beside nbval and writes one line of JSON for each cell that begins and each that ends."""
 
-import json
-import os
 import queue
 import re
 import time
@@ -11,6 +9,7 @@ import pytest
 from nbval.kernel import RunningKernel
 from nbval.plugin import IPyNbCell, NbCellError
 
+from .in_kernel import note
 from .validation import EVENTS
 
 _LOOK = 0.5  # seconds between two looks at a silent kernel
@@ -43,14 +42,14 @@ RunningKernel.get_message, RunningKernel.interrupt = _message_of_a_living_kernel
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_setup(item: pytest.Item) -> None:
     if isinstance(item, IPyNbCell):
-        _write(begins=item.cell_num)
+        note(EVENTS, begins=item.cell_num)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_runtest_makereport(item: pytest.Item, call: pytest.CallInfo) -> None:
     if isinstance(item, IPyNbCell) and (call.when == "call" or call.excinfo):
         outcome, text = _outcome(item, call.excinfo.value) if call.excinfo else ("ok", "")
-        _write(ends=item.cell_num, outcome=outcome, text=text)
+        note(EVENTS, ends=item.cell_num, outcome=outcome, text=text)
 
 
 def _outcome(item: IPyNbCell, error: BaseException) -> tuple[str, str]:
@@ -87,8 +86,3 @@ def _lines(outputs: list[dict]) -> Iterator[str]:
 
 def _quoted(line: str | None) -> str:
     return "nothing more" if line is None else repr(line[:_SHOWN] + "…" * (len(line) > _SHOWN))
-
-
-def _write(**event: object) -> None:
-    with open(os.environ[EVENTS], "a", encoding="utf-8", errors="backslashreplace") as file:
-        file.write(json.dumps(event) + "\n")

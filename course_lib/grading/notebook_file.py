@@ -32,6 +32,11 @@ class Cell:
     outputs: tuple[dict, ...] = ()
 
     @property
+    def text(self) -> str:
+        """Its source without the blank lines around it."""
+        return self.source.strip()
+
+    @property
     def label(self) -> str:
         """How a person finds it: ``cell 17, `server = …` ``."""
         first = next(filter(None, map(str.strip, self.source.splitlines())), "")
@@ -87,7 +92,7 @@ def read(path: Path) -> list[Cell]:
 
 def belongs_to(own: list[Cell]) -> str:
     """The notebook of the course that these cells come from, ``"04_select.ipynb"``. Raises Unusable."""
-    sources = {cell.source.strip() for cell in own} - {""}
+    sources = {cell.text for cell in own} - {""}
     tags = set().union(*(cell.tags for cell in own))
     shared = Counter({name: sum(source in sources for source in originals) for name, originals in _originals().items()})
     for exercise in all_exercises():
@@ -111,20 +116,12 @@ def as_shipped(own: list[Cell], reference: list[Cell]) -> dict[int, Cell]:
 
     The same cell has the same id and source; where editors gave out new ids, the same source, if only one cell has it.
     """
-    by_both = {(cell.id, cell.source.strip()): cell for cell in reference if cell.code}
-    by_source = Counter(cell.source.strip() for cell in reference if cell.code)
-    own_sources = Counter(cell.source.strip() for cell in own if cell.code)
-    alone = {
-        cell.source.strip(): cell
-        for cell in reference
-        if cell.code and by_source[cell.source.strip()] == own_sources[cell.source.strip()] == 1
-    }
-    found = {}
-    for cell in filter(lambda cell: cell.code, own):
-        source = cell.source.strip()
-        if source and (original := by_both.get((cell.id, source)) or alone.get(source)):
-            found[cell.place] = original
-    return found
+    ours, theirs = ([cell for cell in notebook if cell.code and cell.text] for notebook in (reference, own))
+    by_both = {(cell.id, cell.text): cell for cell in ours}
+    times_ours, times_theirs = (Counter(cell.text for cell in notebook) for notebook in (ours, theirs))
+    alone = {cell.text: cell for cell in ours if times_ours[cell.text] == times_theirs[cell.text] == 1}
+    found = {cell.place: by_both.get((cell.id, cell.text)) or alone.get(cell.text) for cell in theirs}
+    return {place: original for place, original in found.items() if original}
 
 
 @cache
@@ -139,7 +136,7 @@ def _originals() -> dict[str, set[str]]:
                 content = read(folders.notebooks() / name)
             except Unusable:
                 content = []
-        found[name] = {cell.source.strip() for cell in content} - {""}
+        found[name] = {cell.text for cell in content} - {""}
     return found
 
 

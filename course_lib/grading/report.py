@@ -70,13 +70,12 @@ def as_junit(reports: list[Report]) -> str:
 
 
 def _title(state: State, length: int = _TITLE) -> str:
-    title = f"{state.exercise.id} {state.exercise.name}"
-    return title if len(title) <= length else title[: length - 1] + "…"
+    return _short(f"{state.exercise.id} {state.exercise.name}", length)
 
 
-def _short(text: str) -> str:
+def _short(text: str, length: int = _REASON) -> str:
     text = " ".join(text.split())
-    return text if len(text) <= _REASON else text[: _REASON - 1] + "…"
+    return text if len(text) <= length else text[: length - 1] + "…"
 
 
 def _xml(text: str) -> str:

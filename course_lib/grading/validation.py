@@ -104,9 +104,9 @@ def validate(path: Path, time_limit: float = TIME_LIMIT, say: Callable[[str], ob
     exercises = [exercise for exercise in all_exercises() if notebook_of(exercise.id) == name]
     steps = _steps(own, as_shipped(own, reference), exercises)
     events, results = _run(steps, time_limit, say)
-    _report_cells(report, steps, events, time_limit)
-    for exercise in exercises:
-        report.states.append(_state(exercise, steps, events, results, time_limit))
+    faults = _faults(steps, events, time_limit)
+    _report_cells(report, steps, faults)
+    report.states = [_state(exercise, steps, faults, results) for exercise in exercises]
     return report
 
 
@@ -124,7 +124,7 @@ def _steps(own: list[Cell], originals: dict[int, Cell], exercises: list[Exercise
         dropped |= {cell.place for cell in at if len(_parsed(cell)) <= 1}  # what else stands in it still runs
     steps = []
     for cell in own:
-        if cell.code and cell.source.strip() and cell.place not in dropped:
+        if cell.code and cell.text and cell.place not in dropped:
             original = originals.get(cell.place)
             steps.append(_Step(cell.source, cell, original, compare=original is not None and _compared(original)))
         for exercise, arguments in checks.get(cell.place, []):
@@ -199,12 +199,9 @@ def _run(steps: list[_Step], time_limit: float, say: Callable[[str], object]) ->
         process = subprocess.Popen(
             nbval(
                 f"--rootdir={folder}",
-                "-p",
-                "nbval.plugin",
-                "-p",
-                f"{__package__}.nbval_events",
-                "-p",
-                f"{__package__}.local_kernels",
+                "-pnbval.plugin",
+                f"-p{__package__}.nbval_events",
+                f"-p{__package__}.local_kernels",
                 f"--nbval-cell-timeout={time_limit}",
                 str(copy),
             ),
@@ -250,31 +247,17 @@ def _lines(path: Path) -> list[dict]:
         text = path.read_text(encoding="utf-8", errors="replace")
     except FileNotFoundError:
         return []
-    found = []
-    for line in text.splitlines(keepends=True):
-        if line.endswith("\n"):
-            found.append(json.loads(line))
-    return found
+    return [json.loads(line) for line in text.splitlines(keepends=True) if line.endswith("\n")]
 
 
-def _report_cells(report: Report, steps: list[_Step], events: list[dict], time_limit: float) -> None:
+def _faults(steps: list[_Step], events: list[dict], time_limit: float) -> list[str]:
+    """What is wrong with each cell, as the second half of a sentence; "" where nothing is."""
+    begun = {event.get("begins") for event in events}
     ended = {event["ends"]: event for event in events if "ends" in event}
-    for number, step in enumerate(steps):
-        if step.cell is None:
-            continue
-        fault = _fault(ended.get(number), time_limit, _begun(events, number))
-        report.compared += step.original is not None
-        if fault:
-            sentence = f"{step.cell.label}: {fault}"
-            (report.faults if step.original else report.own_faults).append(sentence)
+    return [_fault(ended.get(number), number in begun, time_limit) for number in range(len(steps))]
 
 
-def _begun(events: list[dict], number: int) -> bool:
-    return any(event.get("begins") == number for event in events)
-
-
-def _fault(event: dict | None, time_limit: float, begun: bool) -> str:
-    """What is wrong with a cell, as the second half of a sentence; "" if nothing is."""
+def _fault(event: dict | None, begun: bool, time_limit: float) -> str:
     match event:
         case None if begun:
             return "never ends, and could not be interrupted"
@@ -291,20 +274,24 @@ def _fault(event: dict | None, time_limit: float, begun: bool) -> str:
     return ""
 
 
-def _state(exercise: Exercise, steps: list[_Step], events: list[dict], results: dict[str, dict], time_limit: float) -> State:
+def _report_cells(report: Report, steps: list[_Step], faults: list[str]) -> None:
+    for step, fault in zip(steps, faults):
+        report.compared += step.original is not None
+        if step.cell and fault:
+            (report.faults if step.original else report.own_faults).append(f"{step.cell.label}: {fault}")
+
+
+def _state(exercise: Exercise, steps: list[_Step], faults: list[str], results: dict[str, dict]) -> State:
     result = results.get(exercise.id)
     if result and not result["reason"]:
         return State(exercise, result["state"])
-    code = {number: step.cell for number, step in enumerate(steps) if step.cell and _writes(step.cell, exercise)}
+    code = [(step.cell, fault) for step, fault in zip(steps, faults) if step.cell and _writes(step.cell, exercise)]
     if not code and (result is None or result["reason"].endswith("is not defined")):
         return State(exercise, reason="its cell is gone, and nothing else in the notebook defines it")
-    ended = {event["ends"]: event for event in events if "ends" in event}
-    for number, cell in code.items():
-        if fault := _fault(ended.get(number), time_limit, _begun(events, number)):
+    for cell, fault in code:
+        if fault:
             return State(exercise, reason=f"its cell {cell.place} {fault}")
     if result:
         return State(exercise, result["state"], result["reason"])
-    check = next((number for number, step in enumerate(steps) if step.check == exercise.id), None)
-    if check is not None and (fault := _fault(ended.get(check), time_limit, _begun(events, check))):
-        return State(exercise, reason=f"its check {fault}")
-    return State(exercise, reason="its check did not run")
+    of_check = next((fault for step, fault in zip(steps, faults) if step.check == exercise.id), "")
+    return State(exercise, reason=f"its check {of_check or 'did not run'}")

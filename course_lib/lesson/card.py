@@ -1,11 +1,12 @@
 """The card: what a lesson function returns, as plain text, as a static picture and, when it asks something, live."""
 
 import html
+import json
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from functools import cache
 from pathlib import Path
-from typing import TypeVar, cast
+from typing import Any, TypeVar, cast
 
 import ipywidgets
 from pygments import highlight
@@ -16,7 +17,7 @@ from pygments.token import STANDARD_TYPES
 from course_lib import journal
 from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
-from course_lib.widgets.view import view_of
+from course_lib.widgets.view import close, view_of
 
 # How one is doing: a sign, a word and a colour (in style.css) each.
 STATES = {
@@ -97,20 +98,10 @@ class LiveCard(Card):
 
     def close(self) -> None:
         if self._widget is not None:
-            _close(self._widget)
+            close(self._widget)
 
     def _repr_mimebundle_(self, include: object = None, exclude: object = None) -> dict:
         return super()._repr_mimebundle_(include, exclude) | view_of(lambda: self.widget)
-
-
-def _close(widget: ipywidgets.Widget) -> None:
-    """Close a widget with its children, layouts and styles; `Widget.close` alone leaves those open."""
-    for name in widget.keys:
-        value = getattr(widget, name)
-        for part in value if isinstance(value, (tuple, list)) else [value]:
-            if isinstance(part, ipywidgets.Widget):
-                _close(part)
-    widget.close()
 
 
 def kept(section: str, key: str) -> dict:
@@ -187,9 +178,23 @@ def code_line(source: str) -> list[tuple[str, str]]:
     return [(name and f"course-{name}", text) for name, text in words if text]
 
 
+def pair(left: str, right: str, rows: Iterable[tuple[str, str]]) -> str:
+    """A table of two columns, from HTML."""
+    body = "".join(f"<tr><td>{one}</td><td>{other}</td></tr>" for one, other in rows)
+    heads = f"<th scope='col'>{left}</th><th scope='col'>{right}</th>"
+    return f"<table class='course-pair'><thead><tr>{heads}</tr></thead><tbody>{body}</tbody></table>"
+
+
 def shorten(text: str, length: int = 200) -> str:
     text = " ".join(text.split())
     return text if len(text) <= length else text[: length - 1] + "…"
+
+
+@cache
+def json_files(folder: str) -> dict[str, Any]:
+    """What the files of a folder beside this one hold, by their names: ``{"00": …}``."""
+    files = sorted(Path(__file__).with_name(folder).glob("*.json"))
+    return {path.stem: json.loads(path.read_text(encoding="utf-8")) for path in files}
 
 
 @cache
@@ -214,6 +219,14 @@ def status(text: str) -> str:
     return f"<div class='course course-status' role='status'>{unbroken(text)}</div>"
 
 
+def choice(options: list[tuple[str, Any]], chosen: object = None, **more: Any) -> ipywidgets.RadioButtons:
+    """Radio buttons: (what one reads, its value). None of them is chosen where nobody has chosen one of these."""
+    values = [value for _, value in options]
+    widget = ipywidgets.RadioButtons(options=options, value=chosen if chosen in values else None, **more)
+    widget.add_class("course-choice")
+    return widget
+
+
 def box(children: list[ipywidgets.Widget], name: str) -> ipywidgets.Box:
     widget = ipywidgets.Box(children)
     widget.add_class(name)
@@ -230,13 +243,7 @@ def button(text: str, action: Callable[[], object], primary: bool = False) -> ip
 
 def sure(chance: int, said: object = None) -> ipywidgets.RadioButtons:
     """How sure, in per cent, from mere chance upwards. Without a default: what nobody chose would say nothing."""
-    levels = sorted({chance, 50, 70, 90, 100})
-    widget = ipywidgets.RadioButtons(
-        options=[(f"{level}\N{NO-BREAK SPACE}%", level) for level in levels],
-        value=said if said in levels else None,
-        description="how sure",
-        orientation="horizontal",
-    )
-    widget.add_class("course-choice")
+    levels = [(f"{level}\N{NO-BREAK SPACE}%", level) for level in sorted({chance, 50, 70, 90, 100})]
+    widget = choice(levels, said, description="how sure", orientation="horizontal")
     widget.add_class("course-sure")
     return widget

@@ -9,7 +9,6 @@ Why it is so stands in `why/NN.md`, a section `## <key>` each, in Markdown: `com
 """
 
 import html
-import json
 import os
 import re
 from functools import cache
@@ -20,27 +19,19 @@ import mistune
 
 from course_lib import journal
 
-from .card import Card, inline, kept, live, mark, shorten
+from .card import Card, inline, json_files, kept, live, mark, pair, shorten
 from .poll import Poll
 
 SECTION = "guesses"
 
 
 class Guess(Poll):
+    _section, _field, _settled = SECTION, "answer", "outcome"
+    _until, _after = "You can change it until the experiment has run.", "The experiment has run, so the guess stays."
+
     def __init__(self, key: str, question: str, options: tuple[str, ...]):
         self._question = question
-        super().__init__(
-            kind="guess",
-            section=SECTION,
-            key=key,
-            text=f"Guess: {question}",
-            body=f"<p class='course-question'>{inline(question)}</p>",
-            options=options,
-            field="answer",
-            settled="outcome",
-            until="You can change it until the experiment has run.",
-            after="The experiment has run, so the guess stays.",
-        )
+        super().__init__("guess", key, f"Guess: {question}", f"<p class='course-question'>{inline(question)}</p>", options)
 
     def more(self, entry: dict) -> list[ipywidgets.Widget]:
         self._reason = ipywidgets.Text(
@@ -79,8 +70,8 @@ def expectations() -> dict[str, tuple[str, ...]]:
     """The options of every guess that the course's text expects, by the guess's key."""
     return {
         key: (options,) if isinstance(options, str) else tuple(options)
-        for path in sorted(Path(__file__).parent.glob("expected/*.json"))
-        for key, options in json.loads(path.read_text(encoding="utf-8")).items()
+        for expected in json_files("expected").values()
+        for key, options in expected.items()
     }
 
 
@@ -145,7 +136,9 @@ def compare(key: str, outcome: str | None) -> Card:
     return Card(
         "guess and outcome",
         f"You guessed: {answer} ({certainty} % sure). The outcome: {told}. {word}",
-        _pair(left, inline(told)) + _word(word, "" if doubt else mark(answer == outcome)) + why,
+        pair("You guessed", "The outcome", [(left, f"<b>{inline(told)}</b>")])
+        + _word(word, "" if doubt else mark(answer == outcome))
+        + why,
         "undecided" if doubt else "right" if answer == outcome else "surprise",
     )
 
@@ -177,10 +170,3 @@ def _expected(key: str) -> str:
 
 def _word(text: str, sign: str = "") -> str:
     return f"<p class='course-word'>{sign}{inline(text)}</p>" * bool(text)
-
-
-def _pair(guessed: str, outcome: str) -> str:
-    return (
-        "<table class='course-pair'><thead><tr><th scope='col'>You guessed</th><th scope='col'>The outcome</th></tr></thead>"
-        f"<tbody><tr><td>{guessed}</td><td><b>{outcome}</b></td></tr></tbody></table>"
-    )

@@ -1,10 +1,8 @@
 """Parsons puzzles: the lines of a worked server, to be put in order. Two of them are real bugs."""
 
 import html
-import json
 import os
 import re
-from functools import cache
 from pathlib import Path
 
 import ipywidgets
@@ -14,7 +12,7 @@ from course_lib import journal
 from course_lib.widgets.page import script
 from course_lib.widgets.view import PageWidget
 
-from .card import LiveCard, code, code_line, inline, kept, not_on_disk, note, status
+from .card import LiveCard, code, code_line, inline, json_files, kept, not_on_disk, note, status
 
 SECTION = "puzzles"
 
@@ -34,12 +32,8 @@ class Parsons(LiveCard):
     def __init__(self, key: str, puzzle: dict):
         self._key, self._puzzle = key, puzzle
         lines = "\n".join(f"{self._twin(block):7}{puzzle['blocks'][block]['code']}" for block in puzzle["pool"])
-        super().__init__(
-            "puzzle",
-            key,
-            f"Puzzle: {puzzle['task']}",
-            f"<p class='course-question'>{inline(puzzle['task'])}</p><p class='course-quiet'>{_PAIRS}</p><pre>{html.escape(lines)}</pre>",
-        )
+        self._task = f"<p class='course-question'>{inline(puzzle['task'])}</p><p class='course-quiet'>{_PAIRS}</p>"
+        super().__init__("puzzle", key, f"Puzzle: {puzzle['task']}", f"{self._task}<pre>{html.escape(lines)}</pre>")
 
     def controls(self) -> list[ipywidgets.Widget]:
         self._tries = kept(SECTION, self._key).get("tries", 0)
@@ -49,14 +43,7 @@ class Parsons(LiveCard):
         self._note = note()
         if kept(SECTION, self._key).get("solved"):
             self._say("You have solved this puzzle before. Once more, from memory?")
-        return [
-            note(
-                f"<div class='course'><p class='course-question'>{inline(self._puzzle['task'])}</p>"
-                f"<p class='course-quiet'>{_PAIRS}</p></div>"
-            ),
-            self._lines,
-            self._note,
-        ]
+        return [note(f"<div class='course'>{self._task}</div>"), self._lines, self._note]
 
     @property
     def program(self) -> list[str]:
@@ -150,9 +137,6 @@ def _indentation(line: str) -> str:
     return line[: len(line) - len(line.lstrip())]
 
 
-@cache
 def puzzles() -> dict[str, dict]:
     """Every puzzle, by its name: a file each in `puzzles/`."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("puzzles/*.json"))
-    }
+    return json_files("puzzles")

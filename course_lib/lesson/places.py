@@ -26,29 +26,29 @@ class Place:
 def places() -> dict[tuple[str, str], Place]:
     """{("recall", "04"): place, ("guess", key): place, ("believe", "C46"): place, ("rewrite", "C46"): place}, in the order of the course."""
     found: dict[tuple[str, str], Place] = {}
-    folder = folders.notebooks()
-    for name in folders.names(folder):
-        path = folder / name
-        try:
-            part = nearest = ""
-            for cell in json.loads(path.read_bytes())["cells"]:
-                text = "".join(cell["source"])
-                if cell["cell_type"] == "code":
-                    for asked in _ASKS.findall(text):
-                        found.setdefault(asked, Place(name, part if asked[0] == "rewrite" else nearest))
-                else:
-                    for level, nearest in _HEADING.findall(text):
-                        part = nearest if level == "##" else part
-        except (OSError, ValueError, LookupError, TypeError):
-            continue  # not readable as a notebook at this moment: its questions are listed without a link
+    for name in folders.names(folders.notebooks()):
+        part = nearest = ""
+        for kind, text in _cells(name):
+            if kind == "code":
+                for asked in _ASKS.findall(text):
+                    found.setdefault(asked, Place(name, part if asked[0] == "rewrite" else nearest))
+            else:
+                for level, nearest in _HEADING.findall(text):
+                    part = nearest if level == "##" else part
     return found
 
 
 def head(name: str) -> tuple[str, str]:
     """The title of a notebook, and the minutes that it names, as its first cell says. Where it says none: its file's name, and ""."""
-    try:
-        text = "".join(json.loads((folders.notebooks() / name).read_bytes())["cells"][0]["source"])
-    except (OSError, ValueError, LookupError, TypeError):
-        text = ""
+    _, text = next(iter(_cells(name)), ("", ""))
     title, minutes = _TITLE.search(text), _MINUTES.search(text)
     return title[1] if title else name.removesuffix(".ipynb").replace("_", " "), minutes[1] if minutes else ""
+
+
+def _cells(name: str) -> list[tuple[str, str]]:
+    """(its type, its text) of each cell; none where the file is not readable as a notebook at this moment."""
+    try:
+        notebook = json.loads((folders.notebooks() / name).read_bytes())
+        return [(cell["cell_type"], "".join(cell["source"])) for cell in notebook["cells"]]
+    except (OSError, ValueError, LookupError, TypeError):
+        return []

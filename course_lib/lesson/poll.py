@@ -4,44 +4,31 @@ import ipywidgets
 
 from course_lib import journal
 
-from .card import LiveCard, box, button, inline, kept, not_on_disk, note, shorten, status, sure
+from .card import LiveCard, box, button, choice, inline, kept, not_on_disk, note, shorten, status, sure
 
 
 class Poll(LiveCard):
     """Asks for one of `options`, and how sure; keeps it in the journal.
 
-    The entry may be changed until its `settled` field is set: from then on the facts are known.
+    The entry may be changed until its `_settled` field is set: from then on the facts are known.
     """
 
-    def __init__(
-        self,
-        *,
-        kind: str,
-        section: str,
-        key: str,
-        text: str,
-        body: str,
-        options: tuple[str, ...],
-        field: str,
-        settled: str,
-        until: str,
-        after: str,
-    ):
+    _section: str  # of the journal
+    _field: str  # of the entry: the answer
+    _settled: str
+    _until: str  # in words: how long it may be changed
+    _after: str  # why it stays
+
+    def __init__(self, kind: str, key: str, text: str, body: str, options: tuple[str, ...]):
         listed = "".join(f"<li>{inline(option)}</li>" for option in options)
         super().__init__(kind, key, "\n".join([text, *(f"- {o}" for o in options)]), f"{body}<ul>{listed}</ul>")
         self.options = options
-        self._body = body
-        self._section, self._key = section, key
-        self._field, self._settled, self._until, self._after = field, settled, until, after
+        self._body, self._key = body, key
 
     def controls(self) -> list[ipywidgets.Widget]:
         entry = kept(self._section, self._key)
         answer = entry.get(self._field)
-        self._choice = ipywidgets.RadioButtons(
-            options=[(option.replace("`", ""), option) for option in self.options],
-            value=answer if answer in self.options else None,
-        )
-        self._choice.add_class("course-choice")
+        self._choice = choice([(option.replace("`", ""), option) for option in self.options], answer)
         self._sure = sure(round(100 / len(self.options)), entry.get("sure"))
         self._more = self.more(entry)
         self._save = button("Save", self._keep, primary=True)

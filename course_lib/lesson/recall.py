@@ -1,14 +1,10 @@
 """Three questions on earlier notebooks, before anything new is shown."""
 
-import json
-from functools import cache
-from pathlib import Path
-
 import ipywidgets
 
 from course_lib import journal
 
-from .card import Card, LiveCard, box, button, inline, mark, not_on_disk, note, status
+from .card import Card, LiveCard, box, button, choice, inline, json_files, mark, not_on_disk, note, status
 
 
 class Recall(LiveCard):
@@ -32,20 +28,19 @@ class Recall(LiveCard):
         return parts
 
     def _ask(self, number: int, question: dict) -> list[ipywidgets.Widget]:
-        choice = ipywidgets.RadioButtons(options=[(o.replace("`", ""), n) for n, o in enumerate(question["options"])], value=None)
-        choice.add_class("course-choice")
+        options = choice([(o.replace("`", ""), n) for n, o in enumerate(question["options"])])
         result = note()
 
         def answer() -> None:
-            if choice.value is None:
+            if options.value is None:
                 result.value = status("Choose one of the answers first.")
                 return
-            right = choice.value == question["answer"]
-            chosen = choice.value
+            chosen = options.value
+            right = chosen == question["answer"]
             done.button_style = ""
-            choice.options = [(f"{_sign(n, question['answer'], chosen)}{label}", n) for label, n in choice.options]
-            choice.value = chosen
-            choice.disabled = done.disabled = True
+            options.options = [(f"{_sign(n, question['answer'], chosen)}{label}", n) for label, n in options.options]
+            options.value = chosen
+            options.disabled = done.disabled = True
             self._open -= 1
             if not self._open:
                 self.look("kept")
@@ -57,7 +52,7 @@ class Recall(LiveCard):
 
         done = button("Answer", answer, primary=True)
         asked = note(f"<div class='course course-ask course-question'>{number}. {inline(question['question'])}</div>")
-        return [asked, choice, box([done], "course-controls"), result]
+        return [asked, options, box([done], "course-controls"), result]
 
 
 def _sign(option: int, right: int, chosen: int) -> str:
@@ -81,9 +76,6 @@ def recall(notebook: str) -> Card:
     return Recall(notebook, asked)
 
 
-@cache
 def questions() -> dict[str, list[dict]]:
     """The questions of every notebook, by its number: a file each in `questions/`."""
-    return {
-        path.stem: json.loads(path.read_text(encoding="utf-8")) for path in sorted(Path(__file__).parent.glob("questions/*.json"))
-    }
+    return json_files("questions")

@@ -7,28 +7,23 @@ import ipywidgets
 from course_lib import journal
 from course_lib.claims import Claim, claim
 
-from .card import Card, LiveCard, box, button, inline, kept, live, mark, not_on_disk, note, status, sure, unbroken
+from .card import Card, LiveCard, box, button, inline, kept, live, mark, not_on_disk, note, pair, status, sure, unbroken
 from .places import Place, places
 from .poll import Poll
 
 SECTION = "sentences"
+_WRITE = "<p class='course-question'>Write this sentence anew, so that it is true.</p>"
 
 
 class Belief(Poll):
+    _section, _field, _settled = SECTION, "belief", "tested"
+    _until = "You can change it until the sentence has been tested."
+    _after = "The sentence has been tested, so your first answer stays."
+
     def __init__(self, one: Claim):
-        super().__init__(
-            kind="often believed" if one.often_believed else "the notes say",
-            section=SECTION,
-            key=one.id,
-            text=f"{one.id}: {_plain(one)}",
-            body=_sentence(one),
-            options=one.choices,
-            field="belief",
-            settled="tested",
-            until="You can change it until the sentence has been tested.",
-            after="The sentence has been tested, so your first answer stays.",
-        )
         self._claim = one
+        kind = "often believed" if one.often_believed else "the notes say"
+        super().__init__(kind, one.id, f"{one.id}: {_plain(one)}", _sentence(one), one.choices)
 
     def verdict(self, entry: dict) -> str:
         return "right" if self._claim.agrees(entry["belief"]) else "surprise"
@@ -65,12 +60,8 @@ def _settle(one: Claim) -> None:
 class Rewrite(LiveCard):
     def __init__(self, one: Claim):
         self._claim = one
-        super().__init__(
-            "write it anew",
-            one.id,
-            f"Write {one.id} anew so that it is true. {_plain(one)}",
-            _sentence(one) + "<p class='course-question'>Write this sentence anew, so that it is true.</p>",
-        )
+        text = f"Write {one.id} anew so that it is true. {_plain(one)}"
+        super().__init__("write it anew", one.id, text, _sentence(one) + _WRITE)
 
     def controls(self) -> list[ipywidgets.Widget]:
         entry = kept(SECTION, self._claim.id)
@@ -91,10 +82,8 @@ class Rewrite(LiveCard):
         )
         self._note = note()
         self._show(entry)
-        body = _sentence(self._claim) + _belief(entry)
-        body += "<p class='course-question'>Write this sentence anew, so that it is true.</p>"
         return [
-            note(f"<div class='course'>{body}</div>"),
+            note(f"<div class='course'>{_sentence(self._claim)}{_belief(entry)}{_WRITE}</div>"),
             self._own,
             box([self._save], "course-controls"),
             self._ledger,
@@ -125,13 +114,9 @@ class Rewrite(LiveCard):
         if not written:
             return
         self._save.description, self._save.button_style = "Save again", ""
-        self._ledger.value = unbroken(
-            "<div class='course'><table class='course-pair'><thead><tr><th scope='col'>Your sentence</th>"
-            "<th scope='col'>What the tests say of the notes' sentence</th></tr></thead><tbody><tr>"
-            f"<td><div class='course-long'>{html.escape(written)}</div></td>"
-            f"<td><b>{inline(self._claim.right)}.</b><br>{inline(self._claim.correction)}"
-            f"<br><span class='course-quiet'>{inline(self._claim.source)}</span></td></tr></tbody></table></div>"
-        )
+        beside = f"<div class='course-long'>{html.escape(written)}</div>", _tested(self._claim, "<br>")
+        table = pair("Your sentence", "What the tests say of the notes' sentence", [beside])
+        self._ledger.value = unbroken(f"<div class='course'>{table}</div>")
         words = f"Your sentence is saved.{not_on_disk()}"
         if "sure_after" in entry:
             self.look("kept")
@@ -166,13 +151,8 @@ def rewritten() -> Card:
             f"{one.id}: {_plain(one)}",
             f"  you: {own[one.id]['rewritten']}" if one.id in own else f"  not yet: {one.notebook}",
         ]
-    rows = "".join(f"<tr><td>{_sentence(one)}</td><td>{_own(one, own.get(one.id), where)}</td></tr>" for one in claims)
-    return Card(
-        "the notes, and you",
-        "\n".join(lines),
-        f"<p>{head}</p><table class='course-pair'><thead><tr><th scope='col'>The notes</th><th scope='col'>You</th></tr></thead>"
-        f"<tbody>{rows}</tbody></table>",
-    )
+    table = pair("The notes", "You", [(_sentence(one), _own(one, own.get(one.id), where)) for one in claims])
+    return Card("the notes, and you", "\n".join(lines), f"<p>{head}</p>{table}")
 
 
 def _own(one: Claim, entry: dict | None, where: dict[tuple[str, str], Place]) -> str:
@@ -188,9 +168,14 @@ def _own(one: Claim, entry: dict | None, where: dict[tuple[str, str], Place]) ->
     return (
         f"<div class='course-long'>{html.escape(entry['rewritten'])}</div>"
         + f"<p class='course-quiet'>{words}.</p>" * bool(words)
-        + f"<details><summary>what the tests say</summary><b>{inline(one.right)}.</b> {inline(one.correction)}"
-        f"<br><span class='course-quiet'>{inline(one.source)}</span></details>"
+        + f"<details><summary>what the tests say</summary>{_tested(one)}</details>"
     )
+
+
+def _tested(one: Claim, between: str = " ") -> str:
+    """What the tests say, and where that stands."""
+    source = f"<span class='course-quiet'>{inline(one.source)}</span>"
+    return f"<b>{inline(one.right)}.</b>{between}{inline(one.correction)}<br>{source}"
 
 
 def _plain(one: Claim) -> str:

@@ -9,7 +9,7 @@ from course_lib.claims import all_claims, claim
 from course_lib.exercises import Exercise, all_exercises
 from course_lib.solutions import file_of
 
-from .card import Card, inline, shorten
+from .card import Card, inline, pair, shorten
 from .guesses import SECTION as GUESSES
 from .places import Place, head, places
 from .recall import questions
@@ -32,7 +32,7 @@ def summary(notebook: str) -> Card:
     past, where = journal.read(), places()
     steps = _done(notebook, past, where)
     owned, still_open, more = _exercises(notebook, past.get("exercises", {}), where)
-    wrong = [one for one in [*_guesses(past), *_beliefs(past), *_recalled(past)] if not one.right]
+    wrong = [one for one in _answers(past) if not one.right]
     wrong.sort(key=lambda one: -one.sure)
     again = [one.told for one in wrong if one.sure >= _VERY_SURE]
     here = [one for one in wrong if one.sure < _VERY_SURE and _stands_in(notebook, where.get((one.asks, one.key)))]
@@ -166,28 +166,20 @@ def _asked(question: str) -> str:
     return question if question.endswith(("?", ".")) else f"{question.rstrip(',:')} …"
 
 
-def _guesses(past: dict) -> list[_Answer]:
-    return [
-        _Answer("guess", key, shorten(str(entry.get("question"))), said, _sure(entry), outcome, said == outcome)
-        for key, entry in past.get(GUESSES, {}).items()
-        if (said := entry.get("answer")) is not None and (outcome := entry.get("outcome")) is not None
-    ]
-
-
-def _beliefs(past: dict) -> list[_Answer]:
-    found, known = [], {one.id for one in all_claims()}
+def _answers(past: dict) -> list[_Answer]:
+    """All guesses, beliefs and answers to recall questions of which one knows by now whether they are right."""
+    found = []
+    for key, entry in past.get(GUESSES, {}).items():
+        if (said := entry.get("answer")) is not None and (outcome := entry.get("outcome")) is not None:
+            asked = shorten(str(entry.get("question")))
+            found.append(_Answer("guess", key, asked, said, _sure(entry), outcome, said == outcome))
+    known = {one.id for one in all_claims()}
     for id, entry in past.get(SENTENCES, {}).items():
         if "tested" in entry and "belief" in entry and id in known:
-            one = claim(id)
-            said = entry["belief"]
+            one, said = claim(id), entry["belief"]
             found.append(_Answer("believe", id, one.english, said, _sure(entry), one.right, one.agrees(said)))
-    return found
-
-
-def _recalled(past: dict) -> list[_Answer]:
-    found = []
-    for notebook, asked in questions().items():
-        for number, question in enumerate(asked, 1):
+    for notebook, of_notebook in questions().items():
+        for number, question in enumerate(of_notebook, 1):
             said = past.get("recall", {}).get(f"{notebook}.{number}", {}).get("answer")
             if said in question["options"]:  # else the question has changed
                 right = question["options"][question["answer"]]
@@ -204,7 +196,7 @@ def repetition() -> Card:
     """
     past, where = journal.read(), places()
     order = {asked: place for place, asked in enumerate(where)}
-    answers = [*_guesses(past), *_beliefs(past), *_recalled(past)]
+    answers = _answers(past)
     wrong = [one for one in answers if not one.right]
     wrong.sort(key=lambda one: (-one.sure, order.get((one.asks, one.key), len(order))))
     if wrong:
@@ -238,15 +230,11 @@ def _calibration(answers: list[_Answer]) -> list[tuple[int, int, int]]:
 def _calibration_table(rows: list[tuple[int, int, int]]) -> str:
     if not rows:
         return ""
-    body = "".join(
-        f"<tr><td>{sure} % sure</td><td>{right} of {of}: {100 * right / of:.0f} %{_filled(right, of, sure)}</td></tr>"
-        for sure, right, of in rows
-    )
-    return (
-        "<p class='course-question'>How sure, and how often right? The bar should reach the mark: shorter, and you were too sure.</p>"
-        "<table class='course-pair'><thead><tr><th scope='col'>You were</th><th scope='col'>and were right</th></tr></thead>"
-        f"<tbody>{body}</tbody></table>"
-    )
+    shares = [
+        (f"{sure} % sure", f"{right} of {of}: {100 * right / of:.0f} %{_filled(right, of, sure)}") for sure, right, of in rows
+    ]
+    asked = "How sure, and how often right? The bar should reach the mark: shorter, and you were too sure."
+    return f"<p class='course-question'>{asked}</p>{pair('You were', 'and were right', shares)}"
 
 
 def _to_repeat(one: _Answer, place: Place | None) -> str:

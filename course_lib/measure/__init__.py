@@ -10,6 +10,8 @@
 All but ten_thousand measure in processes of their own: the notebook's process is neither disturbed nor changed.
 """
 
+from importlib import import_module
+
 from .comparison import PEERS, compare_servers
 from .cores import Crew, computing_page, processes
 from .findings import finding
@@ -42,19 +44,16 @@ __all__ = [
     "waiting_cost",
 ]
 
+_LATER = {
+    ".figures": ("plot_ladder", "plot_ready", "plot_waiting"),
+    ".comparison.figure": ("plot_servers",),
+    ".ladder_live": ("LiveLadder", "live_ladder"),
+}
+
 
 def __getattr__(name: str) -> object:
     # matplotlib and ipywidgets take long to import, and the processes that are measured need neither.
-    if name in ("plot_ladder", "plot_ready", "plot_waiting"):
-        from . import figures
-
-        return getattr(figures, name)
-    if name == "plot_servers":
-        from .comparison import figure
-
-        return figure.plot_servers
-    if name in ("LiveLadder", "live_ladder"):
-        from . import ladder_live
-
-        return getattr(ladder_live, name)
+    for module, names in _LATER.items():
+        if name in names:
+            return getattr(import_module(module, __name__), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -4,19 +4,19 @@ import ctypes
 import io
 import json
 import os
+import resource
 import select
 import signal
-import socket
 import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
-from typing import NoReturn
+from collections.abc import Iterator
+from contextlib import ExitStack, suppress
+from typing import IO, NoReturn
 
 MOST = 1 << 20  # descriptors that a process asks for, if it cannot say how many it needs
 _PR_SET_PDEATHSIG = 1  # prctl(2)
-_IP_BIND_ADDRESS_NO_PORT = 24  # ip(7): the port is chosen by connect(), which may use one again towards another address
 
 
 class ChildProcess:
@@ -25,9 +25,17 @@ class ChildProcess:
     module      the name of a module of this package, or a full name; `arguments` reach it as JSON (`arguments()`)
     keep        descriptors that it inherits under the same numbers
     payload     bytes that its standard input holds; without them standard input is what `say` writes
+    errors      where its standard error goes, if somebody reads it
     """
 
-    def __init__(self, module: str, *arguments: object, keep: tuple[int, ...] = (), payload: bytes | None = None) -> None:
+    def __init__(
+        self,
+        module: str,
+        *arguments: object,
+        keep: tuple[int, ...] = (),
+        payload: bytes | None = None,
+        errors: IO | int = subprocess.DEVNULL,
+    ) -> None:
         self._lock = threading.Lock()
         self._buffer = b""
         module = module if "." in module else f"{__package__}.{module}"
@@ -42,7 +50,7 @@ class ChildProcess:
                 [sys.executable, "-c", f"from {module} import main; main()", json.dumps([os.getpid(), *arguments])],
                 stdin=given,
                 stdout=subprocess.PIPE,
-                stderr=subprocess.DEVNULL,
+                stderr=errors,
                 pass_fds=keep,
                 start_new_session=True,  # a process group to kill, and no Ctrl-C that was meant for the notebook
                 env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
@@ -52,11 +60,9 @@ class ChildProcess:
     def say(self, **message: object) -> None:
         """Send it a line, unless it has gone."""
         assert self._process.stdin, "its standard input holds the payload"
-        try:
+        with suppress(BrokenPipeError):
             self._process.stdin.write(json.dumps(message).encode() + b"\n")
             self._process.stdin.flush()
-        except BrokenPipeError:
-            pass
 
     def hear(self, seconds: float) -> dict | None:
         """Its next message; {} when it has gone, None when nothing came in time."""
@@ -78,26 +84,29 @@ class ChildProcess:
         """Send a signal to it and to all that it started, unless it has gone."""
         with self._lock:
             if self._process.returncode is None:  # else its number may belong to another process by now
-                try:
+                with suppress(ProcessLookupError):
                     os.killpg(self.pid, number)
-                except ProcessLookupError:
-                    pass
 
     def kill(self) -> None:
         """Kill it, from any thread; `end` does the rest."""
         self.signal(signal.SIGKILL)
 
-    def end(self) -> int:
-        """Kill it, wait for it, close what belongs to it, and return its status as subprocess does."""
+    def end(self, patience: float = 0.0) -> int:
+        """Kill it, wait for it, close what belongs to it, and return its status as subprocess does.
+
+        With patience it is first asked to end (SIGTERM), and has so many seconds for it.
+        """
+        if patience:
+            self._process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self._process.wait(patience)
         self.kill()
         with self._lock:
             status = self._process.wait()
         for file in (self._process.stdin, self._process.stdout):
-            if file and not file.closed:
-                try:
+            if file:
+                with suppress(BrokenPipeError):
                     file.close()
-                except BrokenPipeError:
-                    pass
         return status
 
 
@@ -107,20 +116,20 @@ class ChildProcess:
 _answers = 1  # where `tell` writes
 
 
-def arguments() -> list:
+def arguments(signal_at_its_end: signal.Signals = signal.SIGKILL) -> list:
     """What the process was given. From now on it dies with the process that started it, and what it prints goes nowhere."""
     global _answers
     parent, *given = json.loads(sys.argv[1])
     _answers = os.dup(1)
     with open(os.devnull, "wb") as nowhere:
         os.dup2(nowhere.fileno(), 1)
-    die_with(parent)
+    die_with(parent, signal_at_its_end)
     return given
 
 
-def die_with(parent: int) -> None:
-    """From now on this process is killed when its parent ends (prctl(2)). fork does not pass this on to a child."""
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+def die_with(parent: int, signal_at_its_end: signal.Signals = signal.SIGKILL) -> None:
+    """From now on this process gets a signal when its parent ends (prctl(2)). fork does not pass this on to a child."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal_at_its_end)
     if os.getppid() != parent:  # it has ended already
         os._exit(0)
 
@@ -130,16 +139,15 @@ def tell(**message: object) -> None:
     os.write(_answers, json.dumps(message).encode() + b"\n")
 
 
+def orders() -> Iterator[dict]:
+    """What the parent says, until it has gone."""
+    return map(json.loads, sys.stdin)
+
+
 def become(program: str, *arguments: object) -> NoReturn:
     """Run another program in place of this one (execve(2)). The lines of JSON that it prints are its messages."""
     os.dup2(_answers, 1)
     os.execv(program, [program, *map(str, arguments)])
-
-
-def bind_address(client: socket.socket, number: int) -> None:
-    """Let a client come from 127.0.0.`number`. One address has some 28,000 ports, and connect() chooses among them."""
-    client.setsockopt(socket.IPPROTO_IP, _IP_BIND_ADDRESS_NO_PORT, 1)
-    client.bind((f"127.0.0.{number}", 0))
 
 
 def cpu_clock(pid: int) -> int:
@@ -151,6 +159,17 @@ def ended_with(who: str, error: BaseException) -> str:
     """One line on what somebody's code raised, control characters and lone surrogates written as escapes."""
     text = f"{who} ended with {type(error).__name__}: {' '.join(str(error).split())[:200]}"
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+
+
+def hard_limit() -> int:
+    """How many descriptors a process may have at the most."""
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    return MOST if hard == resource.RLIM_INFINITY else hard
+
+
+def no_room(needed: int) -> str:
+    """Why a process cannot have so many descriptors, or ""."""
+    return too_few(needed, hard_limit()) if hard_limit() < needed else ""
 
 
 def too_few(needed: int | str, limit: int) -> str:

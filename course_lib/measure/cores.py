@@ -5,7 +5,6 @@ rows[-1].cores                                       # how many cores its proces
 """
 
 import os
-import signal
 import socket
 import time
 from collections.abc import Callable, Generator, Sequence
@@ -99,7 +98,7 @@ def _measured(work: Work, payload: bytes, count: int, path: str, seconds: float)
     server = work.process("parent_process", count, payload=payload)
     clients: ChildProcess | None = None
     try:
-        if "port" not in (told := _hear(work, server, _PATIENCE)):
+        if "port" not in (told := work.hear(server, _PATIENCE) or {}):
             return Crew(count, why_not=told.get("why", "open_listeners did not return in time"))
         clients = work.process("page_clients", ["127.0.0.1", told["port"]], path, CONNECTIONS * count)
         if "connected" not in (said := _hear_either(work, clients, server, _PATIENCE)):
@@ -115,22 +114,14 @@ def _measured(work: Work, payload: bytes, count: int, path: str, seconds: float)
     finally:
         if clients:
             work.end(clients)
-        os.kill(server.pid, signal.SIGTERM)  # so that it ends its workers and takes their status, as in real life
-        server.hear(_PATIENCE / 5)
-        work.end(server)
-
-
-def _hear(work: Work, process: ChildProcess, seconds: float) -> dict:
-    said = process.hear(seconds)
-    work.check()  # if it was stopped, that is why the process has gone
-    return said or {}
+        work.end(server, _PATIENCE / 5)  # time to end its workers and take their status, as in real life
 
 
 def _hear_either(work: Work, clients: ChildProcess, server: ChildProcess, seconds: float) -> dict:
     """What the clients say; or the server, which says only why it cannot serve."""
     until = time.monotonic() + seconds
     while time.monotonic() < until:
-        if said := _hear(work, server, 0) or _hear(work, clients, 0.1):
+        if said := work.hear(server, 0) or work.hear(clients, 0.1):
             return said
     return {}
 

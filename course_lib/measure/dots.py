@@ -6,7 +6,7 @@ from contextlib import contextmanager
 from html import escape
 
 from .palette import ON_ANY
-from .progress import in_kernel
+from .progress import shown
 
 _STEP = 5  # from one dot to the next, of a drawing that is at most 625 px wide
 _COLUMNS = 125
@@ -80,25 +80,10 @@ def _rows(first: int, last: int, columns: int) -> str:
 @contextmanager
 def live_dots() -> Iterator[Callable[[str], None]]:
     """A function that shows a drawing in place of the one before, in a notebook, until the block is left."""
-    if not in_kernel():
-        yield lambda drawing: None
-        return
-    import ipywidgets
-    from IPython.display import display
+    with shown("HTML") as page:
 
-    from course_lib.widgets.view import is_run_by_a_program, view_of
+        def show(drawing: str) -> None:
+            if page:
+                page.value = drawing  # sent only where it is another one
 
-    if is_run_by_a_program():
-        display({"text/plain": ""}, raw=True)
-        yield lambda drawing: None
-        return
-    page = ipywidgets.HTML()
-    display({"text/plain": "", **view_of(lambda: page)}, raw=True)  # stored, it is the picture of the result
-
-    def show(drawing: str) -> None:
-        page.value = drawing  # sent only where it is another one
-
-    try:
         yield show
-    finally:
-        page.layout.display = "none"  # not closed: a closed widget reads "model not found" when the page is loaded again

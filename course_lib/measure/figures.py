@@ -3,18 +3,19 @@
 import math
 import textwrap
 from collections.abc import Sequence
+from typing import Literal
 
 from matplotlib.axes import Axes
 from matplotlib.ticker import FuncFormatter, LogLocator
 
 from course_lib.widgets.drawing import BESIDE, SMALL, Drawing
 
-from .findings import finding
+from .findings import finding, point
 from .ladder import Rung
 from .palette import MARKERS, ON_WHITE, styles
 from .waiting import PUBLISHED, SOURCE, Cost
 
-_INK, _QUIET = "#222222", "#555555"
+INK, QUIET = "#222222", "#555555"
 _APART = 0.08  # of the height: two labels that stand nearer than that are moved apart
 
 Line = list[tuple[float, float, float, float]]  # x, y, the lowest and the highest y of the rounds
@@ -33,48 +34,38 @@ def plot_waiting(rows: Sequence[Cost]) -> Drawing:
     both = [*ours.values(), *theirs.values()]
     _draw(here, ours, _notes(rows), height=both)
     _draw(book, theirs, {}, height=both)
-    here.set_title("this machine, asked from Python", fontsize=10, color=_INK)
-    book.set_title("The Linux Programming Interface, in C", fontsize=10, color=_INK)
-    here.set_ylabel("µs of CPU time for one wait", color=_INK)
-    book.set_ylabel("µs for one wait", color=_INK)
+    here.set_title("this machine, asked from Python", fontsize=10, color=INK)
+    book.set_title("The Linux Programming Interface, in C", fontsize=10, color=INK)
+    here.set_ylabel("µs of CPU time for one wait", color=INK)
+    book.set_ylabel("µs for one wait", color=INK)
     for axes in (here, book):
-        axes.set_xlabel("descriptors watched, one of them ready", color=_INK)
+        axes.set_xlabel("descriptors watched, one of them ready", color=INK)
     below = [*_reasons(rows), *_not_counted(rows), f"Below: {SOURCE}."]
-    _finish(figure, title, below)
+    finish(figure, title, below)
     figure.words = "\n".join([title + ".", *map(str, rows), *_not_counted(rows), f"The book: {finding(published)}. {SOURCE}."])
     return figure
 
 
 def plot_ready(rows: Sequence[Cost]) -> Drawing:
     """The rows of `ready_cost`. Raises ValueError when there are no rows."""
-    title = finding(rows)
-    figure = Drawing(4.4, BESIDE)
-    axes = figure.subplots()
-    _draw(axes, _lines_of(rows), _notes(rows))
-    axes.set_xlabel("descriptors watched, all of them ready", color=_INK)
-    axes.set_ylabel("µs of CPU time for one wait", color=_INK)
-    _finish(figure, title, _reasons(rows))
-    figure.words = "\n".join([title + ".", *map(str, rows)])
-    return figure
+    return _chart(rows, "descriptors watched, all of them ready", "µs of CPU time for one wait")
 
 
 def plot_ladder(rows: Sequence[Rung]) -> Drawing:
     """The rows of `ladder`: CPU time a request against idle clients. Raises ValueError when there are no rows."""
+    active = rows[0].active if rows else 0
+    beside = f"idle clients ({active} more {'is' if active == 1 else 'are'} active)"
+    return _chart(rows, beside, "µs of CPU time of the server, for one request", with_zero=True)
+
+
+def _chart(rows: Sequence[Cost] | Sequence[Rung], beside: str, up: str, with_zero: bool = False) -> Drawing:
     title = finding(rows)
     figure = Drawing(4.4, BESIDE)
     axes = figure.subplots()
-    lines: dict[str, Line] = {}
-    for row in rows:
-        line = lines.setdefault(row.server, [])
-        if row.cpu is not None:
-            line.append((row.idle, row.cpu, *_range(row, row.cpu)))
-    smallest = min((row.idle for row in rows if row.idle), default=1)
-    # No logarithm has a place for 0: below the smallest number the axis is linear.
-    axes.set_xscale("symlog", linthresh=smallest, linscale=0.5)
-    _draw(axes, lines, _notes(rows), with_zero=True)
-    axes.set_xlabel(f"idle clients ({rows[0].active} more {'is' if rows[0].active == 1 else 'are'} active)", color=_INK)
-    axes.set_ylabel("µs of CPU time of the server, for one request", color=_INK)
-    _finish(figure, title, _reasons(rows))
+    _draw(axes, _lines_of(rows), _notes(rows), with_zero=with_zero)
+    axes.set_xlabel(beside, color=INK)
+    axes.set_ylabel(up, color=INK)
+    finish(figure, title, _reasons(rows))
     figure.words = "\n".join([title + ".", *map(str, rows)])
     return figure
 
@@ -88,29 +79,30 @@ def _not_counted(rows: Sequence[Cost]) -> list[str]:
     ]
 
 
-def _lines_of(rows: Sequence[Cost]) -> dict[str, Line]:
+def _lines_of(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, Line]:
+    """The points that were measured. A book tells the value alone, and no range of rounds."""
     lines: dict[str, Line] = {}
     for row in rows:
-        line = lines.setdefault(row.kind, [])
-        if row.microseconds is not None:
-            line.append((row.watched, row.microseconds, *_range(row, row.microseconds)))
+        name, number, value = point(row)
+        line = lines.setdefault(name, [])
+        if value is not None:
+            line.append((number, value, value if row.low is None else row.low, value if row.high is None else row.high))
     return lines
-
-
-def _range(row: Cost | Rung, value: float) -> tuple[float, float]:
-    """The lowest and the highest of the rounds; a book tells the value alone."""
-    return (value if row.low is None else row.low), (value if row.high is None else row.high)
 
 
 def _draw(
     axes: Axes, lines: dict[str, Line], notes: dict[str, str], *, with_zero: bool = False, height: list[Line] | None = None
 ) -> None:
     """Draw the lines; `height` are those that must fit in, if there are others beside these."""
-    if not with_zero:
+    numbers = sorted({x for line in lines.values() for x, *_ in line})
+    if with_zero:
+        # No logarithm has a place for 0: below the smallest number the axis is linear.
+        axes.set_xscale("symlog", linthresh=next(filter(None, numbers), 1), linscale=0.5)
+    else:
         axes.set_xscale("log")
     axes.set_yscale("log")
     axes.set_autoscaley_on(False)
-    axes.set_autoscalex_on(with_zero and len({x for line in lines.values() for x, *_ in line}) > 1)
+    axes.set_autoscalex_on(with_zero and len(numbers) > 1)
     drawn = {}
     style_of = styles(lines)
     for name, line in lines.items():
@@ -123,7 +115,6 @@ def _draw(
         axes.errorbar(xs, ys, yerr=errors, color=colour, marker=marker, markersize=5, linewidth=1.8, capsize=2.5)
         highest = all(y <= ys[-1] for other in lines.values() for x, y, *_ in other if x == xs[-1])
         drawn[name] = (xs[-1], ys[-1], colour, highest)
-    numbers = sorted({x for line in lines.values() for x, *_ in line})
     if numbers:
         if not with_zero or len(numbers) == 1:
             axes.set_xlim(
@@ -136,9 +127,7 @@ def _draw(
     costs = [y for line in lines.values() for _, y, *_ in line]
     axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5) if costs and max(costs) < 300 * min(costs) else (1,)))
     axes.yaxis.set_major_formatter(FuncFormatter(lambda y, _: f"{y:,.0f}" if y >= 1 else f"{y:g}"))
-    axes.tick_params(colors=_INK, labelsize=9)
-    axes.grid(axis="y", which="major", color="#dddddd", linewidth=0.7)
-    axes.spines[["top", "right"]].set_visible(False)
+    quiet(axes, "y")
     _label(axes, drawn, notes)
 
 
@@ -172,7 +161,7 @@ def _notes(rows: Sequence[Cost] | Sequence[Rung]) -> dict[str, str]:
     """{name: "not at 10,000"} for lines that have no point at larger numbers; "no time for 10,000" where time was over."""
     notes = {}
     for row in rows:
-        name, number, value = _point(row)
+        name, number, value = point(row)
         if value is None and name not in notes:
             notes[name] = f"{'no time for' if isinstance(row, Rung) and row.no_time else 'not at'} {number:,}"
     return notes
@@ -182,20 +171,25 @@ def _reasons(rows: Sequence[Cost] | Sequence[Rung]) -> list[str]:
     """Why points are missing: the first reason of each line."""
     reasons: dict[str, str] = {}
     for row in rows:
-        name, number, value = _point(row)
+        name, number, value = point(row)
         if value is None:
             reasons.setdefault(name, f"{name}, {number:,}: {row.why_not}.")
     return list(reasons.values())
 
 
-def _point(row: Cost | Rung) -> tuple[str, int, float | None]:
-    return (row.kind, row.watched, row.microseconds) if isinstance(row, Cost) else (row.server, row.idle, row.cpu)
-
-
-def _finish(figure: Drawing, title: str, below: list[str]) -> None:
+def finish(figure: Drawing, title: str, below: Sequence[str]) -> None:
+    """The title above a figure, and small lines below it, for which it grows."""
     inches = figure.get_figwidth()
-    figure.suptitle(textwrap.fill(title, int(inches * 11)), fontsize=11, color=_INK, x=0.01, ha="left", parse_math=False)
+    title = textwrap.fill(title, int(inches * 11))
     lines = [part for text in below for part in textwrap.wrap(text, int(inches * 14), break_on_hyphens=False)]
+    figure.set_figheight(figure.get_figheight() + 0.2 * title.count("\n") + 0.17 * len(lines))
+    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left", parse_math=False)
     if lines:
-        figure.set_figheight(figure.get_figheight() + 0.17 * len(lines))
-        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=_QUIET, x=0.01, ha="left", parse_math=False)
+        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=QUIET, x=0.01, ha="left", parse_math=False)
+
+
+def quiet(axes: Axes, lines: Literal["x", "y"]) -> None:
+    """Nothing that distracts: lines of the grid for one axis, "x" or "y", and no frame."""
+    axes.tick_params(colors=INK, labelsize=9)
+    axes.grid(axis=lines, which="major", color="#dddddd", linewidth=0.7)
+    axes.spines[["top", "right"]].set_visible(False)

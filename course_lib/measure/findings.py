@@ -6,8 +6,6 @@ from operator import itemgetter
 from .ladder import Rung
 from .waiting import Cost
 
-_Measured = tuple[int, float]  # a number, and what was measured there
-
 
 def finding(rows: Sequence[Cost] | Sequence[Rung]) -> str:
     """The finding of `waiting_cost`, `ready_cost` or `ladder`: the title of their figures. Raises ValueError for no rows."""
@@ -19,12 +17,13 @@ def finding(rows: Sequence[Cost] | Sequence[Rung]) -> str:
     return _of_ready(costs) if any(row.ready > 1 for row in costs) else _of_waiting(costs)
 
 
+def point(row: Cost | Rung) -> tuple[str, int, float | None]:
+    """What is measured, beside how many descriptors or idle clients, and microseconds; None if not measured."""
+    return (row.kind, row.watched, row.microseconds) if isinstance(row, Cost) else (row.server, row.idle, row.cpu)
+
+
 def _of_waiting(rows: Sequence[Cost]) -> str:
-    points = {
-        kind: [(row.watched, row.microseconds) for row in rows if row.kind == kind]
-        for kind in dict.fromkeys(row.kind for row in rows)
-    }
-    parts = _growth(points, "watched descriptors a wait takes", "as long")
+    parts = _growth(rows, "watched descriptors a wait takes", "as long")
     return _joined(parts) or "one number of descriptors alone shows no growth: measure a second one"
 
 
@@ -39,13 +38,9 @@ def _of_ready(rows: Sequence[Cost]) -> str:
 
 
 def _of_ladder(rows: Sequence[Rung]) -> str:
-    points = {
-        server: [(row.idle, row.cpu) for row in rows if row.server == server]
-        for server in dict.fromkeys(row.server for row in rows)
-    }
-    parts = _growth(points, "idle clients a request costs", "as much") or _cheapest(rows)
+    parts = _growth(rows, "idle clients a request costs", "as much") or _cheapest(rows)
     missing: dict[tuple[int, str], list[str]] = {}
-    for server in points:
+    for server in dict.fromkeys(row.server for row in rows):
         if without := [row for row in rows if row.server == server and row.cpu is None]:
             first = min(without, key=lambda row: row.idle)
             said = "there was no time for {} with {:,}" if first.no_time else "{} could not be measured with {:,}"
@@ -58,14 +53,18 @@ def _and(names: list[str]) -> str:
     return " and ".join([", ".join(names[:-1]), names[-1]]) if len(names) > 1 else names[0]
 
 
-def _growth(points: dict[str, list[tuple[int, float | None]]], what: str, much: str) -> list[str]:
+def _growth(rows: Sequence[Cost] | Sequence[Rung], what: str, much: str) -> list[str]:
     """How each grew from its smallest number to its largest, those with the same numbers together."""
+    points: dict[str, list[tuple[int, float]]] = {}
+    for name, number, value in map(point, rows):
+        if value is not None:
+            points.setdefault(name, []).append((number, value))
     grown: dict[tuple[int, int], list[str]] = {}
     for name, own in points.items():
-        first, last = _ends(own)
-        if first and last and first != last:
-            together = grown.setdefault((first[0], last[0]), [])
-            together.append(f"{times(last[1] / first[1])} {'' if together else much + ' '}with {name}")
+        (few, least), (many, most) = min(own), max(own)
+        if few < many:
+            together = grown.setdefault((few, many), [])
+            together.append(f"{times(most / least)} {'' if together else much + ' '}with {name}")
     return [
         f"from {few:,} to {many:,} {what} {', '.join(each)}"
         for (few, many), each in sorted(grown.items(), key=lambda item: -item[0][1])
@@ -80,12 +79,6 @@ def _cheapest(rows: Sequence[Rung]) -> list[str]:
     (least, first), *others = measured
     text = f"with {first.idle:,} idle clients a request costs {least:.1f} µs of CPU time with {first.server}"
     return [text, *(f"{times(cost / least)} as much with {row.server}" for cost, row in others)]
-
-
-def _ends(points: list[tuple[int, float | None]]) -> tuple[_Measured | None, _Measured | None]:
-    """The measured points with the smallest and the largest number; (None, None) when nothing was measured."""
-    measured = sorted((number, value) for number, value in points if value is not None)
-    return (measured[0], measured[-1]) if measured else (None, None)
 
 
 def times(ratio: float) -> str:

@@ -2,20 +2,19 @@
 
 import os
 import random
-import resource
 import signal
 import socket
 import statistics
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
 
 import cloudpickle
 
 from course_lib.servers import Server
 
-from .child_process import ChildProcess, too_few
+from .child_process import no_room
+from .server_and_clients import ServerAndClients, pin
 from .work import Work, carry_out
 
 SPARE = 40  # descriptors besides those of the connections: what Python opens, an epoll, a client that is let in
@@ -170,14 +169,11 @@ def _rung(
             pair.end()
 
 
-class _Pair:
-    """A server and its clients, each in a process. The server stands still unless it is being measured."""
-
+class _Pair(ServerAndClients):
     def __init__(self, work: Work, name: str, serve: Serve, idle: int, active: int, cores: list[int], end: float) -> None:
-        self.name, self._work, self._idle, self._active, self._cores, self._end = name, work, idle, active, cores, end
-        self._processes: list[ChildProcess] = []
+        super().__init__(work, no_room(idle + active + SPARE))
+        self.name, self._idle, self._active, self._cores, self._end = name, idle, active, cores, end
         self._rounds: list[tuple[float, float, int]] = []  # CPU µs a request, requests a second, requests
-        self.why_not = _cannot(idle + active + SPARE)
         if self.why_not:
             return
         try:
@@ -186,20 +182,16 @@ class _Pair:
             self.why_not = f"{name} cannot go into another process: {type(error).__name__}: {error}"
             return
         with socket.create_server(("127.0.0.1", 0), backlog=_BACKLOG) as listener:
-            self._server = self._process("server_process", listener.fileno(), keep=(listener.fileno(),), payload=payload)
+            self._server = self.process("server_process", listener.fileno(), keep=(listener.fileno(),), payload=payload)
             address = listener.getsockname()
         # From here on only the server holds the listener: when it ends, its clients notice.
-        self._clients = self._process("load_process", address, idle, active, self._server.pid)
-
-    def _process(self, module: str, *arguments: object, **files: Any) -> ChildProcess:
-        self._processes.append(self._work.process(module, *arguments, **files))
-        return self._processes[-1]
+        self._clients = self.process("load_process", address, idle, active, self._server.pid)
 
     def connect(self, reserved: float) -> None:
         """Let all clients connect, and the active ones have one answer each."""
         left = self._end - time.monotonic() - reserved
         if self._ask({}, min(_ENTRANCE if self._idle else _PATIENCE, max(1.0, left))):
-            _pin(self._server.pid, self._cores[0])  # only now: on two cores the clients are let in sooner
+            pin(self._server.pid, self._cores[0])  # only now: on two cores the clients are let in sooner
 
     def measure(self, seconds: float) -> None:
         """One round."""
@@ -212,14 +204,10 @@ class _Pair:
     def row(self) -> Rung:
         """What was measured. When time was over, the rounds until then count."""
         point = self.name, self._idle, self._active
-        if not self._rounds or (self.why_not and not self._processes):
+        if not self._rounds or self.why_not not in ("", _OVER):
             return Rung(*point, why_not=self.why_not)
         costs, rates, counts = zip(*self._rounds)
         return Rung(*point, statistics.median(costs), min(costs), max(costs), statistics.median(rates), sum(counts))
-
-    def end(self) -> None:
-        while self._processes:
-            self._work.end(self._processes.pop())  # the clients first
 
     def _ask(self, what: dict, patience: float) -> dict | None:
         """Have the clients do something; their answer, or None. If they cannot, the server's turns are over."""
@@ -229,18 +217,16 @@ class _Pair:
             self.why_not = _OVER
             return None
         self._clients.say(**what, patience=patience)
-        answer = self._clients.hear(patience + what.get("seconds", 0) + 5)
-        self._work.check()  # if it was stopped, that is why they have gone
+        answer = self._work.hear(self._clients, patience + what.get("seconds", 0) + 5)
         if answer and "why" not in answer:
             self._server.signal(signal.SIGSTOP)
             return answer
-        self.why_not = answer["why"] if answer else "the clients failed"
+        why = answer["why"] if answer else "the clients failed"
         if not answer or answer["lost"]:
-            said = self._server.hear(1.0)
-            self._work.check()
+            said = self._work.hear(self._server, 1.0)
             ended = said["ended"] if said else "its process has gone" if said == {} else "it cut a connection, and runs on"
-            self.why_not += f": {ended}"
-        self.end()
+            why += f": {ended}"
+        self.fail(why)
         return None
 
 
@@ -259,16 +245,3 @@ def _named(server: Subject) -> tuple[str, Serve]:
         case type() | Callable() if callable(server) and hasattr(server, "__name__"):
             return server.__name__, server
     raise TypeError(f"a server is a class of course_lib.servers, or (name, function of a listening socket), not {server!r}")
-
-
-def _cannot(needed: int) -> str:
-    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    return too_few(needed, hard) if hard != resource.RLIM_INFINITY and hard < needed else ""
-
-
-def _pin(process: int, core: int) -> None:
-    """Let it run on this core only, if that is allowed (sched_setaffinity(2))."""
-    try:
-        os.sched_setaffinity(process, {core})
-    except OSError:
-        pass

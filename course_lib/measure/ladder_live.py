@@ -13,35 +13,32 @@ from .live_measurement import LiveMeasurement, slider
 NUMBERS = (0, 100, 400, 1000, 2000, 5000, 10_000)
 
 
-def live_ladder(
-    servers: Iterable[Subject],
-    numbers: Iterable[int] = NUMBERS,
-    active: int = 20,
-    rounds: int = 3,
-    seconds: float = 16.0,
-    apart: bool = False,
-) -> "LiveLadder":
+class LiveLadder(LiveMeasurement):
     """Show a ladder that is measured point by point: choose how many clients are idle, and press Measure.
 
     servers, active, rounds, seconds, apart  as for `ladder`; `seconds` is for one press of the button
     numbers                                  what the slider offers
+    `measure(400)` and `stop()` do what the buttons do; `rows` is what has been measured so far.
     Raises TypeError or ValueError as `ladder` does.
     """
-    return LiveLadder(servers, numbers, (active, rounds, seconds, apart))
-
-
-class LiveLadder(LiveMeasurement):
-    """`measure(400)` and `stop()` do what the buttons do; `rows` is what has been measured so far."""
 
     _name, _verb = "live ladder", "Measure"
     _invitation = "Choose a number of idle clients, guess, and press Measure."
 
-    def __init__(self, servers: Iterable[Subject], numbers: Iterable[int], how: tuple[int, int, float, bool]) -> None:
+    def __init__(
+        self,
+        servers: Iterable[Subject],
+        numbers: Iterable[int] = NUMBERS,
+        active: int = 20,
+        rounds: int = 3,
+        seconds: float = 16.0,
+        apart: bool = False,
+    ) -> None:
         self._subjects = named(servers)
         self._numbers = sorted(set(numbers))
         if not self._numbers or any(type(number) is not int or number < 0 for number in self._numbers):
             raise ValueError("numbers are the numbers of idle clients that the slider offers, at least one")
-        self._how = how
+        self._how = active, rounds, seconds, apart
         self._points: dict[tuple[str, int], Rung] = {}
         super().__init__()
 
@@ -86,3 +83,6 @@ class LiveLadder(LiveMeasurement):
 
     def __repr__(self) -> str:
         return f"live_ladder of {', '.join(name for name, _ in self._subjects)}"
+
+
+live_ladder = LiveLadder

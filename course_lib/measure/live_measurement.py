@@ -10,7 +10,7 @@ import ipywidgets
 from course_lib.servers.registry import current_run
 from course_lib.widgets.dress import Dress
 from course_lib.widgets.routing import while_busy
-from course_lib.widgets.view import view_of
+from course_lib.widgets.view import close, view_of
 
 from .work import Work
 
@@ -85,10 +85,7 @@ class LiveMeasurement(ABC):
         self.stop()
         widget, self._widget = self._widget, None  # what is still under way finds no page to tell
         if widget is not None:
-            for part in (*widget.children[0].children, *widget.children, widget):
-                for one in (getattr(part, "style", None), part.layout, part):  # a widget leaves these two open
-                    if one is not None:
-                        one.close()
+            close(widget)
 
     def _start(self, do: Callable[[Work], list], text: str) -> None:
         """Begin `do(work)`, show the text, and return at once. Where `work.now` says how far it is, the page says so.

@@ -3,7 +3,6 @@
 import resource
 import socket
 import struct
-from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -48,11 +47,11 @@ class Plan:
 
 
 def limits_of(numbers: list[int]) -> Limits:
-    """Read them; among `numbers`, a server's descriptors, is its listener. Raises as `listener_of`."""
+    """Read them; among `numbers`, a server's descriptors, is its listener. Raises as `of_listener`."""
     soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
     nr_open = _number("/proc/sys/fs/nr_open", 1 << 20)
-    low, high = map(int, _text("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999").split())
-    used, _, most = map(int, _text("/proc/sys/fs/file-nr", "0 0 9223372036854775807").split())
+    low, high = map(int, file_text("/proc/sys/net/ipv4/ip_local_port_range", "32768 60999").split())
+    used, _, most = map(int, file_text("/proc/sys/fs/file-nr", "0 0 9223372036854775807").split())
     flows = _number("/proc/sys/net/netfilter/nf_conntrack_max", 0)
     return Limits(
         soft=nr_open if soft == resource.RLIM_INFINITY else soft,
@@ -64,7 +63,7 @@ def limits_of(numbers: list[int]) -> Limits:
         high=high,
         addresses=ADDRESSES,
         somaxconn=_number("/proc/sys/net/core/somaxconn", 4096),
-        backlog=_backlog(numbers),
+        backlog=of_listener(numbers, _TCP_INFO_SACKED),
         watches=_number("/proc/sys/fs/epoll/max_user_watches", 0) or None,
         memory=_memory(),
         flows_free=flows - _number("/proc/sys/net/netfilter/nf_conntrack_count", 0) if flows else None,
@@ -85,80 +84,62 @@ def plan(limits: Limits, wanted: int) -> Plan:
     least = min(room, key=room.__getitem__)
     count = max(0, min(wanted, room[least]))
     why = "" if count == wanted else f"{least} leaves room for {count:,}"
+    result = dict.fromkeys(room, "")
+    if why:
+        result[least] = f", so there are {count:,} connections instead of {wanted:,}"
     need = count + limits.open_now + SPARE
     soft = max(limits.soft, min(limits.hard, need))
     group = max(1, min(64, limits.backlog // 2))
-    return Plan(count, soft, each, group, why, tuple(_notes(limits, wanted, count, need, soft, each, group, least, why)))
-
-
-def _notes(
-    limits: Limits, wanted: int, count: int, need: int, soft: int, each: int, group: int, least: str, why: str
-) -> Iterator[str]:
-    few = f", so there are {count:,} connections instead of {wanted:,}"
-
-    def result(name: str) -> str:
-        return few if why and name == least else ""
-
     raised = (
         f"its soft limit was raised from {limits.soft:,} to {soft:,} and put back afterwards"
         if soft > limits.soft
         else f"its soft limit of {limits.soft:,} stayed as it is"
     )
-    yield (
-        f"RLIMIT_NOFILE: each connection takes a descriptor of the server's process, {need:,} with those that it has "
-        f"anyway; {raised}; the hard limit is {limits.hard:,} (getrlimit(2), ulimit -Hn){result('RLIMIT_NOFILE')}."
-    )
-    yield f"fs.nr_open: no hard limit can be set above {limits.nr_open:,} (/proc/sys/fs/nr_open, proc(5))."
-    yield (
-        f"fs.file-max: both ends of a connection are open files, and the machine has room for {limits.files_free:,} more "
-        f"(/proc/sys/fs/file-nr, proc(5)){result('fs.file-max')}."
-    )
     used = -(-count // each)
     addresses = (
         "one client address is enough" if used < 2 else f"the clients come from {used} addresses, 127.0.0.1 to 127.0.0.{used}"
     )
-    yield (
+    notes = [
+        f"RLIMIT_NOFILE: each connection takes a descriptor of the server's process, {need:,} with those that it has "
+        f"anyway; {raised}; the hard limit is {limits.hard:,} (getrlimit(2), ulimit -Hn){result['RLIMIT_NOFILE']}.",
+        f"fs.nr_open: no hard limit can be set above {limits.nr_open:,} (/proc/sys/fs/nr_open, proc(5)).",
+        f"fs.file-max: both ends of a connection are open files, and the machine has room for {limits.files_free:,} more "
+        f"(/proc/sys/fs/file-nr, proc(5)){result['fs.file-max']}.",
         "ip_local_port_range: towards one server address and port, each client address has the "
-        f"{limits.high - limits.low + 1:,} ports from {limits.low} to {limits.high}, and {addresses} (ip(7)){result('ip_local_port_range')}."
-    )
-    yield (
+        f"{limits.high - limits.low + 1:,} ports from {limits.low} to {limits.high}, and {addresses} (ip(7))"
+        f"{result['ip_local_port_range']}.",
         f"backlog: listen() was called for a queue of {limits.backlog:,} connections that nobody has accepted, "
         f"net.core.somaxconn allows {limits.somaxconn:,} at the most; the clients come in groups of {group}, each answered "
-        "before the next (listen(2))."
-    )
-    if limits.watches is not None:
-        yield (
-            f"max_user_watches: all epolls of one user may have {limits.watches:,} entries in their interest lists "
-            f"(/proc/sys/fs/epoll/max_user_watches, epoll(7)){result('max_user_watches')}."
-        )
-    yield (
+        "before the next (listen(2)).",
+        ""
+        if limits.watches is None
+        else f"max_user_watches: all epolls of one user may have {limits.watches:,} entries in their interest lists "
+        f"(/proc/sys/fs/epoll/max_user_watches, epoll(7)){result['max_user_watches']}.",
         f"memory: {limits.memory / 1e6:,.0f} MB are available; half of that, at {_BYTES // 1024} kB for each connection, "
-        f"is enough for {limits.memory // 2 // _BYTES:,} (/proc/meminfo, the cgroup's memory.max){result('memory')}."
-    )
-    if limits.flows_free is not None:
-        yield (
-            f"nf_conntrack_max: the packet filter follows each connection, and has room for {limits.flows_free:,} more "
-            f"(/proc/sys/net/netfilter/nf_conntrack_max){result('nf_conntrack_max')}."
-        )
+        f"is enough for {limits.memory // 2 // _BYTES:,} (/proc/meminfo, the cgroup's memory.max){result['memory']}.",
+        ""
+        if limits.flows_free is None
+        else f"nf_conntrack_max: the packet filter follows each connection, and has room for {limits.flows_free:,} more "
+        f"(/proc/sys/net/netfilter/nf_conntrack_max){result['nf_conntrack_max']}.",
+    ]
+    return Plan(count, soft, each, group, why, tuple(filter(None, notes)))
 
 
-def listener_of(numbers: list[int]) -> int:
-    """The descriptor among these that listens. Raises RuntimeError when there is none, OSError when one is closed."""
+def of_listener(numbers: list[int], place: int) -> int:
+    """The number that stands at this place in TCP_INFO of the one among these descriptors that listens (tcp(7)).
+
+    Raises RuntimeError when there is none, OSError when one is closed.
+    """
     for number in numbers:
         if libc.option(number, socket.SOL_SOCKET, socket.SO_ACCEPTCONN):
-            return number
+            return struct.unpack_from("I", libc.option_bytes(number, socket.IPPROTO_TCP, socket.TCP_INFO, place + 4), place)[0]
     raise RuntimeError("the server has no listening socket any more")
-
-
-def _backlog(numbers: list[int]) -> int:
-    info = libc.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_SACKED + 4)
-    return struct.unpack_from("I", info, _TCP_INFO_SACKED)[0]
 
 
 def _memory() -> int:
     """Bytes that can still be had: of the machine, and of the control group that this process is in (cgroups(7))."""
     free = [memory_line("MemAvailable") or 1 << 40]
-    group = next((line.partition("::")[2] for line in _text("/proc/self/cgroup", "").splitlines() if line.startswith("0::")), "/")
+    group = next((line.partition("::")[2] for line in file_text("/proc/self/cgroup").splitlines() if line.startswith("0::")), "/")
     for folder in (f"/sys/fs/cgroup{group}", "/sys/fs/cgroup"):
         most, used = _number(f"{folder}/memory.max", 0), _number(f"{folder}/memory.current", 0)
         if most:
@@ -168,13 +149,14 @@ def _memory() -> int:
 
 def memory_line(name: str, path: str = "/proc/meminfo") -> int | None:
     """The bytes that a line such as `Slab:  123 kB` states, or None when there is none."""
-    for line in _text(path, "").splitlines():
+    for line in file_text(path).splitlines():
         if line.startswith(name + ":"):
             return 1024 * int(line.split()[1])
     return None
 
 
-def _text(path: str, spare: str) -> str:
+def file_text(path: str, spare: str = "") -> str:
+    """What stands in a file of /proc or /sys, or `spare` where it cannot be read."""
     try:
         return Path(path).read_text()
     except OSError:
@@ -182,5 +164,5 @@ def _text(path: str, spare: str) -> str:
 
 
 def _number(path: str, spare: int) -> int:
-    text = _text(path, "").strip()
+    text = file_text(path).strip()
     return int(text) if text.isdigit() else spare

@@ -1,15 +1,13 @@
 """The process of clients that ask for one page again and again, each on its own connection."""
 
-import json
 import re
 import select
 import socket
-import sys
 import time
 
 from course_lib.proc import raise_limit
 
-from .child_process import MOST, arguments, tell
+from .child_process import MOST, arguments, orders, tell
 
 _ANSWER = re.compile(
     rb"HTTP/1\.[01] (\d+)[^\r\n]*\r\n(?:[^\r\n]*\r\n)*?content-length: *(\d+)\r\n(?:[^\r\n]*\r\n)*?\r\n", re.IGNORECASE
@@ -66,8 +64,8 @@ def main() -> None:
         clients = Asking(tuple(address), path, connections)
         clients.ask(0)
         tell(connected=True)
-        for line in sys.stdin:
-            answered, seconds = clients.ask(json.loads(line)["seconds"])
+        for order in orders():
+            answered, seconds = clients.ask(order["seconds"])
             tell(answered=answered, seconds=seconds)
     except (OSError, ValueError) as error:
         tell(why=str(error)[:200])

@@ -1,5 +1,6 @@
 """Which colour and marker each kind of wait and each server has, in every figure."""
 
+import itertools
 from collections.abc import Iterable
 
 # After Okabe and Ito: colour-blind readers tell them apart. For print on white, and for pages that may be light or dark.
@@ -27,7 +28,5 @@ def styles(names: Iterable[str]) -> dict[str, int]:
     """{name: its place in the lists above}: the same in every figure for names of the course, a free one for others."""
     names = list(dict.fromkeys(names))
     taken = {_ALWAYS[name] for name in names if name in _ALWAYS}
-    free = [place for place in range(len(MARKERS)) if place not in taken]
-    others = (name for name in names if name not in _ALWAYS)
-    chosen = {name: free[count % len(free)] for count, name in enumerate(others)}
-    return {name: _ALWAYS[name] if name in _ALWAYS else chosen[name] for name in names}
+    free = itertools.cycle(place for place in range(len(MARKERS)) if place not in taken)
+    return {name: _ALWAYS[name] if name in _ALWAYS else next(free) for name in names}

@@ -3,6 +3,8 @@
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from functools import partial
+from typing import Any
 
 Show = Callable[[float, str], None]  # takes how much is done (0 to 1), and what is being done
 
@@ -11,7 +13,8 @@ Show = Callable[[float, str], None]  # takes how much is done (0 to 1), and what
 def progress() -> Iterator[Show]:
     """A function that shows progress until the block is left."""
     if in_kernel():
-        yield from _bar()
+        with shown("IntProgress", max=100, style={"description_width": "initial"}, layout={"width": "60%"}) as bar:
+            yield partial(_fill, bar)
     elif sys.stdout and sys.stdout.isatty():
         yield from _line()
     else:
@@ -24,30 +27,31 @@ def in_kernel() -> bool:
     return bool(getattr(ipython and ipython.get_ipython(), "kernel", None))
 
 
-def _bar() -> Iterator[Show]:
+@contextmanager
+def shown(kind: str, **traits: object) -> Iterator[Any]:
+    """A widget of ipywidgets in a notebook's page until the block is left; None where nobody looks at one."""
+    if not in_kernel():
+        yield None
+        return
     import ipywidgets
     from IPython.display import display
 
     from course_lib.widgets.view import is_run_by_a_program, view_of
 
-    # The empty text stands for the bar in a stored notebook.
-    if is_run_by_a_program():
-        display({"text/plain": ""}, raw=True)
-        yield lambda done, what: None
-        return
-    bar = ipywidgets.IntProgress(max=100, style={"description_width": "initial"}, layout={"width": "60%"})
-    display({"text/plain": "", **view_of(lambda: bar)}, raw=True)
-
-    def show(done: float, what: str) -> None:
-        if (bar.value, bar.description) != (int(100 * done), what):
-            with bar.hold_sync():
-                bar.value, bar.description = int(100 * done), what
-
+    widget = None if is_run_by_a_program() else getattr(ipywidgets, kind)(**traits)
+    # The empty text stands for it in a stored notebook.
+    display({"text/plain": "", **view_of(lambda: widget)}, raw=True)
     try:
-        yield show
+        yield widget
     finally:
-        # Hidden, not closed: a closed widget reads "model not found" when the page is loaded again.
-        bar.layout.display = "none"
+        if widget is not None:
+            widget.layout.display = "none"  # not closed: a closed widget reads "model not found" when the page is loaded again
+
+
+def _fill(bar: Any, done: float, what: str) -> None:
+    if bar and (bar.value, bar.description) != (int(100 * done), what):
+        with bar.hold_sync():
+            bar.value, bar.description = int(100 * done), what
 
 
 def _line() -> Iterator[Show]:

@@ -1,9 +1,8 @@
 """Ten thousand live connections to a server of this process: opened, each answered, a few of them busy, and closed again."""
 
 import gc
-import socket
+import re
 import statistics
-import struct
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -17,7 +16,7 @@ from course_lib.servers import Server
 
 from .child_process import ChildProcess
 from .dots import dots, live_dots, words
-from .machine_limits import ADDRESSES, Plan, limits_of, listener_of, memory_line, plan
+from .machine_limits import ADDRESSES, Plan, file_text, limits_of, memory_line, of_listener, plan
 from .progress import Show, progress
 from .work import Work, carry_out
 
@@ -147,9 +146,9 @@ def ten_thousand(server: Server, connections: int = 10_000, active: int = 20, se
     """
     if not isinstance(server, Server):
         raise TypeError(f"a server of the course is needed, not {type(server).__name__}")
-    for name, value, least in (("connections", connections, 1), ("active", active, 1)):
-        if type(value) is not int or value < least:
-            raise ValueError(f"{name} is a number from {least} on, not {value!r}")
+    for name, value in (("connections", connections), ("active", active)):
+        if type(value) is not int or value < 1:
+            raise ValueError(f"{name} is a number from 1 on, not {value!r}")
     if active > connections or not 0 < seconds <= 60:
         raise ValueError("active is at most connections, and seconds more than 0 and at most 60")
     if not libc.HAS_PROC:
@@ -170,7 +169,6 @@ class _Run:
         self._child: ChildProcess | None = None
         self._old: dict[int, int] = {}  # descriptor → inode of what the server had before
         self._found: dict[str, Any] = {}
-        self._measured = False
         self._dots, self._answered = "", 0  # what is drawn of the clients' last message, and how many it said to be answered
 
     @contextmanager
@@ -185,7 +183,7 @@ class _Run:
             yield show
 
     def carry_out(self, work: Work) -> TenThousand:
-        begin, before = time.perf_counter(), _sockstat("TCP", "tw")
+        begin, before = time.perf_counter(), _time_wait()
         chosen = plan(limits_of(self._server.numbers()), self._wanted)
         self._found = {"why_not": chosen.why_not, "notes": chosen.notes}
         if chosen.connections:
@@ -194,11 +192,10 @@ class _Run:
                     self._measure(work, chosen)
                 except _Over as over:
                     self._found["why_not"] = str(over)
-                else:
-                    self._measured = True
                 finally:
                     self._close(work)
-            self._after(before)
+            if "cpu_silent" in self._found:  # it came to its end
+                self._after(before)
         return TenThousand(type(self._server).__name__, self._wanted, seconds=time.perf_counter() - begin, **self._found)
 
     def _measure(self, work: Work, chosen: Plan) -> None:
@@ -210,19 +207,19 @@ class _Run:
         self._child = work.process(
             "ten_thousand_clients", server.address, texts, chosen.connections, PATIENCE, chosen.each, ADDRESSES, chosen.group
         )
-        took = self._ask(work, "opening", 0.0, {"open": active, "active": True})["seconds"]
+        took = self._ask(work, 0.0, open=active, active=True)["seconds"]
         if not self._found["opened"]:
             raise _Over(self._found["why_not"])
         self._found["active"] = min(active, self._found["opened"])
         self._found["cpu_alone"] = self._talk(work, _ALONE, 0.05)
-        took += self._ask(work, "opening", 0.2, {"open": chosen.connections - active, "active": False})["seconds"]
+        took += self._ask(work, 0.2, open=chosen.connections - active, active=False)["seconds"]
         self._found["seconds_to_open"] = took
         opened = self._found["opened"]
         self._found["memory"] = _growth("RssAnon", "/proc/self/status", memory, opened)
         self._found["kernel_memory"] = _growth("Slab", "/proc/meminfo", kernel, opened) if opened >= _ENOUGH else None
         self._found["cpu"] = self._talk(work, self._seconds, 0.5)
         used = server.cpu_seconds()
-        rest = self._ask(work, "nobody talks", 0.85, {"rest": _REST})
+        rest = self._ask(work, 0.85, rest=_REST)
         self._found["cpu_silent"] = (server.cpu_seconds() - used) / rest["seconds"]
 
     def _talk(self, work: Work, seconds: float, done: float) -> float:
@@ -230,7 +227,7 @@ class _Run:
         costs, count = [], max(1, round(seconds / _WINDOW))
         for turn in range(count):
             used = self._server.cpu_seconds()
-            said = self._ask(work, "", done + 0.3 * turn / count, {"talk": seconds / count})
+            said = self._ask(work, done + 0.3 * turn / count, talk=seconds / count)
             costs.append(1e6 * (self._server.cpu_seconds() - used) / said["answers"])
             work.now = (
                 f"{self._found['opened']:,} connected, {self._found['requests']:,} answers, "
@@ -238,31 +235,29 @@ class _Run:
             )
         return statistics.median(costs)
 
-    def _ask(self, work: Work, what: str, done: float, order: dict) -> dict:
+    def _ask(self, work: Work, done: float, **order: Any) -> dict:
         """Have the clients do something, and show how far they are. Raises _Over when they cannot, Stopped when stopped."""
         assert self._child  # the run has begun
         work.done = done
         self._child.say(**order)
         while True:
-            said = self._child.hear(_SILENT + order.get("talk", 0))
-            work.check()  # if it was stopped, that is why they have gone
+            said = work.hear(self._child, _SILENT + order.get("talk", 0))
             if not said:
                 raise _Over("the process of the clients ended" if said == {} else "the process of the clients says nothing")
-            if "connected" in said:
-                opened = said["connected"]
-                self._found |= {"opened": opened, "answered": said["answered"], "wrong_at": tuple(said["wrong_at"])}
-                self._draw(opened, said, "talk" in order)
-                if what == "opening":
-                    work.now = f"{opened:,} of {self._wanted:,} connected, {said['answered']:,} answered"
-                    work.done = max(done, 0.5 * opened / self._wanted)
-            if what == "nobody talks":
-                work.now = f"{self._found['opened']:,} connected, nobody talks"
+            opened = said["connected"]
+            self._found |= {"opened": opened, "answered": said["answered"], "wrong_at": tuple(said["wrong_at"])}
+            self._draw(opened, said, "talk" in order)
+            if "open" in order:
+                work.now = f"{opened:,} of {self._wanted:,} connected, {said['answered']:,} answered"
+                work.done = max(done, 0.5 * opened / self._wanted)
+            elif "rest" in order:
+                work.now = f"{opened:,} connected, nobody talks"
             if said.get("done"):
                 self._found |= {"requests": said["requests"], "wrong": said["wrong"]}
                 if said["too_few"]:
                     self._found["why_not"] = said["too_few"]
                 if said["why"]:
-                    raise _Over(f"after {said['connected']:,} connections: {said['why']}{self._fate()}")
+                    raise _Over(f"after {opened:,} connections: {said['why']}{self._fate()}")
                 return said
 
     def _draw(self, opened: int, said: dict, talk: bool) -> None:
@@ -302,8 +297,8 @@ class _Run:
         return len(dict(filter(None, map(_named, over))).items() - self._old.items()) + _queue(numbers)
 
     def _after(self, before: int | None) -> None:
-        now = _sockstat("TCP", "tw")
-        if now is None or before is None or not self._measured:
+        now = _time_wait()
+        if now is None or before is None:
             return
         more = self._found["time_wait"] = max(0, now - before)
         self._found["notes"] += (
@@ -339,10 +334,9 @@ def _named(number: int) -> tuple[int, int] | None:
 def _queue(numbers: list[int]) -> int:
     """How many wait in the accept queue of the listener among these."""
     try:
-        info = libc.option_bytes(listener_of(numbers), socket.IPPROTO_TCP, socket.TCP_INFO, _TCP_INFO_UNACKED + 4)
+        return of_listener(numbers, _TCP_INFO_UNACKED)
     except (OSError, RuntimeError):  # it is closed: nobody waits
         return 0
-    return struct.unpack_from("I", info, _TCP_INFO_UNACKED)[0]
 
 
 def _growth(name: str, path: str, before: int | None, connections: int) -> float | None:
@@ -350,11 +344,7 @@ def _growth(name: str, path: str, before: int | None, connections: int) -> float
     return None if now is None or before is None or now <= before else (now - before) / connections
 
 
-def _sockstat(line: str, word: str) -> int | None:
-    """A number of /proc/net/sockstat, or None where there is none."""
-    try:
-        with open("/proc/net/sockstat") as file:
-            words = next(words for words in map(str.split, file) if words[0] == line + ":")
-    except (OSError, StopIteration):
-        return None
-    return int(words[words.index(word) + 1]) if word in words else None
+def _time_wait() -> int | None:
+    """How many ports of this machine are in TIME_WAIT, or None where /proc/net/sockstat does not tell."""
+    found = re.search(r"^TCP:.* tw (\d+)", file_text("/proc/net/sockstat"), re.MULTILINE)
+    return int(found[1]) if found else None

@@ -1,16 +1,15 @@
 """The process of the ten thousand: it opens connections, has each of them answered, talks over a few, and closes all."""
 
 import errno
-import json
 import os
 import select
 import socket
-import sys
 import time
 
 from course_lib.proc import raise_limit
 
-from .child_process import arguments, bind_address, tell
+from .child_process import arguments, orders, tell
+from .connecting import Source
 
 SPARE = 40  # descriptors besides those of the connections: standard streams, the epoll, what Python opens
 _OFTEN = 0.1  # seconds between two messages on how far it is
@@ -20,19 +19,14 @@ class Ended(Exception):
     """It cannot go on; the text says why."""
 
 
-class NoPort(Exception):
-    """No client address has a free port."""
-
-
 class Clients:
     """Connections to one server. `texts` are pairs of a request and the answer that is right."""
 
     def __init__(
         self, address: tuple[str, int], texts: list[tuple[bytes, bytes]], patience: float, each: int, addresses: int, group: int
     ) -> None:
-        self._address, self._texts, self._patience = address, texts, patience
-        self._each, self._addresses, self._group = each, addresses, group
-        self._source, self._from_it = 1, 0  # the last number of our address, and how many connections it has
+        self._texts, self._patience, self._addresses, self._group = texts, patience, addresses, group
+        self._source = Source(address, addresses, each)
         self._said = 0.0
         self.too_few = ""  # why fewer were opened than asked for
         self.connected = self.answered = self.requests = self.wrong = 0
@@ -49,9 +43,11 @@ class Clients:
             group = []
             try:
                 for _ in range(min(self._group, count)):
-                    group.append(self._connect())
+                    group.append(self._source.connect(self._patience))
                     self.connected += 1
-            except NoPort:
+            except OSError as error:
+                if error.errno != errno.EADDRNOTAVAIL:
+                    raise Ended(f"the next connect() failed: {_words(error)}") from None
                 self.too_few = (
                     f"no port was free for another one, of {self._addresses} client addresses (EADDRNOTAVAIL, connect(2))"
                 )
@@ -66,30 +62,6 @@ class Clients:
                 self.active[client.fileno()] = client
                 self.epoll.register(client, select.EPOLLIN)
             self.idle = []
-
-    def _connect(self) -> socket.socket:
-        while True:
-            if self._from_it >= self._each and self._source < self._addresses:
-                self._next_address()
-            client = socket.socket()
-            client.settimeout(self._patience)
-            try:
-                if self._source > 1:
-                    bind_address(client, self._source)
-                client.connect(self._address)
-            except OSError as error:
-                client.close()
-                if error.errno == errno.EADDRNOTAVAIL:
-                    if self._source == self._addresses:
-                        raise NoPort from None
-                    self._next_address()  # its ports are used up: others have them, or they wait in TIME_WAIT
-                    continue
-                raise Ended(f"the next connect() failed: {_words(error)}") from None
-            self._from_it += 1
-            return client
-
-    def _next_address(self) -> None:
-        self._source, self._from_it = self._source + 1, 0
 
     def _ask(self, group: list[socket.socket]) -> None:
         """Have each of them send its request, and compare what comes back."""
@@ -182,11 +154,10 @@ def main() -> None:
     raise_limit(most + SPARE)
     texts = [(bytes.fromhex(request), bytes.fromhex(answer)) for request, answer in texts]
     clients = Clients(tuple(address), texts, patience, each, addresses, group)
-    for line in sys.stdin:
-        asked = json.loads(line)
+    for order in orders():
         begin, answers, why = time.perf_counter(), 0, ""
         try:
-            match asked:
+            match order:
                 case {"open": count, "active": active}:
                     clients.open(count, active)
                 case {"talk": seconds}:

@@ -102,7 +102,7 @@ def _measure(work: Work, kinds: list[str], numbers: list[int], all_ready: bool, 
     why: dict[tuple[str, int], str] = {}
     found: dict[tuple[str, int], dict[int, float]] = {}  # point → round → µs
     waits: dict[tuple[str, int], int] = {}
-    while message := child.hear(60 + 10 * seconds):
+    while message := work.hear(child, 60 + 10 * seconds):
         match message:
             case {"points": total}:
                 work.total = total
@@ -115,7 +115,6 @@ def _measure(work: Work, kinds: list[str], numbers: list[int], all_ready: bool, 
                 work.now = f"{'no wait, only the wake-up' if kind == 'wake' else kind}: {number} descriptors"
             case {"end": True}:
                 break
-    work.check()
     work.end(child)
     rows = []
     for number in numbers:
@@ -126,20 +125,10 @@ def _measure(work: Work, kinds: list[str], numbers: list[int], all_ready: bool, 
             costs = [
                 max(0.001, cost - wake.get(turn, 0.0)) for turn, cost in found.get(point, {}).items() if all_ready or turn in wake
             ]
-            if not costs:
+            if costs:
+                woken = statistics.median(wake.values()) if wake else None
+                rows.append(Cost(kind, number, ready, statistics.median(costs), min(costs), max(costs), woken, waits[point]))
+            else:
                 reason = why.get(point, "the process that measures ended before it came to this")
                 rows.append(Cost(kind, number, ready, why_not=reason))
-                continue
-            rows.append(
-                Cost(
-                    kind,
-                    number,
-                    ready,
-                    statistics.median(costs),
-                    min(costs),
-                    max(costs),
-                    statistics.median(wake.values()) if wake else None,
-                    waits[point],
-                )
-            )
     return rows

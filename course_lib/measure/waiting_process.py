@@ -8,6 +8,7 @@ import select
 import time
 from collections.abc import Callable
 from functools import partial
+from typing import Any
 
 from course_lib.proc import raise_limit
 
@@ -68,12 +69,17 @@ def _refused(kind: str, descriptors: list[int]) -> str:
         if kind == "select":
             select.select(descriptors, [], [], 0)
         elif kind == "epoll":
-            with select.epoll() as epoll:
-                for descriptor in descriptors:
-                    epoll.register(descriptor, select.EPOLLIN)
+            _watching(select.epoll(), descriptors).close()
     except (ValueError, OSError) as error:  # OSError: max_user_watches (epoll(7))
         return f"{kind} refused descriptors up to number {max(descriptors)}: {type(error).__name__}: {error}"
     return ""
+
+
+def _watching(poll: Any, descriptors: list[int]) -> Any:
+    """A poll or an epoll that watches these for reading."""
+    for descriptor in descriptors:
+        poll.register(descriptor, select.POLLIN)  # which is EPOLLIN too
+    return poll
 
 
 def _point(kind: str, descriptors: list[int], all_ready: bool, share: float) -> tuple[float, int]:
@@ -83,30 +89,21 @@ def _point(kind: str, descriptors: list[int], all_ready: bool, share: float) -> 
     if kind == "select":
         wait = partial(select.select, descriptors, [], [])
     elif kind == "poll":
-        poll = select.poll()
-        for descriptor in descriptors:
-            poll.register(descriptor, select.POLLIN)
-        wait = poll.poll
+        wait = _watching(select.poll(), descriptors).poll
     elif kind == "epoll":
-        epoll = select.epoll()
-        for descriptor in descriptors:
-            epoll.register(descriptor, select.EPOLLIN)
+        epoll = _watching(select.epoll(), descriptors)
         wait = partial(epoll.poll, None, len(descriptors)) if all_ready else epoll.poll
     timed = _all_ready if all_ready else _one_ready
     run: Callable[[list[int]], int] = _only_wake if wait is None else partial(timed, wait)
-    run(_chosen(descriptors, 2))  # warm
+    run(random.choices(descriptors, k=2))  # warm
     spent, waits, batch = 0, 0, 2
     while not spent or spent < share:
-        spent += run(_chosen(descriptors, batch))
+        spent += run(random.choices(descriptors, k=batch))
         waits += batch
         batch = min(2 * batch, 4096)
     if epoll:
         epoll.close()
     return spent / waits / 1000, waits
-
-
-def _chosen(descriptors: list[int], count: int) -> list[int]:
-    return random.choices(descriptors, k=count)
 
 
 def _one_ready(wait: Callable, chosen: list[int], clock: Callable[[], int] = time.thread_time_ns) -> int:

@@ -57,11 +57,17 @@ class Work(threading.Thread):
             self._processes.append(process)
         return process
 
-    def end(self, process: ChildProcess) -> None:
-        """End one of its processes."""
+    def end(self, process: ChildProcess, patience: float = 0.0) -> None:
+        """End one of its processes (`ChildProcess.end`)."""
         with self._lock:
             self._processes.remove(process)
-        process.end()
+        process.end(patience)
+
+    def hear(self, process: ChildProcess, seconds: float) -> dict | None:
+        """The next message of one of its processes (`ChildProcess.hear`). Raises Stopped if it was stopped: so they have gone."""
+        message = process.hear(seconds)
+        self.check()
+        return message
 
     def check(self) -> None:
         """Raise Stopped when it was stopped."""

@@ -28,6 +28,16 @@ def view_of(make: Callable[[], Widget]) -> dict:
     return {} if is_run_by_a_program() else {VIEW: make()._repr_mimebundle_()[VIEW]}
 
 
+def close(widget: Widget) -> None:
+    """Close a widget with its children, layouts and styles; `Widget.close` alone leaves those open."""
+    for name in widget.keys:
+        value = getattr(widget, name)
+        for part in value if isinstance(value, (tuple, list)) else [value]:
+            if isinstance(part, Widget):
+                close(part)
+    widget.close()
+
+
 class PageWidget(anywidget.AnyWidget):
     """A widget that hears from the notebook's process, also on a slow page (`attend` in page.js)."""
 

@@ -1,18 +1,16 @@
 """A child process that starts kernels or a browser, and puts them away itself when it is asked to end."""
 
-import ctypes
-import json
-import os
 import signal
-import subprocess
-import sys
 import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import BinaryIO
 
+from course_lib.measure import child_process
+from course_lib.measure.child_process import ChildProcess
+
 PATIENCE = 30  # seconds until it has put everything away
-_PR_SET_PDEATHSIG = 1  # prctl(2)
+_LONGEST = 3600  # seconds between two messages
 
 
 @contextmanager
@@ -21,51 +19,25 @@ def aside(module: str, *arguments: object) -> Iterator[Iterator[dict]]:
 
     After its last message the iterator raises RuntimeError when it failed.
     """
-    said = tempfile.TemporaryFile()
-    process = subprocess.Popen(
-        [sys.executable, "-c", f"from {__package__}.{module} import main; main()", json.dumps([os.getpid(), *arguments])],
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.PIPE,
-        stderr=said,
-        text=True,
-        start_new_session=True,  # a Ctrl-C is for the one who measures, who ends it
-        env=os.environ | {"PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
-    )
-    try:
-        yield _messages(process, module, said)
-    finally:
-        process.terminate()
+    with tempfile.TemporaryFile() as said:
+        process = ChildProcess(f"{__package__}.{module}", *arguments, errors=said)
         try:
-            process.wait(PATIENCE)
-        except subprocess.TimeoutExpired:
-            os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
-        if process.stdout:
-            process.stdout.close()
-        said.close()
+            yield _messages(process, module, said)
+        finally:
+            process.end(PATIENCE)
 
 
-def _messages(process: subprocess.Popen, module: str, said: BinaryIO) -> Iterator[dict]:
-    yield from map(json.loads, process.stdout or ())
-    if process.wait(PATIENCE):
+def _messages(process: ChildProcess, module: str, said: BinaryIO) -> Iterator[dict]:
+    while message := process.hear(_LONGEST):
+        yield message
+    if status := process.end():
         said.seek(0)
         lines = said.read().decode(errors="replace").strip().splitlines()
-        error = next((line for line in reversed(lines) if "Error" in line), f"status {process.returncode}")
+        error = next((line for line in reversed(lines) if "Error" in line), f"status {status}")
         raise RuntimeError(f"{module}: {error[:200]}")
 
 
-# What the child itself needs
-
-
 def arguments() -> list:
-    """What the process was given. From now on it is asked to end when the one that started it has gone."""
-    parent, *given = json.loads(sys.argv[1])
+    """What the child was given. From now on it is asked to end when the one that started it has gone."""
     signal.signal(signal.SIGTERM, signal.default_int_handler)  # so that all blocks are left in order
-    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
-    if os.getppid() != parent:
-        sys.exit()
-    return given
-
-
-def tell(**message: object) -> None:
-    print(json.dumps(message), flush=True)
+    return child_process.arguments(signal.SIGTERM)

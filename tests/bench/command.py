@@ -13,26 +13,14 @@ from functools import partial
 from pathlib import Path
 
 from course_lib.journal import replace_file
+from course_lib.measure import ten_thousand, waiting_cost
 from course_lib.measure.comparison.compiling import Programs, compiled
 from course_lib.measure.comparison.peers import PEERS, missing
+from course_lib.servers import EpollServer
 
-from . import (
-    classic_table,
-    crowd,
-    idle,
-    importing,
-    observing,
-    readme,
-    running,
-    side_by_side,
-    switching,
-    tests_run,
-    text,
-    visible,
-)
-from .goals import goals
+from . import idle, importing, observing, readme, running, side_by_side, switching, tests_run, text, visible
+from .goals import CROWD, FEW, MANY, goals
 from .report import Report
-from .task_memory import bytes_of_a_task
 
 IDLE = (
     "c",
@@ -148,16 +136,25 @@ def _sections(found: Report, programs: Programs, quick: bool, rounds: int | None
         "switches between generators and between asyncio tasks",
         lambda: found.switching.append(switching.measure(few)),
     )
-    yield "waiting", "the classic table", lambda: found.waiting.extend(classic_table.measure(few, 1.0 if quick else 4.0))
-    yield "crowd", "ten thousand connections", lambda: found.crowd.append(crowd.measure())
+    yield "waiting", "the classic table", lambda: _wait(found, few, 1.0 if quick else 4.0)
+    yield "crowd", "ten thousand connections", lambda: _crowd(found)
     yield "imports", "imports", lambda: importing.measure(found.imports, 2 if quick else 5)
     yield "visible", "readable in the kernel → visible in the page", lambda: visible.measure(found.visible)
     yield "notebooks", "each notebook from top to bottom", lambda: running.measure(found.notebooks)
     yield "tests", "nbval and make test", lambda: tests_run.measure(found.tests)
 
 
+def _wait(found: Report, rounds: int, seconds: float) -> None:
+    found.waiting += waiting_cost(("poll", "epoll"), (FEW, MANY), rounds, seconds)
+
+
+def _crowd(found: Report) -> None:
+    with EpollServer() as server:
+        found.crowd.append(ten_thousand(server, CROWD))
+
+
 def _idle(found: Report, programs: Programs, quick: bool, rounds: int, seconds: float) -> None:
-    found.bytes_of_a_task = bytes_of_a_task()
+    found.bytes_of_a_task = idle.bytes_of_a_task()
     names, numbers = (("epoll", "coroutine", "poll"), (1000,)) if quick else (IDLE, (1000, 8000))
     idle.measure(found.idle, found.notes, programs, names, numbers, rounds, seconds)
 

@@ -4,8 +4,9 @@ from pathlib import Path
 
 from matplotlib.lines import Line2D
 
-from course_lib.measure.comparison.figure import COURSE, INK, OTHERS, QUIET, a_line_each, colour_of, finish, number_beside
+from course_lib.measure.comparison.figure import COURSE, OTHERS, a_line_each, colour_of, legend, number_beside
 from course_lib.measure.comparison.peers import BARE, PEERS
+from course_lib.measure.figures import QUIET, finish
 from course_lib.measure.findings import times
 from course_lib.measure.palette import MARKERS
 from course_lib.widgets.drawing import Drawing
@@ -50,24 +51,13 @@ def plot_report(report: Report) -> Drawing:
     ticks = [tick for tick in (1, 2, 5, 10, 20, 50, 100, 200, 500) if tick <= axes.get_xlim()[1]]
     axes.set_xticks(ticks, [f"{tick}×" for tick in ticks])
     axes.minorticks_off()
-    axes.legend(
-        handles=[
-            Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label)
-            for colour, marker, label in ((COURSE, MARKERS[0], "of the course"), (OTHERS, MARKERS[3], "others"))
-        ],
-        loc="upper right",
-        fontsize=9,
-        frameon=False,
-        labelcolor=INK,
+    kinds = ((COURSE, MARKERS[0], "of the course"), (OTHERS, MARKERS[3], "others"))
+    legend(
+        axes,
+        [Line2D([], [], color=colour, marker=marker, linestyle="", markersize=7, label=label) for colour, marker, label in kinds],
     )
-    finish(
-        figure,
-        title,
-        [
-            f"{report.machine}; {report.date}.",
-            "50 clients, 64 bytes; the lines show the middle half of the rounds.",
-        ],
-    )
+    below = "50 clients, 64 bytes; the lines show the middle half of the rounds."
+    finish(figure, title, [f"{report.machine}; {report.date}.", below])
     figure.words = "\n".join([title + ".", *(f"{row.name}: {ratio.value:.2f}" for row, ratio in rows)])
     return figure
 

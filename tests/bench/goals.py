@@ -6,9 +6,31 @@ from dataclasses import dataclass, field
 from course_lib.measure.comparison.peers import PEERS, C
 from course_lib.measure.comparison.spread import Spread
 
-from .classic_table import growth
-from .crowd import NUMBER as CROWD
 from .report import Report, first
+
+FEW, MANY = 10, 10_000  # descriptors of the classic table: what one wait costs with few and with many
+CROWD = 10_000  # live connections
+# Of a server: the peer that shows what the language and the model cost, and what it may cost at most beside each of others.
+_AGAINST: tuple[tuple[str, str, str, dict[str, float]], ...] = (
+    (
+        "EpollServer: added cost over the loop in C, against",
+        "epoll",
+        "epoll, inlined",
+        {"uvloop protocol": 1.0, "asyncio streams, 4 kB": 0.2},
+    ),
+    (
+        "CoroutineServer, generators: added cost, against",
+        "coroutine",
+        "bare generators, nested",
+        {"bare generators": 1.3, "uvloop protocol": 1.4, "uvloop streams": 0.45, "asyncio streams, 4 kB": 0.3},
+    ),
+    (
+        "The same loop with async def: added cost, against",
+        "coroutine, async def",
+        "bare async def",
+        {"bare async def": 1.15, "asyncio protocol, 4 kB": 1.05},
+    ),
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -54,41 +76,9 @@ class Goal:
 
 def goals(report: Report) -> list[Goal]:
     """All goals, in order, with what a report holds for each."""
-    switching = Part(
-        "asyncio.sleep(0)",
-        20,
-        False,
-        "×",
-        report.switching[0].times if report.switching else None,
-        report.unmeasured("switching"),
-    )
+    switching = report.switching[0].times if report.switching else None
     return [
-        _against(
-            report,
-            "EpollServer: added cost over the loop in C, against",
-            "epoll",
-            "epoll, inlined",
-            ("uvloop protocol", 1.0),
-            ("asyncio streams, 4 kB", 0.2),
-        ),
-        _against(
-            report,
-            "CoroutineServer, generators: added cost, against",
-            "coroutine",
-            "bare generators, nested",
-            ("bare generators", 1.3),
-            ("uvloop protocol", 1.4),
-            ("uvloop streams", 0.45),
-            ("asyncio streams, 4 kB", 0.3),
-        ),
-        _against(
-            report,
-            "The same loop with async def: added cost, against",
-            "coroutine, async def",
-            "bare async def",
-            ("bare async def", 1.15),
-            ("asyncio protocol, 4 kB", 1.05),
-        ),
+        *(_against(report, *compared) for compared in _AGAINST),
         Goal("EpollServer against the loop in C", [_speed(report)]),
         Goal(
             "CPU time a request with many idle clients, against none idle",
@@ -105,7 +95,10 @@ def goals(report: Report) -> list[Goal]:
             ],
         ),
         Goal("The classic table", _waiting(report)),
-        Goal("A switch of asyncio tasks, against one of generators", [switching]),
+        Goal(
+            "A switch of asyncio tasks, against one of generators",
+            [Part("asyncio.sleep(0)", 20, False, "×", switching, report.unmeasured("switching"))],
+        ),
         Goal("Readable in the kernel → visible in the page", list(_visible(report))),
         Goal(f"{CROWD:,} live connections: opened, served, closed", [_crowd(report)]),
         Goal("Time to run", list(_running(report))),
@@ -124,9 +117,9 @@ def _missing_server(report: Report, *names: str) -> str:
     return notes[0] if notes else report.unmeasured("servers")
 
 
-def _against(report: Report, what: str, own: str, bare: str, *others: tuple[str, float]) -> Goal:
+def _against(report: Report, what: str, own: str, bare: str, limits: dict[str, float]) -> Goal:
     ratios, parts = {} if report.of_50.too_busy else report.of_50.ratios, []
-    for other, limit in others:
+    for other, limit in limits.items():
         value, floor = ratios.get(f"{own} / {other}"), ratios.get(f"{bare} / {other}")
         why = _missing_server(report, own, other, C) if value is None else ""
         if value and value.value > limit and floor:
@@ -182,11 +175,12 @@ def _observed(report: Report, name: str, what: str, limit: float) -> Part:
 
 
 def _waiting(report: Report) -> list[Part]:
-    grown, against = growth(report.waiting)
+    cost = {(row.kind, row.watched): row.microseconds for row in report.waiting}
+    few, many, poll = cost.get(("epoll", FEW)), cost.get(("epoll", MANY)), cost.get(("poll", MANY))
     why = next((row.why_not for row in report.waiting if row.why_not), report.unmeasured("waiting"))
     return [
-        Part("epoll, 10,000 descriptors against 10", 4, True, "×", _one(grown), why),
-        Part("poll against epoll, 10,000 descriptors", 300, False, "×", _one(against), why),
+        Part("epoll, 10,000 descriptors against 10", 4, True, "×", _one(many and few and many / few), why),
+        Part("poll against epoll, 10,000 descriptors", 300, False, "×", _one(many and poll and poll / many), why),
     ]
 
 
@@ -218,14 +212,11 @@ def _running(report: Report) -> Iterator[Part]:
     for what, words, limit in (("all notebooks under nbval", "", 360), ("make test", ", warm", 900)):
         found, why = first(report.tests, what=what), report.unmeasured("tests")
         if found:
-            slowest = "slowest: " + ", ".join(f"{test} {seconds} s" for seconds, test in found.slowest[:3])
-            why = f"it ended with status {found.status}" if found.status else slowest
+            why = f"it ended with status {found.status}" if found.status else found.slow(3)
         yield Part(what + words, limit, True, "s", _one(found and found.seconds), why)
 
 
 def _imports(report: Report) -> Iterator[Part]:
     for module, after, limit in (("course_lib.servers", "ipywidgets", 30), ("course_lib.widgets", "ipywidgets", 100)):
         row, why = first(report.imports, module=module, after=after), report.unmeasured("imports")
-        if row:
-            why = "slowest: " + ", ".join(f"{name} {own:.0f} ms" for name, own in row.slowest)
-        yield Part(f"{module}, after {after}", limit, True, "ms", row and row.milliseconds, why)
+        yield Part(f"{module}, after {after}", limit, True, "ms", row and row.milliseconds, row.slow if row else why)

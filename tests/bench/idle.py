@@ -1,5 +1,7 @@
 """What clients that are connected and say nothing cost: CPU time of the others' requests, and memory."""
 
+import socket
+import tracemalloc
 from collections.abc import Sequence
 from dataclasses import dataclass
 
@@ -9,8 +11,10 @@ from course_lib.measure.comparison.peers import PEERS
 from course_lib.measure.comparison.spread import Spread, cpu, ratio
 from course_lib.measure.comparison.turns import Point, take_turns, two_cores
 from course_lib.measure.work import Work, carry_out
+from course_lib.servers import CoroutineServer
 
 ACTIVE = 50  # clients that talk
+_TASKS = 2000
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +57,11 @@ def measure(
     cores = two_cores()[:1]
     found: dict[str, list[Point]] = {}
 
-    def do(work: Work) -> list:
+    def do(work: Work) -> None:
         work.total = len(names) * (len(scaled) + 1) * (rounds + 1)
         for name in names:
             found[name] = [Point(PEERS[name], ACTIVE, number) for number in (0, *scaled)]
             take_turns(work, found[name], programs, rounds, seconds, cores)
-        return []
 
     try:
         carry_out(do)
@@ -75,3 +78,21 @@ def measure(
                 )
                 for point in crowded
             ]
+
+
+def bytes_of_a_task() -> float:
+    """Bytes of a task of the course's loop that waits for a client's next request: its generators, its Task, what it yielded."""
+    server, (here, there) = CoroutineServer(), socket.socketpair()
+    with here, there:
+        tracemalloc.start()
+        try:
+            before, _ = tracemalloc.get_traced_memory()
+            waits = []
+            for _ in range(_TASKS):
+                code = server.serve_client(here)
+                waits.append(code.send(None))
+                server.loop.spawn(code)
+            after, _ = tracemalloc.get_traced_memory()
+        finally:
+            tracemalloc.stop()
+        return (after - before) / _TASKS

@@ -34,12 +34,17 @@ class Import:
     milliseconds: Spread
     slowest: list[tuple[str, float]]
 
+    @property
+    def slow(self) -> str:
+        """The slowest in words."""
+        return "slowest: " + ", ".join(f"{name} {own:.0f} ms" for name, own in self.slowest)
+
 
 def measure(rows: list[Import], rounds: int) -> None:
     """Add a row for each of PARTS."""
     found: dict[tuple[str, str], list[float]] = {part: [] for part in PARTS}
 
-    def do(work: Work) -> list:
+    def do(work: Work) -> None:
         work.total = rounds * len(PARTS)
         for _ in range(rounds):
             for module, before in PARTS:
@@ -47,7 +52,6 @@ def measure(rows: list[Import], rounds: int) -> None:
                 work.now = f"import {module}"
                 found[module, before].append(float(_run(_PROGRAM.format(before=before, module=module)).stdout))
                 work.done += 1
-        return []
 
     try:
         carry_out(do)

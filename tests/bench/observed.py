@@ -4,12 +4,11 @@ import json
 import os
 import select
 import socket
-import sys
 import threading
 import time
 from typing import Any
 
-from course_lib.measure.child_process import arguments, tell
+from course_lib.measure.child_process import arguments, orders, tell
 from course_lib.servers import Server
 
 BACKLOG = 128
@@ -81,25 +80,21 @@ def main() -> None:
     [thread] = {*threading.enumerate()} - {threading.main_thread()}
     assert thread.native_id and thread.ident
     os.sched_setaffinity(thread.native_id, {core})
-    sent = 0
-    if panel := "panel" in variant and _panel(server):
+    sent, panel = 0, None
+    if "panel" in variant:
+        from course_lib.widgets import observe  # ipywidgets takes long to import, and the others do not need it
 
         def count(message: dict, buffers: list) -> None:
             nonlocal sent
             sent += bool(json.dumps(message))
 
+        panel = observe(server)
         panel.send = count  # where a message to the page would go out
     tell(port=port)
-    for line in sys.stdin:
-        watch = json.loads(line)["watch"]
+    for order in orders():
+        watch = order["watch"]
         server.record(watch and "recording" in variant)
         if panel:
             panel._hear(panel, {"type": "ready" if watch else "gone", "view": "page"}, [])
         used = time.clock_gettime_ns(time.pthread_getcpuclockid(thread.ident))
         tell(thread=used, process=time.process_time_ns(), messages=sent)
-
-
-def _panel(server: Server) -> Any:
-    from course_lib.widgets import observe  # ipywidgets takes long to import, and the others do not need it
-
-    return observe(server)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 
 from course_lib.measure.child_process import ChildProcess
 from course_lib.measure.comparison.compiling import Programs
-from course_lib.measure.comparison.pair import BUSY, pin
+from course_lib.measure.comparison.pair import BUSY
 from course_lib.measure.comparison.spread import Spread, cost, quotient, typical
 from course_lib.measure.comparison.turns import two_cores
+from course_lib.measure.server_and_clients import pin
 from course_lib.measure.work import Work, carry_out
 
 CONNECTIONS = 50
@@ -62,8 +63,7 @@ class _Variant:
         return self._hear(process)
 
     def _hear(self, process: ChildProcess) -> dict:
-        answer = process.hear(30)
-        self._work.check()
+        answer = self._work.hear(process, 30)
         if not answer or "why" in answer:
             raise RuntimeError("a process of the measurement of the observer failed")
         return answer
@@ -73,7 +73,7 @@ def measure(rows: list[Observed], programs: Programs, rounds: int, seconds: floa
     """Add a row for each variant."""
     found: list[dict[str, tuple[float, float]]] = []
 
-    def do(work: Work) -> list:
+    def do(work: Work) -> None:
         work.total = (rounds + 1) * len(VARIANTS)
         core, variants = two_cores()[0], {}
         for name in VARIANTS:
@@ -87,7 +87,6 @@ def measure(rows: list[Observed], programs: Programs, rounds: int, seconds: floa
                 turns[name] = variants[name].turn(seconds)
                 work.done += 1
             found.append(turns)
-        return []
 
     try:
         carry_out(do)

@@ -10,8 +10,9 @@ from pathlib import Path
 
 from course_lib import folders
 from course_lib.grading.local_kernels import local_sockets
+from course_lib.measure.child_process import tell
 
-from .aside import arguments, aside, tell
+from .aside import arguments, aside
 
 PATIENCE = 120  # seconds for a cell
 
@@ -71,9 +72,10 @@ def main() -> None:
         on_cell_execute=begin,
         on_cell_executed=end,
     )
+    environment = {name: value for name, value in os.environ.items() if not name.startswith("COURSE_")} | {"COURSE_HOME": home}
     why, started = "", time.monotonic()
     try:
-        client.execute(env=_environment(home))
+        client.execute(env=environment)
     except nbclient.exceptions.CellExecutionError as error:
         why = f"it does not run to its end: {error.ename}: {error.evalue[:100]}"
     except (nbclient.exceptions.CellTimeoutError, nbclient.exceptions.DeadKernelError) as error:
@@ -86,10 +88,6 @@ def main() -> None:
         why_not=why,
         slowest=[(took[index], _first_line(notebook.cells[index].source)) for index in slowest],
     )
-
-
-def _environment(home: str) -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if not name.startswith("COURSE_")} | {"COURSE_HOME": home}
 
 
 def _first_line(source: str) -> str:

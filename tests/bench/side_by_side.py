@@ -83,10 +83,9 @@ def measure(
     """Add a table; after an interrupt, of the rounds until then. The round under way at `until` (time.monotonic()) is the last."""
     points = [Point(PEERS[name], connections) for name in names]
 
-    def do(work: Work) -> list:
+    def do(work: Work) -> None:
         work.total = len(points) * (rounds + 1)
         take_turns(work, points, programs, rounds, seconds, two_cores(), until)
-        return []
 
     try:
         carry_out(do)
@@ -130,9 +129,7 @@ def _served(row: Row, point: Point) -> Served:
 def limit(server: float, load: float, connections: int, apart: bool) -> str:
     """What kept the requests a second from being more, from the parts of a core that the server and its clients have had.
 
-    "server": it had no more to give, which is what one wants to know. "clients": they had no more to give; the server could
-    do more. "round trip": one client waits for each answer. "machine": neither was busy; something else had the cores.
-    "core": there is one core, which they share.
+    "server": it had no more to give, which is what one wants to know. What the others mean stands in LIMITS of `text`.
     """
     if not apart:
         return "core"

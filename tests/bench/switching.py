@@ -72,10 +72,9 @@ def measure(rounds: int) -> Switching:
         work.total = rounds
         process = work.process(__name__, rounds)
         found = []
-        while answer := process.hear(60):
+        while answer := work.hear(process, 60):
             found.append(answer)
             work.done += 1
-        work.check()
         return found
 
     generators, tasks = zip(*((row["generators"], row["asyncio"]) for row in carry_out(do)))

@@ -26,6 +26,10 @@ class Timed:
     status: int
     slowest: list[tuple[str, str]]
 
+    def slow(self, number: int) -> str:
+        """The slowest in words; "" where pytest named none."""
+        return "slowest: " * bool(self.slowest) + ", ".join(f"{test} {took} s" for took, test in self.slowest[:number])
+
 
 def why_not() -> str:
     """Why the tests cannot be run here, or ""."""

@@ -24,22 +24,19 @@ _WIDTH = 118
 
 def text(report: Report) -> str:
     """All of it."""
+    times = [*_times(report)]
     parts = [
-        _head(report),
+        f"{report.machine}, {report.date}; a {report.mode} run"
+        + "\nInterrupted: this is what was measured until then." * report.interrupted,
         *map(_servers, report.servers),
         _idle(report),
         _observing(report),
         _visible(report),
-        _section("How long things take", map(_wrapped, _times(report))),
+        "\n".join(["How long things take", *map(_wrapped, times)]) if times else "",
         _goals(goals(report)),
         "\n".join(map(_wrapped, report.notes)),
     ]
     return "\n\n".join(part for part in parts if part) + "\n"
-
-
-def _head(report: Report) -> str:
-    line = f"{report.machine}, {report.date}; a {report.mode} run"
-    return line + "\nInterrupted: this is what was measured until then." * report.interrupted
 
 
 def _servers(table: Comparison) -> str:
@@ -76,7 +73,7 @@ def _servers(table: Comparison) -> str:
             missing.setdefault(served.row.note, []).append(served.row.name)
     below += [f"not measured: {', '.join(names)}: {why}" for why, names in missing.items()]
     head = ["", "server", "CPU µs", f"added to {base}", f"times {base}", "requests/s", "p50 µs", "p99 µs"]
-    return "\n".join([title, _table(head, lines, left=(1,)), *map(_wrapped, below)])
+    return _tabular(title, head, lines, left=(1,), below=below)
 
 
 def untold(table: Comparison) -> Iterator[str]:
@@ -96,8 +93,8 @@ def _idle(report: Report) -> str:
     missing = [
         f"not measured: {row.name} with {row.idle:,} idle: {row.why_not}" for row in report.idle if not row.cpu and row.why_not
     ]
-    table = _table(["server", "idle", "CPU µs", "times none idle", "bytes of each"], lines)
-    return _section(f"{idle.ACTIVE} clients talk, others are idle", [table, *map(_wrapped, missing)] if lines else [])
+    head = ["server", "idle", "CPU µs", "times none idle", "bytes of each"]
+    return _tabular(f"{idle.ACTIVE} clients talk, others are idle", head, lines, below=missing)
 
 
 def _observing(report: Report) -> str:
@@ -105,10 +102,8 @@ def _observing(report: Report) -> str:
         [row.name, _of(row.cpu, 2), _of(row.speed, 2), f"{row.messages_per_second:.0f}", VARIANTS[row.name]]
         for row in report.observing
     ]
-    return _section(
-        "The observer: CPU time a request of a plain epoll loop, and its speed against the loop alone",
-        [_table(["", "CPU µs", "speed", "messages/s", ""], lines, left=(0, 4))] if lines else [],
-    )
+    title = "The observer: CPU time a request of a plain epoll loop, and its speed against the loop alone"
+    return _tabular(title, ["", "CPU µs", "speed", "messages/s", ""], lines, left=(0, 4))
 
 
 def _visible(report: Report) -> str:
@@ -121,30 +116,27 @@ def _visible(report: Report) -> str:
         ]
         for row in report.visible
     ]
-    return _section(
-        "Readable in the kernel → visible in the page, ms",
-        [_table(["descriptors", "meanwhile", "p50", "p95", "seen"], lines, left=(1,))] if lines else [],
-    )
+    head = ["descriptors", "meanwhile", "p50", "p95", "seen"]
+    return _tabular("Readable in the kernel → visible in the page, ms", head, lines, left=(1,))
 
 
 def _times(report: Report) -> Iterator[str]:
     for part in report.imports:
-        slow = ", ".join(f"{name} {own:.0f} ms" for name, own in part.slowest)
         after = "" if part.after == "sys" else f" after {part.after}"
-        yield f"import {part.module}{after}: {_of(part.milliseconds, 0)} ms of CPU time; slowest: {slow}"
+        yield f"import {part.module}{after}: {_of(part.milliseconds, 0)} ms of CPU time; {part.slow}"
     for notebook in report.notebooks:
         slow = "; ".join(f"{seconds:.1f} s {begins!r}" for seconds, begins in notebook.slowest)
         why = f", {notebook.why_not}" if notebook.why_not else ""
         yield f"Run All of {notebook.name}: {notebook.seconds:.1f} s{why}; slowest: {slow}"
     for run in report.tests:
-        slow = "; slowest: " * bool(run.slowest) + ", ".join(f"{test} {took} s" for took, test in run.slowest[:5])
-        yield f"{run.what}: {run.seconds:.0f} s, status {run.status}{slow}"
+        yield "; ".join(filter(None, [f"{run.what}: {run.seconds:.0f} s, status {run.status}", run.slow(5)]))
 
 
-def _section(title: str, lines: Iterable[str]) -> str:
-    """Nothing where there are no lines."""
-    lines = list(lines)
-    return "\n".join([title, *lines]) if lines else ""
+def _tabular(
+    title: str, head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), below: Iterable[str] = ()
+) -> str:
+    """A section that is a table; nothing where that has no rows."""
+    return "\n".join([title, _table(head, rows, left), *map(_wrapped, below)]) if rows else ""
 
 
 def _goals(found: Sequence[Goal]) -> str:

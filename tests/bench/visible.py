@@ -16,7 +16,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from .aside import arguments, aside, tell
+from course_lib.measure.child_process import tell
+
+from .aside import arguments, aside
 
 if TYPE_CHECKING:
     from real_lab import Lab

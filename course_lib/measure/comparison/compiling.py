@@ -29,22 +29,17 @@ def compiled() -> Iterator[Programs]:
         yield Programs(why_not=NO_COMPILER)
         return
     with tempfile.TemporaryDirectory(prefix="course-bench-") as folder:
-        made = {}
-        for name, source in _SOURCES.items():
-            made[name] = str(Path(folder) / name)
-            try:
-                done = subprocess.run(
-                    [compiler, "-O2", "-o", made[name], str(Path(__file__).with_name(source))],
-                    capture_output=True,
-                    text=True,
-                    timeout=60,
-                )
-                why = f"{compiler} failed: " + (done.stderr.strip().splitlines() or [f"status {done.returncode}"])[-1]
-            except (OSError, subprocess.TimeoutExpired) as error:
-                done, why = None, f"{compiler} failed: {error}"
-            if done is None or done.returncode:
-                programs = Programs(why_not=why)
-                break
-        else:
-            programs = Programs(**made)
-        yield programs
+        made = {name: str(Path(folder) / name) for name in _SOURCES}
+        failures = (_failure(compiler, source, made[name]) for name, source in _SOURCES.items())
+        why = next(filter(None, failures), "")
+        yield Programs(why_not=f"{compiler} failed: {why}") if why else Programs(**made)
+
+
+def _failure(compiler: str, source: str, program: str) -> str:
+    """Compile it; why that failed, in one line, or ""."""
+    command = [compiler, "-O2", "-o", program, str(Path(__file__).with_name(source))]
+    try:
+        done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    except (OSError, subprocess.TimeoutExpired) as error:
+        return str(error)
+    return [f"status {done.returncode}", *done.stderr.strip().splitlines()][-1] if done.returncode else ""

@@ -1,11 +1,12 @@
 """The comparison as a still figure: a bar for each server, what the kernel costs in grey, what is added in colour."""
 
-import textwrap
 from collections.abc import Sequence
 
+from matplotlib.artist import Artist
 from matplotlib.axes import Axes
 from matplotlib.patches import Patch
 
+from course_lib.measure.figures import INK, finish, quiet
 from course_lib.measure.findings import times
 from course_lib.measure.palette import ON_WHITE
 from course_lib.widgets.drawing import SMALL, Drawing
@@ -14,7 +15,7 @@ from .comparing import Row
 from .peers import PEERS, C
 from .spread import Spread
 
-INK, QUIET, KERNEL = "#222222", "#555555", "#b5b5b5"
+KERNEL = "#b5b5b5"
 COURSE, OTHERS = ON_WHITE[0], ON_WHITE[1]
 
 
@@ -42,13 +43,7 @@ def plot_servers(rows: Sequence[Row]) -> Drawing:
         for _, row in measured
         if row.added and row.added.value
     }
-    axes.legend(
-        handles=[Patch(color=colour, label=label) for colour, label in names.items()],
-        loc="upper right",
-        fontsize=SMALL,
-        frameon=False,
-        labelcolor=INK,
-    )
+    legend(axes, [Patch(color=colour, label=label) for colour, label in names.items()])
     finish(figure, title, [f"{row.name}: {row.note}." for row in rows if row.note])
     figure.words = "\n".join([title + ".", *map(str, rows)])
     return figure
@@ -78,21 +73,13 @@ def number_beside(axes: Axes, text: str, x: float, place: int) -> None:
     axes.annotate(text, (x, place), xytext=(7, 0), textcoords="offset points", va="center", color=INK, fontsize=9)
 
 
+def legend(axes: Axes, handles: Sequence[Artist]) -> None:
+    axes.legend(handles=handles, loc="upper right", fontsize=SMALL, frameon=False, labelcolor=INK)
+
+
 def a_line_each(axes: Axes, names: Sequence[str]) -> None:
     """Servers from top to bottom, and nothing that distracts from them."""
     axes.set_yticks(range(len(names)), names)
     axes.invert_yaxis()
-    axes.tick_params(colors=INK, labelsize=9)
-    axes.grid(axis="x", color="#dddddd", linewidth=0.7)
     axes.set_axisbelow(True)
-    axes.spines[["top", "right"]].set_visible(False)
-
-
-def finish(figure: Drawing, title: str, below: Sequence[str]) -> None:
-    inches = figure.get_figwidth()
-    title = textwrap.fill(title, int(inches * 11))
-    lines = [part for text in below for part in textwrap.wrap(text, int(inches * 14), break_on_hyphens=False)]
-    figure.set_figheight(figure.get_figheight() + 0.2 * title.count("\n") + 0.17 * len(lines))
-    figure.suptitle(title, fontsize=11, color=INK, x=0.01, ha="left", parse_math=False)
-    if lines:
-        figure.supxlabel("\n".join(lines), fontsize=SMALL, color=QUIET, x=0.01, ha="left", parse_math=False)
+    quiet(axes, "x")

@@ -67,21 +67,17 @@ def without_room(serve: Callable, listener: socket.socket) -> None:
 
 
 def protocol(listener: socket.socket, kind: type[asyncio.Protocol] = Echo, new_loop: Callable | None = None) -> None:
-    async def serve() -> None:
-        server = await asyncio.get_running_loop().create_server(kind, sock=listener, backlog=BACKLOG)
-        await server.serve_forever()
-
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(serve())
+        runner.run(for_ever(runner.get_loop().create_server(kind, sock=listener, backlog=BACKLOG)))
 
 
 def streams(listener: socket.socket, client: Callable = echo, new_loop: Callable | None = None) -> None:
-    async def serve() -> None:
-        server = await asyncio.start_server(client, sock=listener, backlog=BACKLOG)
-        await server.serve_forever()
-
     with asyncio.Runner(loop_factory=new_loop) as runner:
-        runner.run(serve())
+        runner.run(for_ever(asyncio.start_server(client, sock=listener, backlog=BACKLOG)))
+
+
+async def for_ever(opening: Coroutine[Any, Any, asyncio.Server]) -> None:
+    await (await opening).serve_forever()
 
 
 def uvloop(serve: Callable, listener: socket.socket) -> None:

@@ -6,8 +6,9 @@ Requests a second and latencies are what they are on this machine now: the media
 """
 
 import statistics
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from operator import sub, truediv
 
 from .pair import Turn
 
@@ -49,23 +50,17 @@ def quotient(ones: Iterable[float], others: Iterable[float]) -> Spread:
 
 def cpu(rounds: Rounds) -> Spread | None:
     """Microseconds of CPU time for one request."""
-    costs = [turn.cpu for turn in rounds if turn]
-    return cost(costs) if costs else None
+    return _compared(lambda own: own, rounds)
 
 
 def added(rounds: Rounds, base: Rounds) -> Spread | None:
     """Microseconds a request that a server costs more than the base."""
-    both = [(turn.cpu, own.cpu) for turn, own in zip(rounds, base) if turn and own]
-    if not both:
-        return None
-    ones, others = zip(*both)
-    return _spread(best(ones) - best(others), [one - other for one, other in both])
+    return _compared(sub, rounds, base)
 
 
 def ratio(rounds: Rounds, others: Rounds) -> Spread | None:
     """CPU time a request as a multiple of the other's."""
-    both = [(turn.cpu, other.cpu) for turn, other in zip(rounds, others) if turn and other]
-    return quotient(*zip(*both)) if both else None
+    return _compared(truediv, rounds, others)
 
 
 def separated(rounds: Rounds, others: Rounds) -> bool:
@@ -79,13 +74,14 @@ def separated(rounds: Rounds, others: Rounds) -> bool:
 
 def ratio_of_added(rounds: Rounds, others: Rounds, base: Rounds) -> Spread | None:
     """What a server adds to the base, as a multiple of what another one adds."""
-    all_three = [(turn.cpu, other.cpu, own.cpu) for turn, other, own in zip(rounds, others, base) if turn and other and own]
-    if not all_three:
-        return None
-    one, other, own = map(best, zip(*all_three))
-    if other <= own:
-        return None
-    return _spread((one - own) / (other - own), [(a - c) / (b - c) for a, b, c in all_three if b > c])
+    return _compared(lambda one, other, own: (one - own) / (other - own) if other > own else None, rounds, others, base)
+
+
+def _compared(compute: Callable[..., float | None], *each: Rounds) -> Spread | None:
+    """What is computed of the CPU times that all of them had in the same round: of their best fifths, and in each round."""
+    costs = [[turn.cpu for turn in turns if turn] for turns in zip(*each) if all(turns)]
+    value = compute(*map(best, zip(*costs))) if costs else None
+    return None if value is None else _spread(value, [one for own in costs if (one := compute(*own)) is not None])
 
 
 def _spread(value: float, values: list[float]) -> Spread:

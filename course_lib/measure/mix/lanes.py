@@ -26,19 +26,19 @@ def lanes(rows: Sequence[Span], ink: str = "var(--jp-content-font-color1, #222)"
     for by in kinds_of(rows):
         mine = [row for row in rows if row.by == by]
         parts.append(f"<text x='0' y='{y + 14}' font-weight='bold'>{escape(by)}</text>")
-        for worker in sorted({row.worker for row in mine}):
-            for row in mine:
-                if row.worker == worker:
-                    high = _HIGH[row.what]
-                    parts.append(
-                        f"<rect x='{_LEFT + row.start * scale:.1f}' y='{y + (_LANE - high) / 2:.1f}' height='{high}' "
-                        f"width='{max(0.4, (row.end - row.start) * scale):.1f}' fill='{_LOOKS[row.what][0]}'/>"
-                    )
-            y += _LANE
+        workers, top = sorted({row.worker for row in mine}), y
+        for row in mine:
+            high = _HIGH[row.what]
+            middle = top + _LANE * (workers.index(row.worker) + 0.5)
+            parts.append(
+                f"<rect x='{_LEFT + row.start * scale:.1f}' y='{middle - high / 2:.1f}' height='{high}' "
+                f"width='{max(0.4, (row.end - row.start) * scale):.1f}' fill='{_LOOKS[row.what][0]}'/>"
+            )
+        y += _LANE * len(workers)
         end = seconds_of(rows, by)
         x = _LEFT + end * scale
         parts.append(
-            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{y - _LANE * len({row.worker for row in mine})}' y2='{y}' "
+            f"<line x1='{x:.1f}' x2='{x:.1f}' y1='{top}' y2='{y}' "
             f"stroke='{ink}' stroke-width='1.5'/><text x='0' y='{y + 10}' font-size='11'>{end:.2f} s</text>"
         )
         y += _GROUP

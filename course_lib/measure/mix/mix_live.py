@@ -9,13 +9,11 @@ from .workers import KINDS, MOST, Mix, Span, finding
 _CPU, _IO, _TURNS = (0, 5, 10, 20, 30, 40), (0, 10, 20, 50, 100, 200), 3  # milliseconds, milliseconds, times
 
 
-def live_mix(cpu: int = 30, io: int = 50, workers: int = 3) -> "LiveMix":
-    """Sliders for milliseconds of computing and of waiting and for the number of workers; a button runs all three kinds."""
-    return LiveMix(cpu, io, workers)
-
-
 class LiveMix(LiveMeasurement):
-    """`run()` and `stop()` do what the buttons do; `rows` is what was measured last."""
+    """Sliders for milliseconds of computing and of waiting and for the number of workers; a button runs all three kinds.
+
+    `run()` and `stop()` do what the buttons do; `rows` is what was measured last.
+    """
 
     _name, _verb = "live mix", "Run"
     _invitation = f"Each worker computes and waits, {_TURNS} times. Guess which kind is through first, and press Run."
@@ -69,3 +67,6 @@ class LiveMix(LiveMeasurement):
 
     def __repr__(self) -> str:
         return "live_mix of threads, processes and coroutines"
+
+
+live_mix = LiveMix

@@ -4,14 +4,12 @@ Each worker records its own times, with time.perf_counter(), which all processes
 """
 
 import asyncio
-import json
-import sys
 import threading
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from ..child_process import ChildProcess, arguments, tell
+from ..child_process import arguments, orders, tell
 from ..work import Work, carry_out
 
 KINDS = ("threads", "processes", "coroutines")
@@ -149,13 +147,8 @@ class Mix:
         diaries = [_Diary(over) for _ in range(self.workers)]
 
         async def worker(diary: _Diary, began: float) -> None:
-            diary.begin(began)
-            for _ in range(self.turns):
-                diary.compute(self.cpu)
-                due = diary.waits() + self.io
-                while (left := due - time.perf_counter()) > 0 and not over():
-                    await asyncio.sleep(min(left, 0.2))
-                diary.waited(due)
+            for pause in diary.steps(began, self.cpu, self.io, self.turns):
+                await asyncio.sleep(pause)
 
         async def all_of_them() -> None:
             began = time.perf_counter()
@@ -167,22 +160,15 @@ class Mix:
     def _processes(self, work: Work, over: Callable[[], bool], until: float) -> list[list]:
         processes = [work.process(__name__, self.cpu, self.io, self.turns) for _ in range(self.workers)]
         for process in processes:
-            if not _hear(process, work, until):  # its Python has started
-                work.check()
+            if not work.hear(process, until - time.monotonic()):  # its Python has started
                 raise RuntimeError("a process did not start in time; run it again")
         began = time.perf_counter()
         for process in processes:
             process.say(began=began, seconds=max(0.0, until - time.monotonic()))
-        recorded = [(_hear(process, work, until + 1) or {}).get("spans", []) for process in processes]
+        recorded = [(work.hear(process, until + 1 - time.monotonic()) or {}).get("spans", []) for process in processes]
         for process in processes:
             work.end(process)
         return recorded
-
-
-def _hear(process: ChildProcess, work: Work, until: float) -> dict | None:
-    message = process.hear(max(0.0, until - time.monotonic()))
-    work.check()
-    return message
 
 
 class _Diary:
@@ -194,10 +180,15 @@ class _Diary:
 
     def keep(self, began: float, cpu: float, io: float, turns: int) -> None:
         """A worker that sleeps when it waits: a thread's or a process's."""
+        for pause in self.steps(began, cpu, io, turns):
+            time.sleep(pause)
+
+    def steps(self, began: float, cpu: float, io: float, turns: int) -> Iterator[float]:
+        """Compute and wait in turns: each number that comes asks for so many seconds of sleep."""
         self.begin(began)
         for _ in range(turns):
             self.compute(cpu)
-            self.wait(io)
+            yield from self.wait(io)
 
     def begin(self, began: float) -> None:
         self._began = began
@@ -220,20 +211,13 @@ class _Diary:
             last = now
         self._note(start, last, "cpu", 0.0)
 
-    def wait(self, seconds: float) -> None:
-        due = self.waits() + seconds
-        while (left := due - time.perf_counter()) > 0 and not self._over():
-            time.sleep(min(left, 0.2))
-        self.waited(due)
-
-    def waits(self) -> float:
-        """A wait begins: when. What passed since the computing was waiting for a turn."""
+    def wait(self, seconds: float) -> Iterator[float]:
+        """The sleep of one wait. What passed since the computing, and whatever comes after the wait, was waiting for a turn."""
         now = time.perf_counter()
         self._note(self._end, now, "turn")
-        return now
-
-    def waited(self, due: float) -> None:
-        """A wait that was over at `due`; whatever came later was waiting for a turn."""
+        due = now + seconds
+        while (left := due - time.perf_counter()) > 0 and not self._over():
+            yield min(left, 0.2)
         now = time.perf_counter()
         self._note(self._end, min(now, due), "wait", 0.0)
         self._note(due, now, "turn")
@@ -251,7 +235,7 @@ def main() -> None:
     """One of the processes that are measured."""
     cpu, io, turns = arguments()
     tell(ready=True)
-    go = json.loads(sys.stdin.readline())
+    go = next(orders())
     until = time.monotonic() + go["seconds"]
     diary = _Diary(lambda: time.monotonic() > until)
     diary.keep(go["began"], cpu, io, turns)
