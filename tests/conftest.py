@@ -4,7 +4,7 @@ import gc
 import signal
 import socket
 from collections import Counter
-from contextlib import suppress
+from contextlib import ExitStack, suppress
 
 import pytest
 from held import nothing_more
@@ -105,6 +105,19 @@ def ends():
         sock.setblocking(False)
         client.settimeout(2)
         yield client, sock
+
+
+@pytest.fixture
+def kept():
+    """`kept(thing)`: the thing, which is closed after the test."""
+    with ExitStack() as stack:
+        yield stack.enter_context
+
+
+@pytest.fixture
+def listener(kept):
+    """One on loopback, at a free port."""
+    return kept(socket.create_server(("127.0.0.1", 0)))
 
 
 @pytest.fixture

@@ -49,11 +49,55 @@ def interrupted_in(function: Callable, when: Callable[[], bool] = lambda: True) 
         thread.join()
 
 
-def python(program: str, *before: str, stdout: int = subprocess.PIPE, **options) -> subprocess.Popen:
-    """A Python that runs this program where it can import the course, behind the words `before`."""
-    return subprocess.Popen(
-        [*before, sys.executable, "-c", program], cwd=Path(__file__).parents[1], text=True, stdout=stdout, **options
-    )
+@contextmanager
+def meanwhile(act: Callable[[], object]) -> Iterator[threading.Thread]:
+    """A thread does this again and again, as long as the block lasts."""
+
+    def again() -> None:
+        while not over.is_set():
+            act()
+
+    over, thread = threading.Event(), threading.Thread(target=again)
+    thread.start()
+    try:
+        yield thread
+    finally:
+        over.set()
+        thread.join()
+
+
+def together(*functions: Callable[[], object]) -> None:
+    """Run them at once, each in its own thread, and wait; raises what they raised."""
+    gate, wrong = threading.Barrier(len(functions)), []
+
+    def run(function: Callable[[], object]) -> None:
+        try:
+            gate.wait(60)
+            function()
+        except BaseException as error:
+            wrong.append(error)
+
+    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(300)
+    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
+    if wrong:
+        raise wrong[0]
+
+
+def python(program: str, *words: str, behind: tuple = (), stdout: int = subprocess.PIPE, **options) -> subprocess.Popen:
+    """A Python that runs this program with these words where it can import the course and its tests, behind another command."""
+    environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+    command = [*behind, sys.executable, "-c", program, *words]
+    return subprocess.Popen(command, cwd=Path(__file__).parents[1], env=environment, text=True, stdout=stdout, **options)
+
+
+def course(*words: str, **options) -> subprocess.Popen:
+    """One of the course's commands: `course("course_lib", "serve", "epoll")`."""
+    piped = {"text": True, "stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    return subprocess.Popen([sys.executable, "-u", "-m", *words], cwd=Path(__file__).parents[1], **piped, **options)
 
 
 def alive(pid: int) -> bool:

@@ -1,18 +1,21 @@
 """A process that serves HTTP and RESP on one of the course's two loops, for tests that look at it from outside."""
 
-import os
 import socket
-import subprocess
-import sys
 import time
 from contextlib import suppress
 from pathlib import Path
+
+from held import python
 
 from course_lib import proc
 from course_lib.kernel import wait_until
 
 PATIENCE = 100  # seconds after which a server is taken for frozen
 HTTP, RESP = "http", "resp"
+ASKED = {  # what a client sends, and what comes back
+    HTTP: (b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
+    RESP: (b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n"),
+}
 
 # Prints its ports, and a line for each task that raises.
 SERVER = """
@@ -44,18 +47,22 @@ loop.run()
 """
 
 
+def answered(client: socket.socket, protocol: str) -> None:
+    """The answer must come to the request of this protocol that was sent."""
+    _, answer = ASKED[protocol]
+    got = b""
+    while len(got) < len(answer):
+        got += client.recv(len(answer) - len(got)) or b"the end"
+    assert got == answer
+
+
 class Server:
     """A process that serves both protocols, seen from outside. It has one client of each that stays."""
 
     def __init__(self, loop: str, errors: Path) -> None:
         self.errors = errors
         with errors.open("wb") as stderr:
-            self.process = subprocess.Popen(
-                [sys.executable, "-c", SERVER, loop],
-                stdout=subprocess.PIPE,
-                stderr=stderr,
-                env=os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)},
-            )
+            self.process = python(SERVER, loop, stderr=stderr)
         self.ports = dict(zip((HTTP, RESP), map(int, self.process.stdout.readline().split())))
         self.witnesses = {protocol: self.connect(protocol) for protocol in self.ports}
         self.ask()
@@ -68,15 +75,9 @@ class Server:
 
     def ask(self) -> None:
         """Both protocols must still be served."""
-        for protocol, request, answer in (
-            (HTTP, b"GET / HTTP/1.1\r\n\r\n", b"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\nhello"),
-            (RESP, b"*1\r\n$4\r\nPING\r\n", b"+PONG\r\n"),
-        ):
+        for protocol, (request, _) in ASKED.items():
             self.witnesses[protocol].sendall(request)
-            got = b""
-            while len(got) < len(answer):
-                got += self.witnesses[protocol].recv(len(answer) - len(got)) or b"the end"
-            assert got == answer
+            answered(self.witnesses[protocol], protocol)
 
     def descriptors(self) -> int:
         return len(proc.links(self.process.pid))

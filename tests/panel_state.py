@@ -28,5 +28,11 @@ class Page:
     def click(self, kind: str, **more) -> None:
         self.panel._hear(self.panel, {"type": kind, "view": "page", **more}, [])
 
+    def leave(self) -> None:
+        """It is closed, and so its panel's thread ends."""
+        self.click("gone")
+        pump = self.panel._pump
+        assert wait_until(lambda: self.panel._pump is None and not (pump and pump.is_alive()))
+
     def shows(self, condition: Callable[[dict], object], seconds: float = 20) -> bool:
         return wait_until(lambda: bool(self.state) and bool(condition(self.state)), seconds)

@@ -7,6 +7,7 @@ the exit status is 1 if a byte was lost or changed, or a client that waited in g
 """
 
 import collections
+import contextlib
 import errno
 import random
 import selectors
@@ -91,10 +92,8 @@ class Client:
 
     def leave(self) -> None:
         if self.fate == "reset":
-            try:
+            with contextlib.suppress(OSError):
                 self.sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            except OSError:
-                pass
         self.over = True
 
 

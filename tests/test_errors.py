@@ -5,22 +5,17 @@ import os
 import shutil
 import socket
 import subprocess
-import sys
 from contextlib import suppress
-from functools import partial
 
 import pytest
-from every_server import connect
-from held import a_port
+from every_server import EVERY, ask, connect
+from held import a_port, python
 
+from course_lib.checks.ends import fill
 from course_lib.kernel import wait_until
-from course_lib.servers import MODELS, AsyncioServer, BlockingServer, EpollServer, Server, ThreadedServer
+from course_lib.servers import MODELS, AsyncioServer, BlockingServer, Server, ThreadedServer
 from course_lib.servers.connection import GONE, NO_ROOM
 
-SERVERS = MODELS | {
-    "epoll, edges": partial(EpollServer, edge_triggered=True),
-    "async def": partial(MODELS["coroutine"], native=True),
-}
 OF_A_CONNECTION = "ECONNRESET", "EPIPE", "ETIMEDOUT", "EHOSTUNREACH", "ENETUNREACH", "ENETDOWN", "EPERM"
 OURS = ("EBADF", "EINVAL", "ENOTSOCK")
 
@@ -29,14 +24,9 @@ def names(numbers) -> list[str]:
     return sorted(errno.errorcode[number] for number in numbers)
 
 
-@pytest.fixture(params=SERVERS.values(), ids=SERVERS)
+@pytest.fixture(params=EVERY.values(), ids=EVERY)
 def model(request):
     return request.param
-
-
-def ask(client: socket.socket) -> bytes:
-    client.sendall(b"hello")
-    return client.recv(100)
 
 
 def fails(server: Server, call: str, number: int, when, times: int = 1) -> None:
@@ -119,9 +109,8 @@ def test_a_peer_that_does_not_answer_any_more_is_over_for_itself_alone(model):
             alice.setblocking(False)
 
             def is_over() -> bool:
-                with suppress(OSError):  # she sends and never reads: what is on the way to her stays in the server's kernel
-                    while True:
-                        alice.send(bytes(65536))
+                with suppress(OSError):
+                    fill(alice)  # she sends and never reads: what is on the way to her stays in the server's kernel
                 return name not in [row.peer for row in server.descriptors()]
 
             assert wait_until(is_over, 60)
@@ -153,8 +142,8 @@ with MODELS[sys.argv[1]]() as server:
 @pytest.mark.parametrize("name", MODELS)
 def test_the_kernel_itself_says_it(name, error):
     inject = f"inject=accept4:error={error}:when=2"
-    command = ["strace", "-f", "-qq", "-o", "/dev/null", "-e", "trace=accept4", "-e", inject, sys.executable, "-c", PROGRAM, name]
-    with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as process:
+    strace = "strace", "-f", "-qq", "-o", os.devnull, "-e", "trace=accept4", "-e", inject
+    with python(PROGRAM, name, behind=strace, stdin=subprocess.PIPE) as process:
         port = process.stdout.readline()
         if not port:
             pytest.skip("strace may not trace here")

@@ -2,19 +2,15 @@
 
 import socket
 from contextlib import suppress
-from functools import partial
 
 import pytest
-from every_server import connect
+from every_server import EVERY, ask, connect
 
+from course_lib.checks.ends import fill
 from course_lib.kernel import descriptors, wait_until
-from course_lib.servers import MODELS, EpollServer
 
 # A blocking server serves one client at a time, and threads have their turns from the kernel: nothing is promised there.
-SERVERS = {name: model for name, model in MODELS.items() if name not in ("blocking", "threads")} | {
-    "epoll, edges": partial(EpollServer, edge_triggered=True),
-    "async def": partial(MODELS["coroutine"], native=True),
-}
+SERVERS = {name: model for name, model in EVERY.items() if name not in ("blocking", "threads")}
 A_FEW = 8
 
 
@@ -22,14 +18,11 @@ A_FEW = 8
 def test_a_client_that_floods_delays_another_by_a_few_answers(model):
     with model() as server, connect(server) as alice, connect(server) as bob:
         for client in (alice, bob):
-            client.sendall(b"hello")
-            assert client.recv(10) == b"hello"
+            assert ask(client) == b"hello"
         alice.setblocking(False)
         server.record()
         server.hold()
-        with suppress(BlockingIOError):
-            while True:
-                alice.send(bytes(65536))  # as much as the buffers take: hundreds of pieces of 4 kB
+        fill(alice)  # as much as the buffers take: hundreds of pieces of 4 kB
         assert wait_until(lambda: server.pending)
         bob.sendall(b"me too")
         assert wait_until(lambda: descriptors(bob)[0].send_queue == 0)

@@ -1,6 +1,11 @@
-"""The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source."""
+"""The panel on another process: its descriptors, its epoll's list and what its threads do, without a word in its source.
+
+What it may not look at is said, what it may not touch is left alone, and one look agrees with itself.
+"""
 
 import asyncio
+import contextlib
+import fcntl
 import gc
 import os
 import re
@@ -8,24 +13,40 @@ import shutil
 import signal
 import socket
 import subprocess
-import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
+from held import python
 
+from course_lib import proc
 from course_lib.kernel import libc, open_numbers, wait_until
 from course_lib.kernel.process_view import ProcessView, _ItsThread
 from course_lib.kernel.threads import CALLS
 from course_lib.lab import started
 from course_lib.widgets import observe
 
-PROGRAM = """
-import select, socket, sys
+LISTENS = """
+import os, select, signal, socket
 listener = socket.create_server(("127.0.0.1", 0))
+print(listener.fileno(), flush=True)
+{then}
+"""
+ACCEPTS = "connection, _ = listener.accept(); signal.pause()"
+SPINS = "listener.setblocking(False)\nwhile True:\n    try: listener.accept()\n    except BlockingIOError: pass"
+FORKS = """
+for _ in range(2):
+    if not os.fork():
+        listener.accept()
+        os._exit(0)
+print("ready", flush=True)
+signal.pause()
+"""
+ECHOES = """
 listener.setblocking(False)
 epoll, connections = select.epoll(), {}
 epoll.register(listener, select.EPOLLIN)
-print(listener.fileno(), epoll.fileno(), flush=True)
+print(epoll.fileno(), flush=True)
 while True:
     for number, _ in epoll.poll():
         if number == listener.fileno():
@@ -39,21 +60,52 @@ while True:
 """
 
 
+@contextlib.contextmanager
+def running(then: str, **more):
+    """A process that listens and then runs this; the number of its listener is known."""
+    with python(LISTENS.replace("{then}", then), **{"stdin": subprocess.DEVNULL} | more) as child:
+        child.listener = int(child.stdout.readline())
+        try:
+            yield child
+        finally:
+            child.kill()
+
+
+@contextlib.contextmanager
+def strace(pid: int, trace: Path | str):
+    """A tracer of this process."""
+    tracer = subprocess.Popen(["strace", "-qq", "-o", trace, "-p", str(pid)], stderr=subprocess.DEVNULL)
+    try:
+        yield tracer
+    finally:
+        tracer.kill()
+        tracer.wait()
+
+
+def sees(tracer: subprocess.Popen, condition: Callable[[], bool]) -> None:
+    """Wait until it has traced what is needed; the test is skipped where it may not trace."""
+    assert wait_until(lambda: tracer.poll() is not None or condition(), 120)
+    if tracer.poll() is not None:
+        pytest.skip("strace may not trace here")
+
+
 @pytest.fixture
 def child():
     gc.collect()  # what an earlier test has left would go meanwhile
     before = open_numbers()
-    with subprocess.Popen([sys.executable, "-c", PROGRAM], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL, text=True) as child:
-        child.listener, child.epoll = map(int, child.stdout.readline().split())
+    with running(ECHOES) as child:
+        child.epoll = int(child.stdout.readline())
         yield child
-        child.kill()
     assert before == [number for number in open_numbers() if number in before]
 
 
 def test_between_two_looks_nothing_of_it_is_held(child):
     before = open_numbers()
-    view = ProcessView(child.pid)
+    view, panel = ProcessView(child.pid), observe(child)
     assert view.descriptors() and view.threads() and open_numbers() == before
+    for _ in range(20):
+        panel.state()
+    assert open_numbers() == before
     child.kill()
     child.wait()
     assert not view.running and view.descriptors() == [] == view.threads() and open_numbers() == before
@@ -70,10 +122,8 @@ def test_its_descriptors_its_interest_list_and_who_sleeps_where(child):
     assert rows[child.listener]["kind"] == "listener" and rows[child.listener]["watched"] == f"{child.epoll}: IN"
     assert rows[child.listener]["blocking"] is False and rows[child.epoll]["kind"] == "epoll"
     assert rows[0]["kind"] == "device" and rows[1]["kind"] == "pipe"
-    assert re.fullmatch(
-        rf"python[\d.]* \(process {child.pid}\): python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+\s%\.",
-        panel.state()["process"],
-    )
+    doing = rf"python[\d.]* asleep in epoll_wait\(\) on descriptor {child.epoll}, CPU \d+\s%\."
+    assert re.fullmatch(rf"python[\d.]* \(process {child.pid}\): {doing}", panel.state()["process"])
     assert panel.state()["server"] is None and "epoll_wait" in panel.picture()
 
 
@@ -90,27 +140,14 @@ def test_a_click_connects_and_its_connection_is_seen_to_the_end(child):
     assert wait_until(lambda: connection["number"] not in by_number(panel))
 
 
-PREFORK = """
-import os, socket, time
-listener = socket.create_server(("127.0.0.1", 0))
-for _ in range(2):
-    if not os.fork():
-        listener.accept()
-        os._exit(0)
-print("ready", flush=True)
-time.sleep(60)
-"""
-
-
 def test_the_workers_of_a_prefork_server_are_named_and_can_be_looked_at():
-    with subprocess.Popen([sys.executable, "-c", PREFORK], stdout=subprocess.PIPE, stdin=subprocess.DEVNULL) as parent:
+    with running(FORKS) as parent:
         parent.stdout.readline()
         workers = ProcessView(parent.pid).children()
         try:
             panel = observe(parent)
-            assert len(workers) == 2 and panel.state()["process"].endswith(
-                f" Its child processes: {workers[0]}, {workers[1]}; observe(pid=…) shows each."
-            )
+            said = f" Its child processes: {workers[0]}, {workers[1]}; observe(pid=…) shows each."
+            assert len(workers) == 2 and panel.state()["process"].endswith(said)
             assert wait_until(lambda: "accept" in observe(pid=workers[0]).state()["process"])
         finally:
             for pid in (parent.pid, *workers):
@@ -122,15 +159,6 @@ def test_a_mode_is_set_in_the_open_file_description_that_both_share(child):
     panel = observe(child)
     panel._act({"type": "blocking", "of": "listener", "blocking": True})
     assert by_number(panel)[child.listener]["blocking"] and panel.state()["listener"] == "blocking"
-
-
-def test_a_look_leaves_no_descriptor(child):
-    panel = observe(child)
-    before = open_numbers()
-    for _ in range(20):
-        panel.state()
-    assert open_numbers() == before
-    del panel
 
 
 def test_many_descriptors_show_the_first_and_say_how_many_are_not_shown(child, monkeypatch):
@@ -172,17 +200,6 @@ def test_a_number_that_is_none_is_one_sentence(pid):
         observe(pid=pid)
 
 
-def test_one_that_may_not_be_looked_at_is_one_sentence(child, monkeypatch):
-    def refuse(process, number):
-        raise PermissionError(1, "Operation not permitted")
-
-    monkeypatch.setattr(libc, "duplicate", refuse)
-    with pytest.raises(
-        PermissionError, match=rf"process {child.pid} \(python[\d.]*\) may not be looked at: Operation not permitted. Start it"
-    ):
-        observe(pid=child.pid)
-
-
 @pytest.mark.parametrize(
     "states, call", [("SS", "recv"), ("RR", None), ("tt", None), ("Rt", None), ("tR", None), ("tS", None), ("St", None)]
 )
@@ -192,6 +209,100 @@ def test_a_call_at_which_a_tracer_stops_it_is_no_sleep(child, monkeypatch, state
     read = {"stat": lambda: f"1 (x) {left.pop(0)} 1", "syscall": lambda: f"{number} 0x5 0x0"}
     monkeypatch.setattr(thread, "_read", lambda name: read[name]())
     assert thread._system_call()[0] == call
+
+
+@pytest.mark.parametrize(
+    "name, error",
+    [("duplicate", PermissionError(1, "Operation not permitted")), ("names", PermissionError(13, "Permission denied"))],
+    ids=["its descriptors", "their list"],
+)
+def test_one_that_may_not_be_looked_at_is_one_sentence(monkeypatch, name, error):
+    raw = getattr(libc, name)
+
+    def refuses(asked, *more):
+        if name == "duplicate" or asked == f"/proc/{child.pid}/fd":
+            raise error
+        return raw(asked, *more)
+
+    with running("signal.pause()") as child:
+        monkeypatch.setattr(libc, name, refuses)
+        said = rf"process {child.pid} \(python[\d.]*\) may not be looked at: {error.strerror}. Start it"
+        with pytest.raises(PermissionError, match=said):
+            observe(pid=child.pid)
+
+
+def test_the_switch_for_connections_leaves_what_it_shares_with_this_process(kept):
+    read, write = os.pipe()
+    kept(open(read)), kept(open(write, "w"))
+    one, _ = map(kept, socket.socketpair())
+    with running(ACCEPTS, stderr=write, stdin=one) as child:
+        panel = observe(child)
+        assert panel.state()["connections"] == ""
+        panel._act({"type": "connect"})
+        assert wait_until(lambda: panel.state()["connections"] == "blocking")
+        panel._act({"type": "blocking", "of": "connections", "blocking": False})
+        assert panel.state()["connections"] == "non-blocking"
+        assert not any(fcntl.fcntl(number, fcntl.F_GETFL) & os.O_NONBLOCK for number in (write, one.fileno()))
+        panel.clients.close()
+
+
+def test_two_panels_on_one_process_know_the_same_clients():
+    with running(ACCEPTS) as child:
+        first, second = observe(child), observe(pid=child.pid)
+        first._act({"type": "connect"})
+        assert wait_until(lambda: all("alice" in [row["peer"] for row in panel.state()["rows"]] for panel in (first, second)))
+        first.clients.close()
+
+
+def test_a_cell_with_its_popen_has_to_do_with_the_panel():
+    with running("signal.pause()") as child, running("signal.pause()") as another:
+        panel = observe(pid=child.pid)
+        assert panel.is_its(child) and not panel.is_its(another) and not panel.is_its(None)
+
+
+def test_one_look_says_the_same_in_each_place(monkeypatch):
+    with running("signal.pause()") as child:
+        panel, looks = observe(child), []
+        threads = ProcessView.threads
+        monkeypatch.setattr(ProcessView, "threads", lambda view: looks.append(1) or threads(view))
+        panel.state()
+        assert looks == [1]
+
+
+@pytest.mark.skipif(not shutil.which("strace"), reason="strace is not installed")
+def test_a_thread_that_a_tracer_has_stopped_at_a_call_is_not_asleep_in_it():
+    with running(SPINS) as child, strace(child.pid, os.devnull) as tracer:
+        sees(tracer, lambda: proc.status(child.pid, "TracerPid") != "0")
+        os.kill(tracer.pid, signal.SIGSTOP)  # so the next stop lasts
+        assert wait_until(lambda: proc.state(child.pid) == "t")
+        (_, doing), *_ = ProcessView(child.pid).threads()
+        assert not doing.asleep and doing.call is None
+
+
+def test_one_that_a_signal_has_stopped_is_not_asleep_in_the_call_that_it_was_in():
+    with running("listener.accept()") as child:
+        view = ProcessView(child.pid)
+        assert wait_until(lambda: view.threads()[0][1].call == "accept")
+        child.send_signal(signal.SIGSTOP)
+        assert wait_until(lambda: str(view.threads()[0][1]) == "stopped by a signal")
+        panel = observe(pid=child.pid)
+        assert wait_until(lambda: "stopped by a signal" in panel.shown["process"]), panel.shown["process"]
+        child.send_signal(signal.SIGCONT)
+        assert wait_until(lambda: view.threads()[0][1].call == "accept")
+
+
+@pytest.mark.parametrize("waits, call", [("signal.pause()", "pause"), ("signal.sigwait({signal.SIGUSR1})", "sigwait")])
+def test_a_program_that_waits_for_a_signal_is_asleep_in_that_call(waits, call):
+    with running(waits) as child:
+        assert wait_until(lambda: ProcessView(child.pid).threads()[0][1].call == call)
+
+
+def test_of_more_descriptors_than_are_shown_the_lowest_are():
+    with running("for _ in range(300): os.dup(0)\nprint('ready', flush=True)\nsignal.pause()") as child:
+        child.stdout.readline()
+        state = observe(child).state()
+        assert state["hidden"] >= 100 and state["first"] == "the lowest numbers"
+        assert max(row["number"] for row in state["rows"]) < 210
 
 
 def in_ss(pid: int) -> dict:
@@ -213,14 +324,13 @@ def in_view(view: ProcessView) -> dict:
 
 
 @pytest.mark.skipif(not shutil.which("ss"), reason="ss is not installed")
-def test_it_agrees_with_ss(child):
-    address = next(row.local for row in ProcessView(child.pid).descriptors() if row.kind == "listener")
-    clients = [socket.create_connection(address) for _ in range(3)]
+def test_it_agrees_with_ss(child, kept):
     view = ProcessView(child.pid)
+    address = next(row.local for row in view.descriptors() if row.kind == "listener")
+    for _ in range(3):
+        kept(socket.create_connection(address))
     assert wait_until(lambda: sum(row.kind == "connection" for row in view.descriptors()) == 3)
     assert wait_until(lambda: len(seen := in_ss(child.pid)) == 4 and seen == in_view(view))
-    for client in clients:
-        client.close()
 
 
 LOAD = {
@@ -251,12 +361,8 @@ def test_servers_of_other_people_under_load_agree_with_ss_and_strace(program, tm
             lambda: calls.update(doing.call for _ in range(300) for _, doing in view.threads()[:1] if doing.call) or calls, 120
         )
         trace = tmp_path / "trace"
-        tracer = subprocess.Popen(["strace", "-qq", "-o", trace, "-p", str(process.pid)], stderr=subprocess.DEVNULL)
-        assert wait_until(lambda: tracer.poll() is not None or calls <= traced(trace), 120)
-        if tracer.poll() is not None:
-            pytest.skip("strace may not trace here")
-        tracer.terminate()
-        tracer.wait()
+        with strace(process.pid, trace) as tracer:
+            sees(tracer, lambda: calls <= traced(trace))
     finally:
         for each in (load, process):
             each.kill()

@@ -28,13 +28,6 @@ from course_lib.kernel import descriptors, wait_until
 from course_lib.servers import BlockingServer
 from course_lib.widgets import observe
 
-
-@pytest.fixture
-def kept():
-    with contextlib.ExitStack() as stack:
-        yield stack.enter_context
-
-
 CLOSED = "All that this panel shows is closed. Run the cell again."
 EMPTY = "What this panel shows holds no descriptor now."
 
@@ -42,6 +35,31 @@ EMPTY = "What this panel shows holds no descriptor now."
 def rows(thing) -> list[tuple[int, str]]:
     return [(row["number"], row["kind"]) for row in observe(thing).state()["rows"]]
 
+
+def refused(thing, why: str) -> None:
+    for look in observe, descriptors:
+        with pytest.raises(TypeError, match=why):
+            look(thing)
+
+
+def cannot_connect(panel, why: str) -> None:
+    state = panel.state()
+    assert not state["can_connect"] and state["why_not"].startswith(why)
+
+
+def beside_asyncio_server(look, loop_factory=None, **more) -> None:
+    """`look(server)`, while a server of asyncio listens on loopback."""
+
+    async def serve():
+        server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, **more)
+        look(server)
+        server.close()
+
+    with asyncio.Runner(loop_factory=loop_factory) as runner:
+        runner.run(serve())
+
+
+TLS = "This listener speaks TLS"
 
 # In a process of its own, for such a library keeps a loop, and what its loop has open.
 LOOKS = """
@@ -83,8 +101,8 @@ trio.run(main)
 
 
 class TestWhatIsTaken:
-    def test_a_number_a_pair_and_every_kind_of_collection(self, kept):
-        one, other = map(kept, socket.socketpair())
+    def test_a_number_a_pair_and_every_kind_of_collection(self, ends):
+        one, other = ends
         both = sorted([(one.fileno(), "unix socket"), (other.fileno(), "unix socket")])
         assert rows(one.fileno()) == both[:1] or rows(one.fileno()) == both[1:]
         for many in (
@@ -98,17 +116,15 @@ class TestWhatIsTaken:
             assert rows(many) == both and len(descriptors(many if not isinstance(many, dict) else many.values())) == 2
         assert repr(observe([one, other])) == "observe(2 sockets)" and repr(observe(one.fileno())) == "observe(1 thing)"
 
-    def test_pipes_and_files_are_not_read(self, kept, tmp_path):
+    def test_pipes_and_files_are_not_read(self, kept, ends, tmp_path):
         read, write = os.pipe()
         reader, writer = kept(open(read)), kept(open(write, "w"))
-        assert rows(reader) == [(read, "pipe")] and rows([reader, writer]) == [
-            (read, "pipe"),
-            (write, "pipe"),
-        ]  # and does not hang
+        assert rows(reader) == [(read, "pipe")]  # and does not hang
+        assert rows([reader, writer]) == [(read, "pipe"), (write, "pipe")]
         (tmp_path / "text").write_text("one\ntwo\n")
         file = kept(open(tmp_path / "text"))
         assert rows(file) == [(file.fileno(), "file")] and file.read() == "one\ntwo\n"
-        one, other = map(kept, socket.socketpair())
+        one, other = ends
         stream = kept(one.makefile())
         other.sendall(b"line\n")
         assert rows(stream) == [(one.fileno(), "unix socket")] and stream.readline() == "line\n"
@@ -118,8 +134,8 @@ class TestWhatIsTaken:
         assert {kind for _, kind in rows([child.stdin, child.stdout])} == {"pipe"}
         child.stdin.close()
 
-    def test_an_epoll_with_its_interest_list(self, kept):
-        one, other = map(kept, socket.socketpair())
+    def test_an_epoll_with_its_interest_list(self, ends):
+        one, other = ends
         for thing in (select.epoll(), selectors.EpollSelector()):
             with contextlib.closing(thing):
                 assert rows(thing) == [(thing.fileno(), "epoll")]
@@ -131,8 +147,8 @@ class TestWhatIsTaken:
                 assert len(panel.state()["rows"]) == 3
 
     @pytest.mark.parametrize("kind", [selectors.SelectSelector, selectors.PollSelector])
-    def test_a_selector_without_a_descriptor_of_its_own(self, kept, kind):
-        one, _ = map(kept, socket.socketpair())
+    def test_a_selector_without_a_descriptor_of_its_own(self, kept, ends, kind):
+        one, _ = ends
         selector = kept(kind())
         panel = observe(selector)
         selector.register(one, selectors.EVENT_READ)
@@ -169,28 +185,22 @@ class TestWhatIsTaken:
 
         asyncio.run(look())
 
-    def test_an_asyncio_server_that_speaks_tls_says_so(self):
-        async def look():
-            context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0, ssl=context)
-            state = observe(server).state()
-            assert not state["can_connect"] and state["why_not"].startswith("This listener speaks TLS")
-            server.close()
-
-        asyncio.run(look())
+    def test_servers_that_speak_tls_say_so(self, kept):
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        beside_asyncio_server(lambda server: cannot_connect(observe(server), TLS), ssl=context)
+        server = kept(socketserver.TCPServer(("127.0.0.1", 0), socketserver.BaseRequestHandler))
+        server.socket = context.wrap_socket(server.socket, server_side=True)
+        cannot_connect(observe(server), TLS)
 
     def test_uvloops_server(self):
-        async def look():
-            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        def look(server):
             assert rows(server) == rows(server.sockets) == [(server.sockets[0].fileno(), "listener")]
-            server.close()
 
-        with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
-            runner.run(look())
+        beside_asyncio_server(look, uvloop.new_event_loop)
 
-    def test_tornados_server(self, kept):
+    def test_tornados_server(self, listener):
         async def look():
-            server, listener = TCPServer(), kept(socket.create_server(("127.0.0.1", 0)))
+            server = TCPServer()
             server.add_socket(listener)
             assert rows(server) == [(listener.fileno(), "listener")]
             server.stop()
@@ -217,23 +227,21 @@ class TestWhatIsTaken:
         ],
         ids=lambda names: ".".join(name for name in names if isinstance(name, str)),
     )
-    def test_a_thing_that_holds_its_listener_in_another_thing(self, kept, names):
-        held = listener = kept(socket.create_server(("127.0.0.1", 0)))
+    def test_a_thing_that_holds_its_listener_in_another_thing(self, listener, names):
+        held = listener
         for name in reversed(names):
             held = [held] if name == 1 else {7: held} if name == {} else type("Holder", (), {name: held})()
         assert rows(held) == rows([held]) == [(listener.fileno(), "listener")] and len(descriptors(held)) == 1
         assert observe(held).state()["can_connect"]
 
     def test_an_asyncio_loop_with_all_that_it_watches(self):
-        async def look():
-            server = await asyncio.start_server(lambda *_: None, "127.0.0.1", 0)
+        def look(server):
             assert (server.sockets[0].fileno(), "listener") in rows(asyncio.get_running_loop())
-            server.close()
 
-        asyncio.run(look())
+        beside_asyncio_server(look)
 
-    def test_a_selectors_key_and_its_map(self, kept):
-        one, other = map(kept, socket.socketpair())
+    def test_a_selectors_key_and_its_map(self, kept, ends):
+        one, other = ends
         selector = kept(selectors.DefaultSelector())
         key = selector.register(one, selectors.EVENT_READ)
         selector.register(other, selectors.EVENT_READ)
@@ -271,8 +279,8 @@ class TestWhatIsTaken:
             with pytest.raises(TypeError, match="this Shy has no descriptor"):
                 observe(type("Shy", (), {name: refuses})())
 
-    def test_what_it_held_is_gone(self, kept):
-        holder = type("Client", (), {"sock": kept(socket.create_server(("127.0.0.1", 0)))})()
+    def test_what_it_held_is_gone(self, listener):
+        holder = type("Client", (), {"sock": listener})()
         panel = observe(holder)
         holder.sock = None
         assert panel.state()["note"] == EMPTY
@@ -293,8 +301,8 @@ class TestWhatIsTaken:
     def test_what_holds_nothing_yet_is_not_said_to_be_closed(self, thing):
         assert observe(thing).state()["note"] == EMPTY and descriptors(thing) == []
 
-    def test_of_a_dict_the_sockets_are_meant(self, kept):
-        one, other = map(kept, socket.socketpair())
+    def test_of_a_dict_the_sockets_are_meant(self, ends):
+        one, other = ends
         number, seen = one.fileno(), [(one.fileno(), "unix socket")]
         for many in (
             {one: 0},  # as bytes for each socket
@@ -315,8 +323,8 @@ class TestWhatIsTaken:
         with pytest.raises(TypeError, match="in this dict, at 1, this str has no descriptor now"):
             observe({one: 0, "text": 1})
 
-    def test_what_notes_its_process_is_no_process(self, kept):
-        sock, _ = map(kept, socket.socketpair())
+    def test_what_notes_its_process_is_no_process(self, ends):
+        sock, _ = ends
         assert rows(SimpleNamespace(pid=os.getpid(), sock=sock)) == [(sock.fileno(), "unix socket")]
         client = redis.Connection()
         assert client.pid == os.getpid()
@@ -350,8 +358,7 @@ class TestWhatIsTaken:
         thread.join()
         assert found == [True, True]
 
-    def test_a_method_that_makes_a_socket_is_not_one(self, kept):
-        listener = kept(socket.create_server(("127.0.0.1", 0)))
+    def test_a_method_that_makes_a_socket_is_not_one(self, listener):
         assert rows(SimpleNamespace(socket=lambda: None, sock=listener)) == rows(listener)  # imaplib's
 
     def test_the_sentence_names_what_was_passed(self, kept):
@@ -361,9 +368,7 @@ class TestWhatIsTaken:
         loop = kept(contextlib.closing(uvloop.new_event_loop()))
         asks = "this Loop has no selector to ask: pass its servers, streams or sockets"
         for thing, why in (Context(), "this Context has no descriptor now"), (loop, asks):
-            for look in observe, descriptors:
-                with pytest.raises(TypeError, match=f"{why}$"):
-                    look(thing)
+            refused(thing, f"{why}$")
 
     def test_a_thing_with_no_configuration_yet(self, kept):
         class Lazy:
@@ -375,9 +380,7 @@ class TestWhatIsTaken:
                 return 0
 
         for thing in Lazy(), [Lazy()]:
-            for look in observe, descriptors:
-                with pytest.raises(TypeError, match="this Lazy has no descriptor now$"):
-                    look(thing)
+            refused(thing, "this Lazy has no descriptor now$")
         sock = Sock()
         assert rows(sock) == rows([sock]) == rows(0) and observe(sock)
 
@@ -391,9 +394,7 @@ class TestWhatIsTaken:
         assert not observe(0).is_its(proxy)
         panel._click("blocking", {"of": "connections", "blocking": True})
         for thing in proxy, [proxy]:
-            for look in observe, descriptors:
-                with pytest.raises(TypeError, match="what this .*[Pp]roxy.* stands for is gone$"):
-                    look(thing)
+            refused(thing, "what this .*[Pp]roxy.* stands for is gone$")
 
 
 def talks_through(panel, listener) -> None:
@@ -403,16 +404,15 @@ def talks_through(panel, listener) -> None:
     connection, _ = listener.accept()
     with connection:
         panel.subject.things.append(connection)
-        assert panel._note == "" and wait_until(
-            lambda: panel.clients.look() or panel.clients.by_name["alice"].state == "connected"
-        )
+        alice = panel.clients.by_name["alice"]
+        assert panel._note == "" and wait_until(lambda: alice.look() or alice.state == "connected")
         assert "alice" in [row["peer"] for row in panel.state()["rows"]]
         panel._act({"type": "send", "client": "alice", "text": "hello"})
         assert connection.recv(10) == b"hello"
         connection.sendall(b"back")
-        assert wait_until(lambda: panel.clients.look() or panel.clients.by_name["alice"].last == b"back")
+        assert wait_until(lambda: alice.look() or alice.last == b"back")
         panel._act({"type": "reset", "client": "alice"})
-        assert not panel.clients.by_name["alice"].open and panel._note == ""
+        assert not alice.open and panel._note == ""
         with contextlib.suppress(ConnectionResetError):
             assert connection.recv(10) == b""
 
@@ -454,13 +454,12 @@ class TestButtons:
         one = kept(socket.socket(family, socket.SOCK_DGRAM))
         one.bind(address)
         panel = observe(one)
-        assert not panel.state()["can_connect"] and panel.state()["why_not"].startswith("A datagram socket has no connections")
+        cannot_connect(panel, "A datagram socket has no connections")
         panel._act({"type": "connect"})
         assert panel._note == panel.state()["why_not"]
 
-    def test_a_connection_alone_says_that_nobody_listens(self, kept):
-        one, _ = map(kept, socket.socketpair())
-        assert observe(one).state()["why_not"] == "Nobody listens, so a client would be refused."
+    def test_a_connection_alone_says_that_nobody_listens(self, ends):
+        assert observe(ends[0]).state()["why_not"] == "Nobody listens, so a client would be refused."
 
     def test_modes_of_what_is_no_tcp_socket(self, kept):
         read, write = os.pipe()
@@ -482,8 +481,7 @@ def test_tls_what_openssl_holds_is_said_and_its_listener_says_why_not(kept, tmp_
     trusting = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     trusting.check_hostname, trusting.verify_mode = False, ssl.CERT_NONE
     listener = kept(context.wrap_socket(socket.create_server(("127.0.0.1", 0)), server_side=True))
-    state = observe(listener).state()
-    assert not state["can_connect"] and state["why_not"].startswith("This listener speaks TLS")
+    cannot_connect(observe(listener), TLS)
     accepted = []
     server = threading.Thread(target=lambda: accepted.append(kept(listener.accept()[0])))
     server.start()

@@ -6,19 +6,17 @@ import re
 import signal
 import socket
 import subprocess
-import sys
 from collections.abc import Iterator
 from http.client import HTTPConnection
-from pathlib import Path
 
 import pytest
+from every_server import ask
+from held import course
 
 from course_lib import own_server, proc
 from course_lib.exercises import all_exercises
 from course_lib.kernel import wait_until
 from course_lib.solutions import file_of
-
-REPOSITORY = Path(__file__).parents[1]
 
 OWN_HTTP = '''
 from course_lib.mine import recv, send_all
@@ -52,14 +50,7 @@ class RequestTimeout:
 @contextlib.contextmanager
 def running(*arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int], list[str]]]:
     """The program in a process: itself, its address, and the lines that it has printed so far."""
-    process = subprocess.Popen(
-        [sys.executable, "-u", "-m", "course_lib.mine", *arguments],
-        cwd=REPOSITORY,
-        text=True,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-        start_new_session=True,
-    )
+    process = course("course_lib.mine", *arguments, start_new_session=True)
     try:
         said = []
         for line in process.stdout:
@@ -76,22 +67,15 @@ def running(*arguments: str) -> Iterator[tuple[subprocess.Popen, tuple[str, int]
 
 
 def fetch(address: tuple[str, int], path: str) -> tuple[int, bytes]:
-    client = HTTPConnection(*address, timeout=60)
-    try:
+    with contextlib.closing(HTTPConnection(*address, timeout=60)) as client:
         client.request("GET", path)
         answer = client.getresponse()
         return answer.status, answer.read()
-    finally:
-        client.close()
 
 
 def redis(address: tuple[str, int], line: bytes) -> bytes:
     with socket.create_connection(address, timeout=60) as client:
-        client.sendall(line)
-        return client.recv(1000)
-
-
-# The list
+        return ask(client, line)
 
 
 def test_a_new_learner_owns_nothing_and_is_told_what_serves(capsys):
@@ -114,9 +98,6 @@ def test_what_is_stored_is_listed_with_its_file(capsys, learner_folder):
     assert "Loop (7.3)" not in said and "http (7.4)" in said
 
 
-# Mistakes
-
-
 @pytest.mark.parametrize(
     "arguments, says",
     [
@@ -132,22 +113,18 @@ def test_a_mistake_is_one_sentence_and_status_2(arguments, says, capsys):
 
 
 @pytest.mark.parametrize("processes", ["1", "2"])
-def test_a_port_in_use_is_one_sentence_and_status_2(processes, capsys):
+def test_a_port_in_use_is_one_sentence_and_status_2(processes, listener, capsys):
     before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
-    with socket.create_server(("127.0.0.1", 0)) as taken:
-        port = taken.getsockname()[1]
-        try:
-            assert own_server.main(["http", "--port", str(port), "--processes", processes]) == 2
-        finally:
-            signal.signal(signal.SIGINT, before[0])
-            signal.signal(signal.SIGTERM, before[1])
+    port = listener.getsockname()[1]
+    try:
+        assert own_server.main(["http", "--port", str(port), "--processes", processes]) == 2
+    finally:
+        signal.signal(signal.SIGINT, before[0])
+        signal.signal(signal.SIGTERM, before[1])
     assert capsys.readouterr().err == (
         f"port {port} is in use: this very program (process {os.getpid()}) listens there. "
         "Stop it, or choose another port (0 means any free one)\n"
     )
-
-
-# Serving
 
 
 @pytest.mark.parametrize("sent", [signal.SIGINT, signal.SIGTERM])

@@ -5,16 +5,16 @@ import itertools
 import json
 import socket
 import threading
-from contextlib import ExitStack
 
 import pytest
+from every_server import ask, asleep, connect, serving
 from held import a_port
 from panel_state import Page
 
 from course_lib import proc
 from course_lib.clients import Client, crowd
 from course_lib.kernel import Doing, wait_until
-from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, Server, ThreadedServer
+from course_lib.servers import BlockingServer, CoroutineServer, NonBlockingServer, SelectServer, ThreadedServer
 from course_lib.widgets import observe, timeline
 from course_lib.widgets import panel as panel_module
 
@@ -30,16 +30,38 @@ def page_of():
     pages = []
     yield lambda thing, **names: pages.append(Page(observe(thing, **names))) or pages[-1]
     for page in pages:
-        page.click("gone")
-    assert wait_until(lambda: not any(thread.name == "panel" for thread in threading.enumerate()))
+        page.leave()
 
 
-def test_two_clients_one_asleep_on_one_waiting(server, page_of):
-    page = page_of(server)
+@pytest.fixture
+def page(server, page_of):
+    return page_of(server)
+
+
+@pytest.fixture
+def page_on(page_of, servers_stop):
+    """A page of a new server, whose panel knows it."""
+    return lambda model: page_of(model().start())
+
+
+def doing(call: str):
+    """Is it asleep in this call?"""
+    return lambda s: s["server"]["doing"].startswith(f"asleep in {call}()")
+
+
+def modes(s) -> tuple[str, str]:
+    return s["listener"], s["connections"]
+
+
+def column(s, name: str) -> list:
+    return [row[name] for row in s["rows"]]
+
+
+def test_two_clients_one_asleep_on_one_waiting(page):
     page.click("connect")
     page.click("connect")
     page.click("send", client="bob", text="hello")
-    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()") and len(s["rows"]) == 2)
+    assert page.shows(lambda s: doing("recv")(s) and len(s["rows"]) == 2)
     assert page.shows(lambda s: s["rows"][0]["receive"] == "1 waiting")
     listener, connection = page.state["rows"]
     assert (listener["kind"], connection["kind"], connection["peer"]) == ("listener", "connection", "alice")
@@ -50,28 +72,26 @@ def test_two_clients_one_asleep_on_one_waiting(server, page_of):
     assert page.shows(lambda s: "5 bytes came back: 'HELLO'" in s["clients"][1]["state"])
 
 
-def test_where_no_descriptor_is_free_a_look_says_so_and_the_next_ones_come(server, page_of):
-    page = page_of(server)
-    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in accept()"))
+def test_where_no_descriptor_is_free_a_look_says_so_and_the_next_ones_come(page):
+    assert page.shows(doing("accept"))
     used = proc.links()
     with proc.descriptor_limit(next(number for number in itertools.count() if number not in used)):
         page.click("connect")
         assert page.shows(lambda s: s["note"].startswith("This look failed: OSError: [Errno 24]"))
     page.click("connect")
-    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()") and s["note"] == "")
+    assert page.shows(lambda s: doing("recv")(s) and s["note"] == "")
 
 
 def test_the_head_and_the_table_tell_one_thing_of_its_thread(server, monkeypatch):
     panel = observe(server)
-    assert wait_until(lambda: [row["asleep"] for row in panel.state()["rows"]] == ["BlockingServer in accept"], 60)
+    assert wait_until(lambda: column(panel.state(), "asleep") == ["BlockingServer in accept"], 60)
     monkeypatch.setattr(BlockingServer, "doing", lambda _: Doing(asleep=False))  # it was read a moment earlier
     state = panel.state()
-    assert state["server"]["doing"] == "running" and [row["asleep"] for row in state["rows"]] == [""]
+    assert state["server"]["doing"] == "running" and column(state, "asleep") == [""]
 
 
-def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_brings_it_back(server, page_of):
-    page = page_of(server)
-    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in accept()"))
+def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_brings_it_back(page):
+    assert page.shows(doing("accept"))
     page.click("blocking", of="listener", blocking=False)
     # A look asks one thing after the other: the first one that finds it ended may have the note of before.
     assert page.shows(lambda s: not s["server"]["running"] and "Start brings it back" in s["note"])
@@ -81,44 +101,27 @@ def test_a_listener_made_non_blocking_ends_the_server_in_plain_words_and_start_b
     assert page.shows(lambda s: s["server"]["running"] and s["listener"] == "blocking" and s["note"] == "")
 
 
-def test_the_mode_shown_is_the_kernels(server, page_of):
-    page = page_of(server)
+def test_the_mode_shown_is_the_kernels(server, page):
     page.click("connect")
-    assert page.shows(lambda s: (s["listener"], s["connections"]) == ("blocking", "blocking"))
-    assert wait_until(lambda: server.doing().call == "recv", 20)  # a recv that begins later would end it
+    assert page.shows(lambda s: modes(s) == ("blocking", "blocking"))
+    assert asleep(server, "recv")  # a recv that begins later would end it
     page.click("blocking", of="connections", blocking=False)
-    assert page.shows(
-        lambda s: (
-            (s["listener"], s["connections"]) == ("blocking", "non-blocking")
-            and "its next recv() with nothing to read raises blockingioerror" in s["note"].lower()
-        )
-    )
+    said = "its next recv() with nothing to read raises blockingioerror"
+    assert page.shows(lambda s: modes(s) == ("blocking", "non-blocking") and said in s["note"].lower())
     server.set_blocking(True, of="connections")  # from a cell
     assert page.shows(lambda s: s["connections"] == "blocking" and s["note"] == "")
 
 
-def test_a_listener_made_non_blocking_while_the_server_reads_says_what_will_happen(server, page_of):
-    page = page_of(server)
+def test_a_listener_made_non_blocking_while_the_server_reads_says_what_will_happen(page):
     page.click("connect")
-    assert page.shows(lambda s: s["server"]["doing"].startswith("asleep in recv()"))
+    assert page.shows(doing("recv"))
     page.click("blocking", of="listener", blocking=False)
     assert page.shows(lambda s: "comes back to accept()" in s["note"] and "errno 11" in s["note"])
     page.click("close", client="alice")
     assert page.shows(lambda s: not s["server"]["running"])
 
 
-def test_a_client_that_half_closes_with_much_unsent_sends_no_more():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        client = Client(listener.getsockname(), "bob")
-        client.send(bytes(20_000_000))
-        client.half_close()
-        client.look()
-        assert client.state == "half-closed" and client.open and not client.unsent
-        client.close()
-
-
-def test_half_close_close_and_reset(server, page_of):
-    page = page_of(server)
+def test_half_close_close_and_reset(page):
     for click, seen in (("half_close", "finished by the server"), ("reset", "reset"), ("close", "closed")):
         page.click("connect")
         assert page.shows(lambda s: s["clients"] and s["clients"][-1]["state"] == "connected")
@@ -128,8 +131,7 @@ def test_half_close_close_and_reset(server, page_of):
             page.click("close", client=page.state["clients"][-1]["name"])
 
 
-def test_stop_and_start(server, page_of):
-    page = page_of(server)
+def test_stop_and_start(page):
     page.click("stop")
     assert page.shows(lambda s: not s["server"]["running"] and not s["rows"] and not s["can_connect"])
     page.click("connect")
@@ -138,35 +140,27 @@ def test_stop_and_start(server, page_of):
     assert page.shows(lambda s: s["server"]["running"] and s["can_connect"])
 
 
-def test_plain_sockets(page_of):
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        page = page_of(listener)
-        page.click("connect")
-        assert page.shows(
-            lambda s: (
-                s["rows"] and s["rows"][0]["receive"] == "1 waiting" and "waits in the accept queue" in s["clients"][0]["state"]
-            )
-        )
-        assert page.state["server"] is None
-        connection, _ = listener.accept()
-        with connection:
-            assert page.shows(lambda s: s["clients"][0]["state"] == "connected")
-            sleeper = threading.Thread(target=listener.accept, daemon=True)
-            sleeper.start()
-            assert page.shows(lambda s: s["rows"][0]["asleep"].endswith("in accept"))
-            page.click("connect")
-            sleeper.join()
-            page.click("blocking", of="listener", blocking=False)
-            assert page.shows(lambda s: s["listener"] == "non-blocking")
-            assert not listener.getblocking()
+def test_plain_sockets(listener, page_of, kept):
+    page = page_of(listener)
+    page.click("connect")
+    assert page.shows(lambda s: column(s, "receive") == ["1 waiting"] and "waits in the accept queue" in s["clients"][0]["state"])
+    assert page.state["server"] is None
+    kept(listener.accept()[0])
+    assert page.shows(lambda s: s["clients"][0]["state"] == "connected")
+    sleeper = threading.Thread(target=listener.accept, daemon=True)
+    sleeper.start()
+    assert page.shows(lambda s: s["rows"][0]["asleep"].endswith("in accept"))
+    page.click("connect")
+    sleeper.join()
+    page.click("blocking", of="listener", blocking=False)
+    assert page.shows(lambda s: s["listener"] == "non-blocking")
+    assert not listener.getblocking()
 
 
-def test_several_sockets_and_names_of_ones_own():
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
-        connection, _ = listener.accept()
-        with connection:
-            shown = observe([listener, connection], mine=client).state()
-            assert [(row["kind"], row["peer"]) for row in shown["rows"]] == [("listener", ""), ("connection", "mine")]
+def test_several_sockets_and_names_of_ones_own(listener, kept):
+    client = kept(socket.create_connection(listener.getsockname()))
+    shown = observe([listener, kept(listener.accept()[0])], mine=client).state()
+    assert [(row["kind"], row["peer"]) for row in shown["rows"]] == [("listener", ""), ("connection", "mine")]
 
 
 def test_two_panels_on_one_server_share_the_clients(server, page_of):
@@ -186,11 +180,9 @@ def test_nothing_is_sent_without_a_page_nor_while_nothing_changes(server, page_o
     assert not sent
 
 
-def test_the_pump_ends_when_the_page_is_gone_and_comes_back(server, page_of):
-    page = page_of(server)
+def test_the_pump_ends_when_the_page_is_gone_and_comes_back(page):
     assert page.shows(lambda s: True)
-    page.click("gone")
-    assert wait_until(lambda: page.panel._pump is None)
+    page.leave()
     page.state = {}
     page.click("ready")
     assert page.shows(lambda s: s["server"]["running"])
@@ -213,77 +205,66 @@ def test_a_page_that_went_silent_is_not_served_for_ever(server, monkeypatch):
         {"type": "send", "client": ["alice"]},
     ],
 )
-def test_an_odd_message_harms_nothing(server, page_of, message):
-    page = page_of(server)
+def test_an_odd_message_harms_nothing(page, message):
     page.panel._hear(page.panel, {"view": "page", **message}, [])
     page.click("connect")
     assert page.shows(lambda s: len(s["clients"]) == 1)
 
 
-def test_text_is_escaped_in_the_picture_and_bounded_in_a_message(page_of):
-    with BlockingServer() as server:
-        page = page_of(server)
-        page.click("connect")
-        page.click("send", client="alice", text="<img src=x onerror=alert(1)>" * 1000)
-        assert page.shows(lambda s: s["clients"] and "1,000 bytes came back" in s["clients"][0]["state"])
-        markup = "<script>alert(1)</script>"
-        with socket.create_connection(server.address) as client:
-            page.panel.label(**{markup: client})
-            page.click("close", client="alice")
-            assert page.shows(lambda s: any(row["peer"] == markup for row in s["rows"]))
-            assert "<script" not in page.panel.picture() and "&lt;script&gt;" in page.panel.picture()
+def test_text_is_escaped_in_the_picture_and_bounded_in_a_message(page_on):
+    page = page_on(BlockingServer)
+    page.click("connect")
+    page.click("send", client="alice", text="<img src=x onerror=alert(1)>" * 1000)
+    assert page.shows(lambda s: s["clients"] and "1,000 bytes came back" in s["clients"][0]["state"])
+    markup = "<script>alert(1)</script>"
+    with connect(page.panel.subject) as client:
+        page.panel.label(**{markup: client})
+        page.click("close", client="alice")
+        assert page.shows(lambda s: markup in column(s, "peer"))
+        assert "<script" not in page.panel.picture() and "&lt;script&gt;" in page.panel.picture()
 
 
-def test_a_line_end_can_be_sent(page_of):
-    with BlockingServer() as server:
-        page = page_of(server)
-        page.click("connect")
-        page.click("send", client="alice", text=r"PING\r\n")
-        assert page.shows(lambda s: s["clients"] and "6 bytes came back" in s["clients"][0]["state"])
-        assert page.panel.clients.by_name["alice"].last == b"PING\r\n"
+def test_a_line_end_can_be_sent(page_on):
+    page = page_on(BlockingServer)
+    page.click("connect")
+    page.click("send", client="alice", text=r"PING\r\n")
+    assert page.shows(lambda s: s["clients"] and "6 bytes came back" in s["clients"][0]["state"])
+    assert page.panel.clients.by_name["alice"].last == b"PING\r\n"
 
 
-def test_many_descriptors_show_the_active_ones_and_say_how_many_are_not_shown(server, monkeypatch):
+def test_many_descriptors_show_the_active_ones_and_say_how_many_are_not_shown(kept, monkeypatch):
     monkeypatch.setattr(panel_module, "_SHOWN", 3)
-    pairs = [socket.socketpair() for _ in range(5)]
+    pairs = [tuple(map(kept, socket.socketpair())) for _ in range(5)]
     pairs[3][1].send(b"x")
     shown = observe([left for left, _ in pairs]).state()
-    assert shown["hidden"] == 2 and any(row["readable"] for row in shown["rows"])
-    for pair in pairs:
-        for side in pair:
-            side.close()
+    assert shown["hidden"] == 2 and any(column(shown, "readable"))
 
 
-def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of):
-    with CoroutineServer(bytes.upper) as server, ExitStack() as sockets:
-        crowd = [sockets.enter_context(socket.create_connection(server.address)) for _ in range(220)]
+def test_clients_that_talk_among_very_many_are_shown_and_named_ones_too(page_of, kept):
+    with CoroutineServer(bytes.upper) as server:
+        crowd = [kept(connect(server)) for _ in range(220)]
         page = page_of(server)
         assert page.shows(
             lambda s: (
                 (s["hidden"], len(s["rows"])) == (161, 61)  # 221 sockets; 60 shown, and the epoll
-                and [row["kind"] for row in s["rows"]].count("listener") == 1
+                and column(s, "kind").count("listener") == 1
                 and s["tasks"]["hidden"]
-                and (s["listener"], s["connections"]) == ("non-blocking", "non-blocking")
-                and any(row["watched"] for row in s["rows"])
+                and modes(s) == ("non-blocking", "non-blocking")
+                and any(column(s, "watched"))
             )
         )
         place = "{}:{}".format(*crowd[215].getsockname())
 
         def talks_and_is_shown() -> bool:
-            crowd[215].sendall(b"x")
-            assert crowd[215].recv(1) == b"X"
-            return any(row["peer"] == place for row in page.state["rows"])
+            assert ask(crowd[215], b"x") == b"X"
+            return place in column(page.state, "peer")
 
         assert wait_until(talks_and_is_shown, 20)
         page.click("connect")
         assert page.shows(
-            lambda s: (
-                any(row["peer"] == "alice" for row in s["rows"])
-                and s["hidden"] == 162
-                and s["clients"][0]["state"] == "connected"
-            )
+            lambda s: "alice" in column(s, "peer") and s["hidden"] == 162 and s["clients"][0]["state"] == "connected"
         )
-        shown = {row["number"] for row in page.state["rows"]}  # before their lanes: a later look may show others
+        shown = set(column(page.state, "number"))  # before their lanes: a later look may show others
         assert shown <= {number for message, _ in page.messages for _, number, _ in message["lanes"]}
         assert "162 more descriptors are not shown" in page.panel.picture()
     assert page.shows(lambda s: s["hidden"] == 0 and s["rows"] == [])
@@ -298,11 +279,10 @@ def test_a_state_is_json_and_a_stored_panel_has_a_picture_and_a_name_without_an_
 
 
 def test_a_server_of_ones_own_that_breaks_tells_its_fate():
-    class Broken(Server):
-        def serve(self, listener):
-            raise ZeroDivisionError("mine")
+    def breaks(listener):
+        raise ZeroDivisionError("mine")
 
-    broken = Broken().start()
+    broken = serving(breaks).start()
     broken.wait()
     state = observe(broken).state()
     assert "The server ended by ZeroDivisionError: mine" in state["note"]
@@ -317,7 +297,7 @@ def test_the_cpu_that_is_told_is_that_of_all_its_threads():
             pass
         return request
 
-    with ThreadedServer(compute) as server, socket.create_connection(server.address) as client:
+    with ThreadedServer(compute) as server, connect(server) as client:
         panel = observe(server)
         client.sendall(b"x")
         try:
@@ -362,21 +342,30 @@ def test_a_name_for_what_is_no_open_socket_is_one_sentence(server):
 
 
 class TestClient:
+    @pytest.fixture
+    def client(self, listener):
+        client = Client(listener.getsockname(), "bob")
+        assert wait_until(lambda: client.look() or client.state == "connected")
+        yield client
+        client.close()
+
     def test_refused(self):
         with a_port() as port:
             client = Client(("127.0.0.1", port), "late")
             assert wait_until(lambda: client.look() or client.state == "refused: nobody listens")
         assert not client.open
 
-    def test_a_full_send_buffer_does_not_block(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = Client(listener.getsockname(), "eager")
-            assert wait_until(lambda: client.look() or client.state == "connected")
-            client.send(bytes(20 << 20))
-            assert client.unsent
-            client.close()
+    def test_a_full_send_buffer_does_not_block(self, client):
+        client.send(bytes(20 << 20))
+        assert client.unsent
 
-    def test_a_cell_and_the_thread_of_a_panel_use_it_at_the_same_time(self):
+    def test_one_that_half_closes_with_much_unsent_sends_no_more(self, client):
+        client.send(bytes(20_000_000))
+        client.half_close()
+        client.look()
+        assert client.state == "half-closed" and client.open and not client.unsent
+
+    def test_a_cell_and_the_thread_of_a_panel_use_it_at_the_same_time(self, listener, client):
         class Meets(socket.socket):
             def send(self, data):
                 with memoryview(data):
@@ -385,20 +374,16 @@ class TestClient:
                         other.join(0.1)  # it waits for its turn
                 return super().send(data)
 
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = Client(listener.getsockname(), "busy")
-            assert wait_until(lambda: client.look() or client.state == "connected")
-            client.socket = Meets(fileno=client.socket.detach())
-            other = threading.Thread(target=client.send, args=(b"two",))
-            client.send(b"one ")
-            other.join()
-            client.close()
-            with listener.accept()[0] as connection:
-                assert connection.recv(100, socket.MSG_WAITALL) == b"one two"
+        client.socket = Meets(fileno=client.socket.detach())
+        other = threading.Thread(target=client.send, args=(b"two",))
+        client.send(b"one ")
+        other.join()
+        client.close()
+        with listener.accept()[0] as connection:
+            assert connection.recv(100, socket.MSG_WAITALL) == b"one two"
 
-    def test_calls_after_the_end_do_nothing(self):
-        with socket.create_server(("127.0.0.1", 0)) as listener:
-            client = Client(listener.getsockname(), "gone")
+    def test_calls_after_the_end_do_nothing(self, listener, client):
+        listener.close()
         client.close()
         client.look(), client.half_close(), client.send(b"x"), client.reset(), client.close()
         assert not client.open
@@ -408,9 +393,8 @@ class TestStillPictures:
     def test_the_timeline_shows_one_lane_for_the_thread_and_one_for_each_descriptor(self, server):
         server.record()
         for _ in range(2):
-            with socket.create_connection(server.address) as client:
-                client.sendall(b"x")
-                assert client.recv(1) == b"X"
+            with connect(server) as client:
+                assert ask(client, b"x") == b"X"
         assert wait_until(lambda: [call.name for call in server.calls()].count("close") == 2)
         figure = timeline(server)
         lanes = [label.get_text().split()[0] for label in figure.axes[0].get_yticklabels()]
@@ -425,60 +409,52 @@ class TestStillPictures:
     def test_a_panels_picture_has_lanes_when_calls_were_recorded(self, server):
         assert "<img" not in observe(server).picture()
         server.record()
-        with socket.create_connection(server.address) as client:
-            client.sendall(b"x")
-            client.recv(1)
+        with connect(server) as client:
+            ask(client, b"x")
         assert 'alt="' in observe(server).picture() and "system calls" in observe(server).picture()
 
 
-class TestTheListsOfSelect:
-    def test_they_stand_beside_the_descriptors_while_calls_are_recorded(self, page_of):
-        with SelectServer() as server:
-            page = page_of(server)
-            assert page.shows(lambda s: s["rows"] and not any(row["asked"] or row["found"] for row in s["rows"]))
-            page.click("record", on=True)
-            page.click("connect")  # it ends the select in flight, which was not seen to begin
-            assert page.shows(lambda s: [row["asked"] for row in s["rows"]] == ["read", "read"])
-            page.click("connect")
-            assert page.shows(lambda s: [row["found"] for row in s["rows"]] == ["read", "", ""])
-            page.click("send", client="alice", text="hello")
-            assert page.shows(lambda s: [row["found"] for row in s["rows"]] == ["", "read", ""])
-            page.click("slow", client="alice")
-            page.click("send_block", client="alice")
-            assert page.shows(lambda s: s["rows"][1]["asked"] == "write")
-            assert "handed in" in page.panel.picture()
-            page.click("record", on=False)
-            assert page.shows(lambda s: not any(row["asked"] for row in s["rows"]))
-            assert "handed in" not in page.panel.picture()
+def test_the_lists_of_select_stand_beside_the_descriptors_while_calls_are_recorded(page_on):
+    page = page_on(SelectServer)
+    assert page.shows(lambda s: s["rows"] and not any(column(s, "asked") + column(s, "found")))
+    page.click("record", on=True)
+    page.click("connect")  # it ends the select in flight, which was not seen to begin
+    assert page.shows(lambda s: column(s, "asked") == ["read", "read"])
+    page.click("connect")
+    assert page.shows(lambda s: column(s, "found") == ["read", "", ""])
+    page.click("send", client="alice", text="hello")
+    assert page.shows(lambda s: column(s, "found") == ["", "read", ""])
+    page.click("slow", client="alice")
+    page.click("send_block", client="alice")
+    assert page.shows(lambda s: s["rows"][1]["asked"] == "write")
+    assert "handed in" in page.panel.picture()
+    page.click("record", on=False)
+    assert page.shows(lambda s: not any(column(s, "asked")))
+    assert "handed in" not in page.panel.picture()
 
 
-class TestTasks:
-    def test_each_task_has_the_name_of_its_client(self, page_of):
-        with CoroutineServer() as server:
-            page = page_of(server)
-            page.click("connect")
-            page.click("connect")
-            assert page.shows(
-                lambda s: (
-                    [task["client"] for task in s["tasks"]["shown"]] == ["listener", "alice", "bob"] and s["tasks"]["ready"] == 0
-                )
-            )
-            assert wait_until(lambda: server.doing().call == "epoll_wait", 20)  # on its way there, it would be held in front
-            listener, alice, bob = page.state["tasks"]["shown"]
-            assert (listener["name"], alice["name"], alice["state"]) == ("accept_clients", "serve_client", "read")
-            page.click("hold")
-            page.click("send", client="alice", text="hello")
-            assert page.shows(lambda s: s["server"]["pending"].startswith("recv(") and s["tasks"]["ready"] == 1)
-            first = page.state["tasks"]["shown"][0]
-            assert (first["client"], first["state"], first["waits"]) == ("alice", "running", "running")
-            page.click("step")
-            assert page.shows(lambda s: s["server"]["pending"].startswith("send("))
-            page.click("step")
-            assert page.shows(lambda s: s["server"]["pending"].startswith("epoll_wait(") and s["tasks"]["ready"] == 0)
+def test_each_task_has_the_name_of_its_client(page_on):
+    page = page_on(CoroutineServer)
+    page.click("connect")
+    page.click("connect")
+    clients = ["listener", "alice", "bob"]
+    assert page.shows(lambda s: [task["client"] for task in s["tasks"]["shown"]] == clients and s["tasks"]["ready"] == 0)
+    assert asleep(page.panel.subject, "epoll_wait")
+    listener, alice, bob = page.state["tasks"]["shown"]
+    assert (listener["name"], alice["name"], alice["state"]) == ("accept_clients", "serve_client", "read")
+    page.click("hold")
+    page.click("send", client="alice", text="hello")
+    assert page.shows(lambda s: s["server"]["pending"].startswith("recv(") and s["tasks"]["ready"] == 1)
+    first = page.state["tasks"]["shown"][0]
+    assert (first["client"], first["state"], first["waits"]) == ("alice", "running", "running")
+    page.click("step")
+    assert page.shows(lambda s: s["server"]["pending"].startswith("send("))
+    page.click("step")
+    assert page.shows(lambda s: s["server"]["pending"].startswith("epoll_wait(") and s["tasks"]["ready"] == 0)
 
 
-def test_a_message_holds_the_rows_that_changed(page_of):
-    pairs = [socket.socketpair() for _ in range(20)]
+def test_a_message_holds_the_rows_that_changed(page_of, kept):
+    pairs = [tuple(map(kept, socket.socketpair())) for _ in range(20)]
     page = page_of([end for pair in pairs for end in pair])
     assert page.shows(lambda s: len(s["rows"]) == 40)
     before = len(page.messages)
@@ -489,9 +465,6 @@ def test_a_message_holds_the_rows_that_changed(page_of):
     assert set(changed) <= {number, pairs[3][0].fileno()}
     pairs[5][0].close()
     assert page.shows(lambda s: len(s["rows"]) == 39)
-    for pair in pairs:
-        for end in pair:
-            end.close()
 
 
 def test_a_crowd_leaves_when_its_server_has_stopped_and_another_crowd_comes():
@@ -504,24 +477,22 @@ def test_a_crowd_leaves_when_its_server_has_stopped_and_another_crowd_comes():
 
 
 class TestServersThatNeverBlock:
-    def test_their_own_mode_needs_no_words(self, page_of):
-        with SelectServer() as server:
-            page = page_of(server)
-            page.click("connect")
-            assert page.shows(lambda s: (s["listener"], s["connections"]) == ("non-blocking", "non-blocking") and s["note"] == "")
+    def test_their_own_mode_needs_no_words(self, page_on):
+        page = page_on(SelectServer)
+        page.click("connect")
+        assert page.shows(lambda s: modes(s) == ("non-blocking", "non-blocking") and s["note"] == "")
 
-    def test_made_blocking_they_freeze_and_the_panel_says_why(self, page_of):
-        with NonBlockingServer() as server:
-            page = page_of(server)
-            page.click("connect")
-            assert page.shows(lambda s: s["connections"] == "non-blocking")
-            page.click("blocking", of="connections", blocking=True)
-            assert page.shows(lambda s: "the server sleeps in recv() until its client acts" in s["note"])
-            page.click("blocking", of="connections", blocking=False)
-            page.click("send", client="alice", text="hello")
-            assert page.shows(lambda s: s["note"] == "" and "HELLO" not in s["note"] and not s["server"]["asleep"])
-            page.click("blocking", of="listener", blocking=True)
-            assert page.shows(lambda s: "sleeps in accept() until somebody comes" in s["note"])
-            page.click("blocking", of="listener", blocking=False)
-            page.click("connect")
-            assert page.shows(lambda s: s["note"] == "" and len(s["rows"]) == 3)
+    def test_made_blocking_they_freeze_and_the_panel_says_why(self, page_on):
+        page = page_on(NonBlockingServer)
+        page.click("connect")
+        assert page.shows(lambda s: s["connections"] == "non-blocking")
+        page.click("blocking", of="connections", blocking=True)
+        assert page.shows(lambda s: "the server sleeps in recv() until its client acts" in s["note"])
+        page.click("blocking", of="connections", blocking=False)
+        page.click("send", client="alice", text="hello")
+        assert page.shows(lambda s: s["note"] == "" and not s["server"]["asleep"])
+        page.click("blocking", of="listener", blocking=True)
+        assert page.shows(lambda s: "sleeps in accept() until somebody comes" in s["note"])
+        page.click("blocking", of="listener", blocking=False)
+        page.click("connect")
+        assert page.shows(lambda s: s["note"] == "" and len(s["rows"]) == 3)

@@ -3,6 +3,7 @@
 import socket
 
 import pytest
+from every_server import asleep
 
 from course_lib.kernel import wait_until
 from course_lib.servers import BlockingServer
@@ -24,12 +25,13 @@ def dock(monkeypatch, servers_stop):
 def panel_in():
     panels = []
 
-    def panel_in(where, **more):
-        """A panel on a new server, one view of which is there."""
-        panel = observe(BlockingServer().start(), **more)
+    def panel_in(where="cell of JupyterLab", server=None, **more):
+        """A panel on a server, or on a new one; one view of it is there, unless `where` is None."""
+        panel = observe(server or BlockingServer().start(), **more)
         panel.send = lambda *message, **more: None
         panels.append(panel)
-        tell(panel, "ready", "cell", where)
+        if where:
+            tell(panel, "ready", "cell", where)
         return panel
 
     yield panel_in
@@ -50,14 +52,25 @@ def all_is_heard(panel):
     tell(panel, "gone", "the last")
 
 
-def test_in_jupyterlab_it_is_put_beside_the_notebook_and_the_cell_gives_way_when_it_has_appeared(dock, panel_in):
-    panel = panel_in("cell of JupyterLab")
-    assert wait_until(lambda: dock._sidecar and dock.shown is panel, 10)
-    assert panel.place == "here"  # nobody has seen it there yet
-    (output,) = dock._sidecar.outputs
-    assert output["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] == panel.model_id
-    tell(panel, "ready", "side", "beside")
+def put_beside(panel, view="side"):
+    """Its view beside the notebook has appeared."""
+    tell(panel, "ready", view, "beside")
     assert wait_until(lambda: panel.place == "beside", 10)
+
+
+@pytest.fixture
+def first(dock, panel_in):
+    """A panel that has just been put beside the notebook; nobody has seen it there yet."""
+    panel = panel_in()
+    assert wait_until(lambda: dock._sidecar and dock.shown is panel, 10)
+    return panel
+
+
+def test_in_jupyterlab_it_is_put_beside_the_notebook_and_the_cell_gives_way_when_it_has_appeared(dock, first):
+    assert first.place == "here"
+    (output,) = dock._sidecar.outputs
+    assert output["data"]["application/vnd.jupyter.widget-view+json"]["model_id"] == first.model_id
+    put_beside(first)
 
 
 @pytest.mark.parametrize("where, more", [("cell", {}), ("cell of JupyterLab", {"parts": ["table"]})])
@@ -68,11 +81,10 @@ def test_elsewhere_and_a_part_alone_stay_in_the_cell(dock, panel_in, where, more
 
 
 def test_a_second_panel_takes_the_same_place(dock, panel_in):
-    first = panel_in("cell of JupyterLab")
-    tell(first, "ready", "side", "beside")
-    assert wait_until(lambda: first.place == "beside", 10)
+    first = panel_in()
+    put_beside(first)
     place = dock._sidecar
-    second = panel_in("cell of JupyterLab")
+    second = panel_in()
     assert wait_until(lambda: dock.shown is second, 10)
     tell(first, "gone", "side")
     tell(second, "ready", "side 2", "beside")
@@ -81,11 +93,11 @@ def test_a_second_panel_takes_the_same_place(dock, panel_in):
 
 
 def test_who_closes_the_place_has_panels_in_their_cells_and_the_newest_at_hand(dock, panel_in):
-    first = panel_in("cell of JupyterLab")
+    first = panel_in()
     tell(first, "ready", "side", "beside")
     tell(first, "gone", "side")
     assert wait_until(lambda: first.place == "offered" and not dock.wanted, 10)
-    second = panel_in("cell of JupyterLab")
+    second = panel_in()
     assert wait_until(lambda: (first.place, second.place) == ("here", "offered"), 10)
     tell(second, "ready", "cell again", "cell of JupyterLab")
     tell(first, "ready", "cell again", "cell of JupyterLab")  # it is drawn again: it is no newer
@@ -98,13 +110,11 @@ def test_who_closes_the_place_has_panels_in_their_cells_and_the_newest_at_hand(d
     assert wait_until(lambda: dock.shown is second, 10)
 
 
-def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, panel_in, monkeypatch):
+def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, first, panel_in, monkeypatch):
     """After a reload the page has forgotten the place; where there is none at all, the panel stays in its cell."""
-    first = panel_in("cell of JupyterLab")
-    assert wait_until(lambda: dock._sidecar and dock.shown is first, 10)
     monkeypatch.setattr(panel_module, "_APPEARS", 0.1)
     place = dock._sidecar
-    second = panel_in("cell of JupyterLab")
+    second = panel_in()
     assert wait_until(lambda: dock._sidecar is not place and dock.is_new, 10)
     assert wait_until(lambda: second._asked is None, 10)
     assert second.place == "here"
@@ -113,12 +123,10 @@ def test_where_nothing_appears_in_the_old_place_a_new_one_is_opened_once(dock, p
 def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_cell_until_it_is_asked_for(dock, panel_in):
     """After Run All, a page shows a panel when one scrolls to it: it must not take the width from what is read then."""
     server = BlockingServer().start()
-    passed = observe(server)
+    passed = panel_in(None, server)
     dock.begin("told = 3", {"server": server})
-    coming = observe(server)
+    coming = panel_in(None, server)
     dock.begin("server.address", {"server": server})
-    for panel in passed, coming:
-        panel.send = lambda *message, **more: None
     tell(passed, "ready", "cell", "cell of JupyterLab")
     all_is_heard(passed)
     assert dock.shown is None and passed.place == "here"
@@ -126,29 +134,21 @@ def test_one_that_is_seen_only_after_a_cell_about_something_else_stays_in_its_ce
     assert wait_until(lambda: dock.shown is coming, 10)
     tell(passed, "dock", "cell")
     assert wait_until(lambda: dock.shown is passed, 10)
-    for panel, view in (passed, "cell"), (coming, "other cell"):
-        tell(panel, "gone", view)
-        assert wait_until(lambda panel=panel: panel._pump is None, 10)
 
 
-def test_one_whose_server_was_stopped_before_it_is_seen_stays_in_its_cell(dock):
+def test_one_whose_server_was_stopped_before_it_is_seen_stays_in_its_cell(dock, panel_in):
     server = BlockingServer().start()
-    panel = observe(server)
-    panel.send = lambda *message, **more: None
+    panel = panel_in(None, server)
     server.stop()
     tell(panel, "ready", "cell", "cell of JupyterLab")
     all_is_heard(panel)
     assert dock.shown is None and panel.place == "here"
-    tell(panel, "gone", "cell")
-    assert wait_until(lambda: panel._pump is None, 10)
 
 
-def test_a_view_that_is_late_in_the_old_place_does_not_close_the_new_one(dock, panel_in, monkeypatch):
-    first = panel_in("cell of JupyterLab")
-    assert wait_until(lambda: dock._sidecar and dock.shown is first, 10)
+def test_a_view_that_is_late_in_the_old_place_does_not_close_the_new_one(dock, first, panel_in, monkeypatch):
     monkeypatch.setattr(panel_module, "_APPEARS", 0.1)
     place = dock._sidecar
-    second = panel_in("cell of JupyterLab")
+    second = panel_in()
     assert wait_until(lambda: dock._sidecar is not place, 10)
     for kind, view in (("ready", "late"), ("gone", "late"), ("ready", "side")):
         tell(second, kind, view, "beside")
@@ -163,9 +163,8 @@ class TestFolding:
 
     @pytest.fixture
     def panel(self, dock, panel_in):
-        panel = panel_in("cell of JupyterLab")
-        tell(panel, "ready", "side", "beside")
-        assert wait_until(lambda: panel.place == "beside", 10)
+        panel = panel_in()
+        put_beside(panel)
         return panel
 
     @pytest.fixture
@@ -212,12 +211,11 @@ class TestFolding:
         dock.begin("told = 3", names)
         tell(panel, "dock", "cell")
         assert wait_until(lambda: dock.shown is panel and dock._sidecar, 10)
-        tell(panel, "ready", "side 2", "beside")
-        assert wait_until(lambda: panel.place == "beside", 10)
+        put_beside(panel, "side 2")
 
     def test_another_panel_may_have_its_place(self, dock, panel, names, panel_in):
         dock.begin("told = 3", names)
-        second = panel_in("cell of JupyterLab")
+        second = panel_in()
         assert wait_until(lambda: dock.shown is second, 10)
         assert panel.place == "away"
 
@@ -234,7 +232,7 @@ class TestFolding:
         dock.end()
         assert panel.place == "beside"
         panel.subject.start()
-        assert wait_until(lambda: panel.subject.doing().call == "accept", 10)  # an accept that begins later would end it at once
+        assert asleep(panel.subject, "accept")  # an accept that begins later would end it at once
         dock.begin("server.set_blocking(False)", names)
         panel.subject.set_blocking(False, of="listener")
         socket.create_connection(panel.subject.address).close()

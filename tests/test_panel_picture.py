@@ -4,9 +4,10 @@ import re
 import select
 import socket
 import threading
+from contextlib import contextmanager
 
 import pytest
-from every_server import OwnThreadsServer
+from every_server import OwnThreadsServer, asleep, serving
 
 from course_lib.clients import clients_of
 from course_lib.film.queue import in_accept_queue
@@ -25,6 +26,19 @@ from course_lib.widgets import live_picture, observe
 pytestmark = pytest.mark.usefixtures("servers_stop")
 
 
+@contextmanager
+def observed(server: Server):
+    """(the server, which runs as long as the block lasts, and a panel on it)."""
+    with server:
+        yield server, observe(server)
+
+
+def enter(panel, count: int = 1) -> None:
+    """So many clients connect."""
+    for _ in range(count):
+        panel.clients.connect(panel.subject.address)
+
+
 def shows(panel, condition):
     """Wait until the picture fulfils a condition; returns the state."""
     found = {}
@@ -39,15 +53,12 @@ def shows(panel, condition):
 
 
 def test_who_sleeps_where_and_who_waits_is_told_with_the_line_of_the_source():
-    with BlockingServer() as server:
-        panel = observe(server)
-        assert shows(panel, lambda p: p["threads"][0][0] == "accept" and p["asleep"])["server"]["line"].startswith(
-            "connection, peer"
-        )
-        panel.clients.connect(server.address)
+    with observed(BlockingServer()) as (_, panel):
+        state = shows(panel, lambda p: p["threads"][0][0] == "accept" and p["asleep"])
+        assert state["server"]["line"].startswith("connection, peer")
+        enter(panel)
         shows(panel, lambda p: p["threads"][0][0] == "recv")
-        for _ in range(2):
-            panel.clients.connect(server.address)
+        enter(panel, 2)
         state = shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
         picture = state["picture"]
         assert picture["asks"] == (
@@ -60,36 +71,31 @@ def test_who_sleeps_where_and_who_waits_is_told_with_the_line_of_the_source():
 
 
 def test_one_that_left_while_it_waited_still_stands_in_the_queue_under_its_name():
-    with BlockingServer() as server:
-        panel = observe(server)
-        for _ in range(3):
-            panel.clients.connect(server.address)
+    with observed(BlockingServer()) as (_, panel):
+        enter(panel, 3)
         shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
         panel.clients.by_name["bob"].close()
         shows(panel, lambda p: p["waiting"] == ("bob", "carol"))
 
 
-def test_the_accept_queue_of_the_kernel_names_those_who_were_not_accepted():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        clients = [socket.create_connection(listener.getsockname()) for _ in range(3)]
-        accepted, _ = listener.accept()
-        left = {client.getsockname() for client in clients[1:]}
-        # connect() returns before the kernel has taken the last packet of the handshake to the listener.
-        assert wait_until(lambda: in_accept_queue(descriptors(listener)[0]) == left)
-        panel = observe(listener, one=clients[1])
-        shows(panel, lambda p: p["waiting"] == ("one", f"port {clients[2].getsockname()[1]}"))
-        for sock in (*clients, accepted):
-            sock.close()
+def test_the_accept_queue_of_the_kernel_names_those_who_were_not_accepted(listener, kept):
+    clients = [kept(socket.create_connection(listener.getsockname())) for _ in range(3)]
+    kept(listener.accept()[0])
+    left = {client.getsockname() for client in clients[1:]}
+    # connect() returns before the kernel has taken the last packet of the handshake to the listener.
+    assert wait_until(lambda: in_accept_queue(descriptors(listener)[0]) == left)
+    panel = observe(listener, one=clients[1])
+    shows(panel, lambda p: p["waiting"] == ("one", f"port {clients[2].getsockname()[1]}"))
 
 
-def test_a_client_that_the_kernels_table_shows_late_has_its_name_in_the_next_look(monkeypatch):
+def test_a_client_that_the_kernels_table_shows_late_has_its_name_in_the_next_look(listener, kept, monkeypatch):
     late = [set()]
     monkeypatch.setattr(live_picture, "in_accept_queue", lambda row: late.pop() if late else in_accept_queue(row))
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
-        assert wait_until(lambda: descriptors(listener)[0].accept_queue == 1)
-        panel = observe(listener, one=client)  # its first look
-        assert not late
-        shows(panel, lambda p: p["waiting"] == ("one",))
+    client = kept(socket.create_connection(listener.getsockname()))
+    assert wait_until(lambda: descriptors(listener)[0].accept_queue == 1)
+    panel = observe(listener, one=client)  # its first look
+    assert not late
+    shows(panel, lambda p: p["waiting"] == ("one",))
 
 
 def test_a_film_of_a_server_at_which_somebody_waits_already_names_them():
@@ -105,8 +111,8 @@ def test_a_film_of_a_server_at_which_somebody_waits_already_names_them():
 
 
 def test_the_film_button_sends_what_the_player_plays():
-    with EpollServer() as server:
-        panel, sent = observe(server), []
+    with observed(EpollServer()) as (_, panel):
+        sent = []
         panel.send = lambda message, **more: sent.append(message)
         panel._click("film", {})
         (message,) = sent
@@ -115,14 +121,11 @@ def test_the_film_button_sends_what_the_player_plays():
 
 
 def test_the_lists_and_tasks_are_in_it():
-    with EpollServer() as server:
-        panel = observe(server)
-        panel.clients.connect(server.address)
+    with observed(EpollServer()) as (server, panel):
+        enter(panel)
         picture = shows(panel, lambda p: [row["watched"] for row in p["rows"]] == ["IN", "IN", ""])["picture"]
         assert picture["rows"][2]["kind"] == "epoll"
-        assert wait_until(
-            lambda: server.doing().call == "epoll_wait", 20
-        )  # a server on its way there would be held in front of it
+        assert asleep(server, "epoll_wait")
         server.hold()
         panel.clients.by_name["alice"].send(b"x")
         alice = picture["rows"][1]["number"]
@@ -130,36 +133,31 @@ def test_the_lists_and_tasks_are_in_it():
         server.run_on()
     server = SelectServer()
     server.record()
-    with server:
-        panel = observe(server)
-        panel.clients.connect(server.address)
+    with observed(server) as (_, panel):
+        enter(panel)
         shows(panel, lambda p: p["in"] and len(p["in"]) == 2 and p["asleep"])
-    with CoroutineServer() as server:
-        panel = observe(server)
-        panel.clients.connect(server.address)
+    with observed(CoroutineServer()) as (_, panel):
+        enter(panel)
         shows(panel, lambda p: [name for name, state, _ in p["tasks"]] == ["accept_clients", "serve_client"])
 
 
 def test_a_ready_list_that_the_kernel_does_not_tell_is_not_guessed():
-    class Edges(Server):
-        def serve(self, listener):
-            epoll = select.epoll()
-            epoll.register(listener, select.EPOLLIN | select.EPOLLET)
-            while not any(events & select.EPOLLHUP for _, events in epoll.poll()):  # until it is stopped
-                pass
+    def edges(listener):
+        epoll = select.epoll()
+        epoll.register(listener, select.EPOLLIN | select.EPOLLET)
+        while not any(events & select.EPOLLHUP for _, events in epoll.poll()):  # until it is stopped
+            pass
 
-    with Edges() as server:
-        panel = observe(server)
-        panel.clients.connect(server.address)
+    with observed(serving(edges)) as (_, panel):
+        enter(panel)
         picture = shows(panel, lambda p: p["waiting"] == ("alice",) and p["unknown"])["picture"]
         assert picture["ready"] == [] and picture["unknown"] == [picture["rows"][0]["number"]]
 
 
 def test_a_server_that_never_sleeps_says_which_calls_it_makes_again_and_again():
-    with NonBlockingServer() as server:
-        panel = observe(server)
+    with observed(NonBlockingServer()) as (server, panel):
         shows(panel, lambda p: p["asks"] == "The server does not sleep: it calls accept() again and again.")
-        panel.clients.connect(server.address)
+        enter(panel)
         shows(panel, lambda p: p["asks"] == "The server does not sleep: it calls accept() and recv() again and again.")
         server.record()
         told = r"The server does not sleep: it calls accept\(\) and recv\(\) again and again, .* a second, and finds nothing."
@@ -175,8 +173,7 @@ def test_a_server_that_computes_says_so():
             pass
         return request
 
-    with EpollServer(answer) as server:
-        panel = observe(server)
+    with observed(EpollServer(answer)) as (server, panel):
         panel.clients.connect(server.address).send(b"work")
         shows(panel, lambda p: p["asks"] == "The server does not sleep: it computes.")
         over.set()
@@ -192,17 +189,10 @@ def test_of_many_threads_each_is_named_by_its_client():
             pass
         return request
 
-    with ThreadedServer(answer=answer) as server:
-        panel = observe(server)
-        for _ in range(2):
-            panel.clients.connect(server.address)
-        shows(
-            panel,
-            lambda p: (
-                p["asks"]
-                == "All threads sleep: the first thread in accept(), the thread of alice in recv() and the thread of bob in recv()."
-            ),
-        )
+    with observed(ThreadedServer(answer=answer)) as (_, panel):
+        enter(panel, 2)
+        each = "the first thread in accept(), the thread of alice in recv() and the thread of bob in recv()"
+        shows(panel, lambda p: p["asks"] == f"All threads sleep: {each}.")
         panel.clients.by_name["alice"].send(b"work")
         assert at_work.wait(60)
         try:
@@ -212,9 +202,8 @@ def test_of_many_threads_each_is_named_by_its_client():
 
 
 def test_held_in_a_thread_of_which_only_its_program_knows():
-    with OwnThreadsServer() as server:
-        panel = observe(server)
-        panel.clients.connect(server.address)
+    with observed(OwnThreadsServer()) as (server, panel):
+        enter(panel)
         # Who sleeps on a descriptor is looked up after the descriptors: in its next call, and not in the one that brought alice.
         assert wait_until(lambda: [row["asleep"].split()[-1:] for row in panel.state()["rows"]] == [["accept"], ["recv"]], 20)
         server.hold()
@@ -222,31 +211,26 @@ def test_held_in_a_thread_of_which_only_its_program_knows():
         shows(panel, lambda p: p["call"] == f"sendall({p['rows'][1]['number']})" and not p["asleep"])
 
 
-def test_sockets_of_a_cell():
-    with socket.create_server(("127.0.0.1", 0)) as listener:
-        panel = observe(listener)
-        assert panel.state()["picture"]["asks"] == "No thread sleeps in a call on these."
-        sleeper = threading.Thread(target=listener.accept, name="MainThread", daemon=True)
-        sleeper.start()
-        shows(panel, lambda p: p["asks"] == "A notebook cell sleeps in accept() on listener." and p["asleep"])
-        socket.create_connection(listener.getsockname()).close()
-        sleeper.join()
+def test_sockets_of_a_cell(listener):
+    panel = observe(listener)
+    assert panel.state()["picture"]["asks"] == "No thread sleeps in a call on these."
+    sleeper = threading.Thread(target=listener.accept, name="MainThread", daemon=True)
+    sleeper.start()
+    shows(panel, lambda p: p["asks"] == "A notebook cell sleeps in accept() on listener." and p["asleep"])
+    socket.create_connection(listener.getsockname()).close()
+    sleeper.join()
 
 
-def test_of_many_the_listener_and_the_active_ones_are_drawn():
-    pairs = [socket.socketpair() for _ in range(15)]
+def test_of_many_the_listener_and_the_active_ones_are_drawn(kept):
+    pairs = [tuple(map(kept, socket.socketpair())) for _ in range(15)]
     pairs[12][0].send(b"x")
     picture = observe([end for pair in pairs for end in pair]).state()["picture"]
     assert len(picture["rows"]) == 20 and picture["hidden"] == 10
     assert pairs[12][1].fileno() in [row["number"] for row in picture["rows"]]
-    for pair in pairs:
-        for end in pair:
-            end.close()
 
 
 def test_a_look_that_found_nothing_new_makes_no_new_picture():
-    with BlockingServer() as server:
-        panel = observe(server)
+    with observed(BlockingServer()) as (_, panel):
         shows(panel, lambda p: p["asleep"])
         assert panel.state()["picture"] is panel.state()["picture"]
         assert re.match("The server sleeps", panel.state()["picture"]["asks"])

@@ -4,10 +4,9 @@ import os
 import re
 import socket
 import subprocess
-import sys
 
 import pytest
-from held import a_port
+from held import a_port, python
 
 from course_lib import own_server
 from course_lib.__main__ import main
@@ -58,7 +57,7 @@ def test_a_listener_of_another_program_is_named():
     program = (
         "import socket, sys; s = socket.create_server(('127.0.0.1', 0)); print(s.getsockname()[1], flush=True); sys.stdin.read()"
     )
-    with subprocess.Popen([sys.executable, "-c", program], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as other:
+    with python(program, stdin=subprocess.PIPE) as other:
         port = int(other.stdout.readline())
         assert re.match(rf"port {port} is in use: python[\d.]* \(process {other.pid}\) listens there\. Stop it, or", in_use(port))
         other.stdin.close()
@@ -85,8 +84,8 @@ def test_the_commands_say_so(capsys):
         assert said.count("\n") == 1 and "TIME_WAIT" in said and "listens there." not in said
 
 
-def test_a_connection_that_lives():
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.socket() as client:
+def test_a_connection_that_lives(listener):
+    with socket.socket() as client:
         client.bind(("127.0.0.1", 0))
         client.connect(listener.getsockname())
         port = client.getsockname()[1]
@@ -113,8 +112,8 @@ def test_where_the_kernel_does_not_tell(monkeypatch):
     assert "a program listens there, or a connection of an earlier one is in TIME_WAIT (60 s)" in why_in_use(80)
 
 
-def test_what_is_told_of_a_connection():
-    with socket.create_server(("127.0.0.1", 0)) as listener, socket.create_connection(listener.getsockname()) as client:
+def test_what_is_told_of_a_connection(listener):
+    with socket.create_connection(listener.getsockname()) as client:
         here, there = listener.getsockname(), client.getsockname()
         client.sendall(b"hello")
         assert is_queued(client)

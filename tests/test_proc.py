@@ -4,9 +4,9 @@ import os
 import resource
 import socket
 import subprocess
-import sys
 
 import pytest
+from held import python
 
 from course_lib import proc
 from course_lib.kernel import wait_until
@@ -17,7 +17,7 @@ def limit() -> int:
 
 
 def test_a_process_that_sleeps_and_one_that_has_gone():
-    with subprocess.Popen([sys.executable, "-c", "sum(range(10**7)); input()"], stdin=subprocess.PIPE) as child:
+    with python("sum(range(10**7)); input()", stdin=subprocess.PIPE) as child:
         assert wait_until(lambda: proc.state(child.pid) == "S" and proc.cpu_seconds(child.pid) > 0, 30)
         assert proc.threads(child.pid) == [child.pid] and proc.stat(child.pid, child.pid)[0] == "S"
         assert child.pid in proc.children(os.getpid())

@@ -3,12 +3,11 @@
 import json
 import os
 import socket
-import threading
 
 import pytest
 from panel_state import Page
 
-from course_lib.kernel import open_numbers, wait_until
+from course_lib.kernel import open_numbers
 from course_lib.widgets import process_table
 
 
@@ -28,12 +27,13 @@ class TablePage(Page):
 def page(table):
     page = TablePage(table)
     yield page
-    page.click("gone")
-    assert wait_until(lambda: not any(thread.name == "process table" for thread in threading.enumerate()))
+    page.leave()
 
 
-def row(table, number):
-    return next(row for row in table.state()["rows"] if row["number"] == number)
+def of_each(table, name, *numbers) -> list:
+    """What the table says of these numbers in the column of this name."""
+    rows = {row["number"]: row for row in table.state()["rows"]}
+    return [rows[number][name] for number in numbers]
 
 
 def test_each_thing_gets_the_lowest_free_number(table):
@@ -47,11 +47,11 @@ def test_dup_shares_the_description_and_a_second_open_does_not(table):
     first = table.open_file()
     copy, second = table.dup(first), table.open_file()
     assert table.read(first) == b'"""' and table.read(copy, 3) == b"The"
-    assert [row(table, number)["offset"] for number in (first, copy, second)] == [6, 6, 0]
+    assert of_each(table, "offset", first, copy, second) == [6, 6, 0]
     if table.state()["compared"]:  # kcmp(2) is allowed
-        assert row(table, copy)["description"] == f"shared by {first} and {copy}" and row(table, second)["description"] == "own"
+        assert of_each(table, "description", copy, second) == [f"shared by {first} and {copy}", "own"]
     table.set_blocking(copy, False)
-    assert [row(table, number)["nonblock"] for number in (first, copy, second)] == [True, True, False]
+    assert of_each(table, "nonblock", first, copy, second) == [True, True, False]
 
 
 def test_a_pipe_is_not_read_for_it_could_wait(table):

@@ -4,40 +4,22 @@ import socket
 import threading
 import time
 import warnings
-from functools import partial
 
 import pytest
-from every_server import connect
+from every_server import EVERY, ask, asleep, connect, visit
 
 from course_lib.kernel import doing, wait_until
-from course_lib.servers import AsyncioServer, CoroutineServer, Server, ThreadedServer
+from course_lib.servers import Server, ThreadedServer
 
 pytestmark = pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 
-MODELS = {
-    "coroutine": CoroutineServer,
-    "async def": partial(CoroutineServer, native=True),
-    "asyncio": AsyncioServer,
-    "threads": ThreadedServer,
-}
+MODELS = ("coroutine", "async def", "asyncio", "threads")
 SENDS = {"send", "sendall"}
 
 
-@pytest.fixture(params=MODELS.values(), ids=MODELS)
+@pytest.fixture(params=MODELS)
 def model(request):
-    return request.param
-
-
-def visit(server: Server) -> None:
-    with connect(server) as client:
-        client.sendall(b"hello")
-        assert client.recv(100) == b"hello"
-    assert wait_until(lambda: len(server._open_sockets()) == 1)
-
-
-def sleeps(server: Server) -> bool:
-    """Does it come back to its wait? On its way there it makes calls, and would be held in front of one."""
-    return wait_until(lambda: server.doing().call in ("accept", "epoll_wait"))
+    return EVERY[request.param]
 
 
 def names(server: Server) -> list[str]:
@@ -54,7 +36,7 @@ def test_the_calls_of_a_visit_are_seen_while_recording_is_on(model):
         assert wait_until(lambda: "close" in names(server))
         seen = ["send" if name in SENDS else name for name in names(server)]
         assert [seen.count(name) for name in ("accept", "recv", "send", "close")] == [1, 2, 1, 1]
-        assert sleeps(server)
+        assert asleep(server, "accept", "epoll_wait")
         server.record(False)
         before = len(server.calls())
         visit(server)
@@ -65,8 +47,7 @@ def test_the_calls_of_a_visit_are_seen_while_recording_is_on(model):
 def test_switched_on_in_the_middle_of_a_conversation(model):
     with model() as server, connect(server) as client:
         for piece in (b"one", b"two", b"three"):
-            client.sendall(piece)
-            assert client.recv(100) == piece
+            assert ask(client, piece) == piece
             server.record()
         # The recv that a thread slept in when recording began was a plain one.
         sent = lambda: [call.data for call in server.calls() if call.name in SENDS]  # noqa: E731
@@ -75,9 +56,8 @@ def test_switched_on_in_the_middle_of_a_conversation(model):
 
 def test_held_it_makes_no_call_and_stepped_one_by_one(model):
     with model() as server, connect(server) as client:
-        client.sendall(b"hello")
-        assert client.recv(100) == b"hello"
-        assert sleeps(server)
+        assert ask(client) == b"hello"
+        assert asleep(server, "accept", "epoll_wait")
         server.hold()
         client.sendall(b"held")
         assert wait_until(lambda: server.pending is not None)
@@ -91,8 +71,7 @@ def test_held_it_makes_no_call_and_stepped_one_by_one(model):
         client.settimeout(60)
         assert client.recv(100) == b"held"
         server.run_on()
-        client.sendall(b"free")
-        assert client.recv(100) == b"free"
+        assert ask(client, b"free") == b"free"
 
 
 def test_stop_wins_over_hold(model):
@@ -115,11 +94,16 @@ def talk(server: Server, count: int) -> list[socket.socket]:
     """So many clients that have been answered once; the thread of each sleeps in recv, and the first one in accept."""
     clients = [connect(server) for _ in range(count)]
     for client in clients:
-        client.sendall(b"x")
-        assert client.recv(1) == b"x"
+        assert ask(client, b"x") == b"x"
     asleep_in = ["accept"] + ["recv"] * count
     assert wait_until(lambda: [doing(thread).call for thread in server.threads] == asleep_in), list(map(doing, server.threads))
     return clients
+
+
+def leave(server: Server, clients: list[socket.socket]) -> None:
+    server.run_on()
+    for client in clients:
+        client.close()
 
 
 class TestManyThreads:
@@ -134,9 +118,7 @@ class TestManyThreads:
             for i, client in enumerate(clients):
                 call = server.step(60)  # afterwards it stands before recv
                 assert call.name == "sendall" and client.recv(10) == b"%d" % i == call.data
-            server.run_on()
-            for client in clients:
-                client.close()
+            leave(server, clients)
 
     def test_the_last_call_of_a_thread_is_told_without_waiting_for_another(self):
         with ThreadedServer() as server:
@@ -148,35 +130,33 @@ class TestManyThreads:
             call = server.step(600)
             assert call.name == "close" and time.monotonic() - began < 600
 
-    def test_two_steps_at_once_let_two_go(self):
-        with ThreadedServer() as server:
-            clients = talk(server, 2)
-            server.hold()
-            for client in clients:
-                client.sendall(b"y")
-            assert wait_until(lambda: len(server._recorder._standing) == 2)
-            server.step(0), server.step(0)
-            for client in clients:
-                assert client.recv(1) == b"y"
-            server.run_on()
-            for client in clients:
-                client.close()
-
-    def test_one_of_them_is_chosen(self):
+    @pytest.fixture
+    def two(self):
+        """A server that is held, and two clients; the threads of both stand before a call."""
         with ThreadedServer() as server:
             clients = talk(server, 2)
             server.hold()
             for client in clients:
                 client.sendall(b"y")
             assert wait_until(lambda: len(server.standing) == 2)
-            first, second = server.standing
-            assert server.pending == first and {first.thread, second.thread} <= set(server.threads[1:])
-            server.step(0, of=second.thread)
-            assert wait_until(lambda: first in server.standing and second not in server.standing)
-            server.run_on()
-            for client in clients:
-                assert client.recv(1) == b"y"
-                client.close()
+            yield server, clients
+            leave(server, clients)
+
+    def test_two_steps_at_once_let_two_go(self, two):
+        server, clients = two
+        server.step(0), server.step(0)
+        for client in clients:
+            assert client.recv(1) == b"y"
+
+    def test_one_of_them_is_chosen(self, two):
+        server, clients = two
+        first, second = server.standing
+        assert server.pending == first and {first.thread, second.thread} <= set(server.threads[1:])
+        server.step(0, of=second.thread)
+        assert wait_until(lambda: first in server.standing and second not in server.standing)
+        server.run_on()
+        for client in clients:
+            assert client.recv(1) == b"y"
 
     def test_every_thread_ends_with_the_server_also_one_that_computes(self):
         started = threading.Event()

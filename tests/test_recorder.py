@@ -18,23 +18,21 @@ import shutil
 import socket
 import struct
 import subprocess
-import sys
 import threading
 import types
 import warnings
 import weakref
-from pathlib import Path
 
 import pytest
-from every_server import connect
+from every_server import ask, asleep, connect, serving
+from every_server import visit as one_visit
+from held import python, together
 
 from course_lib.kernel import Call, Recorder, recordable, wait_until
 from course_lib.kernel import recorder as recorder_module
+from course_lib.lab import reset
 from course_lib.servers import BlockingServer, Server, stop_all
 from course_lib.widgets.words import fate
-
-RESET = struct.pack("ii", 1, 0)
-
 
 # Servers as a learner would write them
 
@@ -56,37 +54,28 @@ class SelectServer(Server):
 
 class PollServer(Server):
     def serve(self, listener):
-        poll, connections = select.poll(), {}
-        poll.register(listener, select.POLLIN)
+        self.serve_by(select.poll(), select.POLLIN, listener)
+
+    def serve_by(self, waiter, reading, listener):
+        connections = {}
+        waiter.register(listener, reading)
         while True:
-            for number, _ in poll.poll():
+            for number, _ in waiter.poll():
                 if number == listener.fileno():
                     connection, _ = listener.accept()
                     connections[connection.fileno()] = connection
-                    poll.register(connection, select.POLLIN)
+                    waiter.register(connection, reading)
                 elif data := connections[number].recv(4096):
                     connections[number].sendall(self.answer(data))
                 else:
-                    poll.unregister(number)
+                    waiter.unregister(number)
                     connections.pop(number).close()
 
 
-class EpollServer(Server):
+class EpollServer(PollServer):
     def serve(self, listener):
-        connections = {}
         with select.epoll() as self.epoll:
-            self.epoll.register(listener, select.EPOLLIN)
-            while True:
-                for number, _ in self.epoll.poll():
-                    if number == listener.fileno():
-                        connection, _ = listener.accept()
-                        connections[connection.fileno()] = connection
-                        self.epoll.register(connection, select.EPOLLIN)
-                    elif data := connections[number].recv(4096):
-                        connections[number].sendall(self.answer(data))
-                    else:
-                        self.epoll.unregister(number)
-                        connections.pop(number).close()
+            self.serve_by(self.epoll, select.EPOLLIN, listener)
 
 
 class SelectorServer(Server):
@@ -114,6 +103,7 @@ WAITING = {
     SelectorServer: "epoll_wait",
 }
 MODELS = list(WAITING)
+EACH = pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
 
 
 @pytest.fixture(autouse=True)
@@ -121,15 +111,6 @@ def no_server_is_left():
     yield
     stop_all()
     assert not recordable._of_thread
-
-
-def asks(client: socket.socket, text: bytes) -> bytes:
-    client.sendall(text)
-    return client.recv(4096)
-
-
-def asleep(server: Server, call: str) -> bool:
-    return wait_until(lambda: server.doing().call == call, 30)
 
 
 def names(calls: list[Call]) -> list[str]:
@@ -141,6 +122,11 @@ def note(server: Server) -> str:
     return fate(server, server.descriptors(), server.doing())
 
 
+def stands(server: Server) -> bool:
+    """Does it come to stand before a call?"""
+    return wait_until(lambda: server.pending)
+
+
 def into(receive) -> bytes:
     """What a method that fills a buffer received."""
     buffer = bytearray(100)
@@ -149,10 +135,17 @@ def into(receive) -> bytes:
 
 def visit(server: Server) -> None:
     """One client that comes, asks, and goes; afterwards its server waits for the next one."""
-    with connect(server) as client:
-        assert asks(client, b"hello") == b"hello"
-    assert wait_until(lambda: len(server._open_sockets()) == 1, 10)
+    one_visit(server)
     assert asleep(server, WAITING.get(type(server), "accept"))
+
+
+def put(server: Server, client: socket.socket, state: str) -> None:
+    """Into one of the states "running", "recording" and "held": before the call that serves this client."""
+    server.record(state == "recording")
+    if state == "held":
+        server.hold()
+        client.sendall(b"x")
+        assert stands(server)
 
 
 @pytest.fixture(params=MODELS, ids=lambda model: model.__name__)
@@ -191,7 +184,7 @@ class TestOnALiveServer:
         with BlockingServer() as server, connect(server) as client:
             assert asleep(server, "recv")
             server.record()
-            assert asks(client, b"one") == b"one" and asks(client, b"two") == b"two"
+            assert ask(client, b"one") == b"one" and ask(client, b"two") == b"two"
             assert wait_until(lambda: len(server.calls()) >= 3)
             # The recv that slept when recording began was a plain one.
             assert names(server.calls())[:3] == ["sendall", "recv", "sendall"]
@@ -212,14 +205,10 @@ class TestOnALiveServer:
                     while data := connection.recv(100):
                         connection.send(data[::-1])
 
-        class Mine(Server):
-            def serve(self, listener):
-                my_loop(listener)
-
-        with Mine() as server:
+        with serving(my_loop) as server:
             server.record()
             with connect(server) as client:
-                assert asks(client, b"abc") == b"cba"
+                assert ask(client, b"abc") == b"cba"
             assert wait_until(lambda: "close" in names(server.calls()))
             assert names(server.calls())[:5] == ["accept", "recv", "send", "recv", "close"]
 
@@ -231,17 +220,13 @@ class TestWhatACallSays:
             server.record()
             visit_text = b"hello " * 20
             with connect(server) as client:
-                assert asks(client, visit_text) == visit_text.upper()
+                assert ask(client, visit_text) == visit_text.upper()
             assert wait_until(lambda: len(server.calls()) == 5)
             accept, recv, sendall, end, close = server.calls()
             number = accept.result
             assert isinstance(number, int) and {call.descriptor for call in (recv, sendall, end, close)} == {number}
-            assert (accept.name, accept.descriptor, accept.error, accept.data) == (
-                "accept",
-                server.descriptors()[0].number,
-                None,
-                b"",
-            )
+            listener = server.descriptors()[0].number
+            assert (accept.name, accept.descriptor, accept.error, accept.data) == ("accept", listener, None, b"")
             assert (recv.name, recv.result, recv.data) == ("recv", 120, visit_text[:32])
             assert (sendall.name, sendall.result, sendall.data) == ("sendall", 120, visit_text[:32].upper())
             assert (end.name, end.result, end.data) == ("recv", 0, b"")
@@ -279,18 +264,17 @@ class TestWhatACallSays:
         assert any(re.fullmatch(r"recv\(\d+\) = 5 b'hello' <.*>", line) for line in lines)
 
     def test_eagain(self):
-        class Impatient(Server):
-            def serve(self, listener):
-                connection, _ = listener.accept()
-                connection.setblocking(False)
-                try:
-                    connection.recv(10)
-                except BlockingIOError:
-                    connection.sendall(b"nothing yet")
-                    connection.setblocking(True)
+        def impatient(listener):
+            connection, _ = listener.accept()
+            connection.setblocking(False)
+            try:
                 connection.recv(10)
+            except BlockingIOError:
+                connection.sendall(b"nothing yet")
+                connection.setblocking(True)
+            connection.recv(10)
 
-        with Impatient() as server:
+        with serving(impatient) as server:
             server.record()
             with connect(server) as client:
                 assert client.recv(100) == b"nothing yet"
@@ -303,9 +287,9 @@ class TestWhatACallSays:
         with BlockingServer() as server:
             assert asleep(server, "accept")
             server.record()
-            with connect(server) as client:
-                assert asks(client, b"x") == b"x"
-                client.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            client = connect(server)
+            assert ask(client, b"x") == b"x"
+            reset(client)
             assert wait_until(lambda: len(server.calls()) == 5)
             assert [(call.name, call.error) for call in server.calls()[-2:]] == [("recv", "ECONNRESET"), ("close", None)]
 
@@ -325,7 +309,7 @@ class TestTheRing:
             server.record()
             with connect(server) as client:
                 for number in range(100):
-                    assert asks(client, b"%d" % number)
+                    assert ask(client, b"%d" % number)
             assert wait_until(lambda: server.calls(1)[0].name == "close")
             assert len(server.calls()) == 30 and b"99" in [call.data for call in server.calls()]
 
@@ -349,19 +333,17 @@ class TestOffItIsNotThere:
     @pytest.mark.parametrize("after", ["never on", "on and off", "held and run on"])
     def test_the_methods_are_those_of_the_standard_library(self, after):
         with EpollServer() as server, connect(server) as client:
-            assert asks(client, b"x") == b"x"
+            assert ask(client, b"x") == b"x"
             if after == "on and off":
-                server.record()
-                assert asks(client, b"x") == b"x"
+                put(server, client, "recording")
+                assert ask(client, b"x") == b"x"
                 server.record(False)
             if after == "held and run on":
-                server.hold()
-                client.sendall(b"x")
-                assert wait_until(lambda: server.pending)
+                put(server, client, "held")
                 server.run_on()
                 assert client.recv(1) == b"x"
             with connect(server) as newer:
-                assert asks(newer, b"x") == b"x"
+                assert ask(newer, b"x") == b"x"
                 sockets = server._open_sockets()
                 assert len(sockets) == 3
                 for sock in sockets:
@@ -374,30 +356,19 @@ class TestOffItIsNotThere:
     @pytest.mark.parametrize("state", ["running", "recording", "held"])
     @pytest.mark.parametrize("where", ["main thread", "another thread"])
     def test_others_have_the_raw_things(self, state, where):
-        wrong = []
-
         def use_everything():
-            try:
-                use_select(), use_selectors(), asyncio.run(use_asyncio())
-                assert subprocess.run(["cat"], input=b"cat", capture_output=True).stdout == b"cat"
-            except BaseException as error:
-                wrong.append(error)
+            use_select(), use_selectors(), asyncio.run(use_asyncio())
+            assert subprocess.run(["cat"], input=b"cat", capture_output=True).stdout == b"cat"
 
         with EpollServer() as server, connect(server) as client:
-            assert asks(client, b"x") == b"x"
-            server.record(state == "recording")
-            if state == "held":
-                server.hold()
-                client.sendall(b"x")
-                assert wait_until(lambda: server.pending)
+            assert ask(client, b"x") == b"x"
+            put(server, client, state)
             before = server.calls()
             if where == "main thread":
                 use_everything()
             else:
-                thread = threading.Thread(target=use_everything)
-                thread.start()
-                thread.join()
-            assert not wrong and server.calls() == before
+                together(use_everything)
+            assert server.calls() == before
 
     def test_a_server_that_is_collected_leaves_no_recorder(self):
         server = EpollServer().start()
@@ -457,36 +428,20 @@ async def use_asyncio() -> None:
         writer.close()
 
 
-class Looks(Server):
-    """It runs `look()` in its thread, and keeps what that returns."""
-
-    def __init__(self, look) -> None:
-        super().__init__()
-        self.look, self.result = look, None
-
-    def serve(self, listener):
-        self.result = self.look()
-
-    def seen(self):
-        self.start().wait()
-        assert self.error is None, self.error
-        return self.result
+def seen_by_a_server(look, recorded: bool = False):
+    """What `look()` returns in the thread of a server."""
+    found = []
+    server = serving(lambda listener: found.append(look()))
+    server.record(recorded)
+    server.start().wait()
+    assert server.error is None, server.error
+    return found[0]
 
 
 def library() -> tuple:
     """What a program finds of the standard library's waits, as this thread sees it."""
-    return (
-        type(select),
-        select.select,
-        select.poll,
-        select.epoll,
-        dir(select.epoll),
-        pydoc.render_doc(select.epoll),
-        pydoc.render_doc(select.poll),
-        pydoc.render_doc(select.select),
-        select.epoll.register,
-        select.epoll.fromfd,
-    )
+    waits = select.select, select.poll, select.epoll
+    return type(select), *waits, dir(select.epoll), *map(pydoc.render_doc, waits), select.epoll.register, select.epoll.fromfd
 
 
 def parameters(function) -> inspect.Signature | None:
@@ -506,9 +461,8 @@ class TestTheStandardLibraryIsAsItWas:
     def afterwards(self):
         stop_all()
         before, own = library(), selectors_own()
-        assert (
-            type(select) is types.ModuleType and type(select.epoll) is type and own == (select.select, select.poll, select.epoll)
-        )
+        assert type(select) is types.ModuleType and type(select.epoll) is type
+        assert own == (select.select, select.poll, select.epoll)
         yield
         stop_all()
         assert library() == before and selectors_own() == own
@@ -526,9 +480,8 @@ class TestTheStandardLibraryIsAsItWas:
 
             assert epoll is before[3]
             assert isinstance(server.epoll, select.epoll) and dir(server.epoll) == before[4]
-            assert server.epoll.poll.__doc__ == select.epoll.poll.__doc__ and repr(server.epoll).startswith(
-                "<select.epoll object"
-            )
+            assert server.epoll.poll.__doc__ == select.epoll.poll.__doc__
+            assert repr(server.epoll).startswith("<select.epoll object")
             assert pickle.loads(pickle.dumps(select)) is select and copy.copy(select) is select
 
     def test_what_a_recordable_thread_finds_looks_and_works_like_it(self):
@@ -552,17 +505,18 @@ class TestTheStandardLibraryIsAsItWas:
             return True
 
         library_in_main = library()
-        assert Looks(look).seen()
+        assert seen_by_a_server(look)
 
     def test_a_program_that_puts_something_else_there_keeps_it(self):
+        def look():
+            return select.select([], [], []), hasattr(select, "poll")
+
         with pytest.MonkeyPatch.context() as patch:
             with EpollServer():
                 patch.setattr(select, "select", lambda *lists: "own")
                 patch.delattr(select, "poll")
-                look = Looks(lambda: (select.select([], [], []), hasattr(select, "poll")))
-                look.record()
-                assert look.seen() == ("own", False) == (select.select([], [], []), hasattr(select, "poll"))
-            assert (select.select([], [], []), hasattr(select, "poll")) == ("own", False)
+                assert seen_by_a_server(look, recorded=True) == ("own", False) == look()
+            assert look() == ("own", False)
 
     def test_each_of_many_is_recordable_while_others_come_and_go(self):
         def come_and_go():
@@ -594,15 +548,19 @@ class TestTheStandardLibraryIsAsItWas:
             return os.waitpid(child, 0)[1]
 
         library_in_main = library()
-        assert Looks(look).seen() == 0
+        assert seen_by_a_server(look) == 0
+
+
+def says_hello(sock: socket.socket) -> None:
+    assert ask(sock) == b"hello"
 
 
 class TestWhatALearnerMayWrite:
     """Recording must not change what a program does."""
 
-    def run(self, serve, client) -> list[Call]:
-        """Calls of a server that serves by `serve(listener)`, while `client(socket)` talks to it; it must not fail."""
-        server = type("Mine", (Server,), {"serve": lambda self, listener: serve(listener)})()
+    def run(self, serve, client=says_hello) -> list[Call]:
+        """Calls of a server that serves one client by `serve(connection)`, while `client(socket)` talks to it; it must not fail."""
+        server = serving(lambda listener: serve(listener.accept()[0]))
         server.record()
         with server, connect(server) as sock:
             client(sock)
@@ -613,15 +571,11 @@ class TestWhatALearnerMayWrite:
         return server.calls()
 
     def test_recv_into_with_keywords(self):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             buffer = bytearray(100)
             connection.send(buffer[: connection.recv_into(buffer, nbytes=50)])
 
-        def client(sock):
-            assert asks(sock, b"hello") == b"hello"
-
-        assert [(call.name, call.result) for call in self.run(serve, client)][1:3] == [("recv_into", 5), ("send", 5)]
+        assert [(call.name, call.result) for call in self.run(serve)][1:3] == [("recv_into", 5), ("send", 5)]
 
     @pytest.mark.parametrize(
         "name, receive",
@@ -642,8 +596,7 @@ class TestWhatALearnerMayWrite:
         ids=["sendmsg", "sendmsg of an iterator", "sendto"],
     )
     def test_the_other_ways_to_receive_and_to_send(self, name, receive, sends, send):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             with pytest.raises(BlockingIOError):
                 connection.setblocking(False)
                 receive(connection)
@@ -653,7 +606,7 @@ class TestWhatALearnerMayWrite:
 
         def client(sock):
             assert sock.recv(10) == b"now"
-            assert asks(sock, b"hello") == b"hello"
+            says_hello(sock)
 
         _, early, _, received, sent, *_ = self.run(serve, client)
         assert (early.name, early.error) == (name, "EAGAIN")
@@ -661,43 +614,34 @@ class TestWhatALearnerMayWrite:
         assert (sent.name, sent.result) == (sends, 5) and sent.data in (b"hello", b"")
 
     def test_what_is_detached_is_seen_for_the_last_time(self):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             number = connection.detach()
             os.write(number, os.read(number, 10))
             os.close(number)
 
-        def client(sock):
-            assert asks(sock, b"hello") == b"hello"
-
-        calls = self.run(serve, client)
-        assert names(calls) == ["accept", "detach"] and str(calls[1]).startswith(
-            f"detach({calls[0].result}) = {calls[0].result} <"
-        )
+        accept, detach = self.run(serve)
+        assert (accept.name, detach.name) == ("accept", "detach")
+        assert str(detach).startswith(f"detach({accept.result}) = {accept.result} <")
 
     @pytest.mark.parametrize("name", ["select", "poll", "epoll"])
     def test_a_name_bound_by_from_select_import_goes_past_and_that_is_said(self, name):
-        space = {"Server": Server}
-        exec(
-            f"from select import {name}\nclass Mine(Server):\n    def serve(self, listener):\n        self.wait_for(listener, {name})",
-            space,
-        )
-
-        def wait_for(self, listener, how):
+        def wait_for(listener, how):
             if name == "select":
                 return how([listener], [], [])
             waiter = how()
             waiter.register(listener, 1)
             waiter.poll()
 
-        server = type("Mine", (space["Mine"],), {"wait_for": wait_for})()
+        space = {"Server": Server, "wait_for": wait_for}
+        serve = f"    def serve(self, listener):\n        wait_for(listener, {name})"
+        exec(f"from select import {name}\nclass Mine(Server):\n{serve}", space)
+        server = space["Mine"]()
         server.record()
         with server:
             call = "epoll_wait" if name == "epoll" else name
             assert asleep(server, call) and server.unseen == [name]
-            assert f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held." in note(
-                server
-            )
+            said = f"A wait through the name {name}, which `from select import` has bound, is neither recorded nor held."
+            assert said in note(server)
             with contextlib.suppress(ConnectionError):
                 connect(server).close()
             server.wait()
@@ -715,8 +659,7 @@ class TestWhatALearnerMayWrite:
     )
     @pytest.mark.parametrize("method", ["send", "sendall"])
     def test_whatever_can_be_sent(self, data, method):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             getattr(connection, method)(data)
             connection.sendall(b".")
 
@@ -728,19 +671,17 @@ class TestWhatALearnerMayWrite:
         assert (sent.result, sent.data) == (len(bytes(data)), bytes(data))
 
     def test_files_on_sockets(self):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             with connection, connection.makefile("rwb") as file:
                 file.write(file.readline())
 
         def client(sock):
-            assert asks(sock, b"line\n") == b"line\n"
+            assert ask(sock, b"line\n") == b"line\n"
 
         assert {"recv_into", "send"} <= set(names(self.run(serve, client)))
 
     def test_a_timeout_is_still_a_timeout(self):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             connection.settimeout(0.01)
             with pytest.raises(TimeoutError):
                 connection.recv(10)
@@ -752,8 +693,7 @@ class TestWhatALearnerMayWrite:
         assert names(self.run(serve, client))[:3] == ["accept", "recv", "sendall"]
 
     def test_what_is_no_system_call_is_not_listed(self):
-        def serve(listener):
-            connection, _ = listener.accept()
+        def serve(connection):
             with connection:
                 connection.recv(10)
                 connection.close()
@@ -763,48 +703,45 @@ class TestWhatALearnerMayWrite:
         assert [str(call) for call in calls if call.descriptor == -1] == []
 
     def test_a_duplicate_is_not_recorded_when_off(self):
-        class Duplicates(Server):
-            def serve(self, listener):
-                connection, _ = listener.accept()
-                with connection.dup() as self.copy:
-                    connection.close()
-                    while data := self.copy.recv(10):
-                        self.copy.sendall(data)
+        def duplicates(listener):
+            connection, _ = listener.accept()
+            with connection.dup() as server.copy:
+                connection.close()
+                while data := server.copy.recv(10):
+                    server.copy.sendall(data)
 
-        server = Duplicates()
+        server = serving(duplicates)
         server.record()
         with server, connect(server) as client:
-            assert asks(client, b"x") == b"x"
+            assert ask(client, b"x") == b"x"
             server.record(False)
             assert asleep(server, "recv")
             before = server.calls()
-            assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+            assert ask(client, b"x") == b"x" and ask(client, b"x") == b"x"
             assert type(server.copy).recv is socket.socket.recv
             assert len(server.calls()) <= len(before) + 1  # the recv that was under way
 
     @pytest.mark.parametrize("switch", ["record", "hold"])
     def test_its_epoll_may_be_closed(self, switch):
-        class Tidy(Server):
-            def serve(self, listener):
-                self.epoll = select.epoll()
-                self.epoll.close()
-                listener.accept()
+        def tidy(listener):
+            epoll = select.epoll()
+            epoll.close()
+            listener.accept()
 
-        with Tidy() as server:
+        with serving(tidy) as server:
             assert asleep(server, "accept")
             getattr(server, switch)()
             server.run_on()
             server.record(False)
 
     def test_after_it_died_in_the_middle_of_an_epoll_loop(self):
-        class Dies(Server):
-            def serve(self, listener):
-                with select.epoll() as epoll:
-                    epoll.register(listener, select.EPOLLIN)
-                    epoll.poll()
-                    raise ValueError("a learner's mistake")
+        def dies(listener):
+            with select.epoll() as epoll:
+                epoll.register(listener, select.EPOLLIN)
+                epoll.poll()
+                raise ValueError("a learner's mistake")
 
-        server = Dies().start()
+        server = serving(dies).start()
         with contextlib.suppress(ConnectionError):
             connect(server).close()
         server.wait()
@@ -813,14 +750,13 @@ class TestWhatALearnerMayWrite:
         assert isinstance(server.error, ValueError)
 
     def test_select_selector(self):
-        class OldSelector(SelectorServer):
-            selector_class = selectors.SelectSelector
-
-        with OldSelector() as server:
+        server = SelectorServer()
+        server.selector_class = selectors.SelectSelector
+        with server:
             assert asleep(server, "select")
             server.record()
             with connect(server) as client:
-                assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+                assert ask(client, b"x") == b"x" and ask(client, b"x") == b"x"
             assert "select" in names(server.calls())
 
     def test_what_the_base_does_is_not_taken_for_the_servers_calls(self):
@@ -832,29 +768,34 @@ class TestWhatALearnerMayWrite:
 
 
 class TestHold:
-    def test_before_its_first_call(self):
-        for model in MODELS:
-            server = model()
-            server.hold()
-            with server:
-                assert wait_until(lambda: server.pending)
-                assert server.held and server.recording and server.calls() == []
-                first = {BlockingServer: "accept", SelectServer: "select", PollServer: "poll"}.get(model, "epoll_ctl")
-                assert server.pending.name == first
-                server.run_on()
-                assert asleep(server, WAITING[model])
-
-    def test_a_sleeping_call_goes_on_and_the_next_is_held(self, server):
+    @pytest.fixture
+    def client(self, server):
+        """It has come and spoken while the server slept, which is held before its next call."""
         server.hold()
         assert server.pending is None
         with connect(server) as client:
             client.sendall(b"x")
-            assert wait_until(lambda: server.pending)
-            assert server.pending.name == ("recv" if isinstance(server, BlockingServer) else "accept")
-            assert str(server.pending) == f"{server.pending.name}({server.pending.descriptor})"
+            assert stands(server)
+            yield client
+
+    @EACH
+    def test_before_its_first_call(self, model):
+        server = model()
+        server.hold()
+        with server:
+            assert stands(server)
+            assert server.held and server.recording and server.calls() == []
+            first = {BlockingServer: "accept", SelectServer: "select", PollServer: "poll"}.get(model, "epoll_ctl")
+            assert server.pending.name == first
             server.run_on()
-            assert client.recv(1) == b"x"
-            assert not server.held and server.pending is None
+            assert asleep(server, WAITING[model])
+
+    def test_a_sleeping_call_goes_on_and_the_next_is_held(self, server, client):
+        assert server.pending.name == ("recv" if isinstance(server, BlockingServer) else "accept")
+        assert str(server.pending) == f"{server.pending.name}({server.pending.descriptor})"
+        server.run_on()
+        assert client.recv(1) == b"x"
+        assert not server.held and server.pending is None
 
     def test_two_clients_one_call_at_a_time(self):
         server = BlockingServer(answer=bytes.upper)
@@ -866,7 +807,7 @@ class TestHold:
             expected = ["accept", "recv", "sendall", "recv", "close"] * 2
             steps = []
             for name in expected:
-                assert wait_until(lambda: server.pending)
+                assert stands(server)
                 assert server.pending.name == name
                 assert names(server.calls()) == expected[: len(steps)]
                 steps.append(server.step(60))
@@ -879,19 +820,19 @@ class TestHold:
         server = BlockingServer()
         server.hold()
         with server:
-            assert wait_until(lambda: server.pending)
+            assert stands(server)
             assert server.step(0.01) is None
             assert server.pending is None and asleep(server, "accept") and server.calls() == []
             assert server.step(0.01) is None  # it stands before no call: nothing is released
             with connect(server):
-                assert wait_until(lambda: server.pending)
+                assert stands(server)
                 assert server.pending.name == "recv" and names(server.calls()) == ["accept"]
 
     def test_a_step_that_waits_gets_the_call(self):
         server, got = BlockingServer(), []
         server.hold()
         with server:
-            assert wait_until(lambda: server.pending)
+            assert stands(server)
             stepper = threading.Thread(target=lambda: got.append(server.step(60)))
             stepper.start()
             assert asleep(server, "accept")
@@ -903,15 +844,11 @@ class TestHold:
         assert server.step(0.01) is None
         server.run_on()
 
-    def test_run_on_serves_what_has_piled_up(self, server):
-        server.hold()
-        with connect(server) as client:
-            client.sendall(b"x")
-            assert wait_until(lambda: server.pending)
-            server.step(60)
-            server.run_on()
-            assert client.recv(1) == b"x" and asks(client, b"y") == b"y"
-            assert not server.recording
+    def test_run_on_serves_what_has_piled_up(self, server, client):
+        server.step(60)
+        server.run_on()
+        assert client.recv(1) == b"x" and ask(client, b"y") == b"y"
+        assert not server.recording
 
     def test_recording_goes_on_after_run_on_when_it_was_asked_for(self, server):
         server.record()
@@ -930,34 +867,9 @@ class TestHold:
             server.run_on()
             visit(server)
 
-    def test_the_thread_of_a_held_server_ends_when_it_is_stopped(self, server):
-        server.hold()
-        with connect(server) as client:
-            client.sendall(b"x")
-            assert wait_until(lambda: server.pending)
-            server.stop()
-            assert not server.running and server.error is None and server.pending is None
-
-
-def together(*functions) -> None:
-    """Run them at once, each in its own thread, and wait; raises what they raised."""
-    gate, wrong = threading.Barrier(len(functions)), []
-
-    def run(function):
-        try:
-            gate.wait(60)
-            function()
-        except BaseException as error:
-            wrong.append(error)
-
-    threads = [threading.Thread(target=run, args=(function,), daemon=True) for function in functions]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join(300)
-    assert not any(thread.is_alive() for thread in threads), "a thread hangs"
-    if wrong:
-        raise wrong[0]
+    def test_the_thread_of_a_held_server_ends_when_it_is_stopped(self, server, client):
+        server.stop()
+        assert not server.running and server.error is None and server.pending is None
 
 
 class TestFromManyThreads:
@@ -976,7 +888,7 @@ class TestFromManyThreads:
                     together(server.hold, server.stop, server.hold, lambda: server.step(0), server.stop)
                 assert not said and not server.running, f"round {number}"
 
-    @pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+    @EACH
     def test_switched_wildly_beside_a_load(self, model):
         with model() as server:
             enough = threading.Event()
@@ -985,7 +897,7 @@ class TestFromManyThreads:
                 try:
                     for _ in range(60):
                         with connect(server) as client:
-                            assert asks(client, b"hello") == b"hello"
+                            assert ask(client) == b"hello"
                 finally:
                     enough.set()
 
@@ -1006,11 +918,11 @@ class TestFromManyThreads:
             server.record(False)
             assert server.error is None and server.running
             with connect(server) as client:
-                assert asks(client, b"x") == b"x"
+                assert ask(client, b"x") == b"x"
                 assert all(type(sock).recv is socket.socket.recv for sock in server._open_sockets())
                 server.record()
                 assert all(type(sock).recv is not socket.socket.recv for sock in server._open_sockets())
-                assert asks(client, b"x") == b"x" and asks(client, b"x") == b"x"
+                assert ask(client, b"x") == b"x" and ask(client, b"x") == b"x"
                 assert wait_until(lambda: "sendall" in names(server.calls()[-4:]))
 
     def test_a_connection_accepted_at_the_moment_of_the_switch_is_recorded(self):
@@ -1034,16 +946,13 @@ class TestFromManyThreads:
                 assert seen.wait(10)
                 server.record()
                 server._recorder.waits.set()
-                client.sendall(b"x")
-                assert client.recv(1) == b"x"
+                assert ask(client, b"x") == b"x"
                 assert all(type(sock).recv is not socket.socket.recv for sock in server._open_sockets())
 
 
 # Beside strace
 
 SCRIPT = """
-import json, sys
-sys.path.insert(0, {folder!r})
 from test_recorder import *
 server = {model}()
 server.record()
@@ -1051,39 +960,24 @@ with server:
     thread = server._thread.native_id
     visit(server)
     with connect(server) as one, connect(server) as two:
-        assert asks(one, b"more than thirty-two bytes, so that not all are kept")
+        assert ask(one, b"more than thirty-two bytes, so that not all are kept")
         one.shutdown(socket.SHUT_WR)
-        assert asks(two, b"two") == b"two"
+        assert ask(two, b"two") == b"two"
         if {model} is BlockingServer:
-            two.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+            reset(two)
     assert wait_until(lambda: len(server._open_sockets()) == 1)
     assert asleep(server, WAITING[{model}])
     print(json.dumps([thread, [[c.name, c.descriptor, c.error or c.result] for c in server.calls()]]))
 """
-SYSTEM_CALLS = {
-    "accept4": "accept",
-    "accept": "accept",
-    "recvfrom": "recv",
-    "read": "recv",
-    "sendto": "send",
-    "write": "send",
-    "close": "close",
-    "epoll_wait": "epoll_wait",
-    "epoll_pwait": "epoll_wait",
-    "epoll_ctl": "epoll_ctl",
-    "poll": "poll",
-    "ppoll": "poll",
-    "select": "select",
-    "pselect6": "select",
-    "shutdown": "shutdown",
-}
+SYSTEM_CALLS = {name: name for name in ("accept", "close", "epoll_wait", "epoll_ctl", "poll", "select", "shutdown")} | {
+    "accept4": "accept", "recvfrom": "recv", "read": "recv", "sendto": "send", "write": "send", "epoll_pwait": "epoll_wait",
+    "ppoll": "poll", "pselect6": "select",
+}  # fmt: skip
 
 
 def strace_works() -> bool:
-    return (
-        bool(shutil.which("strace"))
-        and subprocess.run(["strace", "-o", "/dev/null", "true"], capture_output=True).returncode == 0
-    )
+    command = ["strace", "-o", os.devnull, "true"]
+    return bool(shutil.which("strace")) and subprocess.run(command, capture_output=True).returncode == 0
 
 
 def traced(line: str) -> tuple[str, int | None, object] | None:
@@ -1097,35 +991,22 @@ def traced(line: str) -> tuple[str, int | None, object] | None:
 
 
 @pytest.mark.skipif(not strace_works(), reason="strace is not installed, or may not trace here")
-@pytest.mark.parametrize("model", MODELS, ids=lambda model: model.__name__)
+@EACH
 def test_the_listing_agrees_with_strace(model, tmp_path):
-    (tmp_path / "script.py").write_text(SCRIPT.format(folder=str(Path(__file__).parent), model=model.__name__))
-    run = subprocess.run(
-        [
-            "strace",
-            "-ff",
-            "-o",
-            tmp_path / "trace",
-            "-e",
-            "trace=network,read,write,close,epoll_wait,epoll_pwait,epoll_ctl,select,pselect6,poll,ppoll",
-            sys.executable,
-            tmp_path / "script.py",
-        ],
-        capture_output=True,
-        text=True,
-        timeout=600,
-    )
-    assert run.returncode == 0, run.stderr
-    thread, recorded = json.loads(run.stdout)
+    calls = "trace=network,read,write,close,epoll_wait,epoll_pwait,epoll_ctl,select,pselect6,poll,ppoll"
+    strace = "strace", "-ff", "-o", tmp_path / "trace", "-e", calls
+    with python(SCRIPT.format(model=model.__name__), behind=strace, stderr=subprocess.PIPE) as run:
+        said, wrong = run.communicate(timeout=600)
+    assert run.returncode == 0, wrong
+    thread, recorded = json.loads(said)
     shown = [traced(line) for line in (tmp_path / f"trace.{thread}").read_text().splitlines()]
     shown = [line for line in shown if line]
     moved = {"accept", "recv", "send"}
     listed = []
     for name, descriptor, outcome in recorded:
         name = "send" if name == "sendall" else name
-        listed.append(
-            (name, descriptor, outcome if name in moved or str(outcome).startswith("E") and outcome.isupper() else None)
-        )
+        told = name in moved or str(outcome).startswith("E") and outcome.isupper()
+        listed.append((name, descriptor, outcome if told else None))
     assert len(listed) >= 15
     assert listed == shown[: len(listed)]
     # What follows is the call in which it slept, and its end.
@@ -1139,7 +1020,7 @@ class TestWhatWaitsSay:
             assert server.handed_in() is None and server.came_back() is None
             server.record()
             with connect(server) as client:
-                assert asks(client, b"hello") == b"hello"
+                assert ask(client) == b"hello"
                 connection = next(d.number for d in server.descriptors() if d.kind == "connection")
                 assert wait_until(lambda: server.handed_in() == {listener: "read", connection: "read"})
                 assert server.came_back() == {connection: "read"}  # of the select before the one it sleeps in
@@ -1155,7 +1036,7 @@ class TestWhatWaitsSay:
             assert asleep(server, WAITING[model])
             server.record()
             with connect(server) as client:
-                assert asks(client, b"hello") == b"hello"
+                assert ask(client) == b"hello"
                 connection = next(d.number for d in server.descriptors() if d.kind == "connection")
                 assert server.came_back() == {connection: words}
                 client.shutdown(socket.SHUT_WR)
@@ -1167,17 +1048,15 @@ class TestWhatWaitsSay:
             server.hold()
             with connect(server) as client:
                 client.sendall(b"x")
-                assert wait_until(lambda: server.pending)
+                assert stands(server)
                 assert server.step(60).name == "accept"  # the select in flight was not seen
                 assert server.pending.name == "select" and str(server.pending) == f"select({server.pending.asked})"
                 assert list(server.handed_in()) == json.loads(f"[{server.pending.asked}]")[0]
 
     def test_a_held_poll_names_its_list_also_what_was_entered_before(self):
         with PollServer() as server, connect(server) as early:
-            assert asks(early, b"hello") == b"hello"
-            server.hold()
-            early.sendall(b"x")
-            assert wait_until(lambda: server.pending)  # the poll in flight was not seen
+            assert ask(early) == b"hello"
+            put(server, early, "held")  # the poll in flight was not seen
             while server.pending.name != "poll":
                 server.step(60)
             listener, connection = (d.number for d in server.descriptors())
@@ -1187,25 +1066,20 @@ class TestWhatWaitsSay:
             assert early.recv(1) == b"x"
 
     def test_the_list_of_a_poll_is_what_register_modify_and_unregister_left(self):
-        class Changes(Server):
-            needs = "poll"
+        def changes(listener):
+            poll = select.poll()
+            with contextlib.suppress(KeyError):
+                poll.unregister(listener)
+            poll.register(listener)
+            poll.modify(listener, select.POLLOUT)
+            poll.register(0, select.POLLIN)
+            poll.unregister(0)
+            poll.poll(0)
 
-            def serve(self, listener):
-                poll = select.poll()
-                with contextlib.suppress(KeyError):
-                    poll.unregister(listener)
-                (
-                    poll.register(listener),
-                    poll.modify(listener, select.POLLOUT),
-                    poll.register(0, select.POLLIN),
-                    poll.unregister(0),
-                )
-                poll.poll(0)
-
-        server = Changes()
+        server = serving(changes)
         server.hold()
         with server:
-            assert wait_until(lambda: server.pending)
+            assert stands(server)
             assert set(server.handed_in().values()) == {"POLLOUT"}
 
     def test_an_earlier_recording_says_nothing_of_the_select_it_is_in(self):
@@ -1222,24 +1096,22 @@ class TestWhatWaitsSay:
         [((None, [], []), "TypeError"), (([], []), "TypeError"), ((["x"], [], []), "TypeError"), (([-1], [], []), "ValueError")],
     )
     def test_select_itself_says_what_is_wrong(self, arguments, error):
-        class Mistaken(Server):
-            def serve(self, listener):
-                select.select(*arguments, 0) if len(arguments) == 3 else select.select(*arguments)
+        def mistaken(listener):
+            select.select(*arguments, 0) if len(arguments) == 3 else select.select(*arguments)
 
-        server = Mistaken()
+        server = serving(mistaken)
         server.record()
         server.start().wait()
         assert type(server.error).__name__ == error
 
     def test_an_iterator_is_walked_once(self):
-        class Iterating(Server):
-            def serve(self, listener):
-                select.select(iter([listener]), (), set())
-                listener.accept()
+        def iterating(listener):
+            select.select(iter([listener]), (), set())
+            listener.accept()
 
-        with Iterating() as server:
+        with serving(iterating) as server:
             server.record()
-            assert wait_until(lambda: server.doing().call == "select")
+            assert asleep(server, "select")
             connect(server).close()
             server.wait()
             assert server.error is None

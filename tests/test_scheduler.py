@@ -23,13 +23,43 @@ def no_descriptor_is_left():
     assert wait_until(lambda: open_numbers() == before)
 
 
+def new_pair() -> tuple[socket.socket, socket.socket]:
+    """Two ends that do not block."""
+    left, right = socket.socketpair()
+    left.setblocking(False), right.setblocking(False)
+    return left, right
+
+
 @pytest.fixture
 def pair():
-    left, right = socket.socketpair()
-    for end in (left, right):
-        end.setblocking(False)
+    left, right = new_pair()
     with left, right:
         yield left, right
+
+
+def waits_a_minute(ended: list):
+    """It says when it has been ended."""
+    try:
+        yield "sleep", 60
+    finally:
+        ended.append(True)
+
+
+def raises_what_failed(task):
+    """As `on_error`: the loop ends."""
+    raise task.error
+
+
+def error_of(task):
+    """The number of the error by which it ends."""
+    with pytest.raises(OSError) as told:
+        yield from task
+    return told.value.errno
+
+
+def says_after(seconds: float, sock: socket.socket):
+    yield from sleep(seconds)
+    sock.send(b"x")
 
 
 def run(*tasks) -> list:
@@ -83,37 +113,20 @@ class TestTurns:
             raise KeyError("mine")
             yield
 
-        def left():
-            try:
-                yield "sleep", 60
-            finally:
-                ended.append(True)
-
         loop = Loop(on_error=told.append)
         loop.spawn(bad(), "bad")
         loop.run()
         assert [(task.name, repr(task.error)) for task in told] == [("bad", "KeyError('mine')")]
 
-        def stop(task):
-            raise task.error
-
-        loop = Loop(on_error=stop)
-        loop.spawn(left()), loop.spawn(bad())
+        loop = Loop(on_error=raises_what_failed)
+        loop.spawn(waits_a_minute(ended)), loop.spawn(bad())
         with pytest.raises(KeyError):
             loop.run()
         assert ended and not loop.sleepers
 
     def test_an_interrupt_closes_what_is_left_and_the_loop_can_run_again(self):
-        ended = []
-
-        def sleeper():
-            try:
-                yield "sleep", 60
-            finally:
-                ended.append(True)
-
-        loop = Loop()
-        loop.spawn(sleeper())
+        ended, loop = [], Loop()
+        loop.spawn(waits_a_minute(ended))
         with interrupted_in(Loop.run, lambda: bool(loop.sleepers)), pytest.raises(KeyboardInterrupt):
             loop.run()
         assert ended == [True]
@@ -179,11 +192,11 @@ class TestSleepers:
         thread.join()
 
     def test_longer_than_epoll_can_wait(self):
-        loop = Loop(on_error=lambda task: (_ for _ in ()).throw(InterruptedError))
+        loop = Loop(on_error=raises_what_failed)
 
         def breaks():
             yield from sleep(0.02)
-            raise ValueError
+            raise InterruptedError
 
         loop.spawn(sleep(float("inf"))), loop.spawn(sleep(1e9)), loop.spawn(breaks())
         with pytest.raises(InterruptedError):
@@ -251,8 +264,7 @@ class TestSockets:
         def visits():
             seen = set()
             for i in range(20):
-                left, right = socket.socketpair()
-                left.setblocking(False), right.setblocking(False)
+                left, right = new_pair()
                 seen.add(left.fileno())
                 right.send(b"%d" % i)
                 assert (yield from recv(left, 10)) == b"%d" % i
@@ -277,11 +289,6 @@ class TestSockets:
         first = socket.socketpair()
         first[0].setblocking(False)
 
-        def waits_in_vain():
-            with pytest.raises(OSError) as told:
-                yield from recv(first[0], 10)
-            return told.value.errno
-
         def closes():
             yield
             number = first[0].fileno()
@@ -295,24 +302,16 @@ class TestSockets:
             left.close(), right.close()
             return data
 
-        assert run(waits_in_vain(), closes()) == [errno.EBADF, b"x"]
+        assert run(error_of(recv(first[0], 10)), closes()) == [errno.EBADF, b"x"]
         first[1].close()
 
     def test_the_other_task_on_a_socket_that_is_closed_wakes(self, pair):
-        def fills():
-            with pytest.raises(OSError) as told:
-                yield from send_all(pair[0], bytes(10_000_000))
-            return told.value.errno
-
         def reads_and_closes():
             yield from recv(pair[0], 1)
             pair[0].close()
 
-        def speaks():
-            yield from sleep(0.02)
-            pair[1].send(b"x")
-
-        assert run(fills(), reads_and_closes(), speaks())[0] == errno.EBADF
+        fills = error_of(send_all(pair[0], bytes(10_000_000)))
+        assert run(fills, reads_and_closes(), says_after(0.02, pair[1]))[0] == errno.EBADF
 
     def test_to_wait_for_a_closed_socket_is_raised_at_once(self, pair):
         def task():
@@ -367,11 +366,7 @@ class TestSockets:
             yield from what
             over.append(True)
 
-        def speaks():
-            yield from sleep(0.01)
-            pair[1].send(b"x")
-
-        for task in (spawns(), busy(), served(recv(pair[0], 1)), served(sleep(0.02)), speaks()):
+        for task in (spawns(), busy(), served(recv(pair[0], 1)), served(sleep(0.02)), says_after(0.01, pair[1])):
             loop.spawn(task)
         loop.run()
         assert len(over) == 2
@@ -441,22 +436,18 @@ class TestCoroutines:
         assert run(natively(pair[0]), with_yield_from(pair[1])) == [b"two", b"one"]
 
 
-def test_a_closed_socket_whose_copy_lives_on_does_not_keep_the_loop_awake(pair):
+def test_a_closed_socket_whose_copy_lives_on_does_not_keep_the_loop_awake(pair, kept):
     left, right = pair
-    other, far = socket.socketpair()
-    other.setblocking(False)
-    copy = left.dup()
+    other, far = map(kept, new_pair())
+    kept(left.dup())
 
     def reads_and_closes():
         yield from recv(left, 100)
         left.close()
 
-    def waits():
-        return (yield from recv(other, 100))
-
     loop = Loop()
     loop.spawn(reads_and_closes())
-    waiting = loop.spawn(waits())
+    waiting = loop.spawn(recv(other, 100))
     thread = threading.Thread(target=loop.run)
     thread.start()
     right.send(b"x")
@@ -467,5 +458,3 @@ def test_a_closed_socket_whose_copy_lives_on_does_not_keep_the_loop_awake(pair):
     far.send(b"y")
     thread.join(60)
     assert waiting.result == b"y"
-    for sock in (copy, other, far):
-        sock.close()

@@ -4,30 +4,27 @@ import asyncio
 import os
 import signal
 import socket
-import struct
-import subprocess
-import sys
 import threading
-from contextlib import nullcontext
+from contextlib import nullcontext, suppress
 
 import pytest
 import uvloop
-from every_server import connect
-from held import a_port, interrupted_in
+from every_server import answers, ask, asleep, connect, serving
+from held import a_port, course, interrupted_in, together
 from jupyter_client.manager import KernelManager
 from outputs import execute
 
+from course_lib.checks.ends import fill
 from course_lib.grading.local_kernels import local_sockets
 from course_lib.kernel import descriptors, doing, wait_until
-from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, base, live_servers, stop_all
+from course_lib.lab import reset
+from course_lib.servers import MODELS, BlockingServer, NonBlockingServer, PortInUse, Server, base, echo, live_servers, stop_all
 
-RESET = struct.pack("ii", 1, 0)
 
-
-def asks(server: Server, text: bytes) -> bytes:
-    with connect(server) as client:
-        client.sendall(text)
-        return client.recv(100)
+def ended(server: Server) -> Server:
+    """It is started, and has ended by itself."""
+    server.start().wait()
+    return server
 
 
 @pytest.fixture(params=MODELS.values(), ids=MODELS)
@@ -45,29 +42,27 @@ class TestEveryModel:
     def test_it_answers_every_piece_until_the_client_has_finished(self, model):
         with model(answer=bytes.upper) as server, connect(server) as client:
             for piece in (b"one", b"two"):
-                client.sendall(piece)
-                assert client.recv(100) == piece.upper()
+                assert ask(client, piece) == piece.upper()
 
-    def test_a_half_closed_client_gets_its_answer_and_then_the_end(self, model):
-        with model() as server, connect(server) as client:
+    @pytest.mark.parametrize("answer", [echo, lambda request: b"", bytearray, memoryview])
+    def test_a_half_closed_client_gets_its_answer_of_any_kind_of_bytes_and_then_the_end(self, model, answer):
+        with model(answer=answer) as server, connect(server) as client:
             client.sendall(b"last words")
             client.shutdown(socket.SHUT_WR)
-            assert client.recv(100) == b"last words"
-            assert client.recv(100) == b""
+            assert client.recv(100) == answer(b"last words") and client.recv(100) == b"" and server.running
 
     def test_a_client_that_resets_does_no_harm_to_the_next(self, model):
         with model() as server:
             rude = connect(server)
             rude.sendall(b"x")
-            rude.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
-            rude.close()
-            assert asks(server, b"hello") == b"hello"
+            reset(rude)
+            assert answers(server)
 
     def test_a_client_that_came_and_went_before_accept_does_no_harm(self, model):
         with model() as server:
             for _ in range(20):
                 connect(server).close()
-            assert asks(server, b"hello") == b"hello"
+            assert answers(server)
 
     @pytest.mark.parametrize("late", [False, True])
     def test_much_comes_back_whole(self, model, late):
@@ -140,18 +135,13 @@ class TestLife:
         with connect(server) as deaf:
             deaf.settimeout(0.05)
             with pytest.raises(TimeoutError):
-                while True:
-                    deaf.send(bytes(65536))
+                fill(deaf)
             server.stop()
         assert not server.running
 
     def test_stop_from_many_threads_and_many_times(self, model):
         with model() as server:
-            stoppers = [threading.Thread(target=server.stop) for _ in range(8)]
-            for stopper in stoppers:
-                stopper.start()
-            for stopper in stoppers:
-                stopper.join()
+            together(*[server.stop] * 8)
             assert not server.running
         server.stop()
 
@@ -163,20 +153,16 @@ class TestLife:
         assert server.doing().ended == "stopped"
 
     def test_a_serve_that_swallows_every_error_is_stopped(self):
-        class Stubborn(Server):
-            def serve(self, listener):
-                while True:
-                    try:
-                        listener.accept()
-                    except OSError:
-                        continue
+        def accepts(listener):
+            while True:
+                with suppress(OSError):
+                    listener.accept()
 
-        class Spinning(Server):
-            def serve(self, listener):
-                while True:
-                    pass
+        def spins(listener):
+            while True:
+                pass
 
-        for stubborn in (Stubborn().start(), Spinning().start()):
+        for stubborn in (serving(accepts).start(), serving(spins).start()):
             stubborn.stop()
             assert not stubborn.running
 
@@ -185,7 +171,7 @@ class TestLife:
         server = BlockingServer(answer=lambda request: release.wait() and request).start()
         with connect(server) as client:
             client.sendall(b"x")
-            assert wait_until(lambda: server.doing().call == "futex")
+            assert asleep(server, "futex")
             with pytest.warns(RuntimeWarning, match="does not stop: its thread is still asleep in futex"):
                 server.stop()
             with its_port(server):
@@ -207,7 +193,7 @@ class TestLife:
         server.stop()
         with socket.create_server(server.address):
             assert server.start().address[1] != 0
-            assert asks(server, b"x") == b"x"
+            assert answers(server, b"x")
             server.stop()
 
     def test_start_twice_is_one_server(self, model):
@@ -231,46 +217,28 @@ class TestLife:
             assert server.fate == (fate := server.doing().ended) and not server.descriptors()
         assert server.fate == fate  # still known after stop()
 
-    @pytest.mark.parametrize(
-        "reply", [b"", bytearray(b"hello"), memoryview(b"hello")], ids=["nothing", "bytearray", "memoryview"]
-    )
-    def test_an_answer_may_be_empty_and_of_any_kind_of_bytes(self, model, reply):
-        with model(answer=lambda request: reply) as server, connect(server) as client:
-            client.sendall(b"x")
-            client.shutdown(socket.SHUT_WR)
-            assert client.recv(100) == reply and client.recv(100) == b"" and server.running
-
     def test_a_default_timeout_of_the_notebook_is_not_the_servers(self, model):
         socket.setdefaulttimeout(0.05)
         try:
             with model() as server, connect(server) as client:
-                assert not server._thread.join(0.2) and server.running  # longer than that timeout
-                client.sendall(b"x")
-                assert client.recv(1) == b"x"
-                assert not server._thread.join(0.2) and server.running
-                client.sendall(b"y")
-                assert client.recv(1) == b"y"
+                for text in (b"x", b"y"):
+                    assert not server._thread.join(0.2) and server.running  # longer than that timeout
+                    assert ask(client, text) == text
         finally:
             socket.setdefaulttimeout(None)
 
     @pytest.mark.parametrize("interrupted", ["wait", "stop"])
     def test_an_interrupt_of_wait_or_stop_leaves_it_running_and_stoppable(self, interrupted, monkeypatch):
-        release, before = threading.Event(), signal.signal(signal.SIGINT, signal.default_int_handler)
-        main, server = threading.main_thread(), BlockingServer(answer=lambda request: release.wait() and request).start()
+        release, main = threading.Event(), threading.main_thread()
+        server = BlockingServer(answer=lambda request: release.wait() and request).start()
         its_wait = Server.wait if interrupted == "wait" else Server._ends_within
         with connect(server) as client:
             client.sendall(b"x")
-            assert wait_until(lambda: server.doing().call == "futex")
-            try:
-                with (
-                    monkeypatch.context() as patch,
-                    interrupted_in(its_wait, lambda: doing(main).call == "futex"),
-                    pytest.raises(KeyboardInterrupt),
-                ):
-                    patch.setattr(base, "_LOOK", 120.0)  # stop() does not give up before
+            assert asleep(server, "futex")
+            with monkeypatch.context() as patch, pytest.raises(KeyboardInterrupt):
+                patch.setattr(base, "_LOOK", 120.0)  # stop() does not give up before
+                with interrupted_in(its_wait, lambda: doing(main).call == "futex"):
                     getattr(server, interrupted)()
-            finally:
-                signal.signal(signal.SIGINT, before)
             assert server.running and server.doing().asleep and server.fate is None and live_servers() == [server]
             release.set()
             if interrupted == "wait":
@@ -303,7 +271,7 @@ class TestLife:
             server.start()
         assert not server.running and not live_servers() and not server.descriptors()
         with server:
-            assert asks(server, b"x") == b"x"
+            assert answers(server, b"x")
 
     @pytest.mark.parametrize("way", ["asyncio.Runner", "a local", "an attribute"])
     def test_one_of_the_learners_own_on_asyncio_stops_without_a_word(self, make_loop, way, caplog):
@@ -328,8 +296,7 @@ class TestLife:
                     (loop or self.loop).close()
 
         with Own() as server, connect(server) as client:
-            client.sendall(b"x")
-            assert client.recv(1) == b"x"
+            assert ask(client, b"x") == b"x"
         assert not server.running and caplog.records == []
 
     def test_the_loop_of_another_thread_runs_on(self):
@@ -337,7 +304,7 @@ class TestLife:
             server = BlockingServer()
             server.notebook = asyncio.get_running_loop()
             with server:
-                assert await asyncio.to_thread(asks, server, b"x") == b"x"
+                assert await asyncio.to_thread(answers, server, b"x")
             for _ in range(3):  # what stop() may have asked of this loop is done by then
                 await asyncio.sleep(0)
             return server.running
@@ -350,17 +317,11 @@ class TestLife:
             def serve(self, listener):
                 setattr(self, name, [])
 
-        server = Own().start()
-        server.wait()
+        server = ended(Own())
         assert server.fate.startswith(f"ended by AttributeError: a Server has `{name}` already, which panels ask: choose another")
 
     def test_serve_that_returns_is_said(self):
-        class Brief(Server):
-            def serve(self, listener):
-                pass
-
-        server = Brief().start()
-        server.wait()
+        server = ended(serving(lambda listener: None))
         assert server.doing().ended == "ended because serve() returned"
 
 
@@ -368,7 +329,7 @@ class TestLife:
 class TestBlocking:
     def test_the_second_client_waits_while_the_first_is_silent(self):
         with BlockingServer() as server, connect(server) as silent, connect(server) as second:
-            assert wait_until(lambda: server.doing().call == "recv")
+            assert asleep(server, "recv")
             second.sendall(b"hello")
             listener, first = server.descriptors()
             assert wait_until(lambda: server.descriptors()[0].accept_queue == 1)
@@ -378,18 +339,18 @@ class TestBlocking:
 
     def test_a_non_blocking_listener_is_its_end_and_start_its_return(self):
         with BlockingServer() as server:
-            assert wait_until(lambda: server.doing().call == "accept")  # it began before: a client has to come
+            assert asleep(server, "accept")  # it began before: a client has to come
             server.set_blocking(False, of="listener")
             connect(server).close()
             server.wait()
             assert isinstance(server.error, BlockingIOError) and server.error.errno == 11
             assert "listener.accept()" in server.fate
             server.start()
-            assert server.fate is None and asks(server, b"back") == b"back"
+            assert server.fate is None and answers(server, b"back")
 
     def test_non_blocking_connections_leave_the_listener_alone(self):
         with BlockingServer() as server, connect(server) as client:
-            assert wait_until(lambda: server.doing().call == "recv")  # a recv that began later would end it at once
+            assert asleep(server, "recv")  # a recv that began later would end it at once
             server.set_blocking(False, of="connections")
             assert [(d.kind, d.blocking) for d in server.descriptors()] == [("listener", True), ("connection", False)]
             client.sendall(b"x")
@@ -399,11 +360,10 @@ class TestBlocking:
 
 @pytest.mark.usefixtures("nothing_is_left", "servers_stop")
 class TestMistakes:
-    def test_a_taken_port_is_one_sentence(self, model):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            port = taken.getsockname()[1]
-            with pytest.raises(PortInUse, match=f"port {port} is in use: .* choose another port"):
-                model(port=port).start()
+    def test_a_taken_port_is_one_sentence(self, model, listener):
+        port = listener.getsockname()[1]
+        with pytest.raises(PortInUse, match=f"port {port} is in use: .* choose another port"):
+            model(port=port).start()
 
     @pytest.mark.parametrize("port", [-1, 65536, "80", 1.5, True])
     def test_a_port_that_is_none(self, model, port):
@@ -469,18 +429,12 @@ def test_a_cell_that_was_rewritten_stops_what_it_left_and_its_twin_does_not():
 
 
 class TestFromATerminal:
-    def run(self, *words: str, **more) -> subprocess.Popen:
-        return subprocess.Popen(
-            [sys.executable, "-m", "course_lib", *words], text=True, stdout=subprocess.PIPE, stderr=subprocess.PIPE, **more
-        )
-
     @pytest.mark.parametrize("sign", [signal.SIGINT, signal.SIGTERM])
     def test_it_says_where_it_serves_and_ends_quietly(self, sign):
-        with a_port() as port, self.run("serve", "blocking", "--port", str(port)) as process:
+        with a_port() as port, course("course_lib", "serve", "blocking", "--port", str(port)) as process:
             assert process.stdout.readline() == f"serving blocking on 127.0.0.1:{port}\n"
             with socket.create_connection(("127.0.0.1", port)) as client:
-                client.sendall(b"hello")
-                assert client.recv(100) == b"hello"
+                assert ask(client) == b"hello"
                 process.send_signal(sign)
                 out, err = process.communicate(timeout=120)
         assert (process.returncode, out, err) == (0, "", "")
@@ -490,16 +444,12 @@ class TestFromATerminal:
         [
             (["serve", "nonesuch"], "there is no server 'nonesuch'; choose one of: blocking"),
             (["serve", "blocking", "--port", "70000"], "a port is a number from 0"),
+            (["serve", "blocking", "--port", "{taken}"], "is in use"),
             (["check", "99"], "there is no notebook '99'; name a file or a folder, or one of: 00_start_here"),
         ],
     )
-    def test_a_mistake_is_one_sentence_and_status_2(self, words, sentence):
-        with self.run(*words) as process:
+    def test_a_mistake_is_one_sentence_and_status_2(self, words, sentence, listener):
+        port = listener.getsockname()[1]
+        with course("course_lib", *(word.format(taken=port) for word in words)) as process:
             out, err = process.communicate(timeout=120)
         assert process.returncode == 2 and out == "" and err.count("\n") == 1 and sentence in err
-
-    def test_a_port_in_use_is_one_sentence_and_status_2(self):
-        with socket.create_server(("127.0.0.1", 0)) as taken:
-            with self.run("serve", "blocking", "--port", str(taken.getsockname()[1])) as process:
-                out, err = process.communicate(timeout=120)
-        assert process.returncode == 2 and out == "" and err.count("\n") == 1 and "is in use" in err

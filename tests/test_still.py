@@ -36,11 +36,8 @@ def _timeline():
 
 def _machine():
     read, write = os.pipe()
-    try:
+    with open(read), open(write, "w"):
         return machine(r=read, w=write)
-    finally:
-        os.close(read)
-        os.close(write)
 
 
 def _report():

@@ -1,14 +1,14 @@
 """Many clients that behave at random: no byte of an answer is lost, nothing leaks, and the server stops at once."""
 
-import errno
 import socket
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
-from every_server import SERVE_ALL
-from held import a_port
+from every_server import SERVE_ALL, serving
+from held import a_port, python
 
 from course_lib.kernel import open_numbers, wait_until
 from course_lib.servers import Server
@@ -21,12 +21,8 @@ EACH = pytest.mark.parametrize("model", SERVE_ALL.values(), ids=SERVE_ALL)
 
 
 def storm(server: Server, clients: int = CLIENTS, seconds: float = SECONDS, patience: float = 300) -> subprocess.CompletedProcess:
-    return subprocess.run(
-        [sys.executable, STORM, *map(str, (*server.address, clients, seconds, 1, patience))],
-        capture_output=True,
-        text=True,
-        timeout=900,
-    )
+    words = map(str, (*server.address, clients, seconds, 1, patience))
+    return subprocess.run([sys.executable, STORM, *words], capture_output=True, text=True, timeout=900)
 
 
 @EACH
@@ -68,35 +64,27 @@ def test_it_stops_in_the_middle(model):
             weather.wait()
 
 
-class Forgetful(Server):
+def forgets(listener):
     """It sends what fits, and forgets the rest."""
-
-    def serve(self, listener):
-        connections = []
-        listener.setblocking(False)
-        while True:
-            try:
-                connections.append(listener.accept()[0])
-                connections[-1].setblocking(False)
-                connections[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
-            except BlockingIOError:
-                pass
-            for connection in connections[:]:
-                try:
+    connections = []
+    listener.setblocking(False)
+    while True:
+        with suppress(BlockingIOError):
+            connections.append(listener.accept()[0])
+            connections[-1].setblocking(False)
+            connections[-1].setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 4096)
+        for connection in connections[:]:
+            with suppress(BlockingIOError):
+                with suppress(ConnectionResetError, BrokenPipeError):
                     if data := connection.recv(65536):
                         connection.send(data)
                         continue
-                except BlockingIOError:
-                    continue
-                except OSError as error:
-                    if error.errno not in (errno.ECONNRESET, errno.EPIPE):
-                        raise
                 connections.remove(connection)
                 connection.close()
 
 
 def test_the_storm_finds_a_server_that_loses_bytes():
-    with Forgetful() as server:
+    with serving(forgets) as server:
         weather = storm(server, clients=50, seconds=2, patience=5)
     assert weather.returncode == 1 and ("are missing" in weather.stdout or "did not send" in weather.stdout)
 
@@ -107,8 +95,8 @@ class TestWithoutDescriptors:
     CHILD = """
 import resource, socket, sys
 from course_lib.kernel import open_numbers, wait_until
-from course_lib.servers import {model}
-server = {model}({more}).start()
+from every_server import SERVE_ALL
+server = SERVE_ALL[sys.argv[1]]().start()
 address = server.address
 # What a server opens for itself, such as an epoll, is open once it waits for clients.
 wait_until(lambda: server.doing().call in ("accept", "select", "poll", "epoll_wait") or server.cpu_seconds() > 0.5, 30)
@@ -124,28 +112,9 @@ server.stop()
 print(server.running, flush=True)
 """
 
-    @pytest.mark.parametrize(
-        "model, more",
-        [
-            ("NonBlockingServer", ""),
-            ("SelectServer", ""),
-            ("PollServer", ""),
-            ("EpollServer", ""),
-            ("EpollServer", "edge_triggered=True"),
-            ("CoroutineServer", ""),
-            ("CoroutineServer", "native=True"),
-            ("AsyncioServer", ""),
-            ("ThreadedServer", ""),
-        ],
-    )
-    def test_emfile_is_survived(self, model, more):
-        child = subprocess.Popen(
-            [sys.executable, "-c", self.CHILD.format(model=model, more=more)],
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            text=True,
-        )
-        with child:
+    @pytest.mark.parametrize("name", SERVE_ALL)
+    def test_emfile_is_survived(self, name):
+        with python(self.CHILD, name, stdin=subprocess.PIPE) as child:
             host, port = child.stdout.readline().split()
             clients = [socket.create_connection((host, int(port)), timeout=120) for _ in range(6)]
             for client in clients:
@@ -158,6 +127,6 @@ print(server.running, flush=True)
             child.stdin.flush()
             error, ended, idle = child.stdout.readline().split()
             assert (error, ended) == ("None", "None")
-            assert idle == "True" or model == "NonBlockingServer"
+            assert idle == "True" or name == "nonblocking"
             child.communicate("\n")
         assert child.returncode == 0

@@ -13,11 +13,13 @@ from dataclasses import dataclass, field
 from types import MappingProxyType, SimpleNamespace
 
 import pytest
+from every_server import asleep, serving
+from panel_state import Page
 
 from course_lib.clients import crowd
 from course_lib.kernel import TaskView, tasks, wait_until
 from course_lib.kernel.tasks import MOST
-from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, Server, ThreadedServer
+from course_lib.servers import AsyncioServer, BlockingServer, CoroutineServer, ThreadedServer
 from course_lib.servers.scheduler import Loop, accept, sleep
 from course_lib.widgets import observe
 from course_lib.widgets import panel as panel_module
@@ -30,6 +32,15 @@ def clock(monkeypatch) -> float:
     """The time at which all looks are taken."""
     monkeypatch.setattr(sys.modules[TaskView.__module__], "time", SimpleNamespace(monotonic=lambda: 100.0, time=lambda: 1e9))
     return 100.0
+
+
+def task():
+    yield
+
+
+def own_loop(**lists) -> SimpleNamespace:
+    """A loop of a learner's own; the lists that are not given are empty."""
+    return SimpleNamespace(**{"ready": [], "readers": {}, "writers": {}, "sleepers": [], "names": {}} | lists)
 
 
 def waits(loop) -> list[str]:
@@ -70,9 +81,6 @@ class TestOfALoop:
         assert seen == ["looks_natively: running"]
 
     def test_a_loop_of_ones_own_with_the_same_lists(self, clock):
-        def task():
-            yield
-
         one, two, three, four = task(), task(), task(), task()
         loop = SimpleNamespace(
             ready=deque([one]),
@@ -85,16 +93,13 @@ class TestOfALoop:
         assert [task.number for task in tasks(loop)] == [None, 71, 71, None]
 
     def test_a_queue_is_read_and_what_is_of_another_kind_is_named(self, clock):
-        def task():
-            yield
-
         class Sorted:
             def __len__(self):
                 raise ZeroDivisionError
 
         ready, sleepers = queue.SimpleQueue(), queue.PriorityQueue()
         sleepers.put((clock + 5, 1, task()))
-        loop = SimpleNamespace(ready=ready, readers={}, writers=(), sleepers=sleepers, names={})
+        loop = own_loop(ready=ready, writers=(), sleepers=sleepers)
         assert waits(loop) == ["task: sleeping 5.0 s", "ready: not read: a SimpleQueue"]
         loop.ready, loop.sleepers = deque(), Sorted()
         assert waits(loop) == ["sleepers: not read: a Sorted"]
@@ -111,11 +116,8 @@ class TestOfALoop:
         assert {"this one: running", "other: waiting"} <= {*here} and {"this one: waiting", "other: waiting"} <= {*elsewhere[0]}
 
     def test_who_waits_may_change_during_a_look(self, clock, monkeypatch):
-        def task():
-            yield
-
         both = deque([task(), task()])
-        loop = SimpleNamespace(ready=[], readers={7: both}, writers={}, sleepers=[], names={})
+        loop = own_loop(readers={7: both})
 
         def meanwhile(entry):
             both.append(both.popleft())  # as the loop's thread may
@@ -124,10 +126,7 @@ class TestOfALoop:
         monkeypatch.setattr(sys.modules["course_lib.kernel.tasks"], "_in", meanwhile)
         assert len(tasks(loop)) == 2
 
-    def test_shapes_of_other_loops_are_read_as_far_as_they_go(self, clock):
-        def task():
-            yield
-
+    def test_shapes_of_other_loops_are_read_as_far_as_they_go(self, clock, ends):
         @dataclass(order=True)
         class Sleeper:
             when: float
@@ -143,52 +142,43 @@ class TestOfALoop:
 
         slotted, late = Slotted(), clock + 5
         slotted.task, slotted.deadline = task(), late + 4
-        left, right = socket.socketpair()
-        with left, right:
-            low, high = sorted((left, right), key=socket.socket.fileno)
-            loop = SimpleNamespace(
-                ready=[(task(), "sent"), Unhashable()],
-                readers={high: [task(), task()], low: (task(), None), "key": task()},
-                writers=None,
-                sleepers=[Sleeper(late, 1, task()), slotted, object(), (late + 8, 2, task())],
-                names={},
-            )
-            assert waits(loop) == [
-                "task: ready: 1st in the queue",
-                "Unhashable: ready: 2nd in the queue",
-                f"task: read {low.fileno()}",
-                *[f"task: read {high.fileno()}"] * 2,
-                "task: read ?",
-                "task: sleeping 5.0 s",
-                "task: sleeping 9.0 s",
-                "task: sleeping 13.0 s",
-                "object: sleeping",
-            ]
-            del loop.ready
-            assert len(tasks(loop)) == 8
+        low, high = sorted(ends, key=socket.socket.fileno)
+        loop = own_loop(
+            ready=[(task(), "sent"), Unhashable()],
+            readers={high: [task(), task()], low: (task(), None), "key": task()},
+            writers=None,
+            sleepers=[Sleeper(late, 1, task()), slotted, object(), (late + 8, 2, task())],
+        )
+        assert waits(loop) == [
+            "task: ready: 1st in the queue",
+            "Unhashable: ready: 2nd in the queue",
+            f"task: read {low.fileno()}",
+            *[f"task: read {high.fileno()}"] * 2,
+            "task: read ?",
+            "task: sleeping 5.0 s",
+            "task: sleeping 9.0 s",
+            "task: sleeping 13.0 s",
+            "object: sleeping",
+        ]
+        del loop.ready
+        assert len(tasks(loop)) == 8
+        low.close(), high.close()
         assert waits(loop)[:4] == ["task: read ?"] * 4, "closed sockets"
 
     def test_a_sleeper_by_the_clock_of_the_day(self, clock):
-        def task():
-            yield
-
         sleepers = [(1e9 + 5, 0, task()), (clock + 5, 1, task()), (float("nan"), 2, task()), (float("inf"), 3, task())]
         loop = SimpleNamespace(readers={}, sleepers=sleepers)
         assert sorted(waits(loop)) == ["task: sleeping"] * 2 + ["task: sleeping 5.0 s"] * 2
 
-    def test_a_socket_beside_a_task_is_no_task(self):
-        def task():
-            yield
-
+    def test_a_socket_beside_a_task_is_no_task(self, ends):
         class Waiter:
             __slots__ = "task"  # one name, as it may be written
 
         waiter = Waiter()
         waiter.task = task()
-        left, right = socket.socketpair()
-        with left, right:
-            loop = SimpleNamespace(readers={left: (task(), right)}, ready=[waiter, (task(), left)])
-            assert [task.name for task in tasks(loop)] == ["task"] * 3
+        left, right = ends
+        loop = SimpleNamespace(readers={left: (task(), right)}, ready=[waiter, (task(), left)])
+        assert [task.name for task in tasks(loop)] == ["task"] * 3
 
     def test_the_reference_of_the_exercise(self):
         coroutines = pytest.importorskip("course_lib.solutions.coroutines")
@@ -201,9 +191,6 @@ class TestOfALoop:
         assert tasks(thing) == []
 
     def test_a_loop_that_refuses_to_tell_is_read_as_far_as_it_goes(self):
-        def task():
-            yield
-
         class Shy:
             def __getattr__(self, name):
                 raise RuntimeError(name)
@@ -214,9 +201,6 @@ class TestOfALoop:
         assert waits(shy) == ["task: read 71"]
 
     def test_what_a_task_or_an_entry_does_not_tell(self, clock):
-        def task():
-            yield
-
         class Shy:
             name = code = gi_running = property(lambda self: 1 / 0)
             throw = None
@@ -241,27 +225,21 @@ class TestOfALoop:
             "Named: read 2",
             "task: sleeping",
         ]
-        assert tasks(gone) == [] and waits(SimpleNamespace(readers={}, ready=gone)) == [
-            f"ready: not read: a {type(gone).__name__}"
-        ]
+        assert tasks(gone) == []
+        assert waits(SimpleNamespace(readers={}, ready=gone)) == [f"ready: not read: a {type(gone).__name__}"]
 
-    def test_waiters_in_another_kind_of_mapping(self):
-        def task():
-            yield
-
+    def test_waiters_in_another_kind_of_mapping(self, ends):
         class Changes(UserDict):
             def __iter__(self):
                 raise RuntimeError("dictionary changed size during iteration")
 
-        left, right = socket.socketpair()
-        with left, right:
-            mine = task()
-            loop = SimpleNamespace(
-                readers=weakref.WeakKeyDictionary({left: mine}),
-                writers=MappingProxyType({right: task()}),
-                names=weakref.WeakKeyDictionary({mine: "mine"}),
-            )
-            assert sorted(waits(loop)) == [f"mine: read {left.fileno()}", f"task: write {right.fileno()}"]
+        (left, right), mine = ends, task()
+        loop = SimpleNamespace(
+            readers=weakref.WeakKeyDictionary({left: mine}),
+            writers=MappingProxyType({right: task()}),
+            names=weakref.WeakKeyDictionary({mine: "mine"}),
+        )
+        assert sorted(waits(loop)) == [f"mine: read {left.fileno()}", f"task: write {right.fileno()}"]
         assert waits(SimpleNamespace(readers=Changes(), ready=[task()])) == ["task: ready: 1st in the queue"]
 
     def test_of_thousands_the_first_ones_in_a_short_time(self):
@@ -287,14 +265,15 @@ class TestOfALoop:
         assert all(len(look) <= 200 for look in looks)
 
 
+def raises_what_failed(task):
+    """As `on_error`: the loop ends."""
+    raise task.error
+
+
 def ends_it(loop, seen):
     while not seen:
         yield
-
-    def stop(task):
-        raise task.error
-
-    loop.on_error = stop
+    loop.on_error = raises_what_failed
     raise InterruptedError
 
 
@@ -325,26 +304,17 @@ class TestOfAServer:
         with CoroutineServer(native=native) as server:
             clients = crowd(server, 3)
             assert wait_until(lambda: [task.state for task in server.tasks()] == ["read"] * 4)
-            assert wait_until(
-                lambda: server.doing().call == "epoll_wait"
-            )  # for all of them: else it would be held on its way there
+            assert asleep(server, "epoll_wait")
             server.hold()
             for client in clients:
                 client.send(b"hello")
             seen = []
             # The epoll_wait in flight may have come back with the first one only; the others are in the next.
             assert wait_until(lambda: server.pending is not None)
-            while server.pending.name != "epoll_wait" or sum(name != "epoll_wait" for name, _, _ in seen) < 6:
-                seen.append(
-                    (
-                        server.pending.name,
-                        sum(task.state == "ready" for task in server.tasks()),
-                        sum(task.state == "running" for task in server.tasks()),
-                    )
-                )
+            while server.pending.name != "epoll_wait" or sum(name != "epoll_wait" for name, _ in seen) < 6:
+                seen.append((server.pending.name, [task.state for task in server.tasks()].count("running")))
                 server.step(60)
-            calls = [(name, running) for name, _, running in seen if name != "epoll_wait"]
-            assert calls == [("recv", 1), ("send", 1)] * 3
+            assert [call for call in seen if call[0] != "epoll_wait"] == [("recv", 1), ("send", 1)] * 3
             server.run_on()
 
 
@@ -357,17 +327,14 @@ def test_a_server_without_such_a_loop_has_no_tasks(model):
 
 class TestInThePanel:
     def test_the_picture_has_the_queue_and_the_tasks_escaped(self):
-        class Own(Server):
-            def serve(self, listener):
-                listener.setblocking(False)
-                self.loop = Loop(on_error=self._end)
-                self.loop.spawn(accept(listener), "<b>door</b>")
-                self.loop.run()
+        def serve(listener):
+            listener.setblocking(False)
+            server.loop = Loop(on_error=raises_what_failed)
+            server.loop.spawn(accept(listener), "<b>door</b>")
+            server.loop.run()
 
-            def _end(self, task):
-                raise task.error
-
-        with Own() as server:
+        server = serving(serve)
+        with server:
             assert wait_until(lambda: server.tasks() and server.tasks()[0].state == "read")
             picture = observe(server).picture()
         assert "ready queue: empty" in picture and "&lt;b&gt;door&lt;/b&gt;" in picture and "<b>door" not in picture
@@ -382,19 +349,11 @@ class TestInThePanel:
         with Sly() as server:
             panel = observe(server)
             assert panel.state()["note"] == "This look failed: ZeroDivisionError: division by zero" and panel.picture()
-            heard, state = threading.Event(), {}
-
-            def hear(message, buffers):
-                state.update(message.get("state", {}))
-                heard.set()
-
-            panel.send = hear
-            panel._hear(panel, {"type": "ready", "view": "page"}, [])
-            assert heard.wait(60) and "ZeroDivisionError" in state["note"] and panel._pump.is_alive()
+            page = Page(panel)
+            assert page.shows(lambda s: "ZeroDivisionError" in s["note"], 60) and panel._pump.is_alive()
             server.broken = False
-            assert wait_until(lambda: state["note"] == "" and state["tasks"])
-            panel._hear(panel, {"type": "gone", "view": "page"}, [])
-            assert wait_until(lambda: panel._pump is None)
+            assert page.shows(lambda s: s["note"] == "" and s["tasks"])
+            page.leave()
 
     def test_many_tasks_show_the_first_and_say_how_many_are_not_shown(self, monkeypatch):
         monkeypatch.setattr(panel_module, "_TASKS", 2)

@@ -8,10 +8,12 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from every_server import answers
 from held import alive, python
 from panel_state import Page
 
@@ -33,13 +35,6 @@ BRIEF = {"active": 5, "seconds": 1.0}
 def quick(monkeypatch):
     monkeypatch.setattr(module, "_ALONE", 0.1)
     monkeypatch.setattr(module, "_REST", 0.1)
-
-
-def answers(server) -> bool:
-    """Does it still serve?"""
-    with socket.create_connection(server.address, 60) as client:
-        client.sendall(b"hello")
-        return client.recv(10) == server.answer(b"hello")
 
 
 class Upper(EpollServer):
@@ -144,7 +139,7 @@ with EpollServer() as server:
 def test_the_kernel_has_no_port_left():
     if subprocess.run(["unshare", "-n", "true"], capture_output=True).returncode:
         pytest.skip("a network of one's own (unshare -n) is not allowed here")
-    said, _ = python(NO_PORTS, "unshare", "-n").communicate(timeout=600)
+    said, _ = python(NO_PORTS, behind=("unshare", "-n")).communicate(timeout=600)
     opened, all_answered, left, why_not = json.loads(said)
     assert 290 <= opened <= 300 and all_answered and left == 0  # the server has one of the hundred ports
     assert why_not == "no port was free for another one, of 3 client addresses (EADDRNOTAVAIL, connect(2))"
@@ -166,24 +161,10 @@ def test_what_cannot_be_meant_is_refused():
         server.run_on()
 
 
-# Limits
-
-
 LIMITS = Limits(
-    soft=1024,
-    hard=1 << 20,
-    nr_open=1 << 20,
-    files_free=1 << 40,
-    open_now=60,
-    low=32768,
-    high=60999,
-    addresses=254,
-    somaxconn=4096,
-    backlog=128,
-    watches=1 << 22,
-    memory=1 << 34,
-    flows_free=None,
-)
+    soft=1024, hard=1 << 20, nr_open=1 << 20, files_free=1 << 40, open_now=60, low=32768, high=60999, addresses=254,
+    somaxconn=4096, backlog=128, watches=1 << 22, memory=1 << 34, flows_free=None,
+)  # fmt: skip
 NAMES = ("RLIMIT_NOFILE", "fs.nr_open", "fs.file-max", "ip_local_port_range", "backlog", "max_user_watches", "memory")
 
 
@@ -232,17 +213,20 @@ with EpollServer() as server:
 """
 
 
+def with_little_room(*limits: int) -> list:
+    said, _ = python(LITTLE_ROOM.format(limits=limits)).communicate(timeout=600)
+    return json.loads(said)
+
+
 def test_a_low_hard_limit_scales_it_down():
-    said, _ = python(LITTLE_ROOM.format(limits=(400, 400))).communicate(timeout=600)
-    opened, all_answered, left, why_not, note, limits, numbers = json.loads(said)
+    opened, all_answered, left, why_not, note, limits, numbers = with_little_room(400, 400)
     assert 250 < opened < 400 and all_answered and left == 0 and numbers == 1
     assert why_not == f"RLIMIT_NOFILE leaves room for {opened}" and "the hard limit is 400" in note
     assert limits == [400, 400]
 
 
 def test_a_low_soft_limit_is_raised_and_put_back():
-    said, _ = python(LITTLE_ROOM.format(limits=(128, 2000))).communicate(timeout=600)
-    opened, all_answered, left, why_not, note, limits, numbers = json.loads(said)
+    opened, all_answered, left, why_not, note, limits, numbers = with_little_room(128, 2000)
     assert (opened, all_answered, left, why_not, limits, numbers) == (1000, True, 0, "", [128, 2000], 1)
     assert "soft limit was raised from 128 to 1,0" in note
 
@@ -287,9 +271,6 @@ def test_an_address_whose_ports_are_used_up_is_left_for_the_next(monkeypatch):
             clients.epoll.close()
 
 
-# Interrupts
-
-
 INTERRUPTED = """
 import resource, socket, sys, threading
 from course_lib.measure import ten_thousand
@@ -323,31 +304,31 @@ sys.stdin.read()
 """
 
 
+@contextmanager
+def at_work(when: int, connections: int):
+    """(a process that is at so many answers, its children)."""
+    with python(INTERRUPTED.format(when=when, connections=connections), stdin=subprocess.PIPE) as process:
+        assert process.stdout.readline() == "now\n"
+        yield process, children(process.pid)
+        process.stdin.close()
+
+
 @pytest.mark.parametrize("when, connections", [(10, 1500), (700, 1500), (5_000, 200)])
 def test_an_interrupt_leaves_nothing_and_a_server_that_serves(when, connections):
     if resource.getrlimit(resource.RLIMIT_NOFILE)[1] < connections + 300:
         pytest.skip("the hard limit of descriptors is too low")
-    with python(INTERRUPTED.format(when=when, connections=connections), stdin=subprocess.PIPE) as process:
-        assert process.stdout.readline() == "now\n"
-        started = children(process.pid)
+    with at_work(when, connections) as (process, started):
         assert len(started) == 1
         process.send_signal(signal.SIGINT)
         assert process.stdout.readline() == "0 2 200 b'hello'\n"
         assert children(process.pid) == [] and not any(Path(f"/proc/{pid}").exists() for pid in started)
-        process.stdin.close()
 
 
 def test_the_clients_die_with_the_process_that_started_them():
-    with python(INTERRUPTED.format(when=100, connections=300), stdin=subprocess.PIPE) as process:
-        assert process.stdout.readline() == "now\n"
-        started = children(process.pid)
+    with at_work(when=100, connections=300) as (process, started):
         process.kill()
         process.wait()
-        assert started and wait_until(lambda: not any(alive(pid) for pid in started), 60)
-        process.stdin.close()
-
-
-# Ten thousand
+        assert started and wait_until(lambda: not any(map(alive, started)), 60)
 
 
 class CountingPage(Page):
@@ -370,8 +351,7 @@ def test_ten_thousand_while_a_panel_is_live():
         result = ten_thousand(server, seconds=1.0)
         assert result.opened == result.answered == 10_000 and result.all_answered and result.left_behind == 0, result
         assert wait_until(lambda: len(page.state["rows"]) == 2, 60)  # the listener and the epoll
-        page.click("gone")
-        assert wait_until(lambda: page.panel._pump is None)
+        page.leave()
         assert page.hidden > 1000 and page.rows <= 61  # it looked while they came, or were there
         assert result.kernel_memory is None or result.kernel_memory > 0
         assert result.cpu < 10 * result.cpu_alone  # a server that walks through all would need some hundred times as much
