@@ -25,12 +25,11 @@ from collections import Counter
 from dataclasses import dataclass, field
 from pathlib import Path
 
-import nbformat
-from held import marked
+from held import listening, marked
 from jupyter_client.manager import KernelManager
-from outputs import NOTEBOOKS, environment, notebooks
+from outputs import MAY_RAISE, NOTEBOOKS, code, environment, notebooks, read, tags
 
-from course_lib import proc
+from course_lib import ports, proc
 from course_lib.exercises import all_exercises
 from course_lib.grading.local_kernels import local_sockets
 from course_lib.kernel import wait_until
@@ -43,8 +42,6 @@ ENDS = 5.0  # seconds within which an interrupted cell has ended; what it waited
 LINGERS = 20.0  # seconds within which the processes of an ended kernel are gone
 SETTLES = 10.0  # seconds within which threads that were told to end have ended
 WAITS = 30.0  # seconds after which a cell that does not end is interrupted
-LOOPBACK = ("0100007F:", "00000000000000000000000001000000:")  # 127.0.0.1 and ::1, as proc(5) writes them
-MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 KEPT = {"guesses": {"kept": {"answer": "one", "sure": 50}}, "exercises": {"2.2": {"passed": True}}}  # from an earlier day
 CLICKS = [
     {"type": "connect"},
@@ -110,10 +107,6 @@ del held
 """
 
 
-def tags(cell) -> set[str]:
-    return set(cell["metadata"].get("tags", []))
-
-
 @dataclass
 class Ended:
     """How a cell ended: "ok", an exception's name, "stuck" (no interrupt helped) or "dead" (its kernel is gone)."""
@@ -164,12 +157,12 @@ class Kernel:
             pass
         return message
 
-    def run(self, source: str, moment: str | float | None = None, waits: float = WAITS) -> Ended:
+    def run(self, source: str, moment: str | float | None = None) -> Ended:
         """Run a cell; interrupt it at once, at its "first output", or so many seconds after it began."""
         message = self.begin(source)
         ended = Ended("ok")
         begun = time.monotonic()
-        due = begun + (moment if isinstance(moment, float) else 0 if moment == "at once" else waits)
+        due = begun + (moment if isinstance(moment, float) else 0 if moment == "at once" else WAITS)
         patience, started = None, 0.0
         while True:
             heard = self._hear(due if patience is None else patience, message)
@@ -178,7 +171,7 @@ class Kernel:
             now = time.monotonic()
             first = moment == "first output" and heard and heard["msg_type"] in ("stream", "display_data", "execute_result")
             if patience is None and (heard is None or first):
-                ended.waited = heard is None and now - begun >= waits
+                ended.waited = heard is None and now - begun >= WAITS
                 ended.interrupted = True
                 started, delayed = now, self._delay()
                 patience = now + ENDS
@@ -285,7 +278,7 @@ def moment(source: str, chance: random.Random) -> str | float | None:
     return chance.choice(["at once", "first output", chance.uniform(0, 0.05), chance.uniform(0, 0.5), chance.uniform(0, 2)])
 
 
-def play(path: Path, seed: int, length: int | None = None, run_all: bool = False, waits: float = WAITS) -> Round:
+def play(path: Path, seed: int, length: int | None = None, run_all: bool = False) -> Round:
     """One round with one notebook."""
     result, chance = Round(path.stem, seed), random.Random(f"{seed} {path.stem}")
     with tempfile.TemporaryDirectory(prefix="chaos-") as folder:
@@ -296,7 +289,7 @@ def play(path: Path, seed: int, length: int | None = None, run_all: bool = False
         (home / "lines.py").write_text(lines.reference, encoding="utf-8")
         kernel = Kernel(home)
         try:
-            _round(kernel, path, home, chance, result, length, run_all, waits)
+            _round(kernel, path, home, chance, result, length, run_all)
         finally:
             kernel.end()
         if not wait_until(lambda: not processes_of(home), LINGERS):
@@ -308,10 +301,9 @@ def play(path: Path, seed: int, length: int | None = None, run_all: bool = False
 
 
 def _round(
-    kernel: Kernel, path: Path, home: Path, chance: random.Random, result: Round, length: int | None, run_all: bool, waits: float
+    kernel: Kernel, path: Path, home: Path, chance: random.Random, result: Round, length: int | None, run_all: bool
 ) -> None:
-    notebook = nbformat.read(path, as_version=4)
-    cells = [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+    cells = code(read(path))
     sources = [cell.source for cell in cells]
     for exercise in all_exercises():
         for index, cell in enumerate(cells):
@@ -330,15 +322,12 @@ def _round(
                 if not wait_until(lambda: not others & processes_of(home), LINGERS):
                     result.faults.append(f"processes outlive a restart: {others}")
             entries, files = library(home, result, entries, files)
-            if chance.random() < 0.8:
-                before = start(kernel, sources[0], result)
-            else:
-                before = None
+            before = start(kernel, sources[0], result) if chance.random() < 0.8 else None
         if clicks and kernel.panels and chance.random() < 0.2:
             panel = kernel.panels[-1]
             kernel.click(panel, {"type": "ready", "view": panel})
             kernel.click(panel, chance.choice(CLICKS))
-        ended = kernel.run(sources[index], moment(sources[index], chance), waits)
+        ended = kernel.run(sources[index], moment(sources[index], chance))
         result.ran += 1
         result.halfway += ended.how != "ok" and bool(MAKES_NUMBERS.search(sources[index]))
         if not count(ended, index, cells[index], result):
@@ -372,7 +361,7 @@ def held(kernel: Kernel, result: Round) -> dict | None:
     try:
         # a warning of the collector's may stand beside it
         said = next(line for line in ended.text.splitlines() if line.startswith("{"))
-        return json.loads(said) | {"listeners": listeners(kernel.pid)}
+        return json.loads(said) | {"listeners": listening(ports.inodes(kernel.pid))}
     except (ValueError, StopIteration):
         result.faults.append(f"the kernel does not say what it holds: {ended.how}: {ended.text[-300:]}")
         return None
@@ -398,8 +387,8 @@ def after(kernel: Kernel, first: str, before: dict | None, result: Round) -> Non
     now = start(kernel, first, result)
     if not before or not now:
         return
-    if beyond := [address for address in now["listeners"] if not address.startswith(LOOPBACK)]:
-        result.faults.append(f"somebody listens beyond loopback: {beyond}")
+    if others := [address for address, beyond in now["listeners"] if beyond]:
+        result.faults.append(f"somebody listens beyond loopback: {others}")
     if now["servers"]:
         result.faults.append(f"servers run after the first cell: {now['servers']}")
     kernel.run(FORGET % before["numbers"])
@@ -422,13 +411,6 @@ def after(kernel: Kernel, first: str, before: dict | None, result: Round) -> Non
 
     if not wait_until(clean, SETTLES):
         result.faults += left
-
-
-def listeners(pid: int) -> list[str]:
-    """The addresses on which a process listens by TCP (proc(5)), without those that IPython's channels need."""
-    own = proc.sockets(pid).values()
-    rows = [line.split() for table in ("tcp", "tcp6") for line in Path(f"/proc/{pid}/net/{table}").read_text().splitlines()[1:]]
-    return [row[1] for row in rows if row[3] == "0A" and int(row[9]) in own]
 
 
 def children(pid: int) -> list[str]:

@@ -23,12 +23,13 @@ import subprocess
 import sys
 import tempfile
 import time
-import uuid
-from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import nbformat
+from held import marked
+from jupyter_client.jsonutil import json_default
+from jupyter_client.session import Session
 from tornado.httpclient import AsyncHTTPClient, HTTPRequest
 from tornado.websocket import websocket_connect
 
@@ -84,7 +85,6 @@ class Learner:
 
     name: str
     home: Path
-    kernels: list[str] = field(default_factory=list)
     cells: int = 0
     again: list[str] = field(default_factory=list)  # the last line of each check that had to be run again
     wrong: list[str] = field(default_factory=list)
@@ -130,7 +130,8 @@ class Hub:
             stdout=self._log,
             stderr=subprocess.STDOUT,
             start_new_session=True,
-            env={name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JUPYTER"))},
+            env={name: value for name, value in os.environ.items() if not name.startswith(("COURSE_", "JUPYTER"))}
+            | {"CLASS": str(folder)},
         )
 
     async def ask(self, method: str, path: str, what: object = None) -> object:
@@ -175,33 +176,19 @@ class Hub:
         os.kill(self._process.pid, signal.SIGINT)
         with contextlib.suppress(subprocess.TimeoutExpired):
             self._process.wait(60)
-        for pid in list(processes(str(self.folder))):
+        for pid in marked(str(self.folder)):
             with contextlib.suppress(ProcessLookupError):
                 os.kill(pid, signal.SIGKILL)
         self._log.close()
 
 
-def processes(mark: str) -> Iterator[int]:
-    """Processes whose environment or command line names this text."""
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            told = (path / "environ").read_bytes() + (path / "cmdline").read_bytes()
-            if mark.encode() in told and int(path.name) != os.getpid():
-                yield int(path.name)
-        except OSError:  # gone, or somebody else's
-            pass
-
-
 def pss(home: Path) -> int:
     """Bytes of all processes of one learner."""
     total = 0
-    for path in Path("/proc").glob("[0-9]*"):
-        try:
-            if f"HOME={home}".encode() in (path / "environ").read_bytes().split(b"\0"):
-                rows = (path / "smaps_rollup").read_text().splitlines()
-                total += 1024 * sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
-        except OSError:
-            pass
+    for pid in marked(f"HOME={home}\0"):
+        with contextlib.suppress(OSError):  # it has gone
+            rows = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
+            total += 1024 * sum(int(row.split()[1]) for row in rows if row.startswith("Pss:"))
     return total
 
 
@@ -239,19 +226,10 @@ async def work_through(hub: Hub, learner: Learner, path: Path) -> None:
 
 async def run(channel, source: str) -> tuple[str, str]:
     """Run a cell by the page's own messages. Returns ("ok" or the name of an exception, what was printed)."""
-    number, how, text, told, idle = uuid.uuid4().hex, "", "", False, False
-    await channel.write_message(
-        json.dumps(
-            {
-                "channel": "shell",
-                "parent_header": {},
-                "metadata": {},
-                "buffers": [],
-                "header": {"msg_id": number, "msg_type": "execute_request", "username": "", "session": number, "version": "5.3"},
-                "content": {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False},
-            }
-        )
-    )
+    asks = {"code": source, "silent": False, "store_history": True, "user_expressions": {}, "allow_stdin": False}
+    request = Session().msg("execute_request", asks) | {"channel": "shell", "buffers": []}
+    await channel.write_message(json.dumps(request, default=json_default))
+    how, text, told, idle = "", "", False, False
     while not (told and idle):
         message = await channel.read_message()
         if message is None:
@@ -259,7 +237,7 @@ async def run(channel, source: str) -> tuple[str, str]:
         if isinstance(message, bytes):
             continue  # of a widget
         heard = json.loads(message)
-        if heard["parent_header"].get("msg_id") != number:
+        if heard["parent_header"].get("msg_id") != request["msg_id"]:
             continue
         match heard["msg_type"], heard["content"]:
             case "stream", {"text": more}:

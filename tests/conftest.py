@@ -1,10 +1,14 @@
 """What all tests share: the learner's folder is a temporary one, and in each process the browser comes last."""
 
 import gc
+import os
+import shutil
 import signal
 import socket
+import subprocess
 from collections import Counter
 from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import pytest
 from held import nothing_more
@@ -95,6 +99,21 @@ def learner_folder(tmp_path, monkeypatch):
     folder = tmp_path / "mine"
     monkeypatch.setenv("COURSE_HOME", str(folder))
     return folder
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Run make with these words, and this environment, in a course of its own: tmp_path/"a course", without the rest of it."""
+    repository, course = Path(__file__).parents[1], tmp_path / "a course"
+    (course / "course_lib").mkdir(parents=True)
+    for file in ("Makefile", "pyproject.toml", "course_lib/jupyterlab.json", "course_lib/jupyter_server.json"):
+        shutil.copy(repository / file, course / file)
+
+    def run(*words: str, **more: str) -> subprocess.CompletedProcess:
+        environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")} | more
+        return subprocess.run(["make", *words], cwd=course, env=environment, capture_output=True, text=True, timeout=600)
+
+    return run
 
 
 @pytest.fixture

@@ -1,6 +1,7 @@
 """What this process holds: a test that uses `nothing_more` leaves nothing behind."""
 
 import gc
+import ipaddress
 import os
 import resource
 import signal
@@ -8,11 +9,12 @@ import socket
 import subprocess
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from unittest import mock
 
-from course_lib import proc
+from course_lib import ports, proc
 from course_lib.kernel import wait_until
 
 
@@ -100,6 +102,11 @@ def course(*words: str, **options) -> subprocess.Popen:
     return subprocess.Popen([sys.executable, "-u", "-m", *words], cwd=Path(__file__).parents[1], **piped, **options)
 
 
+def failing(errno: int, words: str) -> Callable:
+    """What fails like this when it is called, whatever it is given."""
+    return mock.Mock(side_effect=OSError(errno, words))
+
+
 def alive(pid: int) -> bool:
     """Is there such a process, and no zombie?"""
     return proc.state(pid) not in ("", "Z")
@@ -115,6 +122,19 @@ def marked(*marks: str) -> set[int]:
             continue
         if all(mark.encode() in told for mark in marks):
             found.add(int(path.parent.name))
+    return found
+
+
+def listening(own: Container[int]) -> list[tuple[str, bool]]:
+    """Where each of these sockets (inodes) takes what others send, and is that beyond loopback? (proc(5))"""
+    found = []
+    for protocol, waits in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
+        for row in map(str.split, Path("/proc/net", protocol).read_text().splitlines()[1:]):
+            if int(row[9]) in own and row[3] == waits:
+                host, port = ports._address(socket.AF_INET6 if protocol.endswith("6") else socket.AF_INET, row[1])
+                address = ipaddress.ip_address(host)
+                address = getattr(address, "ipv4_mapped", None) or address
+                found.append((f"{protocol} {host}:{port}", not address.is_loopback))
     return found
 
 

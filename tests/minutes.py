@@ -16,6 +16,7 @@ from pathlib import Path
 import mistune
 import nbformat
 import outputs
+from outputs import plain, tags
 
 from course_lib.claims import claim
 from course_lib.exercises import all_exercises
@@ -45,13 +46,13 @@ def parts(path: Path) -> dict[str, float]:
     found: dict[str, float] = {}
     author = {one.id: one.minutes for one in all_exercises()}
     heading = ""
-    for number, cell in enumerate(nbformat.read(path, as_version=4).cells):
+    for number, cell in enumerate(outputs.read(path).cells):
         if cell.cell_type == "markdown":
             for block in filter(None, re.split(r"(?m)^(?=#{1,3} )", cell.source)):
                 if title := re.match(r"##? (.*)", block):
                     heading = title[1]
                 found[heading] = found.get(heading, 0) + (0 if _TASK.match(block) else _words(block) + _done(block))
-        elif not any(tag.startswith("exercise-") for tag in cell.metadata.get("tags", [])):
+        elif not any(tag.startswith("exercise-") for tag in tags(cell)):
             cards = _CARD.findall(cell.source)
             asked = sum(_ASKED.get(name, 0) for name, _ in cards)
             written = sum(_EXERCISE * author[key] for name, key in cards if name == "check")
@@ -74,10 +75,9 @@ def _judged(source: str) -> float:
 
 def _seen(source: str, output: nbformat.NotebookNode) -> float:
     """The minutes that it takes to see the films, or to read the source, that a cell shows."""
-    text = output.get("text") or output.get("data", {}).get("text/plain", "")
-    if films := [int(moments) for moments in _FILM.findall(text)]:
+    if films := [int(moments) for moments in _FILM.findall(plain(output))]:
         return max(films) / _MOMENTS
-    return _lines(text) if _SOURCE.search(source) else 0
+    return _lines(plain(output)) if _SOURCE.search(source) else 0
 
 
 def _lines(code: str) -> float:

@@ -6,12 +6,14 @@ read "model not found"; the static picture beside each one stays), and no outcom
 At the end the list of what is shipped is written anew.
 """
 
+import ast
 import os
 import re
 import sys
 import tempfile
 from collections.abc import Callable
 from pathlib import Path
+from typing import Any
 
 import nbformat
 from nbclient import NotebookClient
@@ -23,12 +25,51 @@ from course_lib.grading.local_kernels import local_sockets
 
 NOTEBOOKS = folders.COURSE
 WIDGET_VIEW = "application/vnd.jupyter.widget-view+json"
+MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
+KERNEL = {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}
 LANGUAGE = {"name": "python", "file_extension": ".py", "mimetype": "text/x-python", "pygments_lexer": "ipython3"}
 
 
 def notebooks() -> list[Path]:
     """The course's notebooks, in order."""
     return [NOTEBOOKS / name for name in folders.names(NOTEBOOKS)]
+
+
+def read(path: Path) -> nbformat.NotebookNode:
+    return nbformat.read(path, as_version=4)
+
+
+def new_notebook(*cells: str | nbformat.NotebookNode) -> nbformat.NotebookNode:
+    """A notebook of these cells; a text is the source of a code cell."""
+    whole = [nbformat.v4.new_code_cell(cell) if isinstance(cell, str) else cell for cell in cells]
+    return nbformat.v4.new_notebook(cells=whole, metadata={"kernelspec": KERNEL})
+
+
+def code(notebook: nbformat.NotebookNode) -> list[nbformat.NotebookNode]:
+    """Its code cells, without empty ones."""
+    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
+
+
+def tags(cell: dict[str, Any]) -> set[str]:
+    return set(cell["metadata"].get("tags", []))
+
+
+def text(cell: nbformat.NotebookNode) -> str:
+    """What a cell has shown, as plain text."""
+    return "".join(map(plain, cell.outputs))
+
+
+def plain(output: nbformat.NotebookNode) -> str:
+    return output.get("text") or output.get("data", {}).get("text/plain", "")
+
+
+def calls(source: str, name: str) -> list[tuple[str, list[ast.expr]]]:
+    """The calls of this function in a cell, in order: (key, the other arguments)."""
+    source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
+    nodes = [node for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Call) and ast.unparse(node.func) == name]
+    return [
+        (ast.literal_eval(call.args[0]), call.args[1:]) for call in sorted(nodes, key=lambda call: (call.lineno, call.col_offset))
+    ]
 
 
 def client(notebook: nbformat.NotebookNode, timeout: float = 60, folder: Path = NOTEBOOKS) -> NotebookClient:
@@ -86,7 +127,7 @@ def fold(notebook: nbformat.NotebookNode) -> None:
         tells = open_guesses and not asked and len(cell.outputs) > (1 if compared else 0)
         open_guesses = (open_guesses | asked) - compared
         jupyter = {name: value for name, value in cell.metadata.get("jupyter", {}).items() if name != "outputs_hidden"}
-        if tells or "folded" in cell.metadata.get("tags", []) or re.search(r"^verdict\(", cell.source, re.MULTILINE):
+        if tells or "folded" in tags(cell) or re.search(r"^verdict\(", cell.source, re.MULTILINE):
             jupyter["outputs_hidden"] = True
         cell.metadata.pop("jupyter", None)
         if jupyter:

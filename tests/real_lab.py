@@ -14,6 +14,7 @@ import uuid
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
+import nbformat
 from playwright.sync_api import Browser, BrowserContext, Locator, Page, ViewportSize, expect, sync_playwright
 
 NOTEBOOKS = Path(__file__).parents[1] / "notebooks"
@@ -150,12 +151,11 @@ class Notebook:
         if wait:
             self.wait_idle()
 
-    def wait_idle(self, timeout: float = PATIENCE) -> None:
-        """Wait (at most `timeout` milliseconds) until no code cell is running or queued."""
+    def wait_idle(self) -> None:
+        """Wait until no code cell is running or queued."""
         self.page.wait_for_function(
             """() => theNotebook().content.widgets.every(
-                cell => cell.model.type !== "code" || cell.model.executionState === "idle")""",
-            timeout=timeout,
+                cell => cell.model.type !== "code" || cell.model.executionState === "idle")"""
         )
 
     def wait_all_run(self, timeout: float = PATIENCE) -> None:
@@ -171,8 +171,8 @@ class Notebook:
         self.page.wait_for_function("() => unanswered.size === 0")
 
     def interrupt(self) -> None:
-        """Interrupt the kernel, as the stop button does."""
-        self.command("notebook:interrupt-kernel", wait=False)
+        """Interrupt the kernel, as the stop button does, and wait until no cell runs."""
+        self.command("notebook:interrupt-kernel")
 
     def restart(self) -> None:
         """Restart the kernel, outputs stay."""
@@ -212,10 +212,11 @@ class Notebook:
         )
         self.page.wait_for_function(HAS_THEME, arg="true" if name == "light" else "false")
 
-    def screenshot(self, path: str | Path) -> Path:
-        """Write a picture of the whole page to `path`, and return it."""
-        self.page.screenshot(path=path)
-        return Path(path)
+    def themes(self) -> Iterator[str]:
+        """Switch to one theme after the other."""
+        for name in "light", "dark":
+            self.theme(name)
+            yield name
 
     def _kernel_ready(self) -> None:
         self.page.evaluate(
@@ -326,8 +327,8 @@ class Server:
             return answer.read()
 
 
-def new_context(browser: Browser) -> BrowserContext:
-    context = browser.new_context(viewport=SIZE)
+def new_context(browser: Browser, offline: bool = False) -> BrowserContext:
+    context = browser.new_context(viewport=SIZE, offline=offline)
     context.set_default_timeout(PATIENCE)
     context.add_init_script(THE_NOTEBOOK)
     return context
@@ -396,14 +397,18 @@ class Lab:
         notebook.wait_open()
         return notebook
 
+    def open_new(self, notebook: nbformat.NotebookNode, anew: bool = False) -> Notebook:
+        """Open a notebook that is not one of the course's."""
+        nbformat.write(notebook, self.folder / "new.ipynb")
+        return self.open("new.ipynb", anew)
+
     def screenshots(self, folder: Path) -> list[Path]:
         """A picture of every page that is open."""
-        folder.mkdir(parents=True, exist_ok=True)
-        return [
-            notebook.screenshot(folder / f"page-{number}.png")
-            for number, notebook in enumerate(self.notebooks, 1)
-            if not notebook.page.is_closed()
-        ]
+        pages = [notebook.page for notebook in self.notebooks if not notebook.page.is_closed()]
+        paths = [folder / f"page-{number}.png" for number in range(1, len(pages) + 1)]
+        for page, path in zip(pages, paths):
+            page.screenshot(path=path)
+        return paths
 
     def close(self) -> None:
         """Give the window back, close all other pages, end the kernels. After a failure the page may be in any state: it goes, too."""

@@ -15,6 +15,7 @@ from bench.figures import plot_report, write
 from bench.machine import Machine
 from bench.report import Report
 from held import interrupted_in, nothing_more
+from outputs import new_notebook
 
 from course_lib.kernel import wait_until
 from course_lib.measure import compare_servers, plot_servers
@@ -58,6 +59,12 @@ def nothing_is_left(tmp_path, monkeypatch):
 
 
 @pytest.fixture
+def programs():
+    with compiled() as programs:
+        yield programs
+
+
+@pytest.fixture
 def no_compiler(monkeypatch):
     monkeypatch.setattr(compiling.shutil, "which", lambda name: None)
 
@@ -88,10 +95,9 @@ def invented(*costs: dict[str, float], load: float = 0.9, **cost: float) -> Repo
 # Servers side by side
 
 
-def test_each_server_has_a_row_with_all_values():
+def test_each_server_has_a_row_with_all_values(programs):
     tables = []
-    with compiled() as programs:
-        side_by_side.measure(tables, programs, BESIDE, 1, **BRIEF)
+    side_by_side.measure(tables, programs, BESIDE, 1, **BRIEF)
     assert [served.row.name for served in tables[0].servers] == BESIDE
     for served in tables[0].servers:
         row = served.row
@@ -153,7 +159,7 @@ def test_a_wrong_argument_is_said_before_anything_runs(wrong, words):
         compare_servers(**wrong)
 
 
-def test_an_interrupt_keeps_the_rounds_until_then(monkeypatch):
+def test_an_interrupt_keeps_the_rounds_until_then(programs, monkeypatch):
     points = []
 
     def point(*given):
@@ -162,11 +168,8 @@ def test_an_interrupt_keeps_the_rounds_until_then(monkeypatch):
 
     monkeypatch.setattr(side_by_side, "Point", point)
     tables = []
-    with (
-        interrupted_in(side_by_side.measure, lambda: points and len(points[0].rounds) >= 2),
-        pytest.raises(KeyboardInterrupt),
-        compiled() as programs,
-    ):
+    under_way = interrupted_in(side_by_side.measure, lambda: points and len(points[0].rounds) >= 2)
+    with under_way, pytest.raises(KeyboardInterrupt):
         side_by_side.measure(tables, programs, ["epoll"], 2, rounds=100_000, seconds=0.01)
     [served] = tables[0].servers
     assert served.rounds >= 2 and served.row.cpu.value > 0
@@ -280,18 +283,16 @@ print(json.dumps([row.idle, row.why_not, row.times.value, notes]))
     assert "limit of descriptors" in note and f"With {number} idle" in note
 
 
-def test_the_memory_of_an_idle_connection_is_that_of_the_servers_process():
+def test_the_memory_of_an_idle_connection_is_that_of_the_servers_process(programs):
     rows = []
-    with compiled() as programs:
-        idle.measure(rows, [], programs, ["epoll", "threads"], (400,), **BRIEF)
+    idle.measure(rows, [], programs, ["epoll", "threads"], (400,), **BRIEF)
     epoll, threads = rows
     assert 0 <= epoll.memory < threads.memory
 
 
-def test_each_way_to_observe_has_a_row_and_only_an_open_panel_sends_messages():
+def test_each_way_to_observe_has_a_row_and_only_an_open_panel_sends_messages(programs):
     rows = []
-    with compiled() as programs:
-        observing.measure(rows, programs, rounds=1, seconds=0.5)
+    observing.measure(rows, programs, rounds=1, seconds=0.5)
     assert [row.name for row in rows] == list(observing.VARIANTS)
     assert rows[0].speed.value == 1.0
     for row in rows:
@@ -307,11 +308,8 @@ def test_switches_and_imports_have_their_values():
 
 
 def test_a_notebook_is_run_and_its_slowest_cell_is_named(tmp_path, monkeypatch):
-    cells = [nbformat.v4.new_code_cell(source) for source in ("1", "# the slow one\nimport time; time.sleep(.3)", "2")]
-    notebook = nbformat.v4.new_notebook(
-        cells=cells, metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-    )
-    nbformat.write(notebook, tmp_path / "00_short.ipynb")
+    cells = "1", "# the slow one\nimport time; time.sleep(.3)", "2"
+    nbformat.write(new_notebook(*cells), tmp_path / "00_short.ipynb")
     monkeypatch.setattr(running, "paths", lambda: [tmp_path / "00_short.ipynb"])
     rows = []
     running.measure(rows)
@@ -441,21 +439,6 @@ def test_a_signal_in_the_middle_leaves_no_process_and_no_file(number, tmp_path):
     assert process.returncode == 130 and "Interrupted" in said and "Goals" in said
     assert wait_until(lambda: not any(Path(f"/proc/{pid}").exists() for pid in started), 60)
     assert list(folder.iterdir()) == []
-
-
-def test_no_other_command_loads_it():
-    assert loaded_by("course_lib.__main__", "matplotlib", "measure") == []
-
-
-def test_what_a_notebook_imports_loads_no_matplotlib():
-    assert loaded_by("course_lib.measure", "matplotlib", "ipywidgets") == []
-
-
-def loaded_by(module: str, *words: str) -> list[str]:
-    """The modules with one of these words in their names that a fresh process has loaded after it imported `module`."""
-    program = f"import json, sys, {module}; print(json.dumps(list(sys.modules)))"
-    loaded = json.loads(subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True).stdout)
-    return [name for name in loaded if any(word in name for word in words)]
 
 
 # Figures and the README

@@ -7,8 +7,7 @@ import chaos
 import nbformat
 import pytest
 from chaos import Kernel, Round, library, play, processes_of, steps
-from nbformat.v4 import new_code_cell, new_notebook
-from outputs import notebooks
+from outputs import new_notebook, notebooks
 
 
 @pytest.mark.parametrize("number, seed", [("00", 1), ("02", 2)])
@@ -33,7 +32,7 @@ def test_a_round_finds_what_cells_leave_behind(tmp_path, monkeypatch):
     monkeypatch.setattr(chaos, "SETTLES", 1)
     monkeypatch.setattr(chaos, "moment", lambda source, chance: None)  # cut off halfway, the cell would leave something else
     path = tmp_path / "leaks.ipynb"
-    nbformat.write(new_notebook(cells=[new_code_cell("import socket"), new_code_cell(LEAKS)]), path)
+    nbformat.write(new_notebook("import socket", LEAKS), path)
     found = "\n".join(play(path, seed=3, length=6).faults)
     assert "threads left: {'lost': 1}" in found
     assert "descriptors left: {'socket:[]': 1}" in found
@@ -54,30 +53,26 @@ while True:
 """
 
 
-def test_a_cell_that_no_interrupt_ends_is_found(tmp_path):
-    home = tmp_path / "mine"
-    home.mkdir()
-    kernel = Kernel(home)
-    try:
-        assert kernel.run("1 / 0").how == "ZeroDivisionError"
-        sleeper = kernel.run("import threading; threading.Event().wait()", 0.1)
-        assert (sleeper.how, sleeper.interrupted) == ("KeyboardInterrupt", True)
-        assert kernel.run(DEAF, "first output").how == "stuck"
-    finally:
-        kernel.end()
-    assert processes_of(home) == set()
+@pytest.fixture
+def kernel(learner_folder):
+    learner_folder.mkdir()
+    kernel = Kernel(learner_folder)
+    yield kernel
+    kernel.end()
+    assert processes_of(learner_folder) == set()
 
 
-def test_a_cell_that_awaits_ends_when_it_is_interrupted_at_the_latest_when_its_await_is_over(tmp_path):
-    home = tmp_path / "mine"
-    home.mkdir()
-    kernel = Kernel(home)
-    try:
-        awaits = kernel.run("import asyncio; print('begun', flush=True); await asyncio.sleep(3)", "first output")
-        assert awaits.interrupted and awaits.how in ("CancelledError", "KeyboardInterrupt")
-        assert kernel.run("print(await asyncio.sleep(0, 'goes on'))").text == "goes on\n"
-    finally:
-        kernel.end()
+def test_a_cell_that_no_interrupt_ends_is_found(kernel):
+    assert kernel.run("1 / 0").how == "ZeroDivisionError"
+    sleeper = kernel.run("import threading; threading.Event().wait()", 0.1)
+    assert (sleeper.how, sleeper.interrupted) == ("KeyboardInterrupt", True)
+    assert kernel.run(DEAF, "first output").how == "stuck"
+
+
+def test_a_cell_that_awaits_ends_when_it_is_interrupted_at_the_latest_when_its_await_is_over(kernel):
+    awaits = kernel.run("import asyncio; print('begun', flush=True); await asyncio.sleep(3)", "first output")
+    assert awaits.interrupted and awaits.how in ("CancelledError", "KeyboardInterrupt")
+    assert kernel.run("print(await asyncio.sleep(0, 'goes on'))").text == "goes on\n"
 
 
 def test_lost_progress_and_damaged_files_are_found(tmp_path):

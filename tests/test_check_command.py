@@ -11,6 +11,7 @@ import uuid
 from pathlib import Path
 from xml.etree import ElementTree
 
+import nbformat
 import pytest
 from held import marked
 
@@ -28,14 +29,7 @@ LINES, SERVE_ONE = (exercise for exercise in all_exercises() if exercise.id in (
 
 def own(source: str, tag: str = "") -> dict:
     """A cell that a learner has added or changed; with `tag`, in the place of a cell of the course."""
-    return {
-        "cell_type": "code",
-        "id": uuid.uuid4().hex[:8],
-        "source": source,
-        "outputs": [],
-        "execution_count": None,
-        "metadata": {"tags": [tag]} if tag else {},
-    }
+    return nbformat.v4.new_code_cell(source, metadata={"tags": [tag]} if tag else {})
 
 
 def write(path: Path, *notebook_cells: dict) -> Path:

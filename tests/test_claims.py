@@ -57,10 +57,11 @@ def test_sections_and_lines_follow_the_notes():
 
 
 @pytest.mark.parametrize("one", all_claims(), ids=lambda one: one.id)
-def test_learners_see_no_name_of_an_internal_experiment(one):
+def test_learners_see_no_name_of_an_internal_experiment_and_of_no_other_claim_the_number(one):
     text = " ".join((one.english, one.correction, one.source))
     assert not re.search(r"\b[eq]\d\d", text)
     assert text.count("`") % 2 == 0
+    assert re.findall(r"\bC\d\d\b", " ".join([one.correction, one.source, *one.catches])) == []
 
 
 def test_the_notes_stand_as_they_were_written():
@@ -108,11 +109,6 @@ def texts():
     )
     for path in notebooks():
         yield path.name, "\n".join("".join(cell["source"]) for cell in json.loads(path.read_text(encoding="utf-8"))["cells"])
-
-
-@pytest.mark.parametrize("one", all_claims(), ids=lambda one: one.id)
-def test_no_sentence_sends_the_reader_to_another_by_its_number(one):
-    assert re.findall(r"\bC\d\d\b", " ".join([one.correction, one.source, *one.catches])) == []
 
 
 def test_sources_name_pages_that_every_supported_system_has():

@@ -1,7 +1,6 @@
-"""A class: each learner has a copy of the notebooks, and so a library of their own, and a hub carries several at once."""
+"""A class: a hub carries several learners at once."""
 
 import importlib.util
-import os
 import shutil
 import subprocess
 import sys
@@ -10,28 +9,6 @@ from pathlib import Path
 import pytest
 
 REPOSITORY = Path(__file__).parents[1]
-
-
-def test_each_copy_of_the_notebooks_has_a_library_of_its_own(tmp_path):
-    program = (
-        "from course_lib import folders, journal; journal.record('guesses', 'one', {'answer': 'two'}); print(folders.mine())"
-    )
-    environment = {name: value for name, value in os.environ.items() if name != "COURSE_HOME"} | {"PYTHONPATH": str(REPOSITORY)}
-    for name in ("alice", "bob"):
-        copy = tmp_path / name / "notebooks"
-        copy.mkdir(parents=True)
-        shutil.copy(REPOSITORY / "notebooks/00_start_here.ipynb", copy)
-        done = subprocess.run(
-            [sys.executable, "-c", program],
-            cwd=copy,
-            env=environment | {"HOME": str(tmp_path / name)},
-            check=True,
-            capture_output=True,
-            text=True,
-            timeout=600,
-        )
-        assert done.stdout.strip() == str(copy / "mine")
-        assert (copy / "mine/progress.json").exists()
 
 
 def test_two_learners_work_behind_a_hub_at_the_same_time():

@@ -9,6 +9,8 @@ from pathlib import Path
 import nbformat
 import outputs
 import pytest
+from cards import picture
+from outputs import calls, code, new_notebook, plain, read
 
 from course_lib import journal
 from course_lib.lesson import compare, guess, guesses, summary
@@ -16,25 +18,15 @@ from course_lib.lesson.card import unbroken
 from course_lib.lesson.guesses import expectations, explanations
 
 EXPECTED = sorted(Path(guesses.__file__).parent.glob("expected/*.json"))
-WHY = sorted(Path(guesses.__file__).parent.glob("why/*.md"))
-
-
-def calls(source, name):
-    """The calls of this function in a cell, in order: (key, the other arguments)."""
-    source = "\n".join(line for line in source.splitlines() if not line.lstrip().startswith(("%", "!")))
-    found = [
-        call
-        for call in ast.walk(ast.parse(source))
-        if isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == name
-    ]
-    return [
-        (ast.literal_eval(call.args[0]), call.args[1:]) for call in sorted(found, key=lambda call: (call.lineno, call.col_offset))
-    ]
-
-
-CELLS = [
-    (path, cell) for path in outputs.notebooks() for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "code"
+WHY = [  # each heading, and the text below it
+    part
+    for path in sorted(Path(guesses.__file__).parent.glob("why/*.md"))
+    for part in re.findall(r"(?ms)^## *(.*?) *$(.*?)(?=^## |\Z)", path.read_text(encoding="utf-8"))
 ]
+
+
+EACH = pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+CELLS = [(path, cell) for path in outputs.notebooks() for cell in code(read(path))]
 GUESSES = {
     key: [ast.literal_eval(option) for option in asked[1:]] for _, cell in CELLS for key, asked in calls(cell.source, "guess")
 }
@@ -58,35 +50,27 @@ def test_where_the_machine_decides_each_option_has_its_reason():
 
 
 def test_every_guess_is_explained_once():
-    headings = [
-        heading for path in WHY for heading in re.findall(r"^## *(.*?) *$", path.read_text(encoding="utf-8"), re.MULTILINE)
-    ]
+    headings = [heading for heading, _ in WHY]
     assert set(headings) == set(GUESSES) == set(explanations()) and len(headings) == len(set(headings))
     assert [key for key, why in explanations().items() if not why.strip()] == []
 
 
-@pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+@EACH
 def test_what_comes_with_an_outcome_stands_nowhere_else_in_its_notebook(path):
-    texts = [" ".join(cell.source.split()) for cell in nbformat.read(path, as_version=4).cells if cell.cell_type == "markdown"]
+    texts = [" ".join(cell.source.split()) for cell in read(path).cells if cell.cell_type == "markdown"]
     asked = {key for its, cell in CELLS if its == path for key, _ in calls(cell.source, "guess")}
-    parts = [re.split(r"^## *(.*?) *$", why.read_text(encoding="utf-8"), flags=re.MULTILINE) for why in WHY]
-    told = [text for part in parts for key, text in zip(part[1::2], part[2::2]) if key in asked]
+    told = [text for key, text in WHY if key in asked]
     sentences = [" ".join(one.split()) for text in told for one in re.split(r"(?<=[.!?:])\s+", text) if len(one) > 50]
     assert sentences and [one for one in sentences if any(one in text for text in texts)] == []
 
 
-@pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+@EACH
 def test_stored_outcomes_are_expected(path):
     unexpected = []
     for cell in [cell for its, cell in CELLS if its == path]:
         keys = [key for key, _ in calls(cell.source, "compare")]
-        told = [
-            told
-            for output in cell.outputs
-            for told in re.findall(
-                r"^No guess was kept\. The outcome: (.*)\.$", output.get("data", {}).get("text/plain", ""), re.MULTILINE
-            )
-        ]
+        shown = "\n".join(map(plain, cell.outputs))
+        told = re.findall(r"^No guess was kept\. The outcome: (.*)\.$", shown, re.MULTILINE)
         assert len(told) == len(keys) or not told, keys  # nothing is told where there was no outcome: without a browser, say
         unexpected += [(key, outcome) for key, outcome in zip(keys, told) if outcome not in expectations()[key]]
     assert unexpected == []
@@ -95,9 +79,9 @@ def test_stored_outcomes_are_expected(path):
 WHY_SO = "<p>Because <code>accept(2)</code> says so.</p>"
 
 
-@pytest.mark.parametrize("path", outputs.notebooks(), ids=lambda path: path.stem)
+@EACH
 def test_a_stored_outcome_is_folded_and_explained(path):
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     stored = [cell.metadata.copy() for cell in notebook.cells]
     outputs.fold(notebook)
     assert stored == [cell.metadata for cell in notebook.cells], "make outputs"
@@ -109,15 +93,10 @@ def test_a_stored_outcome_is_folded_and_explained(path):
 
 
 @pytest.fixture
-def expected(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
+def expected(monkeypatch):
     monkeypatch.setattr("course_lib.lesson.guesses.expectations", lambda: {"a-guess": ("yes", "often")})
     monkeypatch.setattr("course_lib.lesson.guesses.explanations", lambda: {"a-guess": WHY_SO})
     return guess("a-guess", "Is it so?", "yes", "often", "no")
-
-
-def picture(card):
-    return card._repr_mimebundle_()["text/html"]
 
 
 def kept():
@@ -138,7 +117,7 @@ def test_an_unexpected_outcome_does_not_settle_a_guess(expected):
 def test_why_comes_with_the_outcome_and_is_folded_where_no_guess_was_kept(expected):
     shown = picture(compare("a-guess", "yes"))
     assert shown.index("<details>") < shown.index("<b>yes</b>") < shown.index(WHY_SO) < shown.index("</details>")
-    assert "Because" not in expected._repr_mimebundle_()["text/html"]
+    assert "Because" not in picture(expected)
     journal.record("guesses", "a-guess", {"answer": "no", "sure": 90})
     shown = picture(compare("a-guess", "yes"))
     assert WHY_SO in shown and "<details>" not in shown
@@ -196,7 +175,7 @@ def test_outputs_are_not_made_of_an_unexpected_outcome(expected, monkeypatch):
 def test_a_notebook_with_an_unexpected_outcome_is_not_stored(tmp_path, monkeypatch):
     cell = 'from course_lib.lesson import compare\ncompare("idle-clients", "neither")'
     path = tmp_path / "06_epoll.ipynb"
-    path.write_text(before := nbformat.writes(nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(cell)])))
+    path.write_text(before := nbformat.writes(new_notebook(cell)))
     monkeypatch.setattr(outputs, "NOTEBOOKS", tmp_path)
     monkeypatch.setattr(outputs.shipped, "write_list", lambda paths: None)
     said = []
@@ -220,6 +199,6 @@ def test_what_is_stored_between_a_guess_and_its_outcome_is_folded():
     silent, alone, after = cell("x = 1"), cell('compare("b", "x")', "the card"), cell("run()", "seen")
     after.metadata["jupyter"] = {"outputs_hidden": True}  # as an earlier order of the cells had it
     cells = [before, asks, silent, folded[0], asks_too, folded[1], alone, after, *folded[2:]]
-    outputs.fold(nbformat.v4.new_notebook(cells=cells))
+    outputs.fold(new_notebook(*cells))
     assert [cell for cell in cells if cell.metadata.get("jupyter", {}).get("outputs_hidden")] == list(folded)
     assert folded[0].metadata == {"jupyter": {"source_hidden": True, "outputs_hidden": True}} and after.metadata == {}

@@ -3,12 +3,16 @@
 import copy
 
 import nbformat
+import pytest
 from nbformat.sign import NotebookNotary
+from outputs import WIDGET_VIEW as VIEW
+from outputs import new_notebook, read
 
 from course_lib import folders, shipped
 from course_lib.jupyter_extension import trust_shipped, without_widget_views
 
-VIEW = "application/vnd.jupyter.widget-view+json"
+PICTURE = {"text/html": "<table>", "text/plain": "panel"}
+PRINTED = {"output_type": "stream", "text": "1.1 passed."}
 
 
 def notebook(*outputs: dict) -> dict:
@@ -16,29 +20,26 @@ def notebook(*outputs: dict) -> dict:
     return {"type": "notebook", "content": {"cells": cells, "metadata": {"widgets": {}, "kernelspec": {}}}}
 
 
-def test_a_widget_with_a_picture_is_saved_as_the_picture():
-    model = notebook({"data": {VIEW: {}, "text/html": "<table>", "text/plain": "panel"}}, {"output_type": "stream"})
+@pytest.mark.parametrize(
+    "outputs, saved",
+    [
+        ([{"data": {VIEW: {}, **PICTURE}}, PRINTED], [{"data": PICTURE}, PRINTED]),
+        ([{"data": {VIEW: {}, "text/plain": "IntSlider()"}}], [{"data": {VIEW: {}, "text/plain": "IntSlider()"}}]),
+        ([{"data": {VIEW: {}, "text/plain": ""}}], [{"data": {"text/plain": ""}}]),
+        ([PRINTED, {"data": {VIEW: {}}}], [PRINTED]),
+    ],
+    ids=[
+        "a widget as its picture",
+        "one without as it is",
+        "a bar of progress that is over as nothing",
+        "controls without text not",
+    ],
+)
+def test_what_is_saved_of_a_widget(outputs, saved):
+    model = notebook(*outputs)
     without_widget_views(model=model, path="x.ipynb")
-    assert model["content"]["cells"][1]["outputs"][0]["data"] == {"text/html": "<table>", "text/plain": "panel"}
+    assert model["content"]["cells"][1]["outputs"] == saved
     assert model["content"]["metadata"] == {"kernelspec": {}}
-
-
-def test_a_widget_without_one_is_left_alone():
-    model = notebook({"data": {VIEW: {}, "text/plain": "IntSlider()"}})
-    without_widget_views(model=model)
-    assert VIEW in model["content"]["cells"][1]["outputs"][0]["data"]
-
-
-def test_a_bar_of_progress_that_is_over_is_saved_as_nothing():
-    model = notebook({"data": {VIEW: {}, "text/plain": ""}})
-    without_widget_views(model=model)
-    assert model["content"]["cells"][1]["outputs"] == [{"data": {"text/plain": ""}}]
-
-
-def test_controls_without_any_text_are_not_saved():
-    model = notebook({"output_type": "stream", "text": "1.1 passed."}, {"data": {VIEW: {}}})
-    without_widget_views(model=model)
-    assert model["content"]["cells"][1]["outputs"] == [{"output_type": "stream", "text": "1.1 passed."}]
 
 
 def test_a_notebook_that_has_nothing_of_the_course_is_left_alone():
@@ -59,7 +60,7 @@ def test_other_files_are_left_alone():
 def test_only_what_is_as_shipped_is_trusted(tmp_path, monkeypatch):
     for name, text in ("00_start_here", "as shipped"), ("01_changed", "as shipped too"):
         cells = [nbformat.v4.new_code_cell(text, outputs=[nbformat.v4.new_output("display_data", {"text/html": "<script>"})])]
-        nbformat.write(nbformat.v4.new_notebook(cells=cells), tmp_path / f"{name}.ipynb")
+        nbformat.write(new_notebook(*cells), tmp_path / f"{name}.ipynb")
     monkeypatch.setattr(folders, "COURSE", tmp_path)
     monkeypatch.setattr(shipped, "_LIST", tmp_path / "shipped.json")
     monkeypatch.chdir(tmp_path)
@@ -68,5 +69,5 @@ def test_only_what_is_as_shipped_is_trusted(tmp_path, monkeypatch):
     changed.write_text(changed.read_text().replace("<script>", "<script>alert()"))
     notary = NotebookNotary(db_file=":memory:", secret=b"secret")
     trust_shipped(notary)
-    trusted = {path.stem: notary.check_signature(nbformat.read(path, 4)) for path in tmp_path.glob("*.ipynb")}
+    trusted = {path.stem: notary.check_signature(read(path)) for path in tmp_path.glob("*.ipynb")}
     assert trusted == {"00_start_here": True, "01_changed": False}

@@ -1,5 +1,6 @@
 """What the time lanes are sent, how much of it, and that a panel left alone does not grow."""
 
+import contextlib
 import functools
 import json
 import math
@@ -9,7 +10,7 @@ import threading
 from dataclasses import replace
 
 import pytest
-from panel_state import shown_after
+from panel_state import Page, shown_after
 
 from course_lib.kernel import Call, descriptors, wait_until
 from course_lib.kernel.recorder import KEPT
@@ -42,6 +43,11 @@ class Told(Changes):
         self.numbers = {THREAD: THREAD}
 
 
+@pytest.fixture
+def changes():
+    return Told()
+
+
 def taken(changes: Told) -> tuple[dict[int, str], list[tuple]]:
     """The texts by number, and the records as (descriptor, from, to or None, what, how much)."""
     texts, lanes, records = changes.take()
@@ -54,16 +60,14 @@ def taken(changes: Told) -> tuple[dict[int, str], list[tuple]]:
 
 
 class TestChanges:
-    def test_a_state_is_recorded_when_it_begins_and_not_again(self, row):
-        changes = Told()
+    def test_a_state_is_recorded_when_it_begins_and_not_again(self, row, changes):
         for now in (1.0, 2.0, 3.0):
             changes.look(now, [row], None)
         assert taken(changes) == ({}, [(7, 1.0, None, WRITABLE, 0)])
         changes.look(4.0, [row], None)
         assert taken(changes) == ({}, [])
 
-    def test_each_change_is_one_record(self, row):
-        changes = Told()
+    def test_each_change_is_one_record(self, row, changes):
         changes.look(1.0, [row], None)
         changes.look(2.0, [replace(row, readable=True, receive_queue=5)], None)
         changes.look(3.0, [replace(row, readable=True, receive_queue=9)], None)
@@ -74,15 +78,13 @@ class TestChanges:
             (7, 4.0, None, READABLE | WRITABLE | HANG_UP, 0),
         ]
 
-    def test_a_listener_counts_the_clients_that_wait(self, row):
-        changes = Told()
+    def test_a_listener_counts_the_clients_that_wait(self, row, changes):
         changes.look(
             1.0, [replace(row, kind="listener", readable=True, writable=False, accept_queue=3, receive_queue=None)], None
         )
         assert taken(changes)[1] == [(7, 1.0, None, READABLE, 3)]
 
-    def test_what_is_closed_ends_and_may_come_back(self, row):
-        changes = Told()
+    def test_what_is_closed_ends_and_may_come_back(self, row, changes):
         changes.look(1.0, [row, replace(row, number=8)], None)
         taken(changes)
         changes.look(2.0, [row], None)
@@ -91,16 +93,14 @@ class TestChanges:
         changes.look(4.0, [row, replace(row, number=8)], None)
         assert taken(changes)[1] == [(8, 4.0, None, WRITABLE, 0)]
 
-    def test_data_that_came_and_was_read_between_two_looks(self, row):
-        changes = Told()
+    def test_data_that_came_and_was_read_between_two_looks(self, row, changes):
         changes.look(1.0, [row], None)
         taken(changes)
         changes.look(2.0, [row], None, arrived={7})
         changes.look(3.0, [row], None, arrived={9})
         assert taken(changes)[1] == [(7, 2.0, None, WRITABLE | ARRIVED, 0), (7, 3.0, None, WRITABLE, 0)]
 
-    def test_texts_are_sent_once(self):
-        changes = Told()
+    def test_texts_are_sent_once(self, changes):
         changes.look(1.0, [], "running")
         changes.look(2.0, [], "asleep in accept() on descriptor 3")
         changes.look(3.0, [], "running")
@@ -114,8 +114,7 @@ class TestChanges:
         changes.look(4.0, [], "asleep in accept() on descriptor 3")
         assert taken(changes)[0] == {}
 
-    def test_calls_are_spans_in_the_lane_of_the_thread_and_of_the_descriptor(self):
-        changes = Told()
+    def test_calls_are_spans_in_the_lane_of_the_thread_and_of_the_descriptor(self, changes):
         changes.calls([Call("recv", 7, 1.5, 0.25, 5), Call("select", None, 2.0, 0.5)])
         texts, records = taken(changes)
         assert [(lane, start, end, texts[what]) for lane, start, end, what, _ in records] == [
@@ -124,8 +123,7 @@ class TestChanges:
             (THREAD, 2.0, 2.5, "select()"),
         ]
 
-    def test_a_new_page_is_sent_the_whole_present_state(self, row):
-        changes = Told()
+    def test_a_new_page_is_sent_the_whole_present_state(self, row, changes):
         changes.look(1.0, [row], "running")
         taken(changes)
         changes.begin_again()
@@ -133,8 +131,7 @@ class TestChanges:
         texts, records = taken(changes)
         assert list(texts.values()) == ["running"] and [record[:3] for record in records] == [(THREAD, 2.0, None), (7, 2.0, None)]
 
-    def test_a_second_page_is_told_the_lanes_that_the_first_one_has(self, row):
-        changes = Told()
+    def test_a_second_page_is_told_the_lanes_that_the_first_one_has(self, row, changes):
         changes.look(1.0, [row], None, names={7: "alice"})
         first = changes.take()[1]
         changes.begin_again()
@@ -142,8 +139,7 @@ class TestChanges:
         _, lanes, records = changes.take()
         assert lanes == first == [(1, 7, "alice")] and len(records) == 40
 
-    def test_a_lane_belongs_to_one_socket_and_not_to_its_number(self, row):
-        changes = Changes()
+    def test_a_lane_belongs_to_one_socket_and_not_to_its_number(self, row, changes):
         alice, bob = replace(row, peer=("127.0.0.1", 1)), replace(row, peer=("127.0.0.1", 2))
         changes.look(1.0, [alice], None, names={7: "alice"})
         changes.look(2.0, [bob], None, names={7: "bob"})
@@ -152,9 +148,8 @@ class TestChanges:
         told = [(lane, start, what) for lane, start, _, what, _ in struct.iter_unpack("5d", records)]
         assert told == [(1, 1.0, WRITABLE), (1, 2.0, GONE), (2, 2.0, WRITABLE)]
 
-    def test_a_call_belongs_to_the_socket_that_had_the_number_when_it_began(self, row):
+    def test_a_call_belongs_to_the_socket_that_had_the_number_when_it_began(self, row, changes):
         """Alice leaves, bob gets her number, and carol after him; two looks, and calls that are heard of later."""
-        changes = Changes()
         alice, carol = replace(row, peer=("127.0.0.1", 1)), replace(row, peer=("127.0.0.1", 3))
         changes.look(1.0, [alice], None, names={7: "alice"})
         changes.calls(
@@ -169,9 +164,8 @@ class TestChanges:
         ]
         assert calls == [(1, 1.1), (1, 1.3), (2, 1.5), (2, 1.7), (3, 2.1), (3, 1.9)]
 
-    def test_what_a_text_is_called_does_not_change_when_a_second_page_opens(self):
+    def test_what_a_text_is_called_does_not_change_when_a_second_page_opens(self, changes):
         """The first page still shows records with the old numbers."""
-        changes = Told()
         for text in ("asleep", "running"):
             changes.look(1.0, [], text)
         before = taken(changes)[0]
@@ -208,6 +202,12 @@ class Looks:
         return functools.reduce(shown_after, (message for message, _ in self.sent), {})
 
 
+def expect_it_ends(page: Page) -> None:
+    """Its pump, when the page says that it is gone."""
+    page.click("gone")
+    assert wait_until(lambda: page.panel._pump is None, 10)
+
+
 class TestThePump:
     def test_nothing_new_is_nothing_sent(self, server):
         assert wait_until(lambda: server.doing().call == "accept")
@@ -232,11 +232,9 @@ class TestThePump:
         def flood():
             for client in clients:
                 client.setblocking(False)
-                try:
+                with contextlib.suppress(BlockingIOError):
                     client.send(b"<b>" * 3000)
                     client.recv(100_000)
-                except BlockingIOError:
-                    pass
 
         assert looks.run(100, flood) <= 101
         sizes = [len(json.dumps(message)) + len(records) for message, records in looks.sent]
@@ -245,51 +243,40 @@ class TestThePump:
             client.close()
 
     def test_no_more_than_50_messages_a_second_even_when_every_message_is_followed_by_a_click(self, server):
-        panel, times, enough = observe(server), [], threading.Event()
+        class Eager(Page):
+            def hear(self, message, buffers):
+                super().hear(message, buffers)
+                if len(self.messages) <= 120:
+                    self.click("record", on=bool(len(self.messages) % 2))
 
-        def hear(message, buffers):
-            times.append(message["now"])
-            if len(times) == 120:
-                enough.set()
-            panel._hear(panel, {"type": "record", "on": bool(len(times) % 2), "view": "page"}, [])
-
-        panel.send = hear
-        panel._hear(panel, {"type": "ready", "view": "page"}, [])
-        assert enough.wait(300)
-        panel.send = lambda message, buffers: None
-        panel._hear(panel, {"type": "gone", "view": "page"}, [])
-        assert wait_until(lambda: panel._pump is None, 10)
+        page = Eager(observe(server))
+        assert wait_until(lambda: len(page.messages) >= 120, 300)
+        expect_it_ends(page)
+        times = [message["now"] for message, _ in page.messages]
         within = [sum(start <= time < start + 1 for time in times) for start in times]
         assert max(within) <= 51
 
     def test_many_clicks_at_once_are_one_message(self, server):
-        panel, messages = observe(server), []
-        panel.send = lambda message, buffers: messages.append(message)
+        panel = observe(server)
         with panel._starting:  # the pump can begin when all have been heard
             for _ in range(200):
                 panel._events.put({"type": "record", "on": True, "view": "page"})
-        panel._hear(panel, {"type": "ready", "view": "page"}, [])
-        assert wait_until(lambda: server.recording and messages)
-        panel._hear(panel, {"type": "gone", "view": "page"}, [])
-        assert wait_until(lambda: panel._pump is None, 10)
-        assert len(messages) < 20
+        page = Page(panel)
+        assert wait_until(lambda: server.recording and page.messages)
+        expect_it_ends(page)
+        assert len(page.messages) < 20
 
     def test_twenty_panels_opened_and_closed_leave_no_thread(self, server):
-        before, panels = set(threading.enumerate()), [observe(server) for _ in range(20)]
-        for panel in panels:
-            panel.send = lambda message, buffers: None
-            panel._hear(panel, {"type": "ready", "view": "page"}, [])
+        before, pages = set(threading.enumerate()), [Page(observe(server)) for _ in range(20)]
         assert wait_until(lambda: sum(thread.name == "panel" for thread in threading.enumerate()) == 20, 10)
-        for panel in panels:
-            panel._hear(panel, {"type": "gone", "view": "page"}, [])
+        for page in pages:
+            page.click("gone")
         assert wait_until(lambda: set(threading.enumerate()) <= before, 10)
 
     def test_a_page_that_is_never_heard_of_again_is_given_up(self, server, monkeypatch):
         monkeypatch.setattr("course_lib.widgets.live_panel.UNSEEN", 0.1)
-        panel = observe(server)
-        panel.send = lambda message, buffers: None
-        panel._hear(panel, {"type": "ready", "view": "page"}, [])
-        assert wait_until(lambda: panel._pump is None, 10)
+        page = Page(observe(server))
+        assert wait_until(lambda: page.panel._pump is None, 10)
 
 
 class TestLeftAloneItDoesNotGrow:
@@ -322,8 +309,7 @@ class TestLeftAloneItDoesNotGrow:
         assert looks.panel._events.empty()
         assert len(json.dumps(looks.panel.shown)) < 2000  # the state at the time of making
 
-    def test_ten_thousand_looks_at_the_same(self, row):
-        changes = Told()
+    def test_ten_thousand_looks_at_the_same(self, row, changes):
         for number in range(10_000):
             changes.look(
                 number / 25,
@@ -368,15 +354,11 @@ class TestLeftAloneItDoesNotGrow:
             assert len(looks.panel.picture()) < 20_000 and "<script" not in looks.panel.picture()
 
     def test_more_descriptors_than_are_shown(self):
-        pairs = [socket.socketpair() for _ in range(250)]
-        try:
-            looks = Looks([end for pair in pairs for end in pair])
-            pairs[249][0].send(b"last of all")
+        with contextlib.ExitStack() as opened:
+            ends = [opened.enter_context(end) for _ in range(250) for end in socket.socketpair()]
+            looks = Looks(ends)
+            ends[-2].send(b"last of all")
             looks.run(2)
             assert len(looks.state["rows"]) == 60 and looks.state["hidden"] == 440
-            assert pairs[249][1].fileno() in [row["number"] for row in looks.state["rows"]]  # an active one comes first
-            assert pairs[249][1].fileno() in {number for message, _ in looks.sent for _, number, _ in message["lanes"]}
-        finally:
-            for pair in pairs:
-                for end in pair:
-                    end.close()
+            assert ends[-1].fileno() in [row["number"] for row in looks.state["rows"]]  # an active one comes first
+            assert ends[-1].fileno() in {number for message, _ in looks.sent for _, number, _ in message["lanes"]}

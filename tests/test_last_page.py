@@ -1,9 +1,9 @@
 """The course's last page: the notes' sentences beside the learner's, and the questions to repeat, each with its place."""
 
 import json
-from html.parser import HTMLParser
 
 import pytest
+from cards import Page, picture
 
 from course_lib import folders, journal
 from course_lib.claims import claim
@@ -15,31 +15,8 @@ from course_lib.lesson.recall import questions
 MARKUP = "<img src=x onerror=alert(2)> & \"q\" 'q'"
 
 
-class Page(HTMLParser):
-    """What a card shows: its words, its links, and what stands behind a click."""
-
-    def __init__(self, card) -> None:
-        super().__init__()
-        self.words, self.hidden, self.links, self.tags, self._open = [], [], [], set(), []
-        self.feed(card._repr_mimebundle_()["text/html"])
-
-    def handle_starttag(self, tag, attrs):
-        self.tags.add(tag)
-        if tag != "br":
-            self._open.append(tag)
-        self.links += [value for name, value in attrs if tag == "a" and name == "href"]
-
-    def handle_endtag(self, tag):
-        assert self._open.pop() == tag
-
-    def handle_data(self, data):
-        if "style" not in self._open:
-            hidden = "details" in self._open and "summary" not in self._open
-            (self.hidden if hidden else self.words).append(data.replace("\N{NO-BREAK SPACE}", " "))
-
-    @property
-    def text(self) -> str:
-        return " ".join(self.words)
+def page_of(card) -> Page:
+    return Page(picture(card))
 
 
 def surprised(key: str, sure: int = 90, answer: str = "spin", outcome: str = "sleep", question: str = "What does it do?") -> None:
@@ -88,7 +65,7 @@ def test_the_notebooks_of_the_working_directory_come_first(tmp_path, monkeypatch
 
 
 def test_what_is_not_written_yet_is_listed_with_the_way_to_it():
-    card, page = rewritten(), Page(rewritten())
+    card, page = rewritten(), page_of(rewritten())
     assert repr(card).startswith("0 of 8 sentences are written anew.\nC46: ")
     assert repr(card).count("not yet: ") == 8 == len(page.links)
     assert page.links[0] == "01_file_descriptors.ipynb" and "Back to the line" in page.text
@@ -99,7 +76,7 @@ def test_what_is_not_written_yet_is_listed_with_the_way_to_it():
 def test_ones_own_sentence_stands_beside_the_notes():
     own = f"Nobody keeps the thread. {MARKUP}"
     journal.record("sentences", "C62", {"belief": "true", "sure": 90, "tested": True, "rewritten": own, "sure_after": 95})
-    card, page = rewritten(), Page(rewritten())
+    card, page = rewritten(), page_of(rewritten())
     assert repr(card).startswith("1 of 8 sentences") and f"you: {own}" in repr(card)
     assert own in page.text and "img" not in page.tags
     assert "You believed “true”, 90 % sure; of your own you are 95 % sure." in page.text
@@ -109,14 +86,14 @@ def test_ones_own_sentence_stands_beside_the_notes():
 
 def test_a_sentence_written_without_a_belief():
     journal.record("sentences", "C62", {"rewritten": "Mine.", "sure_after": 60})
-    assert "You are 60 % sure of it." in Page(rewritten()).text
+    assert "You are 60 % sure of it." in page_of(rewritten()).text
     journal.record("sentences", "C62", {"rewritten": "Mine."})
-    assert "Mine." in Page(rewritten()).text and "sure" not in Page(rewritten()).text
+    assert "Mine." in page_of(rewritten()).text and "sure" not in page_of(rewritten()).text
 
 
 def test_a_sentence_that_the_course_no_longer_asks_for_is_kept():
     journal.record("sentences", "C01", {"rewritten": "An old one."})
-    assert repr(rewritten()).startswith("1 of 9 sentences") and "An old one." in Page(rewritten()).text
+    assert repr(rewritten()).startswith("1 of 9 sentences") and "An old one." in page_of(rewritten()).text
 
 
 # The repetition plan
@@ -140,7 +117,7 @@ def test_all_wrong_answers_are_repeated_the_surest_first():
     journal.record("sentences", "C62", {"belief": "true", "sure": 80, "tested": True})
     surprised("one-word", question="And `from_the_right`?", sure=50)
     surprised("accept-emfile", sure=80)
-    card, page = repetition(), Page(repetition())
+    card, page = repetition(), page_of(repetition())
     assert repr(card).splitlines() == [
         "4 questions to answer once more, those that you were surest of first.",
         "What does it do?",  # of two that are as sure, the one that comes first in the course
@@ -163,21 +140,20 @@ def test_how_sure_stands_beside_how_often_right():
         surprised(key, sure, answer)  # the outcome is sleep
     journal.record("guesses", "not compared", {"question": "?", "answer": "spin", "sure": 70})
     journal.record("sentences", "C28", {"belief": claim("C28").right, "sure": 100, "tested": True})
-    journal.record(
-        "sentences", "C54", {"belief": "true with a catch", "sure": 100, "tested": True}
-    )  # it is outdated: as good as right
+    outdated = {"belief": "true with a catch", "sure": 100, "tested": True}  # as good as right
+    journal.record("sentences", "C54", outdated)
     assert repr(repetition()).splitlines()[-3:] == [
         "50 % sure: right 0 of 1",
         "90 % sure: right 2 of 3",
         "100 % sure: right 2 of 2",
     ]
-    page = Page(repetition())
+    page = page_of(repetition())
     assert "2 of 3: 67 %" in page.words and "should reach the mark" in page.text
 
 
 def test_the_answer_is_behind_a_click():
     surprised("one-word", sure=95, answer="north", outcome="south")
-    page = Page(repetition())
+    page = page_of(repetition())
     assert "south" not in page.text and "north" not in page.text
     assert "south" in page.hidden and any("north" in words and "95 % sure" in words for words in page.hidden)
     assert "south" not in repr(repetition())
@@ -185,7 +161,7 @@ def test_the_answer_is_behind_a_click():
 
 def test_a_question_that_is_no_longer_asked_has_no_link():
     surprised("gone", question=MARKUP)
-    page = Page(repetition())
+    page = page_of(repetition())
     assert page.links == [] and MARKUP in page.text and "img" not in page.tags and "no longer asked" in page.text
     assert repr(repetition()).startswith("1 question to answer once more")
 
@@ -218,7 +194,7 @@ def test_the_end_says_what_has_happened_and_nothing_else():
     assert repr(ending()) == (
         "Your own loop has served 2,457 requests of wrk, 10,000 connections at the same time. You wrote 3 lines."
     )
-    assert " ".join(Page(ending()).text.split()).endswith("in one thread. You wrote 3 lines.")
+    assert " ".join(page_of(ending()).text.split()).endswith("in one thread. You wrote 3 lines.")
 
 
 def test_a_damaged_file_counts_no_lines():

@@ -37,21 +37,7 @@ MAY_IMPORT = {
     "measure": {"servers", "kernel", "widgets", "proc"},
     "lesson": {"claims", "exercises", "solutions", "journal", "widgets", "folders"},
 }
-STANDARD_LIBRARY_ONLY = [
-    "proc",
-    "ports",
-    "folders",
-    "kernel",
-    "servers",
-    "clients",
-    "film",
-    "journal",
-    "shipped",
-    "claims",
-    "solutions",
-    "mine",
-    "own_server",
-]
+STANDARD_LIBRARY_ONLY = "proc ports folders kernel servers clients film journal shipped claims solutions mine own_server".split()
 
 
 def imports(source: Path) -> set[str]:
@@ -134,6 +120,15 @@ def test_a_check_is_read_at_a_glance():
 def test_every_part_has_its_place():
     parts = {path.stem for path in PACKAGE.iterdir() if path.suffix == ".py" or (path / "__init__.py").exists()}
     assert parts - {"__init__", "__main__"} == set(MAY_IMPORT)
+
+
+@pytest.mark.parametrize(
+    "module, words",
+    [("course_lib.__main__", ("matplotlib", "measure")), ("course_lib.measure", ("matplotlib", "ipywidgets"))],
+)
+def test_what_takes_long_to_load_is_loaded_when_it_is_needed(module, words):
+    """No command loads what one of them needs, and no cell that imports a measurement what draws it."""
+    assert [name for name in loaded_by(module) if any(word in name for word in words)] == []
 
 
 # What notebooks, teachers and other people's code rely on (CONTRIBUTING.md): a name that goes is told in CHANGELOG.md.

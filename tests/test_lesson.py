@@ -1,12 +1,14 @@
 """The cards of a lesson: what they ask, what they keep, and what stands in a notebook opened without a kernel."""
 
 import importlib
-from html.parser import HTMLParser
 
 import nbformat
 import pytest
+from cards import Page, parts, picture, text_of
 from ipywidgets import HTML, Button, RadioButtons, Text, Textarea
 from ipywidgets.widgets import widget as widget_registry
+from outputs import WIDGET_VIEW as VIEW
+from outputs import new_notebook
 
 from course_lib import journal
 from course_lib.exercises import all_exercises, check
@@ -16,31 +18,12 @@ from course_lib.lesson.parsons import Lines, puzzles
 from course_lib.lesson.places import Place, head
 from course_lib.lesson.recall import questions
 
-VIEW = "application/vnd.jupyter.widget-view+json"
 MARKUP = "<script>alert(1)</script><img src=x onerror=alert(2)> & \"q\" 'q'"
 OPTIONS = ("sleep in the kernel", "spin", "raise an error")
 
 
-@pytest.fixture(autouse=True)
-def home(tmp_path, monkeypatch):
-    monkeypatch.setenv("COURSE_HOME", str(tmp_path))
-    return tmp_path
-
-
 def ask(*options):
     return guess("nobody-connects", "Nobody connects. What does `accept()` do?", *(options or OPTIONS))
-
-
-def parts(card, kind):
-    """The controls of this kind on a card, from top to bottom."""
-
-    def walk(widget):
-        if isinstance(widget, kind):
-            yield widget
-        for child in getattr(widget, "children", ()):
-            yield from walk(child)
-
-    return list(walk(card.widget))
 
 
 def button(card, *names):
@@ -51,23 +34,20 @@ def save(card):
     button(card, "Save", "Save again").click()
 
 
+def choose(card, *values):
+    """Choose these in the card's groups of radio buttons, from the first one on."""
+    for group, value in zip(parts(card, RadioButtons), values):
+        group.value = value
+
+
 def said(card):
     """All that the live card says, without markup of its own."""
     return " ".join(text_of(one.value) for one in parts(card, HTML))
 
 
-def text_of(html):
-    words = []
-    reader = HTMLParser()
-    reader.handle_data = words.append
-    reader.feed(html)
-    return " ".join(" ".join(words).split())
-
-
 def answered(sure=90, answer="spin", reason=""):
     card = ask()
-    parts(card, RadioButtons)[0].value = answer
-    parts(card, RadioButtons)[1].value = sure
+    choose(card, answer, sure)
     parts(card, Text)[0].value = reason
     save(card)
     return card
@@ -88,46 +68,40 @@ EVERY_CARD = {
 # ── every card ──
 
 
-@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
-def test_text_and_picture_are_the_same_in_every_run(make):
-    first, second = make()._repr_mimebundle_(), make()._repr_mimebundle_()
+EACH = pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+ASKS = "recall", "believe", "guess", "parsons", "rewrite"
+
+
+@EACH
+def test_text_and_picture_are_the_same_in_every_run_and_a_card_can_be_shown_twice(make):
+    card = make()
+    first, second, another = card._repr_mimebundle_(), card._repr_mimebundle_(), make()._repr_mimebundle_()
+    assert first == second and repr(card) == first["text/plain"]
     for mime in ("text/plain", "text/html"):
-        assert first[mime] and first[mime] == second[mime]
+        assert first[mime] and first[mime] == another[mime]
         assert "0x" not in first[mime]
 
 
-@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
-def test_one_card_can_be_shown_twice(make):
-    card = make()
-    first, second = card._repr_mimebundle_(), card._repr_mimebundle_()
-    assert first == second and repr(card) == first["text/plain"]
-
-
-@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+@EACH
 def test_the_picture_needs_nothing_else(make):
-    html = make()._repr_mimebundle_()["text/html"]
+    html = picture(make())
     assert "<script" not in html and "src=" not in html and "url(" not in html
-    open_tags = []
-    reader = HTMLParser()
-    reader.handle_starttag = lambda tag, attrs: tag == "br" or open_tags.append(tag)
-    reader.handle_endtag = lambda tag: open_tags.pop() == tag or pytest.fail(f"</{tag}> closes another tag")
-    reader.feed(html)
-    assert open_tags == []
+    Page(html)  # its tags are closed
 
 
-@pytest.mark.parametrize("name", ["recall", "believe", "guess", "parsons", "rewrite"])
+@pytest.mark.parametrize("name", ASKS)
 def test_what_asks_is_live_and_what_only_tells_is_not(name):
     assert VIEW in EVERY_CARD[name]()._repr_mimebundle_()
-    assert VIEW not in verdict("C06")._repr_mimebundle_()
+    assert VIEW not in EVERY_CARD["verdict"]()._repr_mimebundle_()
 
 
-@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
-def test_nothing_is_kept_before_the_learner_answers(make, home):
+@EACH
+def test_nothing_is_kept_before_the_learner_answers(make, learner_folder):
     make()._repr_mimebundle_()
-    assert list(home.iterdir()) == []
+    assert not learner_folder.exists()
 
 
-@pytest.mark.parametrize("make", EVERY_CARD.values(), ids=EVERY_CARD)
+@EACH
 def test_running_a_cell_again_leaves_no_model_behind(make):
     make()._repr_mimebundle_()
     before = len(widget_registry._instances)
@@ -136,9 +110,9 @@ def test_running_a_cell_again_leaves_no_model_behind(make):
     assert len(widget_registry._instances) == before
 
 
-@pytest.mark.parametrize("make", [EVERY_CARD[n] for n in ("recall", "believe", "guess", "parsons", "rewrite")])
-def test_every_control_has_words(make):
-    card = make()
+@pytest.mark.parametrize("name", ASKS)
+def test_every_control_has_words(name):
+    card = EVERY_CARD[name]()
     for control in parts(card, (Button, Text, Textarea)):
         assert control.description
     for control in parts(card, RadioButtons):
@@ -153,7 +127,7 @@ def test_a_guess_is_kept_and_can_be_changed_until_the_experiment():
     entry = {"question": "Nobody connects. What does `accept()` do?", "options": list(OPTIONS)}
     assert journal.read()["guesses"]["nobody-connects"] == entry | {"answer": "spin", "reason": "a loop must run", "sure": 90}
     assert "Kept: spin, 90 % sure." in said(card)
-    parts(card, RadioButtons)[0].value = "raise an error"
+    choose(card, "raise an error")
     save(card)
     assert journal.read()["guesses"]["nobody-connects"]["answer"] == "raise an error"
 
@@ -162,7 +136,7 @@ def test_guess_and_outcome_stand_side_by_side():
     answered(sure=90, reason="a loop must run")
     card = compare("nobody-connects", "sleep in the kernel")
     assert repr(card).startswith("You guessed: spin (90 % sure). The outcome: sleep in the kernel.")
-    words = text_of(card._repr_mimebundle_()["text/html"])
+    words = text_of(picture(card))
     assert "spin , 90 % sure because a loop must run sleep in the kernel" in words
     for blame in ("wrong", "error", "mistake", "incorrect"):
         assert blame not in repr(card).lower()
@@ -171,14 +145,14 @@ def test_guess_and_outcome_stand_side_by_side():
 def test_a_right_guess_is_said_to_be_one_and_looks_like_it():
     answered(answer="spin")
     card = compare("nobody-connects", "spin")
-    assert "As you guessed." in repr(card) and "✓" in card._repr_mimebundle_()["text/html"]
+    assert "As you guessed." in repr(card) and "✓" in picture(card)
     card = compare("nobody-connects", "raise an error")
-    assert "✓" not in card._repr_mimebundle_()["text/html"] and "≠" in card._repr_mimebundle_()["text/html"]
+    assert "✓" not in picture(card) and "≠" in picture(card)
 
 
 def test_after_the_experiment_the_guess_stays():
     card = answered()
-    parts(card, RadioButtons)[0].value = "raise an error"  # chosen and not saved
+    choose(card, "raise an error")  # chosen and not saved
     compare("nobody-connects", "sleep in the kernel")
     assert all(one.disabled for one in parts(card, (RadioButtons, Text, Button)))
     assert parts(card, RadioButtons)[0].value == "spin"
@@ -208,7 +182,7 @@ def test_saving_without_an_answer_asks_for_one():
     card = ask()
     save(card)
     assert "Choose one of the answers first." in said(card)
-    parts(card, RadioButtons)[0].value = "spin"
+    choose(card, "spin")
     save(card)
     assert "Say how sure you are, too." in said(card)
     assert "guesses" not in journal.read()
@@ -227,7 +201,7 @@ def test_a_kept_guess_whose_option_is_gone_is_asked_anew():
     assert repr(compare("nobody-connects", "turn round and round")).startswith("You guessed: spin")
     with pytest.raises(ValueError, match="not one of the options"):
         compare("nobody-connects", "spin")
-    parts(card, RadioButtons)[0].value = "turn round and round"
+    choose(card, "turn round and round")
     save(card)
     assert "Kept: turn round and round" in said(card) and not parts(card, RadioButtons)[0].disabled
 
@@ -238,11 +212,10 @@ def test_options_that_cannot_be_told_apart_are_refused(options):
         guess("key", "Question?", *options)
 
 
-def test_a_guess_needs_a_key_and_a_question():
+@pytest.mark.parametrize("key, question", [("", "Question?"), ("key", "")])
+def test_a_guess_needs_a_key_and_a_question(key, question):
     with pytest.raises(ValueError, match="a key and a question"):
-        guess("", "Question?", "a", "b")
-    with pytest.raises(ValueError, match="a key and a question"):
-        guess("key", "", "a", "b")
+        guess(key, question, "a", "b")
 
 
 @pytest.mark.parametrize("outcome", ["dance", 3])
@@ -256,14 +229,14 @@ def test_learners_text_is_text_and_may_be_long():
     answered(reason=MARKUP + "\n" + "long " * 2000)
     kept = journal.read()["guesses"]["nobody-connects"]["reason"]
     assert kept.startswith(MARKUP) and len(kept) > 10_000
-    html = compare("nobody-connects", "sleep in the kernel")._repr_mimebundle_()["text/html"]
+    html = picture(compare("nobody-connects", "sleep in the kernel"))
     assert "<script" not in html and "<img" not in html and "&lt;script&gt;" in html
     assert len(text_of(html)) < 10_000
 
 
 def test_questions_and_options_are_escaped_too():
     card = guess("markup", MARKUP, MARKUP, "`code`")
-    html = card._repr_mimebundle_()["text/html"] + "".join(one.value for one in parts(card, HTML))
+    html = picture(card) + "".join(one.value for one in parts(card, HTML))
     assert "<script" not in html and "<img" not in html and "<code>code</code>" in html
 
 
@@ -273,8 +246,7 @@ def test_questions_and_options_are_escaped_too():
 def test_the_first_belief_is_kept_until_the_end():
     card = believe("C16")
     assert "单进程tcp服务器就是阻塞服务器" in said(card)
-    parts(card, RadioButtons)[0].value = "true"
-    parts(card, RadioButtons)[1].value = 90
+    choose(card, "true", 90)
     save(card)
     verdict("C16")
     assert parts(card, RadioButtons)[0].disabled and "has been tested" in said(card)
@@ -285,7 +257,7 @@ def test_the_first_belief_is_kept_until_the_end():
 def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
     card = rewrite("C16")
     ledger = "Two independent choices."
-    assert ledger not in said(card) and ledger not in card._repr_mimebundle_()["text/html"]
+    assert ledger not in said(card) and ledger not in picture(card)
     save(card)
     assert "Write a sentence first." in said(card) and ledger not in said(card)
     parts(card, Textarea)[0].value = MARKUP
@@ -295,7 +267,7 @@ def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
     assert "Your sentence is saved." in said(card) and "Kept." not in said(card) and "● kept" not in said(card)
     button(card, "Keep").click()
     assert "Say how sure you are first." in said(card)
-    parts(card, RadioButtons)[0].value = 70
+    choose(card, 70)
     button(card, "Keep").click()
     assert "Kept." in said(card) and "● kept" in said(card)
     assert journal.read()["sentences"]["C16"] == {"rewritten": MARKUP, "sure_after": 70}
@@ -304,7 +276,7 @@ def test_the_ledger_is_shown_only_beside_a_sentence_of_ones_own():
 
 
 def test_a_verdict_stands_beside_the_sentence():
-    words = text_of(verdict("C06", "C15")._repr_mimebundle_()["text/html"])
+    words = text_of(picture(verdict("C06", "C15")))
     assert "accept() 阻塞 socket.accept()" in words and "true with a catch. On a blocking listener" in words
     assert "Source: accept(2)" in words and "(implied by this line)" in words
     assert repr(verdict("C11")).startswith("C11: wrong.")
@@ -316,8 +288,7 @@ def test_a_verdict_names_the_catch():
 
 def test_which_catch_is_asked_and_kept():
     card = believe("C28")
-    parts(card, RadioButtons)[0].value = "true, but ulimit -n raises the limit"
-    parts(card, RadioButtons)[1].value = 90
+    choose(card, "true, but ulimit -n raises the limit", 90)
     save(card)
     verdict("C28")
     assert repr(summary("04")).endswith(
@@ -330,7 +301,7 @@ def test_which_catch_is_asked_and_kept():
 
 def test_what_is_often_believed_is_not_said_to_stand_in_the_notes():
     for card in (believe("C19"), verdict("C19")):
-        words = text_of(card._repr_mimebundle_()["text/html"])
+        words = text_of(picture(card))
         assert "C19 (often believed; the notes do not say it)" in words
         assert "the notes say" not in words.lower().replace("the notes do not say", "") and "非阻塞" not in words + repr(card)
 
@@ -353,7 +324,7 @@ def test_the_reason_appears_only_after_the_answer():
     card = recall("02")
     asked = questions()["02"]
     assert len(asked) == 3
-    whole = said(card) + text_of(card._repr_mimebundle_()["text/html"])
+    whole = said(card) + text_of(picture(card))
     for question, choice in zip(asked, parts(card, RadioButtons)):
         reason = text_of(question["reason"].replace("`", ""))[:30]
         assert reason not in whole
@@ -376,7 +347,7 @@ def test_recall_without_an_answer_shows_nothing():
 def test_recall_counts_how_often_a_question_was_answered():
     for _ in range(2):
         card = recall("02")
-        parts(card, RadioButtons)[0].value = 0
+        choose(card, 0)
         parts(card, Button)[0].click()
     assert journal.read()["recall"]["02.1"]["times"] == 2
 
@@ -543,8 +514,9 @@ def test_summary_of_a_new_learner():
     ]
 
 
-def test_what_passed_is_owned_and_no_longer_open(home):
-    (home / "make_listener.py").write_text("def make_listener(): ...\n")
+def test_what_passed_is_owned_and_no_longer_open(learner_folder):
+    learner_folder.mkdir()
+    (learner_folder / "make_listener.py").write_text("def make_listener(): ...\n")
     journal.record("exercises", "2.2", {"passed": True})
     text = repr(summary("02"))
     assert "- make_listener (2.1), from course_lib.mine" in text
@@ -570,7 +542,7 @@ def test_only_sure_surprises_are_to_be_repeated():
     assert len(repeat) == 2
     assert repeat[0].startswith("- sure ") and repeat[0].endswith("You guessed: sleep (90 % sure). The outcome: spin.")
     assert repeat[1].startswith("- C16: ") and repeat[1].endswith("You said: true (85 % sure). The tests: wrong.")
-    assert "<img" not in summary("02")._repr_mimebundle_()["text/html"]
+    assert "<img" not in picture(summary("02"))
 
 
 def test_other_wrong_answers_of_the_notebook_come_after_them(monkeypatch):
@@ -605,12 +577,12 @@ def test_the_bar_counts_what_the_notebook_asks(monkeypatch):
     journal.record("guesses", "a", {"answer": "x"})
     journal.record("exercises", "2.1", {"tries": 3})
     journal.record("puzzles", "blocking-server", {"solved": True})
-    words = text_of(summary("02")._repr_mimebundle_()["text/html"])
+    words = text_of(picture(summary("02")))
     assert (
         "3 of 8 done in this notebook (recall 1 of 3 · guesses 1 of 2 · puzzle 1 of 1 · exercises 0 of 1 · sentence 0 of 1)"
         in words
     )
-    assert "done in this notebook" not in summary("07")._repr_mimebundle_()["text/html"]
+    assert "done in this notebook" not in picture(summary("07"))
 
 
 def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
@@ -628,7 +600,7 @@ def test_the_map_has_every_notebook_with_what_is_done(monkeypatch):
     for key in "bc":
         journal.record("guesses", key, {"answer": "x"})
     assert repr(course_map()) == "02 · The `x`, 48 minutes: 1 of 2\n03 y z: 1 of 1"
-    html = course_map()._repr_mimebundle_()["text/html"]
+    html = picture(course_map())
     assert "<a href='02_x.ipynb'>02 · The <code>x</code></a>" in html and html.count("✓") == 1 and "width: 50%" in html
     assert html.count("<a href='more/02_x_more.ipynb'>more</a>") == html.count("48\N{NO-BREAK SPACE}minutes") == 1
 
@@ -641,14 +613,14 @@ def test_a_number_and_its_unit_stay_in_one_line():
     )
     assert unbroken("exercises 0 of 13 · one of 3 servers") == f"exercises 0{unit}of{unit}13 · one of 3 servers"
     assert any(f"90{unit}% sure" in one.value for one in parts(answered(sure=90), HTML))
-    assert f"90{unit}% sure" in compare("nobody-connects", "spin")._repr_mimebundle_()["text/html"]
+    assert f"90{unit}% sure" in picture(compare("nobody-connects", "spin"))
 
 
 def test_a_notebooks_head_is_read_from_its_first_cell(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "00_start_here.ipynb").write_text("{half a notebook")
     cell = nbformat.v4.new_markdown_cell("# 02 · The `x`\n\n**Time:** about 48 minutes, half of it your own code.")
-    nbformat.write(nbformat.v4.new_notebook(cells=[cell]), tmp_path / "02_x.ipynb")
+    nbformat.write(new_notebook(cell), tmp_path / "02_x.ipynb")
     assert head("02_x.ipynb") == ("02 · The `x`", "48")
     assert head("00_start_here.ipynb") == ("00 start here", "")
 

@@ -3,9 +3,8 @@
 import tempfile
 from pathlib import Path
 
-import nbformat
 import pytest
-from outputs import execute
+from outputs import execute, new_notebook, text
 
 from course_lib.grading.local_kernels import local_sockets
 
@@ -22,9 +21,9 @@ def test_it_talks_by_local_sockets_where_their_names_fit(folder, transport, tmp_
 
 def transport_of_a_kernel(home: Path) -> str:
     asks = "import json\nfrom ipykernel.connect import get_connection_info\nprint(json.loads(get_connection_info())['transport'])"
-    notebook = nbformat.v4.new_notebook(cells=[nbformat.v4.new_code_cell(asks)])
+    notebook = new_notebook(asks)
     execute(notebook, home)
-    return notebook.cells[0].outputs[0].text.strip()
+    return text(notebook.cells[0]).strip()
 
 
 def test_no_two_have_the_same_names():

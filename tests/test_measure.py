@@ -413,11 +413,6 @@ def test_the_book_is_shown_for_the_kinds_that_were_measured_only():
     assert "epoll" not in plot_waiting(WAITS[:2]).words.replace(SOURCE, "")
 
 
-def test_importing_it_loads_neither_matplotlib_nor_widgets():
-    program = "import sys, course_lib.measure; print([name for name in ('matplotlib', 'ipywidgets') if name in sys.modules])"
-    assert python(program).communicate(timeout=600)[0] == "[]\n"
-
-
 # The live ladder, without a page
 
 

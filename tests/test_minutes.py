@@ -5,6 +5,7 @@ import re
 import minutes
 import nbformat
 import pytest
+from outputs import new_notebook, plain, read
 
 from course_lib.claims import claim
 
@@ -14,12 +15,7 @@ MOST_CELLS, MOST_WORDS, MOST_GUESSES = 60, 1800, 6
 
 
 def prose(path) -> str:
-    cells = nbformat.read(path, as_version=4).cells
-    return "\n".join(cell.source for cell in cells if cell.cell_type == "markdown")
-
-
-def shown(cell) -> list[str]:
-    return [output.get("data", {}).get("text/plain", "") for output in cell.get("outputs", [])]
+    return "\n".join(cell.source for cell in read(path).cells if cell.cell_type == "markdown")
 
 
 def named(path) -> int:
@@ -35,7 +31,7 @@ def test_the_time_that_it_names_is_counted_and_an_hour_at_most(path):
 
 
 def test_the_first_notebook_names_the_same_times():
-    stored = [text for cell in nbformat.read(MAIN[0], as_version=4).cells for text in shown(cell)]
+    stored = [plain(output) for cell in read(MAIN[0]).cells for output in cell.get("outputs", [])]
     assert re.findall(r"(?m)^(\d\d) · .*, (\d+) minutes: not begun$", "\n".join(stored)) == [
         (path.name[:2], str(named(path))) for path in MAIN
     ]
@@ -43,7 +39,7 @@ def test_the_first_notebook_names_the_same_times():
 
 @EACH
 def test_it_is_short(path):
-    cells = nbformat.read(path, as_version=4).cells
+    cells = read(path).cells
     assert len(cells) <= MOST_CELLS
     assert len(prose(path).split()) <= MOST_WORDS
     assert sum(len(re.findall(r"^guess\(", cell.source, re.MULTILINE)) for cell in cells) <= MOST_GUESSES
@@ -74,7 +70,7 @@ def test_what_is_counted(tmp_path):
         markdown("## 6"),
         cell('verdict("C06", "C15")'),
     ]
-    nbformat.write(nbformat.v4.new_notebook(cells=cells), path := tmp_path / "02_x.ipynb")
+    nbformat.write(new_notebook(*cells), path := tmp_path / "02_x.ipynb")
     found = minutes.parts(path)
     judged = sum(len(f"{claim(id).english} {claim(id).correction}".split()) for id in ("C06", "C15"))
     assert found.pop("6") * 150 == pytest.approx(1 + judged, abs=9)  # what is code counts by its words

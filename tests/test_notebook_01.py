@@ -1,18 +1,16 @@
 """What nbval cannot see of notebook 01: under pytest, ipykernel leaves the standard streams of its process alone."""
 
-import nbformat
-from outputs import NOTEBOOKS, client, environment
+from outputs import NOTEBOOKS, client, environment, read, text
 
 
 def outcome(notebook, key) -> str:
     """The text of the cell that compares this guess."""
-    cell = next(cell for cell in notebook.cells if f'compare("{key}"' in cell.source)
-    return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
+    return text(next(cell for cell in notebook.cells if f'compare("{key}"' in cell.source))
 
 
 def test_the_standard_streams_of_a_learners_notebook(tmp_path):
     path = NOTEBOOKS / "more/01_file_descriptors_more.ipynb"
-    notebook = nbformat.read(path, as_version=4)
+    notebook = read(path)
     settings = environment(tmp_path)
     settings.pop("PYTEST_CURRENT_TEST")  # ipykernel looks for it (ipykernel/iostream.py, OutStream)
     client(notebook, folder=path.parent).execute(env=settings)

@@ -13,13 +13,12 @@ from pathlib import Path
 
 import nbformat
 import pytest
-from outputs import NOTEBOOKS, WIDGET_VIEW, environment, notebooks
+from outputs import MAY_RAISE, NOTEBOOKS, WIDGET_VIEW, code, environment, new_notebook, notebooks, read, tags, text
 
 from course_lib.exercises import all_exercises
 
 PATHS = notebooks()
 EACH = pytest.mark.parametrize("path", PATHS, ids=lambda path: path.stem)
-MAY_RAISE = {"raises-exception", "nbval-raises-exception"}
 NOT_COMPARED = {"nbval-ignore-output", "nbval-skip"}
 MACHINE = re.compile(r"/(?:home|Users)/\w|/root/|/tmp/|site-packages|ipykernel_\d")
 
@@ -42,14 +41,6 @@ os.environ["COURSE_STRICT"] = "1"  # from here on a check that does not pass rai
 NOTHING_MORE = "assert not _held() - _first, f'the second run left these more than the first: {_held() - _first}'"
 
 
-def read(path):
-    return nbformat.read(path, as_version=4)
-
-
-def tags(cell) -> set[str]:
-    return set(cell["metadata"].get("tags", []))
-
-
 def tagged(notebook, tag):
     return next(cell for cell in notebook.cells if tag in tags(cell))
 
@@ -58,15 +49,6 @@ def exercises_in(notebook):
     """The exercises whose stub stands in this notebook."""
     there = {tag for cell in notebook.cells for tag in tags(cell)}
     return [exercise for exercise in all_exercises() if f"exercise-{exercise.id}" in there]
-
-
-def text(cell) -> str:
-    """What a cell has shown, as plain text."""
-    return "".join(o.get("text", "") or o.get("data", {}).get("text/plain", "") for o in cell.outputs)
-
-
-def code(notebook):
-    return [cell for cell in notebook.cells if cell.cell_type == "code" and cell.source.strip()]
 
 
 def test_there_are_notebooks():
@@ -150,7 +132,7 @@ def test_it_runs_as_stored_and_again_with_the_references_and_leaves_nothing_more
     notebook = read(path)
     again = [nbformat.v4.new_code_cell(cell.source, metadata={"tags": list(tags(cell))}) for cell in code(notebook)]
     for exercise in exercises_in(notebook):
-        tagged(nbformat.v4.new_notebook(cells=again), f"exercise-{exercise.id}").source = exercise.reference
+        tagged(new_notebook(*again), f"exercise-{exercise.id}").source = exercise.reference
     there, held, nothing_more = map(nbformat.v4.new_code_cell, (f"%cd -q {path.parent}", HELD, NOTHING_MORE))
     for cell in (there, held, *again, nothing_more):
         cell.metadata["tags"] = [*tags(cell) | {"nbval-ignore-output"}]

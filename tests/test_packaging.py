@@ -1,6 +1,5 @@
 """What is installed, from what, and what the set-up says where it cannot work."""
 
-import ast
 import importlib.metadata
 import json
 import os
@@ -17,6 +16,7 @@ import yaml
 from packaging.requirements import Requirement
 from packaging.specifiers import SpecifierSet
 from packaging.utils import canonicalize_name
+from test_layering import imports
 
 REPOSITORY = Path(__file__).parents[1]
 PROJECT = tomllib.loads((REPOSITORY / "pyproject.toml").read_text())["project"]
@@ -43,13 +43,7 @@ def test_environment_yml_asks_for_what_pyproject_asks_for():
 
 def imported(path: Path) -> set[str]:
     """The top-level names of the modules that a source file imports."""
-    names = set()
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-        if isinstance(node, ast.Import):
-            names |= {alias.name.split(".")[0] for alias in node.names}
-        elif isinstance(node, ast.ImportFrom) and not node.level:
-            names.add(node.module.split(".")[0])
-    return names - sys.stdlib_module_names - {"course_lib"}
+    return {name.split(".")[0] for name in imports(path)} - sys.stdlib_module_names - {"course_lib"}
 
 
 @pytest.mark.parametrize("folder, extras", [("course_lib", []), ("tests", ["test"])])
@@ -156,24 +150,19 @@ TOO_OLD = ("sitecustomize.py", "import sys\nsys.version_info = (3, 10, 13, 'fina
     ],
     ids=["too old", "no epoll", "no venv"],
 )
-def test_make_says_what_the_machine_lacks(tmp_path, broken, sentence):
+def test_make_says_what_the_machine_lacks(make, tmp_path, broken, sentence):
     if not shutil.which("make"):
         pytest.skip("make is not installed")
     name, source = broken
-    modules, course = tmp_path / "modules", tmp_path / "a course"
+    modules = tmp_path / "modules"
     modules.mkdir()
     (modules / name).write_text(source)
-    (course / "course_lib").mkdir(parents=True)
-    for file in ("Makefile", "pyproject.toml", "course_lib/jupyterlab.json", "course_lib/jupyter_server.json"):
-        shutil.copy(REPOSITORY / file, course / file)
-    environment = {name: value for name, value in os.environ.items() if not name.startswith("MAKE")}
-    environment |= {"PYTHONPATH": str(modules), "PYTHON": sys.executable}
-    done = subprocess.run(["make", "lab"], cwd=course, env=environment, capture_output=True, text=True, timeout=60)
+    done = make("lab", PYTHONPATH=str(modules), PYTHON=sys.executable)
     first, *rest = done.stderr.splitlines()
     assert sentence in first
     assert done.returncode != 0
     assert not any("Traceback" in line for line in rest)
-    assert not (course / ".venv").exists()
+    assert not (tmp_path / "a course/.venv").exists()
 
 
 @pytest.fixture

@@ -5,9 +5,11 @@ import json
 import re
 import shutil
 import subprocess
+from types import SimpleNamespace
 from unittest import mock
 
 import pytest
+from held import failing
 from outputs import NOTEBOOKS
 
 from course_lib import folders, jupyter_extension, shipped
@@ -33,22 +35,19 @@ def course(tmp_path, monkeypatch):
 
 
 def git(course, *arguments):
-    subprocess.run(
-        ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments],
-        cwd=course.parent,
-        check=True,
-        capture_output=True,
-    )
+    command = ["git", "-c", "user.name=A", "-c", "user.email=a@example.org", *arguments]
+    subprocess.run(command, cwd=course.parent, check=True, capture_output=True)
+
+
+def as_a_clone(course):
+    for arguments in ["init"], ["add", "."], ["commit", "-m", "the course"]:
+        git(course, *arguments)
 
 
 def start_jupyterlab():
-    class Server:
-        class contents_manager:
-            register_pre_save_hook = staticmethod(lambda hook: None)
-            notary = None
-
+    server = SimpleNamespace(contents_manager=SimpleNamespace(register_pre_save_hook=lambda hook: None, notary=None))
     with mock.patch.object(jupyter_extension, "trust_shipped"):  # these are no notebooks: see test_jupyter_extension
-        jupyter_extension._load_jupyter_server_extension(Server)
+        jupyter_extension._load_jupyter_server_extension(server)
 
 
 def test_the_list_of_what_is_shipped_is_up_to_date():
@@ -63,8 +62,7 @@ def test_a_blob_id_is_gits():
 
 
 def test_a_clone_gives_it_back_however_often_the_learner_has_committed(course, capsys):
-    for arguments in ["init"], ["add", "."], ["commit", "-m", "the course"]:
-        git(course, *arguments)
+    as_a_clone(course)
     (course / NAME).write_bytes(LEARNERS)
     git(course, "commit", "-am", "my own")
     (course / NAME).chmod(0o600)
@@ -92,8 +90,7 @@ def test_a_class_shares_the_course_and_each_learner_has_a_clone(course, tmp_path
     own = tmp_path / "home" / "notebooks"
     own.parent.mkdir()
     course.rename(own)  # the shared course is installed without notebooks
-    for arguments in ["init"], ["add", "."], ["commit", "-m", "the course"]:
-        git(own, *arguments)
+    as_a_clone(own)
     assert main(["reset", "00"]) == 2, "neither here nor in the course"
     (own / NAME).write_bytes(LEARNERS)
     for folder in own.parent, own:
@@ -142,11 +139,7 @@ def test_two_resets_in_one_second_keep_both_versions(course, monkeypatch):
 def test_a_full_disk_leaves_the_learners_notebook(course, monkeypatch, capsys):
     start_jupyterlab()
     (course / NAME).write_bytes(LEARNERS)
-
-    def full(number):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("os.fsync", full)
+    monkeypatch.setattr("os.fsync", failing(28, "No space left on device"))
     assert main(["reset", "00"]) == 2
     assert capsys.readouterr().err == f"{NAME} cannot be replaced: No space left on device.\n"
     assert (course / NAME).read_bytes() == LEARNERS and not list(course.glob("*_before_reset_*"))

@@ -7,16 +7,16 @@ import re
 import socket
 import threading
 import uuid
-from collections.abc import Container
+from contextlib import closing
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from held import marked
+from cards import parts
+from held import listening, marked
 from ipywidgets import HTML
-from test_lesson import parts
 
-from course_lib import journal, proc
+from course_lib import journal, ports
 from course_lib.exercises import all_exercises, check
 from course_lib.kernel import wait_until
 from course_lib.lesson import believe, compare, guess, parsons, recall, rewrite, summary, verdict
@@ -43,28 +43,18 @@ SAFE_TAGS = set(
 # Nobody else can reach it
 
 
-def open_to_others(own: Container[int], where: str = "/proc/net") -> list[str]:
-    """Addresses beyond loopback at which one of these sockets (inodes) takes what others send (proc(5))."""
-    found = []
-    for protocol, waits in (("tcp", "0A"), ("tcp6", "0A"), ("udp", "07"), ("udp6", "07")):
-        for line in Path(where, protocol).read_text().splitlines()[1:]:
-            row = line.split()
-            address = row[1].partition(":")[0]  # words of 32 bits, in the machine's order of bytes: 127.0.0.1 is 0100007F
-            if address != "0" * 24 + "01000000" and address[16:24] == "FFFF0000":
-                address = address[24:]  # an IPv4 address as IPv6 has it
-            loopback = len(address) == 8 and address.endswith("7F") or address == "0" * 24 + "01000000"
-            if int(row[9]) in own and row[3] == waits and not loopback:
-                found.append(f"{protocol} {row[1]}")
-    return found
+def open_to_others(*pids: int) -> list[str]:
+    """Addresses beyond loopback at which one of these processes takes what others send."""
+    own = {inode for pid in pids for inode in ports.inodes(pid)}
+    return [address for address, beyond in listening(own) if beyond]
 
 
 def test_an_open_listener_would_be_found():
     with socket.create_server(("127.0.0.1", 0)), socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as datagrams:
         datagrams.bind(("127.0.0.2", 0))
-        assert open_to_others(proc.sockets().values()) == []
+        assert open_to_others(os.getpid()) == []
     with socket.create_server(("0.0.0.0", 0)) as listener:
-        [found] = open_to_others(proc.sockets().values())
-        assert found == f"tcp 00000000:{listener.getsockname()[1]:04X}"
+        assert open_to_others(os.getpid()) == [f"tcp 0.0.0.0:{listener.getsockname()[1]}"]
 
 
 def test_servers_panels_checks_and_measurements_listen_on_loopback_only(monkeypatch):
@@ -76,7 +66,7 @@ def test_servers_panels_checks_and_measurements_listen_on_loopback_only(monkeypa
         while not over.is_set():
             processes = marked(mark) | {os.getpid()}
             looks.append(len(processes))
-            seen.extend(open_to_others({inode for process in processes for inode in proc.sockets(process).values()}))
+            seen.extend(open_to_others(*processes))
 
     watcher = threading.Thread(target=look)
     watcher.start()
@@ -164,9 +154,12 @@ def test_pages_set_text_and_never_markup(script):
 
 
 class Reader(HTMLParser):
-    def __init__(self) -> None:
+    """`wrong`: what in some HTML is markup of somebody else's."""
+
+    def __init__(self, html: str) -> None:
         super().__init__()
         self.wrong: list[str] = []
+        self.feed(html)
 
     def handle_starttag(self, tag, attributes):
         self.wrong += [f"<{tag}>"] if tag not in SAFE_TAGS else []
@@ -179,17 +172,13 @@ def shown(thing) -> str:
     """What a page gets as HTML; asserts that nothing in it is markup of somebody else's."""
     bundle = thing._repr_mimebundle_()
     bundle = bundle[0] if isinstance(bundle, tuple) else bundle
-    reader = Reader()
-    reader.feed(bundle["text/html"])
-    assert reader.wrong == []
+    assert Reader(bundle["text/html"]).wrong == []
     return bundle["text/html"]
 
 
 def test_the_reader_finds_markup():
     for evil in (EVIL, "<a href='javascript:alert(1)'>x</a>", "<p onclick=alert(1)>", "<iframe>", "<img src=x>"):
-        reader = Reader()
-        reader.feed(f"<p>{evil}</p>")
-        assert reader.wrong != []
+        assert Reader(f"<p>{evil}</p>").wrong != []
 
 
 def test_network_text_in_a_panel():
@@ -243,9 +232,7 @@ def test_a_sentence_and_what_the_journal_says_of_it(name):
     card = rewrite("C02")
     shown(card)
     for part in parts(card, HTML):
-        reader = Reader()
-        reader.feed(part.value)
-        assert reader.wrong == []
+        assert Reader(part.value).wrong == []
     for card in (believe("C02"), verdict("C02")):
         shown(card)
 
@@ -260,30 +247,23 @@ def test_names_and_reasons_of_measured_servers():
     rows += [Rung("b", idle, 1, why_not=EVIL) for idle in (0, 10)]
     shown(plot_ladder(rows))
     for html in (chart(rows), table(rows)):
-        reader = Reader()
-        reader.feed(html)
-        assert reader.wrong == []
+        assert Reader(html).wrong == []
     assert "&lt;script&gt;" in table(rows)
 
 
 def test_the_table_of_the_process(tmp_path):
     path = tmp_path / EVIL.replace("/", "").replace("\0", "")
     with path.open("w"):
-        table = process_table()
-        try:
+        with closing(process_table()) as table:
             shown(table)
-        finally:
-            table.close()
 
 
 def test_what_an_exercise_raises_and_prints_has_no_control_characters(capsys):
-    exercise = next(exercise for exercise in all_exercises() if exercise.id == "2.3")
-
     def serve_one(listener):
         print(EVIL)
         raise ValueError(EVIL)
 
-    assert not check(exercise.id, serve_one).passed
+    assert not check("2.3", serve_one).passed
     said = capsys.readouterr().out
     assert "script" in said
     assert [character for character in said if not character.isprintable() and character != "\n"] == []

@@ -7,7 +7,6 @@
         expect(notebook.output("claim-C06")).to_contain_text("…")
         notebook.cell("panel").get_by_role("button", name="Stop").click()
         notebook.interrupt()
-        notebook.wait_idle()
 
 Every test has its own copy of the notebooks in a temporary folder, and its own `mine/` beside them. The page is one for all of
 them: after each test it is put back to what it was. When a test fails, a screenshot is taken; the report names the file.
@@ -22,8 +21,8 @@ import sys
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-import nbformat
 import pytest
+from outputs import new_notebook
 from panel_page import SETUP
 from playwright.sync_api import Browser
 from real_lab import NO_CHROMIUM, Lab, Notebook, Server, Window, a_browser, chromium, wait_for_listener
@@ -112,14 +111,9 @@ def open_cells(lab) -> Callable[..., Notebook]:
     """Open a notebook of these cells after a set-up cell that imports the panel, and run the set-up. anew: in a page of its own."""
 
     def open_them(*cells: str, anew: bool = False) -> Notebook:
-        notebook = nbformat.v4.new_notebook(
-            cells=[nbformat.v4.new_code_cell(cell) for cell in (SETUP, *cells)],
-            metadata={"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}},
-        )
-        nbformat.write(notebook, lab.folder / "panel.ipynb")
-        opened = lab.open("panel.ipynb", anew)
-        opened.run_cell(0)
-        return opened
+        notebook = lab.open_new(new_notebook(SETUP, *cells), anew)
+        notebook.run_cell(0)
+        return notebook
 
     return open_them
 

@@ -4,19 +4,17 @@ Both are looked at in both themes, and at a width of 640 pixels, which is what 2
 """
 
 import functools
-import importlib.util
-from pathlib import Path
 
 import nbformat
 import pytest
+from axe import needs_axe, violations
 from nbconvert import HTMLExporter
-from outputs import notebooks
+from outputs import new_notebook, notebooks, read
 from places import at_last
 from playwright.sync_api import expect
-from real_lab import PATIENCE
+from real_lab import new_context
 
-AXE = importlib.util.find_spec("axe_playwright_python")
-pytestmark = pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
+pytestmark = needs_axe
 
 SHOWN = ".jp-RenderedMarkdown, .jp-OutputArea-output"
 ZOOMED = {"width": 640, "height": 450}
@@ -70,11 +68,9 @@ RUN = """([shown, colours]) => {
 
 def barriers(page, colours: bool = False) -> list[str]:
     """What axe-core calls serious or critical. colours: nothing else has changed since it was asked the last time."""
-    page.evaluate("script => { window.axe || (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
-    found = page.evaluate(RUN, [SHOWN, colours])["violations"]
     return [
         f"{one['help']}: {[node['html'][:160] for node in one['nodes'][:3]]}"
-        for one in found
+        for one in violations(page, RUN, [SHOWN, colours])
         if one["impact"] in ("serious", "critical")
     ]
 
@@ -90,14 +86,13 @@ def as_page(notebook: nbformat.NotebookNode, theme: str) -> str:
 
 @functools.cache
 def dark_page() -> str:
-    return as_page(nbformat.v4.new_notebook(), "dark")
+    return as_page(new_notebook(), "dark")
 
 
 @pytest.mark.parametrize("path", notebooks(), ids=lambda path: path.stem)
 def test_a_stored_notebook_can_be_read_by_everybody(browser, path, tmp_path):
-    (tmp_path / "page.html").write_text(as_page(nbformat.read(path, as_version=4), "light"), encoding="utf-8")
-    with browser.new_context(offline=True) as context:
-        context.set_default_timeout(PATIENCE)
+    (tmp_path / "page.html").write_text(as_page(read(path), "light"), encoding="utf-8")
+    with new_context(browser, offline=True) as context:
         page = context.new_page()
         page.goto((tmp_path / "page.html").as_uri(), wait_until="domcontentloaded")
         assert page.locator(".jp-RenderedMarkdown").count() > 5

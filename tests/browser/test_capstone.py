@@ -32,8 +32,7 @@ def test_the_frame_shows_the_page_of_the_learners_loop_and_the_last_page_leads_b
     expect(page.get_by_role("heading")).to_have_text("Served by your own loop")
     expect(page.get_by_role("listitem")).to_have_count(12)
     expect(notebook.run_cell("most")).to_contain_text("2 to 6")
-    for theme in "light", "dark":  # the page brings its own colours
-        notebook.theme(theme)
+    for theme in notebook.themes():  # the page brings its own colours
         notebook.cell("frame")
         expect(page.locator("body")).to_have_css("color", "rgb(34, 34, 34)")
         expect(page.locator("body")).to_have_css("background-color", "rgb(255, 255, 255)")

@@ -78,8 +78,7 @@ def test_at_900_pixels_both_can_be_read(open_cells):
     expect(printed).to_have_css("word-break", "normal")
     # A line of a source that is broken goes on below its first word.
     expect_places(notebook.output(5), lambda rows: len({row.height for row in rows}) > 1, rows=".course-row")
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         at_last(notebook.page, lambda: notebook.page.evaluate(TOO_WIDE), lambda wide: wide == [])
         expect_fits(notebook.page.locator(":root"))
         for picture in panel.locator(".live svg"), notebook.output(4).locator(".stage svg"):
@@ -104,8 +103,7 @@ def test_who_closes_it_finds_it_in_the_cell_and_a_button_in_the_toolbar_brings_i
     expect(notebook.output(1)).to_contain_text("The panel is beside the notebook.")
     close.click()
     expect(notebook.output(1).locator(".asks")).to_be_visible()
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         for width in WIDTHS:
             notebook.page.set_viewport_size({"width": width, "height": 900})
             expect(handle).to_be_in_viewport()
@@ -211,8 +209,7 @@ def test_it_opens_beside_the_notebook_follows_the_cell_that_runs_and_gives_its_p
     notebook.page.wait_for_function("() => Boolean(document.activeElement?.closest('.jp-Notebook'))")
     button(panel, "Connect a client").click()
     expect(panel.locator(".asks")).to_contain_text("it waits for alice alone")
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         expect_fits(panel)
     notebook.run_cell(2)
     expect(notebook.output(1)).to_contain_text("Another panel is beside the notebook now.")

@@ -1,23 +1,25 @@
 """A film in the page: each moment shows what the film says, forward and back, in a notebook and without a kernel."""
 
-import importlib.util
-from pathlib import Path
+import inspect
+from collections.abc import Callable
 
 import nbformat
 import pytest
+from axe import needs_axe, violations
 from nbconvert import HTMLExporter
+from outputs import new_notebook
 from places import Box, at_last, boxes, expect_fits, expect_places
 from playwright.sync_api import Locator, Page, expect
-from real_lab import PATIENCE
+from real_lab import new_context
 
 from course_lib.film import film
+from course_lib.film.film import Film, Pair
 from course_lib.film.page import data
 from course_lib.lab import served_by
-from course_lib.servers import BlockingServer, CoroutineServer, EpollServer, SelectServer
+from course_lib.servers import MODELS, BlockingServer, CoroutineServer, EpollServer, SelectServer
 from course_lib.solutions.blocking import serve_forever
 
-AXE = importlib.util.find_spec("axe_playwright_python")
-SCRIPT = """
+
 def five(connect):
     clients = [connect() for _ in range(5)]
     yield
@@ -26,22 +28,12 @@ def five(connect):
     yield
     clients[1].close()
     yield
-"""
-exec(SCRIPT)  # the same text is a cell
-PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3 (ipykernel)", "language": "python"}}
-MODELS = (
-    "BlockingServer",
-    "NonBlockingServer",
-    "SelectServer",
-    "PollServer",
-    "EpollServer",
-    "CoroutineServer",
-    "ThreadedServer",
-    "AsyncioServer",
-)
+
+
+NAMES = [model.__name__ for model in MODELS.values()]
 CELLS = [
-    f"from course_lib.servers import *\nfrom course_lib.widgets import film\n{SCRIPT}",
-    *(f"filmed = film({name}(), five, calls=12)\nprint(*(m.call for m in filmed), sep='\\n')\nfilmed" for name in MODELS),
+    f"from course_lib.servers import *\nfrom course_lib.widgets import film\n{inspect.getsource(five)}",
+    *(f"filmed = film({name}(), five, calls=12)\nprint(*(m.call for m in filmed), sep='\\n')\nfilmed" for name in NAMES),
 ]
 # What it says at each moment, by the right arrow key to the end, then by the left one to the beginning.
 THERE_AND_BACK = """player => ["ArrowRight", "ArrowLeft"].map(key => {
@@ -57,14 +49,19 @@ THERE_AND_BACK = """player => ["ArrowRight", "ArrowLeft"].map(key => {
 
 @pytest.fixture
 def page(browser):
-    with browser.new_context(viewport={"width": 1280, "height": 900}, offline=True) as context:
-        context.set_default_timeout(PATIENCE)
+    with new_context(browser, offline=True) as context:
         yield context.new_page()
 
 
-def open_file(page: Page, saved: Path) -> Locator:
-    page.goto(saved.as_uri())
-    return player(page)
+@pytest.fixture
+def opened(page, tmp_path) -> Callable[[Film | Pair], Locator]:
+    """Save a film, or a pair, and open the file: opened(film) is its player."""
+
+    def saved_and_opened(filmed: Film | Pair) -> Locator:
+        page.goto(filmed.save(tmp_path / "film.html").as_uri())
+        return player(page)
+
+    return saved_and_opened
 
 
 def player(place: Page | Locator, nth: int = 0) -> Locator:
@@ -75,11 +72,11 @@ def player(place: Page | Locator, nth: int = 0) -> Locator:
 
 
 @pytest.mark.parametrize("model", [BlockingServer, SelectServer, EpollServer, CoroutineServer])
-def test_a_file_opened_from_disk_plays_offline(page, tmp_path, model):
+def test_a_file_opened_from_disk_plays_offline(page, opened, model):
     errors = []
     page.on("pageerror", lambda error: errors.append(str(error)))
-    filmed = film(model(), five)  # noqa: F821
-    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    filmed = film(model(), five)
+    shown = opened(filmed)
     for number, m in enumerate(filmed):
         expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
         expect(shown.locator(".asks")).to_contain_text(filmed.asks(number))
@@ -98,9 +95,9 @@ def test_a_file_opened_from_disk_plays_offline(page, tmp_path, model):
     assert errors == []
 
 
-def test_a_line_of_the_source_leads_to_the_next_moment_there(page, tmp_path):
-    filmed = film(EpollServer(), five)  # noqa: F821
-    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+def test_a_line_of_the_source_leads_to_the_next_moment_there(opened):
+    filmed = film(EpollServer(), five)
+    shown = opened(filmed)
     spot = next(m for m in filmed if m.label == "read").position.own
     there = [number for number, m in enumerate(filmed) if m.position.own == spot]
     line = shown.locator(".code.reached", has_text=spot.text)
@@ -109,9 +106,9 @@ def test_a_line_of_the_source_leads_to_the_next_moment_there(page, tmp_path):
         expect(shown.locator("output")).to_have_text(f"{number + 1} of {len(filmed)}")
 
 
-def test_no_line_of_the_source_is_cut(page, tmp_path):
-    filmed = film(SelectServer(), five)  # noqa: F821
-    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+def test_no_line_of_the_source_is_cut(page, opened):
+    filmed = film(SelectServer(), five)
+    shown = opened(filmed)
     lines = shown.locator(".lines")
     assert lines.evaluate("lines => [...lines.children].map(line => line.textContent.trimEnd())") == data(filmed)["lines"]
     for width in 600, 1280:
@@ -124,16 +121,16 @@ def test_no_line_of_the_source_is_cut(page, tmp_path):
         at_last(page, lambda: lines.evaluate(arrows), bool)
 
 
-def test_where_no_source_is_shown_no_place_is_kept_for_it(page, tmp_path):
-    shown = open_file(page, film(served_by(serve_forever), five).save(tmp_path / "film.html"))  # noqa: F821
+def test_where_no_source_is_shown_no_place_is_kept_for_it(opened):
+    shown = opened(film(served_by(serve_forever), five))
     expect(shown.get_by_role("img")).to_be_visible()
     expect(shown.locator(".source")).to_have_count(0)
 
 
-def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
-    filmed = film(BlockingServer(), five)  # noqa: F821
+def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, opened):
+    filmed = film(BlockingServer(), five)
     page.clock.install(time=0)
-    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+    shown = opened(filmed)
     page.clock.pause_at(3600)  # from here on time is the test's
     play, count, last = shown.get_by_role("button", name="play", exact=True), shown.locator("output"), len(filmed)
     play.click()
@@ -151,9 +148,9 @@ def test_it_plays_by_itself_to_the_end_and_stops_when_touched(page, tmp_path):
     expect(count).to_have_text(f"3 of {last}")
 
 
-def test_the_strip_is_clicked_and_dragged(page, tmp_path):
-    filmed = film(BlockingServer(), five)  # noqa: F821
-    shown = open_file(page, filmed.save(tmp_path / "film.html"))
+def test_the_strip_is_clicked_and_dragged(page, opened):
+    filmed = film(BlockingServer(), five)
+    shown = opened(filmed)
     middles = [mark.middle for mark in boxes(shown, marks=".score .mark")["marks"]]
     page.mouse.click(*middles[2])
     expect(shown.locator("output")).to_have_text(f"3 of {len(filmed)}")
@@ -169,9 +166,9 @@ def test_the_strip_is_clicked_and_dragged(page, tmp_path):
     expect(shown.locator("output")).to_have_text(f"{len(filmed)} of {len(filmed)}")
 
 
-def test_two_films_of_one_script_go_together(page, tmp_path):
-    left, right = film(BlockingServer(), five), film(EpollServer(), five)  # noqa: F821
-    shown = open_file(page, left.beside(right).save(tmp_path / "pair.html"))
+def test_two_films_of_one_script_go_together(page, opened):
+    left, right = film(BlockingServer(), five), film(EpollServer(), five)
+    shown = opened(left.beside(right))
     for _ in range(60):
         page.keyboard.press("ArrowRight")
     pictures = shown.get_by_role("img")
@@ -180,8 +177,8 @@ def test_two_films_of_one_script_go_together(page, tmp_path):
     expect(shown.locator(".asks").nth(0)).to_contain_text("bob, carol, dave and erin stand in the accept queue")
 
 
-def test_two_films_stand_beside_each_other_where_their_pictures_can_be_read(page, tmp_path):
-    shown = open_file(page, film(SelectServer(), five).beside(film(EpollServer(), five)).save(tmp_path / "pair.html"))  # noqa: F821
+def test_two_films_stand_beside_each_other_where_their_pictures_can_be_read(page, opened):
+    shown = opened(film(SelectServer(), five).beside(film(EpollServer(), five)))
 
     def stand(pictures: list[Box]) -> bool:
         left, right = pictures
@@ -192,8 +189,8 @@ def test_two_films_stand_beside_each_other_where_their_pictures_can_be_read(page
         expect_places(shown, stand, pictures=".stage svg")
 
 
-def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, tmp_path):
-    shown = open_file(page, film(BlockingServer(), five).save(tmp_path / "film.html"))  # noqa: F821
+def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, opened):
+    shown = opened(film(BlockingServer(), five))
     page.keyboard.press("End")
 
     def apart(words: list[Box], people: list[Box]) -> bool:
@@ -214,7 +211,7 @@ def test_who_waits_stands_behind_or_below_the_words_accept_queue(page, tmp_path)
 def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_cells):
     notebook = open_cells(*CELLS)
     notebook.run_all()
-    for number, name in enumerate(MODELS):
+    for number, name in enumerate(NAMES):
         output = notebook.output(number + 2)
         shown = player(output)
         calls = notebook.printed(number + 2).split("\n")
@@ -239,21 +236,10 @@ def test_the_films_of_all_servers_play_in_a_notebook_and_after_a_restart(open_ce
 
 def stored() -> nbformat.NotebookNode:
     """A notebook with the output of a cell that made a film."""
-    filmed = film(BlockingServer(), five)  # noqa: F821
-    return nbformat.v4.new_notebook(
-        metadata=PYTHON,
-        cells=[
-            nbformat.v4.new_code_cell(
-                "filmed",
-                execution_count=1,
-                outputs=[
-                    nbformat.v4.new_output(
-                        "execute_result", {"text/html": filmed._repr_html_(), "text/plain": repr(filmed)}, execution_count=1
-                    )
-                ],
-            )
-        ],
-    )
+    filmed = film(BlockingServer(), five)
+    shown = {"text/html": filmed._repr_html_(), "text/plain": repr(filmed)}
+    output = nbformat.v4.new_output("execute_result", shown, execution_count=1)
+    return new_notebook(nbformat.v4.new_code_cell("filmed", execution_count=1, outputs=[output]))
 
 
 def test_an_html_export_of_a_notebook_plays_offline(page, tmp_path):
@@ -266,8 +252,7 @@ def test_an_html_export_of_a_notebook_plays_offline(page, tmp_path):
 
 
 def test_a_notebook_of_somebody_else_shows_the_still(lab):
-    nbformat.write(stored(), lab.folder / "foreign.ipynb")
-    notebook = lab.open("foreign.ipynb")
+    notebook = lab.open_new(stored())
     expect(notebook.output(0)).to_contain_text(
         "it waits for alice alone. Meanwhile bob, carol, dave and erin stand in the accept queue."
     )
@@ -275,13 +260,12 @@ def test_a_notebook_of_somebody_else_shows_the_still(lab):
     expect(notebook.output(0).locator(".player")).to_have_count(0)
 
 
-@pytest.mark.skipif(AXE is None, reason="axe-playwright-python is not installed: it carries axe-core")
-def test_axe_finds_no_barrier(page, tmp_path):
+@needs_axe
+def test_axe_finds_no_barrier(page, opened):
     page.emulate_media(reduced_motion="reduce")  # words on their way to another place have no ground of their own
-    films = film(SelectServer(), five), film(CoroutineServer(), five)  # noqa: F821
-    for saved in (films[1].save(tmp_path / "film.html"), films[0].beside(films[1]).save(tmp_path / "pair.html")):
-        shown = open_file(page, saved)
-        page.evaluate("script => { (0, eval)(script); }", (Path(AXE.origin).parent / "axe.min.js").read_text())
+    filmed = film(CoroutineServer(), five)
+    for one in (filmed, film(SelectServer(), five).beside(filmed)):
+        shown = opened(one)
         for _ in range(3):
             for _ in range(4):
                 page.keyboard.press("ArrowRight")
@@ -293,5 +277,5 @@ def test_axe_finds_no_barrier(page, tmp_path):
                 for scheme, asked in {"light": {}, "dark": {"runOnly": ["color-contrast", "link-in-text-block"]}}.items():
                     page.emulate_media(color_scheme=scheme)
                     expect(shown).to_have_attribute("data-theme", scheme)
-                    found = page.evaluate("asked => axe.run({ resultTypes: ['violations'], ...asked })", asked)["violations"]
+                    found = violations(page, "asked => axe.run({ resultTypes: ['violations'], ...asked })", asked)
                     assert [(one["id"], one["nodes"][0]["html"]) for one in found] == [], (width, scheme)

@@ -6,16 +6,13 @@ import re
 import nbformat
 import outputs
 import pytest
+from outputs import new_notebook
 from places import expect_contrast, expect_places
 from playwright.sync_api import expect
 
-SETUP = """\
-import os, socket
-os.environ["COURSE_HOME"] = {home!r}
-from course_lib.lesson import *"""
+SETUP = "import socket\nfrom course_lib.lesson import *"
 GUESS = 'guess("nobody-connects", "Nobody connects. What does accept() do?", "sleep in the kernel", "spin", "raise an error")'
 COMPARE = 'compare("nobody-connects", "sleep in the kernel")'
-PYTHON = {"kernelspec": {"name": "python3", "display_name": "Python 3", "language": "python"}}
 RIGHT = ["while True:", "listener.accept()", "try:", "while data :=", "sendall", "except", "connection.close()"]
 
 
@@ -24,11 +21,7 @@ def lesson(lab):
     """Open a notebook with these cells after a set-up cell, and run them all: `notebook = lesson(GUESS, COMPARE)`."""
 
     def opened(*sources):
-        setup = SETUP.format(home=str(lab.folder / "mine"))
-        cells = [nbformat.v4.new_code_cell(source) for source in (setup, *sources)]
-        book = nbformat.v4.new_notebook(cells=cells, metadata=PYTHON)
-        nbformat.write(book, lab.folder / "lesson.ipynb")
-        notebook = lab.open("lesson.ipynb")
+        notebook = lab.open_new(new_notebook(SETUP, *sources))
         notebook.run_all()
         return notebook
 
@@ -106,12 +99,9 @@ def test_stored_results_are_folded_until_their_cell_has_run(lab):
         return nbformat.v4.new_code_cell(source, execution_count=1, outputs=list(shown))
 
     tells = cell("print('it sleeps')", nbformat.v4.new_output("stream", text="it sleeps\n"))
-    book = nbformat.v4.new_notebook(
-        cells=[cell(SETUP.format(home=str(lab.folder / "mine"))), cell(GUESS), tells, cell(COMPARE)], metadata=PYTHON
-    )
+    book = new_notebook(cell(SETUP), cell(GUESS), tells, cell(COMPARE))
     outputs.fold(book)
-    nbformat.write(book, lab.folder / "lesson.ipynb")
-    notebook = lab.open("lesson.ipynb")
+    notebook = lab.open_new(book)
     notebook.run_cell(0)
     notebook.run_cell(1)
     fold = notebook.cell(2).locator(".jp-OutputPlaceholder .jp-PlaceholderText")
@@ -148,7 +138,6 @@ def test_a_guess_by_keyboard_alone_and_while_another_cell_blocks(lesson):
     expect(asked.get_by_role("status")).to_contain_text("Kept: raise an error")
     expect(notebook.cell(3).locator(".jp-InputPrompt")).to_have_text("[*]:")
     notebook.interrupt()
-    notebook.wait_idle()
     notebook.run_cell(2)
 
 
@@ -300,8 +289,7 @@ def test_text_stands_out_from_its_ground(lesson):
         3: ["code", ".course-verdict", ".course-quiet"],
         4: [".course-line", ".course-twin", ".course-k", ".course-question", ".mod-primary", ".course-state"],
     }
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         for cell, selectors in shown.items():
             output = notebook.output(cell)
             for selector in selectors:

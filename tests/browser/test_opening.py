@@ -3,7 +3,6 @@
 Those show their stored outputs, and give no outcome away: the view at a guess holds no word of what explains it.
 """
 
-import ast
 import html
 import os
 import re
@@ -12,10 +11,10 @@ import signal
 import nbformat
 import outputs
 import pytest
-from outputs import WIDGET_VIEW
+from outputs import MAY_RAISE, WIDGET_VIEW, calls, read, tags
 from places import at_last
 from playwright.sync_api import expect
-from real_lab import PATIENCE
+from real_lab import new_context
 
 from course_lib import folders
 from course_lib.lesson.guesses import expectations, explanations
@@ -64,10 +63,7 @@ def sentences(key: str) -> list[str]:
 
 def asked(cell: nbformat.NotebookNode, name: str) -> list[str]:
     """The keys of the calls of `guess` or `compare` in a cell."""
-    if cell.cell_type != "code" or f"{name}(" not in cell.source:
-        return []
-    calls = [node for node in ast.walk(ast.parse(cell.source)) if isinstance(node, ast.Call) and isinstance(node.func, ast.Name)]
-    return [ast.literal_eval(call.args[0]) for call in calls if call.func.id == name]
+    return [key for key, _ in calls(cell.source, name)] if cell.cell_type == "code" else []
 
 
 def view(notebook, cell: int, where: str, text: str) -> str:
@@ -77,7 +73,7 @@ def view(notebook, cell: int, where: str, text: str) -> str:
 
 @pytest.mark.parametrize("path", MAIN, ids=lambda path: path.stem)
 def test_opened_without_running_it_shows_its_stored_outputs_and_tells_no_outcome_at_a_guess(lab, path):
-    notebook, cells = lab.open(path.name), nbformat.read(path, as_version=4).cells
+    notebook, cells = lab.open(path.name), read(path).cells
     for index, cell in enumerate(cells):
         if cell.get("outputs"):
             shown = stored(notebook, index, cell)
@@ -86,7 +82,7 @@ def test_opened_without_running_it_shows_its_stored_outputs_and_tells_no_outcome
             else:
                 expect(shown).not_to_be_empty()
             expect(shown).not_to_contain_text("model not found")
-            if not {"raises-exception", "nbval-raises-exception"} & set(cell.metadata.get("tags", [])):
+            if not MAY_RAISE & tags(cell):
                 expect(shown).not_to_contain_text("Traceback (most recent call last)")
 
     guesses, told = [(index, key) for index, cell in enumerate(cells) for key in asked(cell, "guess")], []
@@ -105,7 +101,7 @@ def test_opened_without_running_it_shows_its_stored_outputs_and_tells_no_outcome
 def test_what_is_told_would_be_seen(lab):
     """The probe itself: the same stored cell unfolded, with its explanation open, is found."""
     path = next(path for path in MAIN if path.name.startswith("02_"))
-    book = nbformat.read(path, as_version=4)
+    book = read(path)
     index, key = next((i, k) for i, cell in enumerate(book.cells) for k in asked(cell, "compare"))
     cell = book.cells[index]
     cell.metadata.pop("jupyter", None), cell.metadata.pop("collapsed", None)
@@ -127,7 +123,7 @@ def test_saved_with_live_widgets_and_opened_with_another_kernel_shows_their_pict
     notebook.page.close()
     lab.server.stop_kernels()
 
-    saved = nbformat.read(lab.folder / "00_start_here.ipynb", as_version=4)
+    saved = read(lab.folder / "00_start_here.ipynb")
     assert WIDGET_VIEW not in str(saved.cells) and "widgets" not in saved.metadata
     notebook = lab.open("00_start_here.ipynb")
     for index, cell in enumerate(saved.cells):
@@ -139,8 +135,7 @@ def test_saved_with_live_widgets_and_opened_with_another_kernel_shows_their_pict
 def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
     process, address = make_lab
     assert "/lab/tree/00_start_here.ipynb?token=" in address
-    with browser.new_context() as context:
-        context.set_default_timeout(PATIENCE)
+    with new_context(browser) as context:
         page = context.new_page()
         page.goto(address)
         expect(page.locator(".jp-Notebook")).to_be_visible()
@@ -150,8 +145,6 @@ def test_make_lab_opens_the_first_notebook_with_no_pop_up(make_lab, browser):
     os.killpg(process.pid, signal.SIGINT)  # Ctrl-C reaches make and JupyterLab
     rest = process.communicate()[0]
     raised = set(re.findall(r"^([\w.]+(?:Error|Exception)\b).*$", rest, re.MULTILINE))
-    closed = {
-        "tornado.iostream.StreamClosedError",
-        "tornado.websocket.WebSocketClosedError",
-    }  # a message was on its way to the page
+    # A message was on its way to the page.
+    closed = {"tornado.iostream.StreamClosedError", "tornado.websocket.WebSocketClosedError"}
     assert "Shutting down" in rest and raised <= closed, rest

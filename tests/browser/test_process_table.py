@@ -59,8 +59,7 @@ def test_lowest_free_number_dup_and_close_by_mouse_and_by_keyboard_readable_in_b
     expect(table.get_by_label("number", exact=True)).to_be_focused()
 
     expect(table.locator(".strip .own")).to_have_count(2)
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         expect_fits(table)
         for part in (".said", ".strip .own", ".strip .other", ".strip .free", ".legend", "tbody td"):
             expect_contrast(table.locator(part).first, 4.5)
@@ -84,7 +83,6 @@ def test_it_lives_while_a_cell_is_blocked_holds_nothing_of_an_earlier_run_and_sa
     button(table, "Socket").click()
     expect(row(table, "socket")).to_be_visible()
     notebook.interrupt()
-    notebook.wait_idle()
 
     for _ in range(3):
         table = table_of(notebook.run_cell(1))

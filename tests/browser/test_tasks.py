@@ -73,7 +73,6 @@ def test_it_fits_850_pixels_and_a_name_is_shown_as_text(open_cells):
     shown = at_last(notebook.page, drawn, lambda words: {"accept_", "serve_", "clients", "client"} <= {*words})
     assert not any("…" in words for words in shown)
     expect(panel.locator("b").filter(has_text="a task")).to_have_count(0)
-    for theme in "light", "dark":
-        notebook.theme(theme)
+    for theme in notebook.themes():
         expect_fits(panel)
         expect_fits(panel.locator(".tasks"))
