@@ -159,12 +159,14 @@ def _survives_errors(talk: Talk, probe: Probe) -> None:
 _END = "`except StopIteration as end`, then end.value (PEP 380)"
 
 
+def _was_yielded(got: object) -> bool:
+    return isinstance(got, str) and "yielded" in got
+
+
 _NO_RESULT: Instead = {
     StopIteration: "{}, which carries it: take its `value`",
     RecursionError: f"{{}}. {_RECURSION}",  # from Python 3.12 on, it can come out of a task's next()
-    lambda got: (
-        isinstance(got, str) and "yielded" in got
-    ): f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
+    _was_yielded: f"{{}}, which it yielded. What it returned is in the StopIteration: {_END}",
 }
 
 

@@ -263,6 +263,11 @@ CASES = {
              "The client waits in the accept queue: is the listener among those you wait for, in every round?",
              PLAIN, {"while True:": "while True:\n    first = not conns",
              "[listener, *readers],": "[listener] * first + readers,"}),
+        case("listens no more when all have left",
+             "All clients have left, and a new one got no answer within 1 s: your server sleeps in line 8, `readable, writable = "
+             "ready([listener] * listens + readers, writers, None)`. The client waits in the accept queue",
+             PLAIN, {"while True:": "listens = True\nwhile True:", "[listener, *readers],": "[listener] * listens + readers,",
+             "sock.close()": "sock.close()\nlistens = bool(conns)"}),
         case("returns", "returned; it should serve without end: while True.",
              "def select_server(listener): listener.setblocking(False)"),
         case("returns after the first client",
