@@ -126,3 +126,23 @@ def test_two_answers_that_an_interrupt_has_changed_are_no_fault_and_three_are(mo
     times = 200
     with pytest.raises(Wrong, match="while ANOTHER thread computes"):
         cpu_io._use_classify(Mock(), disturbed)
+
+
+@pytest.mark.parametrize(
+    "shares, computes",
+    [
+        ([0.02], False),
+        ([1.0, 0.02] + 6 * [1.0], True),  # it stood still once, in a page fault
+        ([0.5, 0.02, 0.02], False),  # other programs were in its way
+    ],
+)
+def test_one_that_stood_still_once_has_not_slept(monkeypatch, shares, computes):
+    gap, left = cpu_io._Gap(Mock(), longest_gap), iter(shares)
+
+    def of(what, *steps):
+        gap.cpu = next(left)
+        return 0.01
+
+    monkeypatch.setattr(gap, "of", of)
+    assert gap.less(0.2, "waits", 0.3) and (gap.cpu > cpu_io._BEATS) == computes
+    assert not list(left)
